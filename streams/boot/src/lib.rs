@@ -1,1 +1,92 @@
-//! wip
+//! The process shell: logs, metrics, health, tasks, signals and stop.
+//!
+//! **Invariant**: every task is spawned here and noticed when it ends; a role that stops leaves nothing running.
+
+mod health;
+mod secret;
+mod tasks;
+
+use std::{future::Future, process::ExitCode, time::Duration};
+
+pub use health::{Health, HealthArgs};
+pub use secret::adopt_secret_files;
+pub use tasks::{Task, Tasks};
+pub use tokio_util::sync::CancellationToken;
+
+/// How long a stop may take after the first signal before the process ends anyway.
+const STOP_LIMIT: Duration = Duration::from_secs(25);
+
+/// How the program logs.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LogArgs {
+    /// What to log, e.g. `info`, `debug`, `loader=debug,info`
+    #[arg(long, env = "COWRIESTREAM_LOG", default_value = "info", value_name = "FILTER", global = true)]
+    pub log_level: String,
+    /// One JSON object per log line instead of text
+    #[arg(long, env = "COWRIESTREAM_LOG_JSON", global = true)]
+    pub log_json: bool,
+}
+
+/// Starts logging to standard error. `RUST_LOG`-style filters; libraries only from `warn` on unless named.
+pub fn log(args: &LogArgs) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("async_nats=error,sqlx=warn,{}", args.log_level))
+        .map_err(|error| anyhow::anyhow!("COWRIESTREAM_LOG={:?}: {error}; expected e.g. info or loader=debug,info", args.log_level))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let started = if args.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(ansi).try_init() };
+    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
+}
+
+/// Runs a role to its end: until it is done, a task fails, or a signal asks to stop (then within 25 s; a second
+/// signal stops at once). Prints an error as one line, with the path of its causes.
+pub async fn run<F, R>(role: F) -> ExitCode
+where
+    F: FnOnce(Tasks) -> R,
+    R: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let tasks = Tasks::new();
+    let stop = tasks.stop();
+    let ended = tasks.start(role(tasks.clone())).result();
+    let outcome = tokio::select! {
+        outcome = ended => outcome.and_then(|outcome| outcome),
+        outcome = signals(stop) => outcome,
+    };
+    let failure = tasks.end(STOP_LIMIT).await;
+    match outcome.and(failure) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", safe(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// First signal: ask everybody to stop. Second signal, or the limit: give up waiting.
+async fn signals(stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    };
+    next().await;
+    tracing::info!("stopping; a second signal stops at once");
+    stop.cancel();
+    tokio::select! {
+        () = next() => anyhow::bail!("stopped at once by a second signal"),
+        () = tokio::time::sleep(STOP_LIMIT) => anyhow::bail!("did not stop within {STOP_LIMIT:?}"),
+    }
+}
+
+/// The text with control characters escaped: safe for a terminal, whoever wrote it.
+pub fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let bidi = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || bidi { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}

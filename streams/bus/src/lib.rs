@@ -1,1 +1,20 @@
-//! wip
+//! JetStream: subjects, topology, publishing, consuming, receipts and heartbeats; the home of async-nats.
+//!
+//! **Invariant**: a subject is built from validated tokens only, and nothing here knows the database: the order
+//! "commit, then acknowledge" is kept by the one caller that holds both.
+
+mod connect;
+mod dead;
+mod intake;
+mod loaders;
+mod publish;
+mod receipts;
+mod subjects;
+pub mod topology;
+
+pub use connect::{Bus, BusArgs, StreamFacts};
+pub use intake::{Batch, ConsumerFacts, Delivered, Intake, Item, Limits};
+pub use loaders::{FileBeat, Heartbeat};
+pub use publish::{Ack, EventMessage, PublishError, Published};
+pub use receipts::{Ask, Asks, Receipts, ReceiptsStream, StreamMark};
+pub use subjects::Subject;

@@ -1,1 +1,34 @@
-//! wip
+//! Understands Cowrie log lines: reading, repair, identity, normalisation.
+//!
+//! **Invariant**: everything here is a pure function of bytes. Nothing waits, reads a clock or a file, or panics on
+//! any input; what a copy of the same line gives here, every copy gives.
+
+mod dead;
+mod envelope;
+mod identity;
+mod json;
+pub mod line;
+mod name;
+mod ranges;
+mod record;
+mod sensor;
+mod session;
+mod source;
+pub mod time;
+
+pub use dead::{DeadLetter, Reason};
+pub use envelope::{Envelope, Unusable};
+pub use identity::{DeadId, EventId, FileId, Fingerprint};
+pub use line::LineReader;
+pub use name::EventName;
+pub use ranges::RangeSet;
+pub use record::Record;
+pub use sensor::SensorId;
+pub use session::{Rank, Ranked, SensorDelta, SessionDelta};
+pub use source::{Announcement, Source};
+
+/// The longest line that is an event, in bytes without its newline: NATS carries 1 MiB by default, headers included.
+pub const MAX_LINE: usize = 1_048_576 - 16_384;
+
+/// How many bytes of an unusable line a dead letter keeps.
+pub const MAX_DEAD_BODY: usize = 256 * 1024;

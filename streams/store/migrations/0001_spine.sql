@@ -120,6 +120,20 @@ create table sessions (
 create index sessions_started on sessions (started_at);
 create index sessions_open on sessions (sensor, last_event_at) where not closed and not idle;
 
+-- What SESSIONS carries of a closed session. The password stays here: a SIEM that may see it reads the event.
+create function session_summary(s sessions) returns jsonb language sql stable as $$
+    select jsonb_build_object(
+        'schema', 1, 'sensor', s.sensor, 'session', s.session, 'protocol', s.protocol, 'src_ip', host(s.src_ip), 'src_port', s.src_port,
+        'started_at', s.started_at, 'ended_at', s.ended_at, 'duration_ms', s.duration_ms, 'close_reason', s.close_reason,
+        'client_version', s.client_version, 'hassh', s.hassh, 'username', s.username, 'event_count', s.event_count,
+        'login_attempts', s.login_attempts, 'login_successes', s.login_successes, 'command_count', s.command_count,
+        'download_count', s.download_count, 'upload_count', s.upload_count, 'forward_count', s.forward_count, 'bytes', s.bytes)
+$$;
+-- Its message id: a later event makes a new summary, which corrects the earlier one.
+create function session_summary_id(sensor text, session text, event_count bigint) returns text language sql immutable as $$
+    select 'session.' || sensor || '.' || md5(session) || '.' || event_count
+$$;
+
 -- One row per sensor, derived from its events.
 create table sensors (
     sensor text primary key,
@@ -202,6 +216,7 @@ create table outbox (
 );
 create index outbox_waiting on outbox (id) where published_at is null;
 create index outbox_published on outbox (published_at);
+create index outbox_place on outbox (stream_created, stream_seq);
 
 -- How far each stream was seen, to notice a broker or a database that was restored from a copy.
 create table stream_positions (

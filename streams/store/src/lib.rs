@@ -1,1 +1,32 @@
-//! wip
+//! Postgres: migrations and one file per noun; the home of sqlx.
+//!
+//! **Invariant**: events are inserted and never changed; everything else is derived, updated only from what an insert
+//! returned as new, in the same transaction. A transaction takes rows in one order: events, sessions, dead letters,
+//! outbox, sensors, deliveries, loader files; within a table by key.
+
+mod connect;
+mod dead_letters;
+mod deliveries;
+mod events;
+mod failure;
+mod files;
+mod outbox;
+mod positions;
+mod sensors;
+mod sessions;
+
+pub use connect::{Store, StoreArgs};
+pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, resolve_dead_letters};
+pub use deliveries::{Delivery, add_deliveries};
+pub use events::{StoredEvent, insert_events};
+pub use failure::Failure;
+pub use files::{FileReceipt, committed_of, merge_receipts};
+pub use outbox::{Queued, forget_published, mark_published, queue_lost, queued, waiting};
+pub use positions::{Position, position, record_position};
+pub use sensors::merge_sensors;
+pub use sessions::{close_idle, merge_sessions};
+/// A transaction, or a connection outside one.
+pub use sqlx::PgConnection as Connection;
+
+/// A transaction that rolls back unless committed.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

@@ -1,0 +1,107 @@
+//! Tasks with names.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Spawns tasks and notices how they end. Cheap to clone.
+#[derive(Clone)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    failure: Arc<Mutex<Option<anyhow::Error>>>,
+}
+
+/// A task that may be waited for.
+pub struct Task<T>(oneshot::Receiver<T>, JoinHandle<()>);
+
+impl<T> Task<T> {
+    /// Waits for its result; an error when it was torn down before it had one.
+    pub async fn result(self) -> anyhow::Result<T> {
+        self.0.await.map_err(|_| anyhow::anyhow!("a task was stopped before it was done"))
+    }
+
+    /// Ends it where it stands.
+    pub fn abort(&self) {
+        self.1.abort();
+    }
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: Arc::default() }
+    }
+
+    /// Cancelled when the process is to stop.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// The same process with a stop of its own, cancelled with this one: a group of tasks that can end earlier.
+    pub fn group(&self) -> Self {
+        Self { tracker: self.tracker.clone(), stop: self.stop.child_token(), failure: self.failure.clone() }
+    }
+
+    /// Spawns a task that runs until `stop()`. When it fails or ends earlier, everything is stopped with that failure.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let this = self.clone();
+        let guard = Guard { name, tasks: self.clone(), done: false };
+        self.tracker.spawn(async move {
+            let mut guard = guard;
+            let outcome = task.await;
+            guard.done = true;
+            match outcome {
+                Ok(()) if this.stop.is_cancelled() => (),
+                Ok(()) => this.fail(anyhow::anyhow!("{name} ended early")),
+                Err(error) => this.fail(error.context(name)),
+            }
+        });
+    }
+
+    /// Spawns a task that ends by itself, and whose result somebody waits for.
+    pub fn start<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        let (send, receive) = oneshot::channel();
+        let handle = self.tracker.spawn(async move {
+            // Nobody waiting any more is fine.
+            let _ = send.send(task.await);
+        });
+        Task(receive, handle)
+    }
+
+
+    /// Stops everything and waits at most `limit`; the first failure of a task, if any.
+    pub(crate) async fn end(self, limit: Duration) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(limit, self.tracker.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tracker.len(), "some tasks did not stop in time");
+        }
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn fail(&self, error: anyhow::Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop.cancel();
+    }
+}
+
+/// Notices a panic: a task that is dropped before it was done.
+struct Guard {
+    name: &'static str,
+    tasks: Tasks,
+    done: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.done && std::thread::panicking() {
+            self.tasks.fail(anyhow::anyhow!("{} panicked", self.name));
+        }
+    }
+}

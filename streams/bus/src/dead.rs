@@ -1,0 +1,68 @@
+//! Dead letters as messages: the bytes are the payload, everything else is headers.
+
+use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
+use events::{Announcement, DeadLetter, MAX_DEAD_BODY, Reason, SensorId};
+
+use crate::{
+    Bus, Subject,
+    publish::{Ack, FILE, PublishError, SOURCE},
+};
+
+const REASON: &str = "Cowrie-Reason";
+const DETAIL: &str = "Cowrie-Detail";
+const LENGTH: &str = "Cowrie-Length";
+const HASH: &str = "Cowrie-Hash";
+const PATH: &str = "Cowrie-Path";
+
+impl Bus {
+    /// Publishes a dead letter read from `path`. `attempt` above 0 marks a repetition on evidence, which the duplicate window must
+    /// not swallow.
+    pub async fn publish_dead(&self, dead: &DeadLetter, announce: &Announcement, attempt: u32) -> Result<Ack, PublishError> {
+        let mut headers = HeaderMap::new();
+        // The range belongs to the message id: the same bytes at another place need a receipt of their own.
+        let place = blake3_hex(dead.source.to_string().as_bytes());
+        headers.insert(NATS_MESSAGE_ID, format!("{}-{place}.{attempt}", dead.id()));
+        headers.insert(SOURCE, dead.source.to_string());
+        headers.insert(FILE, serde_json::to_string(announce).unwrap_or_default());
+        headers.insert(REASON, dead.reason.as_str());
+        headers.insert(DETAIL, printable(&dead.detail));
+        headers.insert(LENGTH, dead.length.to_string());
+        headers.insert(HASH, hex(&dead.hash));
+        headers.insert(PATH, printable(&announce.path));
+        self.publish(Subject::dead(&dead.sensor), headers, dead.body.clone().into()).await
+    }
+}
+
+/// Reads a delivered dead letter; `Err` says what is wrong with the message.
+pub(crate) fn read(sensor: &SensorId, headers: &HeaderMap, body: &[u8]) -> Result<DeadLetter, &'static str> {
+    let text = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
+    if body.len() > MAX_DEAD_BODY {
+        return Err("body too long");
+    }
+    Ok(DeadLetter {
+        sensor: sensor.clone(),
+        reason: text(REASON).and_then(Reason::from_text).ok_or("unknown reason")?,
+        detail: text(DETAIL).unwrap_or_default().to_owned(),
+        body: body.to_vec(),
+        length: text(LENGTH).and_then(|n| n.parse().ok()).filter(|&n| i64::try_from(n).is_ok()).ok_or("no length")?,
+        hash: text(HASH).and_then(unhex).ok_or("no hash")?,
+        source: text(SOURCE).and_then(|s| s.parse().ok()).ok_or("no source")?,
+    })
+}
+
+/// A header value cannot hold line breaks.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(1000).collect()
+}
+
+fn blake3_hex(bytes: &[u8]) -> String {
+    hex(&blake3::hash(bytes).as_bytes()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    blake3::Hash::from_hex(text).ok().map(|hash| *hash.as_bytes())
+}

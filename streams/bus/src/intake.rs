@@ -1,0 +1,204 @@
+//! Consuming: EVENTS and DEAD as batches that grow with the backlog.
+
+use std::{pin::pin, time::Duration};
+
+use anyhow::Context as _;
+use async_nats::jetstream::{
+    Message,
+    consumer::{Consumer, pull},
+};
+use bytes::Bytes;
+use events::{Announcement, DeadId, DeadLetter, SensorId, Source};
+use futures::{FutureExt, StreamExt};
+
+use crate::{
+    Bus, dead,
+    publish::{FILE, REPLAY, SOURCE},
+    subjects,
+    topology::{self, DEAD, EVENTS, PROCESSOR},
+};
+
+/// How large a batch may become.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of payload.
+    pub bytes: usize,
+    /// How long to wait for more while the server says that more is pending.
+    pub patience: Duration,
+}
+
+/// What one message brought.
+#[derive(Debug)]
+pub enum Delivered {
+    /// A line of a sensor's log.
+    Event {
+        /// The sensor, from the subject.
+        sensor: SensorId,
+        /// The repaired line.
+        line: Bytes,
+        /// The dead letter this replays.
+        replay: Option<DeadId>,
+    },
+    /// Something the loader could not use.
+    Dead(DeadLetter),
+    /// A message that none of ours would send.
+    Foreign(&'static str),
+}
+
+/// A message with what must be known of it to answer it.
+#[derive(Debug)]
+pub struct Item {
+    /// What it brought.
+    pub what: Delivered,
+    /// The bytes it covers; empty when it says nothing (a replay, a foreign program).
+    pub source: Source,
+    /// The file it announces.
+    pub announce: Option<Announcement>,
+    message: Message,
+}
+
+/// Messages to be committed together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In order of arrival.
+    pub items: Vec<Item>,
+}
+
+impl Batch {
+    /// Acknowledges everything and waits until that has left: an acknowledgement that is only buffered is lost with the process.
+    /// Call only after the commit.
+    pub async fn acknowledge(self, bus: &Bus) -> anyhow::Result<()> {
+        for item in self.items {
+            if let Err(error) = item.message.ack().await {
+                anyhow::bail!("acknowledge a message: {error}");
+            }
+        }
+        bus.flush().await
+    }
+}
+
+/// Where the processor's consumer of a stream stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConsumerFacts {
+    /// Creation time, nanoseconds since 1970.
+    pub created: i64,
+    /// Everything up to this stream sequence is acknowledged.
+    pub floor: u64,
+    /// The last stream sequence delivered.
+    pub delivered: u64,
+    /// Messages not yet delivered.
+    pub pending: u64,
+    /// Messages delivered and not acknowledged.
+    pub unacknowledged: u64,
+}
+
+/// The processor's consumers, bound.
+pub struct Intake {
+    events: pull::Stream,
+    dead: pull::Stream,
+    limits: Limits,
+}
+
+impl Intake {
+    /// Binds the consumers. Fails when a stream or consumer does not exist.
+    pub async fn open(bus: &Bus, limits: Limits) -> anyhow::Result<Self> {
+        Ok(Self { events: bind(bus, EVENTS, limits).await?, dead: bind(bus, DEAD, limits).await?, limits })
+    }
+
+    /// Waits for a first message, then takes what is there up to the limits. An error means: open anew.
+    pub async fn next(&mut self) -> anyhow::Result<Batch> {
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        let mut more = self.take(&mut batch, &mut bytes).await?;
+        let mut patience = pin!(tokio::time::sleep(self.limits.patience));
+        while batch.items.len() < self.limits.messages && bytes < self.limits.bytes {
+            if let Some(taken) = self.take(&mut batch, &mut bytes).now_or_never() {
+                more = taken?;
+                continue;
+            }
+            if !more {
+                break;
+            }
+            tokio::select! {
+                biased;
+                taken = self.take(&mut batch, &mut bytes) => more = taken?,
+                () = &mut patience => break,
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Takes one message; returns whether the server has more waiting behind it. Cancel-safe: nothing is lost when dropped while pending.
+    async fn take(&mut self, batch: &mut Batch, bytes: &mut usize) -> anyhow::Result<bool> {
+        let message = tokio::select! {
+            biased;
+            message = self.dead.next() => message,
+            message = self.events.next() => message,
+        };
+        let message = message.context("the consumer's stream ended")?.context("receive from the consumer")?;
+        let pending = message.info().map_or(0, |info| info.pending);
+        *bytes += message.payload.len();
+        batch.items.push(read(message));
+        Ok(pending > 0)
+    }
+}
+
+async fn bind(bus: &Bus, stream: &str, limits: Limits) -> anyhow::Result<pull::Stream> {
+    let consumer: Consumer<pull::Config> =
+        bus.jetstream.get_consumer_from_stream(PROCESSOR, stream).await.with_context(|| format!("bind consumer {PROCESSOR} of {stream}"))?;
+    consumer
+        .stream()
+        .max_messages_per_batch(limits.messages)
+        .max_bytes_per_batch(2 * limits.bytes)
+        .expires(Duration::from_secs(30))
+        .heartbeat(Duration::from_secs(5))
+        .messages()
+        .await
+        .with_context(|| format!("pull from {stream}"))
+}
+
+fn read(message: Message) -> Item {
+    let headers = message.headers.as_ref();
+    let text = |name| headers.and_then(|h| h.get(name)).map(async_nats::HeaderValue::as_str);
+    let source = text(SOURCE).and_then(|s| s.parse().ok()).unwrap_or_default();
+    let announce = text(FILE).and_then(|json| serde_json::from_str(json).ok());
+    let what = match subjects::sensor_of(&message.subject) {
+        None => Delivered::Foreign("no sensor in the subject"),
+        Some(sensor) if message.subject.starts_with("cowrie.dead.") => {
+            match headers.map(|headers| dead::read(&sensor, headers, &message.payload)) {
+                Some(Ok(dead)) => Delivered::Dead(dead),
+                Some(Err(why)) => Delivered::Foreign(why),
+                None => Delivered::Foreign("a dead letter without headers"),
+            }
+        }
+        Some(sensor) => Delivered::Event { sensor, line: message.payload.clone(), replay: text(REPLAY).and_then(|id| id.parse().ok()) },
+    };
+    Item { what, source, announce, message }
+}
+
+impl Bus {
+    /// Where the processor's consumer of a stream stands; `None` when it does not exist.
+    pub async fn consumer(&self, stream: &str) -> anyhow::Result<Option<ConsumerFacts>> {
+        let found: Result<Consumer<pull::Config>, _> = self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
+        let consumer = match found {
+            Ok(consumer) => consumer,
+            Err(error) if missing(&error) => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("look up consumer {PROCESSOR} of {stream}")),
+        };
+        let info = consumer.cached_info();
+        Ok(Some(ConsumerFacts {
+            created: crate::connect::nanos(info.created),
+            floor: info.ack_floor.stream_sequence,
+            delivered: info.delivered.stream_sequence,
+            pending: info.num_pending,
+            unacknowledged: info.num_ack_pending as u64,
+        }))
+    }
+}
+
+fn missing(error: &async_nats::jetstream::stream::ConsumerError) -> bool {
+    use async_nats::jetstream::stream::ConsumerErrorKind as Kind;
+    matches!(error.kind(), Kind::JetStream(why) if topology::is_missing(why.error_code()))
+}

@@ -1,0 +1,122 @@
+//! Receipts: which bytes of which file Postgres has committed. State, not news: each carries a file's whole multirange.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use async_nats::{Message, RequestErrorKind, Subscriber};
+use events::{FileId, SensorId};
+use futures::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::{Bus, Subject, subjects, topology};
+
+/// How long a loader waits for some processor to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How far the processor is in `EVENTS`: everything up to `floor` was acknowledged, thus committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StreamMark {
+    /// Creation time of the stream, nanoseconds since 1970.
+    pub created: i64,
+    /// The recorded floor of its consumer.
+    pub floor: u64,
+}
+
+/// Committed ranges of some files of one sensor.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Receipts {
+    /// The mark recorded in Postgres; `None` when nothing is recorded yet.
+    pub stream: Option<StreamMark>,
+    /// Each file with all its committed ranges, sorted and disjoint. In an answer, every file asked for is listed; one that Postgres does
+    /// not know has no ranges.
+    pub files: Vec<(FileId, Vec<(u64, u64)>)>,
+}
+
+/// The receipts of one sensor as they come; may miss some.
+pub struct ReceiptsStream(Subscriber);
+
+impl Stream for ReceiptsStream {
+    type Item = Receipts;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Receipts>> {
+        loop {
+            match self.0.poll_next_unpin(cx) {
+                Poll::Ready(Some(message)) => match serde_json::from_slice(&message.payload) {
+                    Ok(receipts) => return Poll::Ready(Some(receipts)),
+                    Err(error) => tracing::warn!(%error, "ignored a receipt that does not read"),
+                },
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// A loader's question.
+pub struct Ask {
+    /// Whose receipts.
+    pub sensor: SensorId,
+    /// Which files.
+    pub files: Vec<FileId>,
+    message: Message,
+}
+
+/// The questions of all loaders, shared among the processors.
+pub struct Asks(Subscriber);
+
+impl Asks {
+    /// The next question; `None` when the connection was closed.
+    pub async fn next(&mut self) -> Option<Ask> {
+        loop {
+            let message = self.0.next().await?;
+            let files = serde_json::from_slice(&message.payload).ok();
+            if let (Some(sensor), Some(files)) = (subjects::sensor_of(&message.subject), files) {
+                return Some(Ask { sensor, files, message });
+            }
+            tracing::warn!("ignored a question for receipts that does not read");
+        }
+    }
+}
+
+impl Bus {
+    /// Subscribes to the receipts of a sensor.
+    pub async fn receipts(&self, sensor: &SensorId) -> anyhow::Result<ReceiptsStream> {
+        let subject = String::from(Subject::receipts(sensor));
+        self.client.subscribe(subject).await.map(ReceiptsStream).context("subscribe to receipts")
+    }
+
+    /// Asks any processor for the receipts of these files (at most 1 000 at a time), read from Postgres. `None` when none answered within 2 s.
+    pub async fn ask_receipts(&self, sensor: &SensorId, files: &[FileId]) -> anyhow::Result<Option<Receipts>> {
+        let payload = serde_json::to_vec(files).context("write a question for receipts")?;
+        let request = self.client.request(String::from(Subject::ask(sensor)), payload.into());
+        match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
+            Ok(Ok(answer)) => serde_json::from_slice(&answer.payload).map(Some).context("read the answer about receipts"),
+            Ok(Err(error)) if matches!(error.kind(), RequestErrorKind::NoResponders | RequestErrorKind::TimedOut) => Ok(None),
+            Ok(Err(error)) => Err(error).context("ask for receipts"),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Publishes receipts; nothing is lost when they do not arrive.
+    pub async fn send_receipts(&self, sensor: &SensorId, receipts: &Receipts) -> anyhow::Result<()> {
+        let payload = serde_json::to_vec(receipts).context("write receipts")?;
+        self.client.publish(String::from(Subject::receipts(sensor)), payload.into()).await.context("publish receipts")
+    }
+
+    /// Subscribes to the loaders' questions; each goes to one processor.
+    pub async fn asks(&self) -> anyhow::Result<Asks> {
+        let asks = self.client.queue_subscribe("cowrie.receipts.*.ask", topology::PROCESSOR.into()).await;
+        asks.map(Asks).context("subscribe to questions for receipts")
+    }
+
+    /// Answers a question.
+    pub async fn answer(&self, ask: Ask, receipts: &Receipts) -> anyhow::Result<()> {
+        let Some(reply) = ask.message.reply else { return Ok(()) };
+        let payload = serde_json::to_vec(receipts).context("write receipts")?;
+        self.client.publish(reply, payload.into()).await.context("answer about receipts")
+    }
+}

@@ -1,0 +1,99 @@
+//! What could not be used.
+
+use crate::{DeadId, MAX_DEAD_BODY, SensorId, Source, Unusable};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
+        /// Why bytes became a dead letter. A closed set, used as a metric label.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Reason { $($(#[$doc])* $name),* }
+
+        impl Reason {
+            /// The reason as stored and shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+
+            /// The reason with this text.
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Bytes that are not UTF-8.
+    NotUtf8 = "not_utf8",
+    /// Not JSON.
+    NotJson = "not_json",
+    /// JSON, but not an object.
+    NotAnObject = "not_an_object",
+    /// An object without an event id.
+    NoEventId = "no_eventid",
+    /// Longer than a message may be.
+    TooLong = "too_long",
+    /// The last line of a closed file, cut off.
+    Truncated = "truncated",
+    /// Refused by the database.
+    Rejected = "rejected",
+    /// Bytes that were published, lost by the broker, and can no longer be read.
+    Gap = "gap",
+}
+
+/// An unusable line with what a person needs to find out why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetter {
+    /// The configured sensor.
+    pub sensor: SensorId,
+    /// Why.
+    pub reason: Reason,
+    /// Why exactly, for people; no content of the line.
+    pub detail: String,
+    /// The first `MAX_DEAD_BODY` bytes; empty for a gap.
+    pub body: Vec<u8>,
+    /// The length of all of it in bytes.
+    pub length: u64,
+    /// BLAKE3 of all of it.
+    pub hash: [u8; 32],
+    /// Where it was read.
+    pub source: Source,
+}
+
+impl DeadLetter {
+    /// The dead letter of a whole line (NUL bytes removed).
+    pub fn of_line(sensor: SensorId, reason: Reason, detail: String, line: &[u8], source: Source) -> Self {
+        Self {
+            sensor,
+            reason,
+            detail,
+            body: line[..line.len().min(MAX_DEAD_BODY)].to_vec(),
+            length: line.len() as u64,
+            hash: *blake3::hash(line).as_bytes(),
+            source,
+        }
+    }
+
+    /// The dead letter for bytes that no longer exist.
+    pub fn gap(sensor: SensorId, detail: String, source: Source) -> Self {
+        let length = source.files.iter().flat_map(|(_, ranges)| ranges).map(|(start, end)| end - start).sum();
+        let hash = *blake3::hash(source.to_string().as_bytes()).as_bytes();
+        Self { sensor, reason: Reason::Gap, detail, body: Vec::new(), length, hash, source }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> DeadId {
+        DeadId::of(&self.sensor, &self.hash)
+    }
+}
+
+impl From<&Unusable> for Reason {
+    fn from(why: &Unusable) -> Self {
+        match why {
+            Unusable::NotUtf8(_) => Self::NotUtf8,
+            Unusable::NotJson(_) => Self::NotJson,
+            Unusable::NotAnObject => Self::NotAnObject,
+            Unusable::NoEventId => Self::NoEventId,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What one event adds to its session and its sensor, and how such additions merge.
+//!
+//! **Invariant**: merging is commutative and associative, so any order and batching of the same events gives the same
+//! rows (the database merges by the same rules, see `streams/store/src/sessions.rs`).
+
+use std::net::IpAddr;
+
+use crate::{EventId, Record, SensorId};
+
+/// Orders candidates for a "first" value: an optional class byte, the time (8 bytes big endian, offset 2^63,
+/// no time last), the event id. Compared as bytes, here and in Postgres.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rank(pub Vec<u8>);
+
+impl Rank {
+    fn of(ts: Option<i64>, id: EventId) -> Self {
+        let time = ts.map_or(u64::MAX, |micros| (micros as u64) ^ (1 << 63));
+        Self([time.to_be_bytes().as_slice(), id.0.as_slice()].concat())
+    }
+
+    fn led_by(class: u8, ts: Option<i64>, id: EventId) -> Self {
+        let mut rank = Self::of(ts, id);
+        rank.0.insert(0, class);
+        rank
+    }
+}
+
+/// A "first" value with the rank it won with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ranked<T>(pub Rank, pub T);
+
+/// What some events add to their session row; columns as in the table `sessions`.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the table documents each column")]
+pub struct SessionDelta {
+    pub sensor: SensorId,
+    pub session: String,
+    pub protocol: Option<Ranked<String>>,
+    pub src_ip: Option<Ranked<IpAddr>>,
+    pub src_port: Option<Ranked<u16>>,
+    pub started_at: Option<i64>,
+    pub last_event_at: Option<i64>,
+    pub closed: bool,
+    pub closed_at: Option<i64>,
+    pub reported_duration_ms: Option<Ranked<i64>>,
+    pub client_version: Option<Ranked<String>>,
+    pub hassh: Option<Ranked<String>>,
+    /// Username and password of the first successful login.
+    pub login: Option<Ranked<(Option<String>, Option<String>)>>,
+    pub event_count: i64,
+    pub login_attempts: i64,
+    pub login_successes: i64,
+    pub command_count: i64,
+    pub download_count: i64,
+    pub upload_count: i64,
+    pub forward_count: i64,
+    pub bytes: i64,
+}
+
+impl SessionDelta {
+    /// What one event adds; `None` when it belongs to no session.
+    pub fn of(record: &Record) -> Option<Self> {
+        let session = record.session.clone()?;
+        let kind = record.eventid.strip_prefix("cowrie.").unwrap_or_default();
+        let (connect, closed, success) = (kind == "session.connect", kind == "session.closed", kind == "login.success");
+        let rank = Rank::of(record.ts, record.id);
+        let count = |names: &[&str]| i64::from(names.contains(&kind));
+        let class = u8::from(!connect);
+        Some(Self {
+            sensor: record.sensor.clone(),
+            session,
+            protocol: ranked(&rank, record.protocol.clone()),
+            src_ip: record.src_ip.map(|ip| Ranked(Rank::led_by(class, record.ts, record.id), ip)),
+            src_port: ranked(&rank, record.src_port.filter(|_| connect)),
+            started_at: record.ts,
+            last_event_at: record.ts,
+            closed,
+            closed_at: record.ts.filter(|_| closed),
+            reported_duration_ms: ranked(&rank, record.duration_ms.filter(|_| closed)),
+            client_version: ranked(&rank, record.version.clone().filter(|_| kind == "client.version")),
+            hassh: ranked(&rank, record.hassh.clone().filter(|_| kind == "client.kex")),
+            login: ranked(&rank, success.then(|| (record.username.clone(), record.password.clone()))),
+            event_count: 1,
+            login_attempts: count(&["login.success", "login.failed"]),
+            login_successes: i64::from(success),
+            command_count: count(&["command.input"]),
+            download_count: count(&["session.file_download"]),
+            upload_count: count(&["session.file_upload"]),
+            forward_count: count(&["direct-tcpip.request"]),
+            bytes: record.length as i64,
+        })
+    }
+
+    /// Adds what other events of the same session add.
+    pub fn merge(&mut self, other: Self) {
+        first(&mut self.protocol, other.protocol);
+        first(&mut self.src_ip, other.src_ip);
+        first(&mut self.src_port, other.src_port);
+        first(&mut self.reported_duration_ms, other.reported_duration_ms);
+        first(&mut self.client_version, other.client_version);
+        first(&mut self.hassh, other.hassh);
+        first(&mut self.login, other.login);
+        self.started_at = least(self.started_at, other.started_at);
+        self.last_event_at = self.last_event_at.max(other.last_event_at);
+        self.closed |= other.closed;
+        self.closed_at = self.closed_at.max(other.closed_at);
+        self.event_count += other.event_count;
+        self.login_attempts += other.login_attempts;
+        self.login_successes += other.login_successes;
+        self.command_count += other.command_count;
+        self.download_count += other.download_count;
+        self.upload_count += other.upload_count;
+        self.forward_count += other.forward_count;
+        self.bytes += other.bytes;
+    }
+}
+
+/// What some events add to their sensor row; columns as in the table `sensors`.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the table documents each column")]
+pub struct SensorDelta {
+    pub sensor: SensorId,
+    pub first_event_at: Option<i64>,
+    pub last_event_at: Option<i64>,
+    pub event_count: i64,
+    pub outside_time_count: i64,
+    pub bytes: i64,
+}
+
+impl SensorDelta {
+    /// What one event adds.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            sensor: record.sensor.clone(),
+            first_event_at: record.ts,
+            last_event_at: record.ts,
+            event_count: 1,
+            outside_time_count: i64::from(record.ts.is_none()),
+            bytes: record.length as i64,
+        }
+    }
+
+    /// Adds what other events of the same sensor add.
+    pub fn merge(&mut self, other: &Self) {
+        self.first_event_at = least(self.first_event_at, other.first_event_at);
+        self.last_event_at = self.last_event_at.max(other.last_event_at);
+        self.event_count += other.event_count;
+        self.outside_time_count += other.outside_time_count;
+        self.bytes += other.bytes;
+    }
+}
+
+fn ranked<T>(rank: &Rank, value: Option<T>) -> Option<Ranked<T>> {
+    value.map(|value| Ranked(rank.clone(), value))
+}
+
+fn first<T>(mine: &mut Option<Ranked<T>>, other: Option<Ranked<T>>) {
+    if let Some(other) = other
+        && mine.as_ref().is_none_or(|mine| other.0 < mine.0)
+    {
+        *mine = Some(other);
+    }
+}
+
+fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    a.into_iter().chain(b).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [&str; 8] =
+        ["session.connect", "session.closed", "login.success", "login.failed", "client.version", "client.kex", "command.input", "other"];
+
+    fn record(kind: usize, second: u32, n: u8) -> Record {
+        let when = if second == 0 { "never".to_owned() } else { format!("2024-01-01T00:00:{second:02}Z") };
+        let line = format!(
+            r#"{{"eventid":"cowrie.{}","session":"s","timestamp":"{when}","src_ip":"10.0.0.{n}","src_port":{n},"protocol":"p{n}","version":"v{n}","hassh":"h{n}","username":"u{n}","duration":{n}}}"#,
+            KINDS[kind]
+        );
+        Record::read(&"x".parse().unwrap(), line.as_bytes()).unwrap()
+    }
+
+    fn fold(records: &[Record]) -> SessionDelta {
+        let deltas = records.iter().filter_map(SessionDelta::of);
+        deltas.reduce(|mut sum, delta| { sum.merge(delta); sum }).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_batching_gives_the_same_session(
+            (events, shuffled) in prop::collection::vec((0..KINDS.len(), 0..4u32, 0..=255u8), 1..24)
+                .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle())),
+            cut in 0..24usize,
+        ) {
+            let build = |list: &[(usize, u32, u8)]| list.iter().map(|&(k, s, n)| record(k, s, n)).collect::<Vec<_>>();
+            let (records, shuffled) = (build(&events), build(&shuffled));
+            let (left, right) = shuffled.split_at(cut.min(shuffled.len()));
+            let mut parts = [right, left].into_iter().filter(|part| !part.is_empty()).map(fold);
+            let mut sum = parts.next().unwrap();
+            parts.for_each(|part| sum.merge(part));
+            prop_assert_eq!(sum, fold(&records));
+        }
+    }
+}

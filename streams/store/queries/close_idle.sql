@@ -1,0 +1,20 @@
+with due as (
+    select s.sensor, s.session
+    from sessions s
+    join sensors n on n.sensor = s.sensor
+    where not s.closed and not s.idle
+        and (s.last_event_at is null or s.last_event_at < n.last_event_at - interval '1 hour')
+    order by s.sensor, s.session
+    limit $1
+    for update of s skip locked
+),
+swept as (
+    update sessions s set idle = true
+    from due
+    where s.sensor = due.sensor and s.session = due.session
+    returning s.*
+)
+insert into outbox (subject, msg_id, payload)
+select 'cowrie.sessions.' || sensor, session_summary_id(sensor, session, event_count), session_summary(swept::sessions)
+from swept
+on conflict (msg_id) do nothing

@@ -1,0 +1,107 @@
+//! The connection pool, the schema, and the days that have a partition.
+
+use std::{
+    collections::BTreeSet,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use chrono::NaiveDate;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{Failure, Transaction};
+
+/// Where the database is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StoreArgs {
+    /// Postgres, e.g. postgres://user:password@127.0.0.1/cowriestream
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Connections to Postgres per process
+    #[arg(long, env = "COWRIESTREAM_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=200), value_name = "N")]
+    pub database_connections: u32,
+}
+
+/// A pool of connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+    /// Days known to have a partition.
+    days: Arc<Mutex<BTreeSet<NaiveDate>>>,
+}
+
+impl Store {
+    /// Connects, waiting up to 10 s for the database.
+    pub async fn connect(args: &StoreArgs) -> anyhow::Result<Self> {
+        let url = args.database_url.as_deref();
+        let url = url.context("DATABASE_URL (or --database-url) is not set: expected e.g. postgres://user:password@127.0.0.1/cowriestream")?;
+        let options = PgConnectOptions::from_str(url)
+            .context("read DATABASE_URL: expected e.g. postgres://user:password@127.0.0.1/cowriestream")?
+            .application_name("cowriestream")
+            .options([("statement_timeout", "30s"), ("timezone", "UTC"), ("jit", "off"), ("lock_timeout", "20s")]);
+        let host = options.get_host().to_owned();
+        let pool = PgPoolOptions::new()
+            .max_connections(args.database_connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await
+            .with_context(|| format!("connect to Postgres at {host}"))?;
+        Ok(Self { pool, days: Arc::default() })
+    }
+
+    /// Brings the schema up to date; idempotent, safe to run from several processes.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        let version: i32 = sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#).fetch_one(&self.pool).await?;
+        if version < 150_000 {
+            bail!("PostgreSQL {} is too old: 15 or newer is needed", version / 10_000);
+        }
+        sqlx::migrate!().run(&self.pool).await.context("migrate the schema")
+    }
+
+    /// Whether the schema is there and up to date; says what to do when it is not.
+    pub async fn check_schema(&self) -> anyhow::Result<()> {
+        let found = sqlx::query_scalar::<_, bool>("select to_regclass('stream_positions') is not null").fetch_one(&self.pool).await?;
+        if !found {
+            bail!("the database has no cowriestream schema yet: run `cowriestream migrate`");
+        }
+        Ok(())
+    }
+
+    /// Starts a transaction.
+    pub async fn begin(&self) -> Result<Transaction, Failure> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// A connection for reading.
+    pub async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Failure> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Makes sure that each of these days has a partition; returns those that are sealed and must not get events.
+    pub async fn open_days(&self, days: &BTreeSet<NaiveDate>) -> Result<BTreeSet<NaiveDate>, Failure> {
+        let unknown: Vec<_> = {
+            let known = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+            days.difference(&known).copied().collect()
+        };
+        let mut sealed = BTreeSet::new();
+        for day in unknown {
+            let open = sqlx::query_scalar!(r#"select events_add_day($1) as "open!""#, day).fetch_one(&self.pool).await?;
+            if open {
+                self.days.lock().unwrap_or_else(PoisonError::into_inner).insert(day);
+            } else {
+                sealed.insert(day);
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Forgets which days have a partition: the database may be another one, or a day was sealed.
+    pub fn forget_days(&self) {
+        self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

@@ -1,0 +1,101 @@
+//! The table `dead_letters`.
+
+use chrono::{DateTime, Utc};
+use events::{DeadId, DeadLetter, EventId};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Failure;
+
+/// Inserts dead letters with the path they were read from; of equal ones the smallest place is kept.
+pub async fn insert_dead_letters(on: &mut PgConnection, letters: &[(DeadLetter, Option<String>)]) -> Result<(), Failure> {
+    let mut sorted: Vec<_> = letters.iter().collect();
+    sorted.sort_by_key(|(letter, _)| letter.id());
+    for (letter, path) in sorted {
+        let place = letter.source.files.first().and_then(|(file, ranges)| Some((file, ranges.first()?.0)));
+        sqlx::query!(
+            "insert into dead_letters as d (dead_id, sensor, reason, detail, body, length, hash, source_file, source_offset, source_path)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            on conflict (dead_id) do update set
+                source_file = excluded.source_file, source_offset = excluded.source_offset, source_path = excluded.source_path
+            where (excluded.source_file, excluded.source_offset) < (d.source_file, d.source_offset)",
+            Uuid::from_bytes(letter.id().0),
+            letter.sensor.as_str(),
+            letter.reason.as_str(),
+            letter.detail.replace('\0', "\u{fffd}"),
+            (letter.reason != events::Reason::Gap).then_some(letter.body.as_slice()),
+            letter.length as i64,
+            letter.hash.as_slice(),
+            place.map(|(file, _)| Uuid::from_bytes(file.0)),
+            place.map(|(_, offset)| offset as i64),
+            path.as_ref().map(|path| path.replace('\0', "\u{fffd}")),
+        )
+        .execute(&mut *on)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Marks dead letters as resolved by the events that their replay brought.
+pub async fn resolve_dead_letters(on: &mut PgConnection, resolved: &[(DeadId, EventId)]) -> Result<(), Failure> {
+    for (dead, event) in resolved {
+        sqlx::query!(
+            "update dead_letters set resolved_at = now(), resolved_event = $2 where dead_id = $1 and resolved_at is null",
+            Uuid::from_bytes(dead.0),
+            Uuid::from_bytes(event.0),
+        )
+        .execute(&mut *on)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A dead letter as listed.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the table documents each column")]
+pub struct DeadLetterRow {
+    pub dead_id: Uuid,
+    pub sensor: String,
+    pub reason: String,
+    pub detail: String,
+    #[serde(skip)]
+    pub body: Option<Vec<u8>>,
+    pub length: i64,
+    pub source_path: Option<String>,
+    pub source_offset: Option<i64>,
+    pub ingested_at: DateTime<Utc>,
+    pub resolved_at: Option<DateTime<Utc>>,
+    pub resolved_event: Option<Uuid>,
+}
+
+/// The newest dead letters, without their bodies.
+pub async fn dead_letters(on: &mut PgConnection, sensor: Option<&str>, reason: Option<&str>, resolved: bool, limit: i64) -> Result<Vec<DeadLetterRow>, Failure> {
+    let rows = sqlx::query_as!(
+        DeadLetterRow,
+        r#"select dead_id, sensor, reason, detail, null::bytea as body, length, source_path, source_offset, ingested_at, resolved_at, resolved_event
+        from dead_letters
+        where ($1::text is null or sensor = $1) and ($2::text is null or reason = $2) and (resolved_at is null or $3)
+        order by ingested_at desc, dead_id limit $4"#,
+        sensor,
+        reason,
+        resolved,
+        limit,
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows)
+}
+
+/// One dead letter with its body.
+pub async fn dead_letter(on: &mut PgConnection, id: DeadId) -> Result<Option<DeadLetterRow>, Failure> {
+    let row = sqlx::query_as!(
+        DeadLetterRow,
+        r#"select dead_id, sensor, reason, detail, body, length, source_path, source_offset, ingested_at, resolved_at, resolved_event
+        from dead_letters where dead_id = $1"#,
+        Uuid::from_bytes(id.0),
+    )
+    .fetch_optional(on)
+    .await?;
+    Ok(row)
+}

@@ -1,0 +1,49 @@
+//! The table `events`.
+
+use std::collections::HashSet;
+
+use chrono::DateTime;
+use events::{EventId, FileId, Record};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Failure;
+
+/// An event and where it was read.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    /// The event.
+    pub record: Record,
+    /// Its line, kept where `jsonb` cannot give it back.
+    pub line: Option<Vec<u8>>,
+    /// The file and the byte offset of its range.
+    pub source: Option<(FileId, u64)>,
+}
+
+/// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock). Returns the ids of those that were new.
+pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Result<HashSet<EventId>, Failure> {
+    fn column<'a, T>(events: &'a [StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
+        events.iter().map(value).collect()
+    }
+    let new = sqlx::query_scalar!(
+        r#"insert into events (event_id, sensor, session, eventid, ts, src_ip, payload, line, source_file, source_offset)
+        select event_id, sensor, session, eventid, coalesce(ts, '-infinity'), src_ip::inet, payload::jsonb, line, source_file, source_offset
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::bytea[], $9::uuid[], $10::int8[])
+            as e (event_id, sensor, session, eventid, ts, src_ip, payload, line, source_file, source_offset)
+        on conflict do nothing
+        returning event_id"#,
+        &column(events, |e| Uuid::from_bytes(e.record.id.0)),
+        &column(events, |e| e.record.sensor.as_str()) as &[&str],
+        &column(events, |e| e.record.session.as_deref()) as &[Option<&str>],
+        &column(events, |e| e.record.eventid.as_str()) as &[&str],
+        &column(events, |e| e.record.ts.and_then(DateTime::from_timestamp_micros)) as &[Option<_>],
+        &column(events, |e| e.record.src_ip.map(|ip| ip.to_string())) as &[Option<String>],
+        &column(events, |e| e.record.payload.as_str()) as &[&str],
+        &column(events, |e| e.line.as_deref()) as &[Option<&[u8]>],
+        &column(events, |e| e.source.map(|(file, _)| Uuid::from_bytes(file.0))) as &[Option<Uuid>],
+        &column(events, |e| e.source.map(|(_, offset)| offset as i64)) as &[Option<i64>],
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(new.into_iter().map(|id| EventId(id.into_bytes())).collect())
+}

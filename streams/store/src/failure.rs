@@ -1,0 +1,35 @@
+//! What becomes of a batch that the database did not take.
+
+use sqlx::Error;
+
+/// Why a transaction failed, as far as the caller must know.
+#[derive(Debug)]
+pub enum Failure {
+    /// The database was away, overloaded, or two transactions met: the same batch may succeed later.
+    Retry(anyhow::Error),
+    /// The data were refused: the same batch will fail again, without the culprit it may succeed.
+    Reject(anyhow::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let refused = match &error {
+            Error::Database(database) => database.code().is_some_and(|code| {
+                let class = code.get(..2).unwrap_or_default();
+                // 21 cardinality, 22 data, 23 constraint, 54 too complex, P0 raised by a trigger.
+                matches!(class, "21" | "22" | "23" | "54" | "P0")
+            }),
+            Error::Encode(_) => true,
+            _ => false,
+        };
+        if refused { Self::Reject(error.into()) } else { Self::Retry(error.into()) }
+    }
+}
+
+impl From<Failure> for anyhow::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Retry(error) | Failure::Reject(error) => error,
+        }
+    }
+}

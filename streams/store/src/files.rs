@@ -1,0 +1,77 @@
+//! The table `loader_files`: receipts as state.
+
+use events::{Announcement, FileId, SensorId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Failure;
+
+/// Byte ranges of a file, and what is known of the file.
+#[derive(Clone, Debug)]
+pub struct FileReceipt {
+    /// The sensor.
+    pub sensor: SensorId,
+    /// The file.
+    pub file: FileId,
+    /// Sorted, disjoint, start inclusive, end exclusive.
+    pub committed: Vec<(u64, u64)>,
+    /// What the loader told of it, when it did.
+    pub announce: Option<Announcement>,
+}
+
+/// Merges receipts (one per file, sorted by sensor and file); returns each file with all its committed ranges.
+pub async fn merge_receipts(on: &mut PgConnection, receipts: &[FileReceipt]) -> Result<Vec<FileReceipt>, Failure> {
+    let mut merged = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        let told = receipt.announce.as_ref();
+        let row = sqlx::query!(
+            r#"insert into loader_files as f (sensor, file_id, path, device, inode, generation, fingerprint, committed)
+            values ($1, $2, $3, $4, $5, $6, $7, $8::text::int8multirange)
+            on conflict (sensor, file_id) do update set
+                committed = f.committed + excluded.committed,
+                path = coalesce(excluded.path, f.path),
+                device = coalesce(excluded.device, f.device),
+                inode = coalesce(excluded.inode, f.inode),
+                generation = coalesce(excluded.generation, f.generation),
+                fingerprint = coalesce(excluded.fingerprint, f.fingerprint)
+            returning array(select lower(r) from unnest(f.committed) r) as "starts!", array(select upper(r) from unnest(f.committed) r) as "ends!""#,
+            receipt.sensor.as_str(),
+            Uuid::from_bytes(receipt.file.0),
+            told.map(|a| a.path.replace('\0', "\u{fffd}")),
+            told.map(|a| a.device as i64),
+            told.map(|a| a.inode as i64),
+            told.map(|a| a.generation as i32),
+            told.map(|a| a.fingerprint.to_string()),
+            multirange(&receipt.committed),
+        )
+        .fetch_one(&mut *on)
+        .await?;
+        merged.push(FileReceipt { committed: pairs(&row.starts, &row.ends), ..receipt.clone() });
+    }
+    Ok(merged)
+}
+
+/// The committed ranges of these files; a file that is not known has none.
+pub async fn committed_of(on: &mut PgConnection, sensor: &SensorId, files: &[FileId]) -> Result<Vec<(FileId, Vec<(u64, u64)>)>, Failure> {
+    let ids: Vec<_> = files.iter().map(|file| Uuid::from_bytes(file.0)).collect();
+    let rows = sqlx::query!(
+        r#"select file_id, array(select lower(r) from unnest(committed) r) as "starts!", array(select upper(r) from unnest(committed) r) as "ends!"
+        from loader_files where sensor = $1 and file_id = any($2)"#,
+        sensor.as_str(),
+        &ids,
+    )
+    .fetch_all(on)
+    .await?;
+    let find = |file: &FileId| rows.iter().find(|row| row.file_id.as_bytes() == &file.0);
+    Ok(files.iter().map(|file| (*file, find(file).map(|row| pairs(&row.starts, &row.ends)).unwrap_or_default())).collect())
+}
+
+/// The text form of `int8multirange`.
+fn multirange(ranges: &[(u64, u64)]) -> String {
+    let parts: Vec<_> = ranges.iter().map(|(start, end)| format!("[{start},{end})")).collect();
+    format!("{{{}}}", parts.join(","))
+}
+
+fn pairs(starts: &[i64], ends: &[i64]) -> Vec<(u64, u64)> {
+    starts.iter().zip(ends).map(|(&start, &end)| (start as u64, end as u64)).collect()
+}

@@ -1,0 +1,72 @@
+//! The table `outbox`: what must be published because a transaction committed.
+
+use sqlx::PgConnection;
+
+use crate::Failure;
+
+/// A message to publish.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// Its row.
+    pub id: i64,
+    /// Its subject.
+    pub subject: String,
+    /// Its `Nats-Msg-Id`.
+    pub msg_id: String,
+    /// JSON.
+    pub payload: String,
+}
+
+/// The oldest messages not yet published, locked until the transaction ends; other relays pass them by.
+pub async fn queued(on: &mut PgConnection, limit: i64) -> Result<Vec<Queued>, Failure> {
+    let rows = sqlx::query_as!(
+        Queued,
+        r#"select id, subject, msg_id, payload::text as "payload!" from outbox
+        where published_at is null order by id limit $1 for update skip locked"#,
+        limit
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows)
+}
+
+/// Marks messages as published at these sequences of the stream created then.
+pub async fn mark_published(on: &mut PgConnection, stream_created: i64, published: &[(i64, u64)]) -> Result<(), Failure> {
+    let (ids, seqs): (Vec<i64>, Vec<i64>) = published.iter().map(|&(id, seq)| (id, seq as i64)).unzip();
+    sqlx::query!(
+        "update outbox o set published_at = now(), stream_created = $1, stream_seq = p.seq
+        from unnest($2::int8[], $3::int8[]) as p (id, seq) where o.id = p.id",
+        stream_created,
+        &ids,
+        &seqs,
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Queues again what the stream no longer has: it was created anew, or its last sequence went back. Returns how many.
+pub async fn queue_lost(on: &mut PgConnection, subjects: &str, stream_created: i64, last_seq: u64) -> Result<u64, Failure> {
+    let done = sqlx::query!(
+        "update outbox set published_at = null, stream_created = null, stream_seq = null
+        where published_at is not null and subject like $1 || '%' and (stream_created <> $2 or stream_seq > $3)",
+        subjects,
+        stream_created,
+        last_seq as i64,
+    )
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Deletes what was published longer ago than the stream keeps it.
+pub async fn forget_published(on: &mut PgConnection) -> Result<u64, Failure> {
+    let done = sqlx::query!("delete from outbox where published_at < now() - interval '7 days'").execute(on).await?;
+    Ok(done.rows_affected())
+}
+
+/// How many messages wait to be published.
+pub async fn waiting(on: &mut PgConnection) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from outbox where published_at is null"#).fetch_one(on).await?;
+    Ok(count)
+}

@@ -1,0 +1,42 @@
+//! The table `stream_positions`.
+
+use sqlx::PgConnection;
+
+use crate::Failure;
+
+/// How far a stream was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// Creation time of the stream, nanoseconds since 1970.
+    pub created: i64,
+    /// Its last sequence.
+    pub last_seq: u64,
+    /// Everything up to here was acknowledged.
+    pub floor: u64,
+}
+
+/// What is recorded of a stream.
+pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Position>, Failure> {
+    let row = sqlx::query!("select created, last_seq, floor from stream_positions where stream = $1", stream).fetch_optional(on).await?;
+    Ok(row.map(|row| Position { created: row.created, last_seq: row.last_seq as u64, floor: row.floor as u64 }))
+}
+
+/// Records how far a stream was seen. With `went_back` the values may decrease; else, for the same stream, they only grow.
+pub async fn record_position(on: &mut PgConnection, stream: &str, seen: Position, went_back: bool) -> Result<(), Failure> {
+    sqlx::query!(
+        "insert into stream_positions as p (stream, created, last_seq, floor) values ($1, $2, $3, $4)
+        on conflict (stream) do update set
+            created = excluded.created,
+            last_seq = case when p.created = excluded.created and not $5 then greatest(p.last_seq, excluded.last_seq) else excluded.last_seq end,
+            floor = case when p.created = excluded.created and not $5 then greatest(p.floor, excluded.floor) else excluded.floor end
+        where (p.created, p.last_seq, p.floor) is distinct from (excluded.created, excluded.last_seq, excluded.floor)",
+        stream,
+        seen.created,
+        seen.last_seq as i64,
+        seen.floor as i64,
+        went_back,
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! The table `sensors`.
+
+use chrono::DateTime;
+use events::SensorDelta;
+use sqlx::PgConnection;
+
+use crate::Failure;
+
+/// Merges deltas (one per sensor, sorted).
+pub async fn merge_sensors(on: &mut PgConnection, deltas: &[SensorDelta]) -> Result<(), Failure> {
+    let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+    for delta in deltas {
+        sqlx::query!(
+            "insert into sensors as s (sensor, first_event_at, last_event_at, event_count, outside_time_count, bytes)
+            values ($1, $2, $3, $4, $5, $6)
+            on conflict (sensor) do update set
+                first_event_at = least(s.first_event_at, excluded.first_event_at),
+                last_event_at = greatest(s.last_event_at, excluded.last_event_at),
+                event_count = s.event_count + excluded.event_count,
+                outside_time_count = s.outside_time_count + excluded.outside_time_count,
+                bytes = s.bytes + excluded.bytes",
+            delta.sensor.as_str(),
+            time(delta.first_event_at),
+            time(delta.last_event_at),
+            delta.event_count,
+            delta.outside_time_count,
+            delta.bytes,
+        )
+        .execute(&mut *on)
+        .await?;
+    }
+    Ok(())
+}

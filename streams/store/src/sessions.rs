@@ -1,0 +1,65 @@
+//! The table `sessions`: commutative merges, and summaries queued for SESSIONS.
+
+use chrono::DateTime;
+use events::{Rank, Ranked, SessionDelta};
+use sqlx::PgConnection;
+
+use crate::Failure;
+
+/// How many sessions one sweep closes at a time.
+const SWEEP: i64 = 5_000;
+
+/// Merges deltas (one per session, in the order of `(sensor, session)`) into their rows, and queues a summary of every one that is closed.
+pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> Result<(), Failure> {
+    fn column<'a, T>(deltas: &'a [SessionDelta], value: impl Fn(&'a SessionDelta) -> T) -> Vec<T> {
+        deltas.iter().map(value).collect()
+    }
+    fn rank<T>(ranked: &Option<Ranked<T>>) -> Option<&[u8]> {
+        ranked.as_ref().map(|Ranked(Rank(bytes), _)| bytes.as_slice())
+    }
+    fn won<T>(ranked: &Option<Ranked<T>>) -> Option<&T> {
+        ranked.as_ref().map(|Ranked(_, value)| value)
+    }
+    let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+    sqlx::query_file!(
+        "queries/merge_sessions.sql",
+        &column(deltas, |d| d.sensor.as_str()) as &[&str],
+        &column(deltas, |d| d.session.as_str()) as &[&str],
+        &column(deltas, |d| won(&d.protocol).map(String::as_str)) as &[Option<&str>],
+        &column(deltas, |d| rank(&d.protocol)) as &[Option<&[u8]>],
+        &column(deltas, |d| won(&d.src_ip).map(ToString::to_string)) as &[Option<String>],
+        &column(deltas, |d| rank(&d.src_ip)) as &[Option<&[u8]>],
+        &column(deltas, |d| won(&d.src_port).map(|&port| i32::from(port))) as &[Option<i32>],
+        &column(deltas, |d| rank(&d.src_port)) as &[Option<&[u8]>],
+        &column(deltas, |d| time(d.started_at)) as &[Option<_>],
+        &column(deltas, |d| time(d.last_event_at)) as &[Option<_>],
+        &column(deltas, |d| d.closed),
+        &column(deltas, |d| time(d.closed_at)) as &[Option<_>],
+        &column(deltas, |d| won(&d.reported_duration_ms).copied()) as &[Option<i64>],
+        &column(deltas, |d| rank(&d.reported_duration_ms)) as &[Option<&[u8]>],
+        &column(deltas, |d| won(&d.client_version).map(String::as_str)) as &[Option<&str>],
+        &column(deltas, |d| rank(&d.client_version)) as &[Option<&[u8]>],
+        &column(deltas, |d| won(&d.hassh).map(String::as_str)) as &[Option<&str>],
+        &column(deltas, |d| rank(&d.hassh)) as &[Option<&[u8]>],
+        &column(deltas, |d| won(&d.login).and_then(|login| login.0.as_deref())) as &[Option<&str>],
+        &column(deltas, |d| won(&d.login).and_then(|login| login.1.as_deref())) as &[Option<&str>],
+        &column(deltas, |d| rank(&d.login)) as &[Option<&[u8]>],
+        &column(deltas, |d| d.event_count),
+        &column(deltas, |d| d.login_attempts),
+        &column(deltas, |d| d.login_successes),
+        &column(deltas, |d| d.command_count),
+        &column(deltas, |d| d.download_count),
+        &column(deltas, |d| d.upload_count),
+        &column(deltas, |d| d.forward_count),
+        &column(deltas, |d| d.bytes),
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Marks sessions idle whose sensor has seen an hour of later events, and queues their summaries. Returns how many; call until it returns 0.
+pub async fn close_idle(on: &mut PgConnection) -> Result<u64, Failure> {
+    let done = sqlx::query_file!("queries/close_idle.sql", SWEEP).execute(on).await?;
+    Ok(done.rows_affected())
+}
