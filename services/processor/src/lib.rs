@@ -1,1 +1,81 @@
-//! wip
+//! Writes what the streams deliver into Postgres, exactly once.
+//!
+//! **Invariant**: a message is acknowledged only after the transaction that holds everything it means has committed.
+
+mod answers;
+mod ingest;
+mod keep;
+mod position;
+mod prepare;
+mod relay;
+
+use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
+
+use boot::{Health, Tasks};
+use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
+use store::Store;
+use tokio::sync::Notify;
+
+pub use relay::settle;
+
+/// What the processor may be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Most events in one transaction; batches are as small as the backlog allows
+    #[arg(long, env = "COWRIESTREAM_BATCH", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000), value_name = "N")]
+    pub batch: u32,
+    /// Most bytes of log lines in one transaction
+    #[arg(long, env = "COWRIESTREAM_BATCH_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 30), value_name = "BYTES")]
+    pub batch_bytes: u64,
+}
+
+/// What the tasks of a processor share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub bus: Bus,
+    pub store: Store,
+    pub topology: TopologyArgs,
+    pub limits: Limits,
+    /// Told when something was queued in the outbox.
+    pub queued: Arc<Notify>,
+    /// Recorded positions of EVENTS and DEAD, as sent with receipts.
+    marks: Arc<Mutex<[Option<StreamMark>; 2]>>,
+}
+
+impl Shared {
+    pub fn marks(&self) -> [Option<StreamMark>; 2] {
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_mark(&self, stream: &str, mark: StreamMark) {
+        let index = usize::from(stream == bus::topology::DEAD);
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(mark);
+    }
+}
+
+/// Starts a processor; it runs until `tasks` stop. Streams and schema must exist.
+pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<()> {
+    store.check_schema().await?;
+    let shared = Shared {
+        limits: Limits {
+            messages: args.batch as usize,
+            bytes: usize::try_from(args.batch_bytes)?,
+            patience: Duration::from_millis(50),
+        },
+        bus,
+        store,
+        topology: topology.clone(),
+        queued: Arc::default(),
+        marks: Arc::default(),
+    };
+    let connected = shared.bus.clone();
+    health.needs("broker", move || connected.connected());
+    let place = position::take_place(&shared).await?;
+    health.needs("database", place.database());
+    tasks.spawn("positions", position::watch(shared.clone(), place, tasks.stop()));
+    tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));
+    tasks.spawn("relay", relay::relay(shared.clone(), tasks.stop()));
+    tasks.spawn("sweep", relay::sweep(shared.clone(), tasks.stop()));
+    tasks.spawn("ingest", ingest::ingest(shared, tasks.stop()));
+    Ok(())
+}

@@ -95,6 +95,11 @@ impl Bus {
         self.stream(crate::topology::EVENTS).await
     }
 
+    /// The stream `DEAD` at this moment; `None` when it does not exist.
+    pub async fn dead_stream(&self) -> anyhow::Result<Option<StreamFacts>> {
+        self.stream(crate::topology::DEAD).await
+    }
+
     /// A stream at this moment; `None` when it does not exist.
     pub async fn stream(&self, name: &str) -> anyhow::Result<Option<StreamFacts>> {
         let found = self.jetstream.get_stream(name).await;

@@ -17,7 +17,7 @@ use crate::{Bus, Subject, subjects, topology};
 /// How long a loader waits for some processor to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How far the processor is in `EVENTS`: everything up to `floor` was acknowledged, thus committed.
+/// How far the processor is in a stream: everything up to `floor` was acknowledged, thus committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StreamMark {
     /// Creation time of the stream, nanoseconds since 1970.
@@ -29,8 +29,10 @@ pub struct StreamMark {
 /// Committed ranges of some files of one sensor.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Receipts {
-    /// The mark recorded in Postgres; `None` when nothing is recorded yet.
+    /// The mark of EVENTS recorded in Postgres; `None` when nothing is recorded yet.
     pub stream: Option<StreamMark>,
+    /// The same of DEAD.
+    pub dead: Option<StreamMark>,
     /// Each file with all its committed ranges, sorted and disjoint. In an answer, every file asked for is listed; one that Postgres does
     /// not know has no ranges.
     pub files: Vec<(FileId, Vec<(u64, u64)>)>,

@@ -100,8 +100,36 @@ impl Store {
         Ok(sealed)
     }
 
+    /// Joins the processors alive on this database. Returns the connection that stands for the membership, and whether nobody else was a member.
+    pub async fn join_processors(&self) -> Result<(Membership, bool), Failure> {
+        let mut connection = self.pool.acquire().await?.detach();
+        let alone = sqlx::query_scalar!(r#"select pg_try_advisory_lock(hashtext('cowriestream.processors')) as "alone!""#).fetch_one(&mut connection).await?;
+        sqlx::query!("select pg_advisory_lock_shared(hashtext('cowriestream.processors'))").fetch_one(&mut connection).await?;
+        if alone {
+            sqlx::query!("select pg_advisory_unlock(hashtext('cowriestream.processors'))").fetch_one(&mut connection).await?;
+        }
+        Ok((Membership(connection), alone))
+    }
+
+    /// Holds back every other process that wants to move a consumer, until the transaction ends.
+    pub async fn lock_consumers(&self) -> Result<Transaction, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.consumers'))").fetch_one(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
     /// Forgets which days have a partition: the database may be another one, or a day was sealed.
     pub fn forget_days(&self) {
         self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A processor's membership: ends with the process, however it ends.
+pub struct Membership(sqlx::PgConnection);
+
+impl Membership {
+    /// Whether the connection still stands.
+    pub async fn holds(&mut self) -> bool {
+        sqlx::Connection::ping(&mut self.0).await.is_ok()
     }
 }

@@ -15,7 +15,7 @@ mod positions;
 mod sensors;
 mod sessions;
 
-pub use connect::{Store, StoreArgs};
+pub use connect::{Membership, Store, StoreArgs};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, resolve_dead_letters};
 pub use deliveries::{Delivery, add_deliveries};
 pub use events::{StoredEvent, insert_events};

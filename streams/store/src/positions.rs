@@ -21,20 +21,16 @@ pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Posi
     Ok(row.map(|row| Position { created: row.created, last_seq: row.last_seq as u64, floor: row.floor as u64 }))
 }
 
-/// Records how far a stream was seen. With `went_back` the values may decrease; else, for the same stream, they only grow.
-pub async fn record_position(on: &mut PgConnection, stream: &str, seen: Position, went_back: bool) -> Result<(), Failure> {
+/// Records how far a stream was seen.
+pub async fn record_position(on: &mut PgConnection, stream: &str, seen: Position) -> Result<(), Failure> {
     sqlx::query!(
         "insert into stream_positions as p (stream, created, last_seq, floor) values ($1, $2, $3, $4)
-        on conflict (stream) do update set
-            created = excluded.created,
-            last_seq = case when p.created = excluded.created and not $5 then greatest(p.last_seq, excluded.last_seq) else excluded.last_seq end,
-            floor = case when p.created = excluded.created and not $5 then greatest(p.floor, excluded.floor) else excluded.floor end
+        on conflict (stream) do update set created = excluded.created, last_seq = excluded.last_seq, floor = excluded.floor
         where (p.created, p.last_seq, p.floor) is distinct from (excluded.created, excluded.last_seq, excluded.floor)",
         stream,
         seen.created,
         seen.last_seq as i64,
         seen.floor as i64,
-        went_back,
     )
     .execute(on)
     .await?;

@@ -1,0 +1,150 @@
+//! The one loop where stream and database meet.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use boot::CancellationToken;
+use bus::{Batch, Intake, Receipts};
+use events::SensorId;
+use store::Failure;
+
+use crate::{
+    Shared,
+    keep::{Kept, keep},
+    prepare::Prepared,
+};
+
+/// Between attempts while the database or the broker is away.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Receives, commits, acknowledges, until stop.
+pub(crate) async fn ingest(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_cancelled() {
+        let outcome = match Intake::open(&shared.bus, shared.limits).await {
+            Ok(mut intake) => {
+                pause = FIRST_PAUSE;
+                follow(&shared, &mut intake, &stop).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(error = format!("{error:#}"), "binding the consumers anew");
+            rest(&mut pause, &stop).await;
+        }
+    }
+    Ok(())
+}
+
+/// Works until stop, or until the consumers must be bound anew.
+async fn follow(shared: &Shared, intake: &mut Intake, stop: &CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            batch = intake.next() => batch?,
+        };
+        let Some(kept) = commit(shared, &batch, stop).await else { return Ok(()) };
+        answer(shared, batch, kept).await?;
+    }
+}
+
+/// Commits a batch whatever it takes: waits for the database, halves the batch around data it refuses. `None` when stopped before.
+async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Option<Kept> {
+    let started = std::time::Instant::now();
+    let mut total = Kept::default();
+    let mut todo: Vec<Vec<Prepared>> = vec![batch.items.iter().map(Prepared::of).collect()];
+    let mut pause = FIRST_PAUSE;
+    let mut again = false;
+    while let Some(part) = todo.pop() {
+        match keep(&shared.store, &part).await {
+            Ok(kept) => {
+                pause = FIRST_PAUSE;
+                again = false;
+                total.add(kept);
+            }
+            Err(Failure::Retry(error)) => {
+                tracing::warn!(error = format!("{error:#}"), events = part.len(), "the database did not take a batch, trying again");
+                rest(&mut pause, stop).await;
+                if stop.is_cancelled() {
+                    return None;
+                }
+                todo.push(part);
+            }
+            Err(Failure::Reject(error)) => {
+                shared.store.forget_days();
+                todo.extend(around(part, &error, &mut again));
+            }
+        }
+    }
+    metrics::histogram!("cowriestream_processor_batch_seconds").record(started.elapsed().as_secs_f64());
+    metrics::histogram!("cowriestream_processor_batch_messages").record(batch.items.len() as f64);
+    Some(total)
+}
+
+/// What to try instead of a refused part: its halves; for a single event, once more, then its dead letter.
+fn around(mut part: Vec<Prepared>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared>> {
+    if part.len() > 1 {
+        let half = part.split_off(part.len() / 2);
+        return vec![half, part];
+    }
+    if !*again {
+        *again = true;
+        return vec![part];
+    }
+    *again = false;
+    tracing::warn!(error = format!("{error:#}"), "the database refused an event: kept as a dead letter");
+    metrics::counter!("cowriestream_processor_rejected_total").increment(1);
+    part.iter().map(|one| vec![one.rejected(format!("{error:#}"))]).collect()
+}
+
+/// Acknowledges what was committed, and sends the receipts. Lost receipts are asked for.
+async fn answer(shared: &Shared, batch: Batch, kept: Kept) -> anyhow::Result<()> {
+    count(&kept);
+    let [stream, dead] = shared.marks();
+    let mut by_sensor = BTreeMap::<SensorId, Receipts>::new();
+    for receipt in kept.receipts {
+        let receipts = by_sensor.entry(receipt.sensor).or_insert_with(|| Receipts { stream, dead, files: Vec::new() });
+        receipts.files.push((receipt.file, receipt.committed));
+    }
+    batch.acknowledge(&shared.bus).await?;
+    for (sensor, receipts) in by_sensor {
+        shared.bus.send_receipts(&sensor, &receipts).await?;
+    }
+    shared.queued.notify_one();
+    Ok(())
+}
+
+fn count(kept: &Kept) {
+    for delivery in kept.deliveries.values() {
+        let new = delivery.events - delivery.duplicates - delivery.sealed;
+        for (result, n) in [("new", new), ("duplicate", delivery.duplicates), ("sealed", delivery.sealed)] {
+            metrics::counter!("cowriestream_processor_events_total", "result" => result).increment(n.max(0) as u64);
+        }
+    }
+}
+
+/// Waits, longer each time, or until stop.
+async fn rest(pause: &mut Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => (),
+        () = tokio::time::sleep(*pause) => (),
+    }
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
+}
+
+impl Kept {
+    /// Adds what another part of the same batch changed. The later state of a file is the fuller one.
+    fn add(&mut self, other: Self) {
+        for receipt in other.receipts {
+            self.receipts.retain(|mine| (&mine.sensor, mine.file) != (&receipt.sensor, receipt.file));
+            self.receipts.push(receipt);
+        }
+        for (sensor, more) in other.deliveries {
+            let sum = self.deliveries.entry(sensor).or_default();
+            sum.events += more.events;
+            sum.duplicates += more.duplicates;
+            sum.sealed += more.sealed;
+        }
+    }
+}

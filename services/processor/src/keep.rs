@@ -1,0 +1,138 @@
+//! One batch, one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chrono::{DateTime, NaiveDate};
+use events::{EventId, FileId, RangeSet, SensorDelta, SensorId, SessionDelta};
+use store::{Connection, Delivery, Failure, FileReceipt, Store, StoredEvent};
+
+use crate::prepare::{Prepared, What};
+
+/// What a committed batch changed.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// The files it covered, with all that is committed of them.
+    pub receipts: Vec<FileReceipt>,
+    /// What was delivered, by sensor.
+    pub deliveries: BTreeMap<SensorId, Delivery>,
+}
+
+/// Commits everything that these messages mean, or nothing.
+pub(crate) async fn keep(store: &Store, batch: &[Prepared]) -> Result<Kept, Failure> {
+    let (events, mut deliveries) = distinct(batch);
+    let sealed = store.open_days(&days(&events)).await?;
+    let (events, late) = unsealed(events, &sealed);
+    for event in late {
+        deliveries.entry(event.record.sensor.clone()).or_default().sealed += 1;
+    }
+    let mut transaction = store.begin().await?;
+    let new = store::insert_events(&mut transaction, &events).await?;
+    for event in events.iter().filter(|event| !new.contains(&event.record.id)) {
+        deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
+    }
+    derive(&mut transaction, &events, &new).await?;
+    bury(&mut transaction, batch).await?;
+    derive_sensors(&mut transaction, &events, &new).await?;
+    store::add_deliveries(&mut transaction, &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>()).await?;
+    let receipts = store::merge_receipts(&mut transaction, &receipts(batch)).await?;
+    transaction.commit().await.map_err(Failure::from)?;
+    Ok(Kept { receipts, deliveries })
+}
+
+/// The distinct events in the order in which every transaction takes them, and how many were delivered.
+fn distinct(batch: &[Prepared]) -> (Vec<StoredEvent>, BTreeMap<SensorId, Delivery>) {
+    let mut deliveries = BTreeMap::<SensorId, Delivery>::new();
+    let mut events = BTreeMap::new();
+    for prepared in batch {
+        let What::Event(event, _) = &prepared.what else { continue };
+        let delivery = deliveries.entry(event.record.sensor.clone()).or_default();
+        delivery.events += 1;
+        if events.insert((event.record.ts, event.record.id), event.as_ref().clone()).is_some() {
+            delivery.duplicates += 1;
+        }
+    }
+    (events.into_values().collect(), deliveries)
+}
+
+fn day(event: &StoredEvent) -> Option<NaiveDate> {
+    event.record.ts.and_then(DateTime::from_timestamp_micros).map(|at| at.date_naive())
+}
+
+fn days(events: &[StoredEvent]) -> BTreeSet<NaiveDate> {
+    events.iter().filter_map(day).collect()
+}
+
+fn unsealed(events: Vec<StoredEvent>, sealed: &BTreeSet<NaiveDate>) -> (Vec<StoredEvent>, Vec<StoredEvent>) {
+    events.into_iter().partition(|event| day(event).is_none_or(|day| !sealed.contains(&day)))
+}
+
+/// What the new events add to their sessions.
+async fn derive(on: &mut Connection, events: &[StoredEvent], new: &HashSet<EventId>) -> Result<(), Failure> {
+    let mut sessions = BTreeMap::<(SensorId, String), SessionDelta>::new();
+    for event in events.iter().filter(|event| new.contains(&event.record.id)) {
+        let Some(delta) = SessionDelta::of(&event.record) else { continue };
+        match sessions.entry((delta.sensor.clone(), delta.session.clone())) {
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(delta);
+            }
+            std::collections::btree_map::Entry::Occupied(mut taken) => taken.get_mut().merge(delta),
+        }
+    }
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    store::merge_sessions(on, &sessions.into_values().collect::<Vec<_>>()).await
+}
+
+/// What the new events add to their sensors.
+async fn derive_sensors(on: &mut Connection, events: &[StoredEvent], new: &HashSet<EventId>) -> Result<(), Failure> {
+    let mut sensors = BTreeMap::<SensorId, SensorDelta>::new();
+    for event in events.iter().filter(|event| new.contains(&event.record.id)) {
+        let delta = SensorDelta::of(&event.record);
+        match sensors.get_mut(&delta.sensor) {
+            Some(sum) => sum.merge(&delta),
+            None => {
+                sensors.insert(delta.sensor.clone(), delta);
+            }
+        }
+    }
+    store::merge_sensors(on, &sensors.into_values().collect::<Vec<_>>()).await
+}
+
+/// Stores the dead letters, and resolves those that were replayed.
+async fn bury(on: &mut Connection, batch: &[Prepared]) -> Result<(), Failure> {
+    let (mut dead, mut resolved) = (Vec::new(), Vec::new());
+    for prepared in batch {
+        match &prepared.what {
+            What::Dead(letter, path) => dead.push((letter.as_ref().clone(), path.clone())),
+            What::Event(event, Some(replayed)) => resolved.push((*replayed, event.record.id)),
+            What::Event(_, None) | What::Nothing => (),
+        }
+    }
+    resolved.sort();
+    store::insert_dead_letters(on, &dead).await?;
+    store::resolve_dead_letters(on, &resolved).await
+}
+
+/// The bytes that the batch covers, by file.
+fn receipts(batch: &[Prepared]) -> Vec<FileReceipt> {
+    let mut files = BTreeMap::<(SensorId, FileId), (RangeSet, Option<events::Announcement>)>::new();
+    for prepared in batch {
+        let sensor = match &prepared.what {
+            What::Event(event, _) => &event.record.sensor,
+            What::Dead(dead, _) => &dead.sensor,
+            What::Nothing => continue,
+        };
+        for (file, ranges) in &prepared.source.files {
+            let (set, announce) = files.entry((sensor.clone(), *file)).or_default();
+            for &(start, end) in ranges {
+                set.insert(start, end);
+            }
+            if let Some(told) = prepared.announce.as_ref().filter(|told| told.file_id == *file) {
+                *announce = Some(told.clone());
+            }
+        }
+    }
+    let receipt = |((sensor, file), (ranges, announce)): ((SensorId, FileId), (RangeSet, _))| FileReceipt { sensor, file, committed: ranges.to_vec(), announce };
+    files.into_iter().map(receipt).collect()
+}

@@ -1,0 +1,171 @@
+//! The processor's place in the streams, recorded in Postgres: a broker or a database that was restored from a copy
+//! is noticed by comparing the two, and the consumer is made anew from the lower point.
+
+use std::{
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    time::Duration,
+};
+
+use boot::CancellationToken;
+use bus::{ConsumerFacts, StreamFacts, StreamMark, topology::{DEAD, EVENTS}};
+use store::{Failure, Membership, Position};
+
+use crate::Shared;
+
+/// How often the place is compared and recorded.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A processor's membership and what it last recorded.
+pub(crate) struct Place {
+    membership: Option<Membership>,
+    /// For EVENTS and DEAD: the recorded position, and when the consumer was made.
+    last: [Option<(Position, i64)>; 2],
+    database: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// Whether the database answered at the last look.
+    pub fn database(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let flag = self.database.clone();
+        move || flag.load(Ordering::Relaxed)
+    }
+}
+
+/// Joins the processors. The only one takes over from the recorded floor, so that what a killed predecessor had in its hands is
+/// delivered now and not after the acknowledgement wait.
+pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
+    let (membership, alone) = shared.store.join_processors().await?;
+    for stream in [EVENTS, DEAD] {
+        let consumer = shared.bus.consumer(stream).await?;
+        let Some(consumer) = consumer.filter(|_| alone) else { continue };
+        let recorded = recorded(shared, stream).await?;
+        let floor = recorded.map_or(0, |position| position.floor);
+        if consumer.unacknowledged > 0 || consumer.floor > floor {
+            reset(shared, stream, consumer.created, "taking over from the recorded floor").await?;
+        }
+    }
+    Ok(Place { membership: Some(membership), last: [None; 2], database: Arc::new(AtomicBool::new(true)) })
+}
+
+/// Compares and records until stop, and once more at the end.
+pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let stopping = stop.is_cancelled();
+        for (index, stream) in [EVENTS, DEAD].into_iter().enumerate() {
+            match look(&shared, stream, place.last[index]).await {
+                Ok(last) => place.last[index] = last,
+                Err(error) => tracing::debug!(stream, error = format!("{error:#}"), "could not compare positions"),
+            }
+        }
+        let holds = renew(&shared, &mut place.membership).await;
+        place.database.store(holds, Ordering::Relaxed);
+        if stopping {
+            return Ok(());
+        }
+        tokio::select! {
+            () = stop.cancelled() => (),
+            () = tokio::time::sleep(INTERVAL) => (),
+        }
+    }
+}
+
+/// A membership ends with its connection; a new one is taken.
+async fn renew(shared: &Shared, membership: &mut Option<Membership>) -> bool {
+    if let Some(held) = membership
+        && held.holds().await
+    {
+        return true;
+    }
+    *membership = shared.store.join_processors().await.ok().map(|(membership, _)| membership);
+    membership.is_some()
+}
+
+/// One look at one stream: provision what is missing, reset what went back, record what is.
+async fn look(shared: &Shared, stream: &str, last: Option<(Position, i64)>) -> anyhow::Result<Option<(Position, i64)>> {
+    // What is recorded is read first: the stream is then seen later than whoever recorded it saw it.
+    let recorded = recorded(shared, stream).await?;
+    let (Some(facts), Some(consumer)) = (shared.bus.stream(stream).await?, shared.bus.consumer(stream).await?) else {
+        tracing::warn!(stream, "the stream or its consumer is missing: provisioning");
+        shared.bus.provision(&shared.topology).await?;
+        return Ok(None);
+    };
+    if let Some(why) = went_back(recorded, last, &facts, &consumer) {
+        reset(shared, stream, consumer.created, why).await?;
+        return Ok(None);
+    }
+    let seen = Position { created: facts.created, last_seq: facts.last_seq, floor: consumer.floor };
+    if recorded != Some(seen) {
+        let mut connection = shared.store.connection().await?;
+        store::record_position(&mut connection, stream, seen).await?;
+    }
+    shared.set_mark(stream, StreamMark { created: seen.created, floor: seen.floor });
+    Ok(Some((seen, consumer.created)))
+}
+
+/// Why the consumer must be made anew, if it must.
+fn went_back(recorded: Option<Position>, last: Option<(Position, i64)>, facts: &StreamFacts, consumer: &ConsumerFacts) -> Option<&'static str> {
+    if consumer.delivered.max(consumer.floor) > facts.last_seq {
+        return Some("the consumer is ahead of the stream: the broker was restored from a copy");
+    }
+    let recorded = recorded.filter(|position| position.created == facts.created);
+    if recorded.is_some_and(|position| facts.last_seq < position.last_seq) {
+        return Some("the stream's last sequence went back: the broker was restored from a copy");
+    }
+    // Only what this process recorded itself, of the same consumer: another processor may have reset it meanwhile.
+    let (mine, made) = last?;
+    let floor = recorded.map_or(0, |position| position.floor);
+    if mine.created == facts.created && made == consumer.created && floor < mine.floor && consumer.floor >= mine.floor {
+        return Some("the recorded floor went back: the database was restored from a copy");
+    }
+    None
+}
+
+/// Makes the consumer anew from the lower of what the stream has and what Postgres has. One processor does it: `made` is when the
+/// consumer that was looked at was made.
+async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> anyhow::Result<()> {
+    let mut transaction = shared.store.lock_consumers().await?;
+    let (facts, consumer) = (shared.bus.stream(stream).await?, shared.bus.consumer(stream).await?);
+    let Some(facts) = facts.filter(|_| consumer.is_some_and(|consumer| consumer.created == made)) else { return Ok(()) };
+    let recorded = store::position(&mut transaction, stream).await.map_err(anyhow::Error::from)?;
+    let floor = recorded.filter(|position| position.created == facts.created).map_or(0, |position| position.floor.min(facts.last_seq));
+    tracing::warn!(stream, from = floor + 1, why, "making the consumer anew");
+    metrics::counter!("cowriestream_processor_consumer_resets_total").increment(1);
+    shared.bus.reset_consumer(stream, floor + 1, &shared.topology).await?;
+    let position = Position { created: facts.created, last_seq: facts.last_seq, floor };
+    store::record_position(&mut transaction, stream, position).await.map_err(anyhow::Error::from)?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn recorded(shared: &Shared, stream: &str) -> Result<Option<Position>, Failure> {
+    let mut connection = shared.store.connection().await?;
+    store::position(&mut connection, stream).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSUMER: ConsumerFacts = ConsumerFacts { created: 7, floor: 50, delivered: 60, pending: 0, unacknowledged: 10 };
+    const STREAM: StreamFacts = StreamFacts { created: 1, first_seq: 1, last_seq: 100, messages: 100, bytes: 0 };
+    const SEEN: Position = Position { created: 1, last_seq: 100, floor: 50 };
+
+    #[test]
+    fn a_healthy_pair_is_left_alone() {
+        assert_eq!(went_back(Some(SEEN), Some((SEEN, 7)), &STREAM, &CONSUMER), None);
+        assert_eq!(went_back(None, None, &STREAM, &CONSUMER), None);
+    }
+
+    #[test]
+    fn a_restored_broker_or_database_is_noticed() {
+        let short = StreamFacts { last_seq: 55, ..STREAM };
+        assert!(went_back(Some(SEEN), None, &short, &CONSUMER).is_some(), "the consumer is ahead of the stream");
+        let behind = ConsumerFacts { floor: 50, delivered: 50, ..CONSUMER };
+        assert!(went_back(Some(SEEN), None, &short, &behind).is_some(), "the stream went back");
+        let old = Position { floor: 20, ..SEEN };
+        assert!(went_back(Some(old), Some((SEEN, 7)), &STREAM, &CONSUMER).is_some(), "the database went back");
+        assert_eq!(went_back(Some(old), Some((SEEN, 6)), &STREAM, &CONSUMER), None, "somebody reset the consumer already");
+        let another = StreamFacts { created: 2, ..short };
+        assert_eq!(went_back(Some(SEEN), None, &another, &behind), None, "a new stream starts from its own beginning");
+    }
+}

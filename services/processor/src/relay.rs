@@ -1,0 +1,108 @@
+//! The outbox: what a transaction queued is published, and published again when the broker lost it. And the sweep that closes
+//! sessions by idleness.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use boot::CancellationToken;
+use bus::{Bus, Subject, topology};
+use store::{Connection, Store};
+
+use crate::Shared;
+
+/// Messages published in one transaction of the relay.
+const BATCH: i64 = 500;
+/// How often the outbox is looked at when nobody tells of anything new.
+const RELAY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often idle sessions are closed and lost messages are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Which stream keeps which subjects of the outbox.
+const STREAMS: [(&str, &str); 3] =
+    [("cowrie.sessions.", topology::SESSIONS), ("cowrie.findings.", topology::FINDINGS), ("cowrie.jobs.", topology::JOBS)];
+
+/// Publishes until stop.
+pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = shared.queued.notified() => (),
+            () = tokio::time::sleep(RELAY_INTERVAL) => (),
+        }
+        if let Err(error) = publish_all(&shared.store, &shared.bus).await {
+            tracing::debug!(error = format!("{error:#}"), "the outbox waits");
+        }
+    }
+}
+
+/// Closes idle sessions and queues again what the broker lost, until stop.
+pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(SWEEP_INTERVAL) => (),
+        }
+        if let Err(error) = sweep_once(&shared.store, &shared.bus).await {
+            tracing::debug!(error = format!("{error:#}"), "the sweep waits");
+        }
+        shared.queued.notify_one();
+    }
+}
+
+/// Closes what is idle and publishes everything queued: the end of `--once`.
+pub async fn settle(store: &Store, bus: &Bus) -> anyhow::Result<()> {
+    sweep_once(store, bus).await?;
+    publish_all(store, bus).await
+}
+
+async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
+    let mut connection = store.connection().await?;
+    while store::close_idle(&mut connection).await? > 0 {}
+    for (subjects, stream) in STREAMS {
+        let Some(facts) = bus.stream(stream).await? else { continue };
+        let lost = store::queue_lost(&mut connection, subjects, facts.created, facts.last_seq).await?;
+        if lost > 0 {
+            tracing::warn!(stream, messages = lost, "the broker lost messages: publishing them again");
+        }
+    }
+    store::forget_published(&mut connection).await?;
+    Ok(())
+}
+
+async fn publish_all(store: &Store, bus: &Bus) -> anyhow::Result<()> {
+    while bus.connected() {
+        let mut transaction = store.begin().await?;
+        let published = publish(&mut transaction, bus).await?;
+        transaction.commit().await?;
+        if published < BATCH {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes one batch and marks it; returns how many there were.
+async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
+    let queued = store::queued(on, BATCH).await?;
+    let mut acks = Vec::with_capacity(queued.len());
+    let count = queued.len() as i64;
+    for message in queued {
+        let stream = STREAMS.iter().find(|(subjects, _)| message.subject.starts_with(subjects)).map(|(_, stream)| *stream);
+        let stream = stream.with_context(|| format!("outbox row {}: no stream keeps {}", message.id, message.subject))?;
+        let ack = bus.publish_queued(Subject::stored(message.subject), &message.msg_id, message.payload).await?;
+        acks.push((message.id, stream, ack));
+    }
+    let mut done = Vec::with_capacity(acks.len());
+    for (id, stream, ack) in acks {
+        done.push((stream, (id, ack.await?.seq)));
+    }
+    for (_, stream) in STREAMS {
+        let mine: Vec<_> = done.iter().filter(|(name, _)| *name == stream).map(|(_, place)| *place).collect();
+        if mine.is_empty() {
+            continue;
+        }
+        let facts = bus.stream(stream).await?.with_context(|| format!("stream {stream} went away"))?;
+        store::mark_published(on, facts.created, &mine).await?;
+    }
+    Ok(count)
+}
