@@ -19,8 +19,73 @@ impl RangeSet {
         self.0.splice(first..last, [(start, end)]);
     }
 
+    /// Whether all of a range is in the set; an empty range is.
+    pub fn contains(&self, start: u64, end: u64) -> bool {
+        if start >= end {
+            return true;
+        }
+        let at = self.0.partition_point(|&(_, e)| e <= start);
+        self.0.get(at).is_some_and(|&(s, e)| s <= start && end <= e)
+    }
+
+    /// Where the first byte is missing, counted from 0.
+    pub fn first_gap(&self) -> u64 {
+        match self.0.first() {
+            Some(&(0, end)) => end,
+            _ => 0,
+        }
+    }
+
+    /// What of a range is not in the set.
+    pub fn missing(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut at = start;
+        for &(s, e) in &self.0 {
+            if s >= end {
+                break;
+            }
+            if at < s {
+                gaps.push((at, s));
+            }
+            at = at.max(e);
+        }
+        if at < end {
+            gaps.push((at, end));
+        }
+        gaps
+    }
+
     /// As pairs.
     pub fn to_vec(&self) -> Vec<(u64, u64)> {
         self.0.clone()
+    }
+}
+
+impl FromIterator<(u64, u64)> for RangeSet {
+    fn from_iter<T: IntoIterator<Item = (u64, u64)>>(ranges: T) -> Self {
+        let mut set = Self::default();
+        ranges.into_iter().for_each(|(start, end)| set.insert(start, end));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_range_set_is_a_set_of_bytes(ranges in prop::collection::vec((0..60u64, 0..12u64), 0..12), probe in (0..70u64, 0..12u64)) {
+            let set: RangeSet = ranges.iter().map(|&(start, length)| (start, start + length)).collect();
+            let byte = |b: u64| ranges.iter().any(|&(start, length)| (start..start + length).contains(&b));
+            let (from, to) = (probe.0, probe.0 + probe.1);
+            prop_assert_eq!(set.contains(from, to), (from..to).all(byte));
+            let missing: Vec<u64> = set.missing(from, to).into_iter().flat_map(|(s, e)| s..e).collect();
+            prop_assert_eq!(missing, (from..to).filter(|&b| !byte(b)).collect::<Vec<_>>());
+            prop_assert_eq!(set.first_gap(), (0..).find(|&b| !byte(b)).unwrap());
+            prop_assert!(set.to_vec().windows(2).all(|pair| pair[0].1 < pair[1].0));
+        }
     }
 }

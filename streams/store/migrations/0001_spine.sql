@@ -22,6 +22,8 @@ create table events (
     -- the exact bytes of the line, only where payload cannot give them back (U+0000, lone surrogates,
     -- a key twice)
     line bytea,
+    -- of the line in bytes, without its newline
+    length integer not null,
     -- where the copy that arrived first was read: loader_files.file_id and the byte offset of the line
     source_file uuid,
     source_offset bigint,
@@ -113,7 +115,7 @@ create table sessions (
     upload_count bigint not null,
     -- direct-tcpip.request
     forward_count bigint not null,
-    -- sum of the lengths of its log lines
+    -- sum of events.length
     bytes bigint not null,
     primary key (sensor, session)
 );

@@ -26,10 +26,10 @@ pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Res
         events.iter().map(value).collect()
     }
     let new = sqlx::query_scalar!(
-        r#"insert into events (event_id, sensor, session, eventid, ts, src_ip, payload, line, source_file, source_offset)
-        select event_id, sensor, session, eventid, coalesce(ts, '-infinity'), src_ip::inet, payload::jsonb, line, source_file, source_offset
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::bytea[], $9::uuid[], $10::int8[])
-            as e (event_id, sensor, session, eventid, ts, src_ip, payload, line, source_file, source_offset)
+        r#"insert into events (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
+        select event_id, sensor, session, eventid, coalesce(ts, '-infinity'), src_ip::inet, payload::jsonb, line, length, source_file, source_offset
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::bytea[], $9::int4[], $10::uuid[], $11::int8[])
+            as e (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
         on conflict do nothing
         returning event_id"#,
         &column(events, |e| Uuid::from_bytes(e.record.id.0)),
@@ -40,6 +40,7 @@ pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Res
         &column(events, |e| e.record.src_ip.map(|ip| ip.to_string())) as &[Option<String>],
         &column(events, |e| e.record.payload.as_str()) as &[&str],
         &column(events, |e| e.line.as_deref()) as &[Option<&[u8]>],
+        &column(events, |e| e.record.length as i32),
         &column(events, |e| e.source.map(|(file, _)| Uuid::from_bytes(file.0))) as &[Option<Uuid>],
         &column(events, |e| e.source.map(|(_, offset)| offset as i64)) as &[Option<i64>],
     )

@@ -14,6 +14,8 @@ mod outbox;
 mod positions;
 mod sensors;
 mod sessions;
+mod status;
+pub mod verify;
 
 pub use connect::{Membership, Store, StoreArgs};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, resolve_dead_letters};
@@ -25,6 +27,7 @@ pub use outbox::{Queued, forget_published, mark_published, queue_lost, queued, w
 pub use positions::{Position, position, record_position};
 pub use sensors::merge_sensors;
 pub use sessions::{close_idle, merge_sessions};
+pub use status::{SensorStatus, sensor_status};
 /// A transaction, or a connection outside one.
 pub use sqlx::PgConnection as Connection;
 

@@ -1,0 +1,100 @@
+//! A line splitter of its own: `verify` must not trust the loader's.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use events::MAX_LINE;
+use flate2::bufread::MultiGzDecoder;
+
+/// One line as it lies in the file.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Without NUL bytes and the newline; at most `MAX_LINE` + 1 bytes.
+    pub bytes: Vec<u8>,
+    /// Offset of its first byte that is not NUL.
+    pub offset: u64,
+    /// Bytes from there to after the newline.
+    pub length: u64,
+    /// NUL bytes before it.
+    pub leading: u64,
+    /// BLAKE3 of the bytes without NUL and newline.
+    pub hash: [u8; 32],
+    /// Ends with a newline.
+    pub ended: bool,
+}
+
+impl Line {
+    /// Nothing but white space and NUL.
+    pub fn is_blank(&self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+}
+
+/// Reads the lines of a plain or gzip file one by one, in bounded memory.
+pub(super) struct Lines {
+    input: Box<dyn BufRead>,
+    offset: u64,
+    compressed: bool,
+}
+
+impl Lines {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut input = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let compressed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        let input: Box<dyn BufRead> = if compressed { Box::new(BufReader::with_capacity(1 << 16, Lenient(MultiGzDecoder::new(input)))) } else { Box::new(input) };
+        Ok(Self { input, offset: 0, compressed })
+    }
+
+    /// Whether nothing will be added to the file.
+    pub fn closed(&self) -> bool {
+        self.compressed
+    }
+
+    /// The next line; `None` at the end.
+    pub fn next(&mut self) -> io::Result<Option<Line>> {
+        let mut line = Line { bytes: Vec::new(), offset: self.offset, length: 0, leading: 0, hash: [0; 32], ended: false };
+        let mut hasher = blake3::Hasher::new();
+        let mut started = false;
+        while !line.ended {
+            let buffer = self.input.fill_buf()?;
+            if buffer.is_empty() {
+                break;
+            }
+            let newline = memchr::memchr(b'\n', buffer);
+            let (part, used) = newline.map_or((buffer, buffer.len()), |at| (&buffer[..at], at + 1));
+            line.ended = newline.is_some();
+            let skipped = if started { 0 } else { part.iter().take_while(|&&b| b == 0).count() };
+            line.leading += skipped as u64;
+            line.length += (used - skipped) as u64;
+            for run in part[skipped..].split(|&b| b == 0) {
+                started |= !run.is_empty();
+                hasher.update(run);
+                let room = (MAX_LINE + 1).saturating_sub(line.bytes.len());
+                line.bytes.extend_from_slice(&run[..run.len().min(room)]);
+            }
+            self.offset += used as u64;
+            self.input.consume(used);
+        }
+        if line.length == 0 && line.leading == 0 {
+            return Ok(None);
+        }
+        line.offset += line.leading;
+        line.hash = *hasher.finalize().as_bytes();
+        Ok(Some(line))
+    }
+}
+
+/// A gzip stream that was cut off ends there: what came before counts.
+struct Lenient<R>(R);
+
+impl<R: Read> Read for Lenient<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(into) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Ok(0),
+            other => other,
+        }
+    }
+}

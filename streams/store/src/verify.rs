@@ -1,0 +1,285 @@
+//! What `verify` asks of the database.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use events::{EventId, FileId, Fingerprint, Record, SensorDelta, SensorId, SessionDelta};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Failure;
+
+/// A file as the database knows it, found by what a file on disk is.
+#[derive(Clone, Debug)]
+pub struct KnownFile {
+    /// Its id.
+    pub file: FileId,
+    /// Whether device, inode and fingerprint agree, not only the fingerprint or the path.
+    pub same_inode: bool,
+    /// Whether the path agrees.
+    pub same_path: bool,
+    /// Whether the fingerprint agrees.
+    pub same_start: bool,
+}
+
+/// Files of a sensor that may be the one at `path`.
+pub async fn known_files(on: &mut PgConnection, sensor: &SensorId, path: &str, device: u64, inode: u64, start: Option<Fingerprint>) -> Result<Vec<KnownFile>, Failure> {
+    let start = start.map(|fingerprint| fingerprint.to_string());
+    let rows = sqlx::query!(
+        r#"select file_id,
+            coalesce(device = $3 and inode = $4 and fingerprint = $5, false) as "same_inode!",
+            coalesce(path = $2, false) as "same_path!",
+            coalesce(fingerprint = $5, false) as "same_start!"
+        from loader_files where sensor = $1 and (path = $2 or fingerprint = $5) order by id desc"#,
+        sensor.as_str(),
+        path,
+        device as i64,
+        inode as i64,
+        start,
+    )
+    .fetch_all(on)
+    .await?;
+    let known = rows.into_iter().map(|row| KnownFile {
+        file: FileId(row.file_id.into_bytes()),
+        same_inode: row.same_inode,
+        same_path: row.same_path,
+        same_start: row.same_start,
+    });
+    Ok(known.collect())
+}
+
+/// Of these events, those that are stored, each with whether every column says what the line says.
+pub async fn stored_events(on: &mut PgConnection, sensor: &SensorId, records: &[Record]) -> Result<HashMap<EventId, bool>, Failure> {
+    let ids: Vec<_> = records.iter().map(|r| Uuid::from_bytes(r.id.0)).collect();
+    let times: Vec<_> = records.iter().map(|r| r.ts.and_then(DateTime::from_timestamp_micros)).collect();
+    let sessions: Vec<_> = records.iter().map(|r| r.session.as_deref()).collect();
+    let eventids: Vec<_> = records.iter().map(|r| r.eventid.as_str()).collect();
+    let addresses: Vec<_> = records.iter().map(|r| r.src_ip.map(|ip| ip.to_string())).collect();
+    let payloads: Vec<_> = records.iter().map(|r| r.payload.as_str()).collect();
+    let lengths: Vec<_> = records.iter().map(|r| r.length as i32).collect();
+    let rows = sqlx::query!(
+        r#"select e.event_id,
+            (e.session, e.eventid, e.src_ip, e.payload, e.length)
+                is not distinct from (f.session, f.eventid, f.src_ip::inet, f.payload::jsonb, f.length) as "same!"
+        from unnest($2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int4[])
+            as f (event_id, ts, session, eventid, src_ip, payload, length)
+        join events e on e.ts = coalesce(f.ts, '-infinity') and e.event_id = f.event_id and e.sensor = $1"#,
+        sensor.as_str(),
+        &ids,
+        &times as &[Option<_>],
+        &sessions as &[Option<&str>],
+        &eventids as &[&str],
+        &addresses as &[Option<String>],
+        &payloads as &[&str],
+        &lengths,
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().map(|row| (EventId(row.event_id.into_bytes()), row.same)).collect())
+}
+
+/// An event that is stored, and where it was read.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The event.
+    pub event: EventId,
+    /// The file, when it came from one.
+    pub file: Option<FileId>,
+    /// The offset of its range.
+    pub offset: Option<i64>,
+    /// Its event id as logged.
+    pub eventid: String,
+    /// Its session.
+    pub session: Option<String>,
+}
+
+/// The stored events that came from these files, or from nowhere. A page at a time: those after `after`, in the order of their ids.
+pub async fn events_under(on: &mut PgConnection, sensor: &SensorId, files: &[FileId], after: EventId, limit: i64) -> Result<Vec<Origin>, Failure> {
+    let files: Vec<_> = files.iter().map(|file| Uuid::from_bytes(file.0)).collect();
+    let rows = sqlx::query!(
+        "select event_id, source_file, source_offset, eventid, session from events
+        where sensor = $1 and (source_file = any($2) or source_file is null) and event_id > $3
+        order by event_id limit $4",
+        sensor.as_str(),
+        &files,
+        Uuid::from_bytes(after.0),
+        limit,
+    )
+    .fetch_all(on)
+    .await?;
+    let origin = rows.into_iter().map(|row| Origin {
+        event: EventId(row.event_id.into_bytes()),
+        file: row.source_file.map(|file| FileId(file.into_bytes())),
+        offset: row.source_offset,
+        eventid: row.eventid,
+        session: row.session,
+    });
+    Ok(origin.collect())
+}
+
+/// Of these dead letters, those that are stored.
+pub async fn stored_dead(on: &mut PgConnection, ids: &[events::DeadId]) -> Result<Vec<events::DeadId>, Failure> {
+    let ids: Vec<_> = ids.iter().map(|id| Uuid::from_bytes(id.0)).collect();
+    let rows = sqlx::query_scalar!("select dead_id from dead_letters where dead_id = any($1)", &ids).fetch_all(on).await?;
+    Ok(rows.into_iter().map(|id| events::DeadId(id.into_bytes())).collect())
+}
+
+/// What the sessions' rows should say, recounted from the stored events.
+pub async fn recount_sessions(on: &mut PgConnection, sensor: &SensorId, sessions: &[String]) -> Result<HashMap<String, SessionDelta>, Failure> {
+    let rows = sqlx::query!(
+        r#"select event_id, payload::text as "payload!", length from events where sensor = $1 and session = any($2)"#,
+        sensor.as_str(),
+        sessions,
+    )
+    .fetch_all(on)
+    .await?;
+    let mut sums = HashMap::<String, SessionDelta>::new();
+    for row in rows {
+        let Ok(mut record) = Record::read(sensor, row.payload.as_bytes()) else { continue };
+        record.id = EventId(row.event_id.into_bytes());
+        record.length = row.length as u64;
+        let Some(delta) = SessionDelta::of(&record) else { continue };
+        match sums.get_mut(&delta.session) {
+            Some(sum) => sum.merge(delta),
+            None => {
+                sums.insert(delta.session.clone(), delta);
+            }
+        }
+    }
+    Ok(sums)
+}
+
+/// A session's row, as far as events decide it.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the table documents each column")]
+pub struct SessionRow {
+    pub session: String,
+    pub protocol: Option<String>,
+    pub src_ip: Option<String>,
+    pub src_port: Option<i32>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub last_event_at: Option<DateTime<Utc>>,
+    pub closed: bool,
+    pub closed_at: Option<DateTime<Utc>>,
+    pub reported_duration_ms: Option<i64>,
+    pub client_version: Option<String>,
+    pub hassh: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub event_count: i64,
+    pub login_attempts: i64,
+    pub login_successes: i64,
+    pub command_count: i64,
+    pub download_count: i64,
+    pub upload_count: i64,
+    pub forward_count: i64,
+    pub bytes: i64,
+}
+
+impl SessionRow {
+    /// The row that these additions make.
+    pub fn of(delta: &SessionDelta) -> Self {
+        fn won<T: Clone>(ranked: &Option<events::Ranked<T>>) -> Option<T> {
+            ranked.as_ref().map(|ranked| ranked.1.clone())
+        }
+        let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+        let login = won(&delta.login).unwrap_or_default();
+        Self {
+            session: delta.session.clone(),
+            protocol: won(&delta.protocol),
+            src_ip: won(&delta.src_ip).map(|ip| ip.to_string()),
+            src_port: won(&delta.src_port).map(i32::from),
+            started_at: time(delta.started_at),
+            last_event_at: time(delta.last_event_at),
+            closed: delta.closed,
+            closed_at: time(delta.closed_at),
+            reported_duration_ms: won(&delta.reported_duration_ms),
+            client_version: won(&delta.client_version),
+            hassh: won(&delta.hassh),
+            username: login.0,
+            password: login.1,
+            event_count: delta.event_count,
+            login_attempts: delta.login_attempts,
+            login_successes: delta.login_successes,
+            command_count: delta.command_count,
+            download_count: delta.download_count,
+            upload_count: delta.upload_count,
+            forward_count: delta.forward_count,
+            bytes: delta.bytes,
+        }
+    }
+
+    /// The columns that differ, as `column: stored, recounted`.
+    pub fn differences(&self, recounted: &Self) -> Vec<String> {
+        macro_rules! compare {
+            ($($column:ident),*) => {
+                [$((stringify!($column), format!("{:?}", self.$column), format!("{:?}", recounted.$column))),*]
+            };
+        }
+        let columns = compare!(
+            protocol, src_ip, src_port, started_at, last_event_at, closed, closed_at, reported_duration_ms, client_version, hassh, username, password,
+            event_count, login_attempts, login_successes, command_count, download_count, upload_count, forward_count, bytes
+        );
+        let differ = columns.into_iter().filter(|(_, stored, counted)| stored != counted);
+        differ.map(|(column, stored, counted)| format!("{column} is {stored}, recounted {counted}")).collect()
+    }
+}
+
+/// The rows of these sessions.
+pub async fn session_rows(on: &mut PgConnection, sensor: &SensorId, sessions: &[String]) -> Result<Vec<SessionRow>, Failure> {
+    let rows = sqlx::query_as!(
+        SessionRow,
+        r#"select session, protocol, host(src_ip) as src_ip, src_port, started_at, last_event_at, closed, closed_at, reported_duration_ms,
+            client_version, hassh, username, password, event_count, login_attempts, login_successes, command_count, download_count, upload_count,
+            forward_count, bytes
+        from sessions where sensor = $1 and session = any($2)"#,
+        sensor.as_str(),
+        sessions,
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows)
+}
+
+/// Sessions of a sensor whose row stands although no event does.
+pub async fn orphaned_sessions(on: &mut PgConnection, sensor: &SensorId) -> Result<Vec<String>, Failure> {
+    let rows = sqlx::query_scalar!(
+        "select s.session from sessions s where s.sensor = $1
+        and not exists (select from events e where e.sensor = s.sensor and e.session = s.session) limit 1000",
+        sensor.as_str(),
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows)
+}
+
+/// A sensor's row and its recount; the stored one is `None` when there is no row.
+pub async fn recount_sensor(on: &mut PgConnection, sensor: &SensorId) -> Result<(Option<SensorDelta>, SensorDelta), Failure> {
+    let micros = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
+    let counted = sqlx::query!(
+        r#"select count(*) as "event_count!", coalesce(sum(length), 0)::int8 as "bytes!", count(*) filter (where not isfinite(ts)) as "outside!",
+            min(ts) filter (where isfinite(ts)) as first, max(ts) filter (where isfinite(ts)) as last
+        from events where sensor = $1"#,
+        sensor.as_str(),
+    )
+    .fetch_one(&mut *on)
+    .await?;
+    let counted = SensorDelta {
+        sensor: sensor.clone(),
+        first_event_at: micros(counted.first),
+        last_event_at: micros(counted.last),
+        event_count: counted.event_count,
+        outside_time_count: counted.outside,
+        bytes: counted.bytes,
+    };
+    let stored = sqlx::query!("select first_event_at, last_event_at, event_count, outside_time_count, bytes from sensors where sensor = $1", sensor.as_str());
+    let stored = stored.fetch_optional(on).await?.map(|row| SensorDelta {
+        sensor: sensor.clone(),
+        first_event_at: micros(row.first_event_at),
+        last_event_at: micros(row.last_event_at),
+        event_count: row.event_count,
+        outside_time_count: row.outside_time_count,
+        bytes: row.bytes,
+    });
+    Ok((stored, counted))
+}
