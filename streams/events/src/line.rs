@@ -117,7 +117,11 @@ impl LineReader {
 
     /// Adds to the unfinished line, without NUL bytes.
     fn keep(&mut self, part: &[u8]) {
-        for run in part.split(|&b| b == 0).filter(|run| !run.is_empty()) {
+        let mut rest = part;
+        while !rest.is_empty() {
+            let nul = memchr::memchr(0, rest);
+            let (run, behind) = nul.map_or((rest, &rest[..0]), |at| (&rest[..at], &rest[at + 1..]));
+            rest = behind;
             if self.long.is_none() && self.buffer.len() + run.len() > MAX_LINE {
                 let mut hasher = blake3::Hasher::new();
                 hasher.update(&self.buffer);

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt, path::{Path, PathBuf}};
 
 use anyhow::Context as _;
-use events::{FileId, Fingerprint, SensorId};
+use events::{FileId, Fingerprint, MAX_DEAD_BODY, MAX_LINE, SensorId};
 use store::{Connection, verify as db};
 
 use super::lines::Line;
@@ -29,7 +29,8 @@ impl Found {
     pub fn saw(&mut self, line: &Line) {
         self.length = line.offset + line.length;
         if self.start.is_none() && !line.is_blank() {
-            self.start = Some(Fingerprint::of(&line.bytes));
+            let head = if line.bytes.len() > MAX_LINE { MAX_DEAD_BODY } else { line.bytes.len() };
+            self.start = Some(Fingerprint::of(&line.bytes[..head]));
         }
     }
 

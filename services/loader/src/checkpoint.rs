@@ -1,0 +1,168 @@
+//! The durable checkpoint: how far each file is committed. Readable JSON; when in doubt, it is read again.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use events::{EventId, FileId, Fingerprint, SensorId};
+use serde::{Deserialize, Serialize};
+
+/// The file's layout.
+const VERSION: u32 = 1;
+
+/// All files of a sensor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub version: u32,
+    pub sensor: SensorId,
+    /// EVENTS and DEAD, as last seen.
+    pub streams: [Option<StreamSeen>; 2],
+    pub files: Vec<FilePoint>,
+}
+
+/// A stream as last seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct StreamSeen {
+    /// Creation time, nanoseconds since 1970.
+    pub created: i64,
+    /// The highest sequence that acknowledged something of ours.
+    pub high: u64,
+}
+
+/// How far a file is committed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct FilePoint {
+    pub file_id: FileId,
+    pub path: String,
+    pub device: u64,
+    pub inode: u64,
+    pub generation: u32,
+    pub fingerprint: Fingerprint,
+    /// An archive: offsets are of its decompressed stream.
+    pub compressed: bool,
+    /// Everything before is committed; here a line starts.
+    pub position: u64,
+    /// Everything before was published.
+    pub published: u64,
+    /// Its bytes can no longer be read.
+    pub gone: bool,
+    /// The last committed line.
+    pub last_line: Option<LastLine>,
+    /// Set when all of the file is committed: its size and time of change then, so that an unchanged file need not be opened.
+    pub complete: Option<Stamp>,
+}
+
+/// A line by its place and content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct LastLine {
+    pub start: u64,
+    pub end: u64,
+    /// The identity that the line has as an event, whether it is one or not.
+    pub hash: EventId,
+}
+
+/// Size and time of change of a file on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub size: u64,
+    pub mtime_ns: i128,
+}
+
+impl Stamp {
+    pub fn of(meta: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { size: meta.len(), mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) }
+    }
+}
+
+/// The checkpoint's place on disk, held by one process.
+pub(crate) struct CheckpointFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl CheckpointFile {
+    /// Takes the place; fails when another loader has it.
+    pub fn take(directory: &Path, sensor: &SensorId) -> anyhow::Result<Self> {
+        fs::create_dir_all(directory).with_context(|| format!("create state directory {}", directory.display()))?;
+        let lock_path = directory.join(format!("{sensor}.lock"));
+        let lock = File::create(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
+        if lock.try_lock().is_err() {
+            anyhow::bail!("another loader of sensor {sensor} uses {}: stop it, or give another --state-dir", directory.display());
+        }
+        Ok(Self { path: directory.join(format!("{sensor}.json")), _lock: lock })
+    }
+
+    /// Reads it; one that does not read is put aside, and everything is read again (Postgres absorbs what it has).
+    pub fn load(&self, sensor: &SensorId) -> anyhow::Result<Option<Checkpoint>> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read checkpoint {}", self.path.display())),
+        };
+        match read(&text, sensor) {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(why) => {
+                let aside = self.path.with_extension("json.damaged");
+                tracing::warn!(checkpoint = %self.path.display(), why, aside = %aside.display(), "the checkpoint does not read: reading the logs again");
+                fs::rename(&self.path, &aside).with_context(|| format!("put {} aside", self.path.display()))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes it so that after a crash the old or the new one is there, whole.
+    pub fn save(&self, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+        let write = || -> std::io::Result<()> {
+            let new = self.path.with_extension("json.new");
+            let mut file = File::create(&new)?;
+            file.write_all(&serde_json::to_vec_pretty(checkpoint)?)?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            self.path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        };
+        write().with_context(|| format!("write checkpoint {}", self.path.display()))
+    }
+}
+
+/// Reads a checkpoint's text; `Err` says what is wrong with it.
+fn read(text: &[u8], sensor: &SensorId) -> Result<Checkpoint, String> {
+    let checkpoint: Checkpoint = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if checkpoint.version != VERSION {
+        return Err(format!("version {}, expected {VERSION}", checkpoint.version));
+    }
+    if checkpoint.sensor != *sensor {
+        return Err(format!("of sensor {}", checkpoint.sensor));
+    }
+    Ok(checkpoint)
+}
+
+impl Checkpoint {
+    /// One without files.
+    pub fn new(sensor: SensorId) -> Self {
+        Self { version: VERSION, sensor, streams: [None; 2], files: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_checkpoint_is_put_aside_and_one_loader_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let sensor: SensorId = "s".parse().unwrap();
+        let file = CheckpointFile::take(dir.path(), &sensor).unwrap();
+        assert!(CheckpointFile::take(dir.path(), &sensor).is_err());
+        assert_eq!(file.load(&sensor).unwrap(), None);
+        file.save(&Checkpoint::new(sensor.clone())).unwrap();
+        assert_eq!(file.load(&sensor).unwrap(), Some(Checkpoint::new(sensor.clone())));
+        for damaged in ["", "{", r#"{"version":2,"sensor":"s","streams":[null,null],"files":[]}"#, r#"{"version":1,"sensor":"t","streams":[null,null],"files":[]}"#] {
+            fs::write(dir.path().join("s.json"), damaged).unwrap();
+            assert_eq!(file.load(&sensor).unwrap(), None, "{damaged}");
+        }
+    }
+}

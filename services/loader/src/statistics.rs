@@ -1,0 +1,136 @@
+//! What the loader counts; shared with whoever shows it.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use events::{Envelope, line::Item};
+use serde::Serialize;
+
+/// Counters of one run. Bytes that are read again are not counted again.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    events: AtomicU64,
+    dead_letters: AtomicU64,
+    event_bytes: AtomicU64,
+    dead_bytes: AtomicU64,
+    skipped_bytes: AtomicU64,
+    republished: AtomicU64,
+    gap_bytes: AtomicU64,
+    last_event_at: AtomicI64,
+    total: AtomicU64,
+    lag: AtomicU64,
+    files: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Files followed.
+    pub files: u64,
+    /// Bytes read: event, dead-letter and skipped bytes.
+    pub bytes: u64,
+    /// Bytes of event lines with their newlines.
+    pub event_bytes: u64,
+    /// Bytes of lines that became dead letters.
+    pub dead_bytes: u64,
+    /// Blank and NUL bytes.
+    pub skipped_bytes: u64,
+    /// Events read.
+    pub events: u64,
+    /// Lines that became dead letters.
+    pub dead_letters: u64,
+    /// Messages published again on evidence.
+    pub republished: u64,
+    /// Bytes that were lost.
+    pub gap_bytes: u64,
+    /// Bytes on disk not yet committed.
+    pub lag_bytes: u64,
+    /// Size of the files followed, as far as known without decompressing.
+    pub total_bytes: u64,
+    /// Time of the last event read, microseconds since 1970.
+    pub last_event_at: Option<i64>,
+}
+
+impl Statistics {
+    pub(crate) fn count(&self, item: &Item, envelope: Option<&Envelope>, counted: u64) {
+        let bytes = item.end() - counted;
+        let before = match item {
+            Item::Line { start, .. } | Item::TooLong { start, .. } => start.saturating_sub(counted),
+            Item::Skipped { .. } => bytes,
+        };
+        self.skipped_bytes.fetch_add(before, Relaxed);
+        let rest = bytes - before;
+        match (item, envelope) {
+            (Item::Skipped { .. }, _) => (),
+            (_, Some(envelope)) => {
+                self.events.fetch_add(1, Relaxed);
+                self.event_bytes.fetch_add(rest, Relaxed);
+                if let Some(ts) = envelope.ts {
+                    self.last_event_at.fetch_max(ts, Relaxed);
+                }
+                metrics::counter!("cowriestream_loader_events_total").increment(1);
+            }
+            (_, None) => {
+                self.dead_letters.fetch_add(1, Relaxed);
+                self.dead_bytes.fetch_add(rest, Relaxed);
+            }
+        }
+        metrics::counter!("cowriestream_loader_bytes_total").increment(bytes);
+    }
+
+    pub(crate) fn republished(&self) {
+        self.republished.fetch_add(1, Relaxed);
+        metrics::counter!("cowriestream_loader_republished_total").increment(1);
+    }
+
+    pub(crate) fn gap(&self, bytes: u64) {
+        self.gap_bytes.fetch_add(bytes, Relaxed);
+        metrics::counter!("cowriestream_loader_gap_bytes_total").increment(bytes);
+    }
+
+    pub(crate) fn set(&self, files: u64, total: u64, lag: u64) {
+        self.files.store(files, Relaxed);
+        self.total.store(total, Relaxed);
+        self.lag.store(lag, Relaxed);
+        metrics::gauge!("cowriestream_loader_lag_bytes").set(lag as f64);
+    }
+
+    /// The counters now.
+    pub fn summary(&self) -> Summary {
+        let [event_bytes, dead_bytes, skipped_bytes] = [&self.event_bytes, &self.dead_bytes, &self.skipped_bytes].map(|c| c.load(Relaxed));
+        Summary {
+            files: self.files.load(Relaxed),
+            bytes: event_bytes + dead_bytes + skipped_bytes,
+            event_bytes,
+            dead_bytes,
+            skipped_bytes,
+            events: self.events.load(Relaxed),
+            dead_letters: self.dead_letters.load(Relaxed),
+            republished: self.republished.load(Relaxed),
+            gap_bytes: self.gap_bytes.load(Relaxed),
+            lag_bytes: self.lag.load(Relaxed),
+            total_bytes: self.total.load(Relaxed),
+            last_event_at: Some(self.last_event_at.load(Relaxed)).filter(|&at| at != 0),
+        }
+    }
+}
+
+impl std::ops::Add for Summary {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            files: self.files + other.files,
+            bytes: self.bytes + other.bytes,
+            event_bytes: self.event_bytes + other.event_bytes,
+            dead_bytes: self.dead_bytes + other.dead_bytes,
+            skipped_bytes: self.skipped_bytes + other.skipped_bytes,
+            events: self.events + other.events,
+            dead_letters: self.dead_letters + other.dead_letters,
+            republished: self.republished + other.republished,
+            gap_bytes: self.gap_bytes + other.gap_bytes,
+            lag_bytes: self.lag_bytes + other.lag_bytes,
+            total_bytes: self.total_bytes + other.total_bytes,
+            last_event_at: self.last_event_at.max(other.last_event_at),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! A file that is followed: what was read of it, published, committed.
+
+use std::{io, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
+
+use events::{Announcement, EventId, FileId, Fingerprint, LineReader, RangeSet, SensorId, line::Item};
+
+use crate::{
+    checkpoint::{FilePoint, LastLine, Stamp, StreamSeen},
+    input::Input,
+    logs::Found,
+    segments::Segments,
+};
+
+/// One generation of one inode.
+pub(crate) struct Tracked {
+    pub path: PathBuf,
+    pub device: u64,
+    pub inode: u64,
+    pub generation: u32,
+    /// Cowrie may be writing it under this name.
+    pub live: bool,
+    /// Whether the last scan found it by name.
+    pub listed: bool,
+    /// Known from the first complete line on.
+    pub identity: Option<(FileId, Fingerprint)>,
+    pub input: Option<Input>,
+    pub compressed: bool,
+    pub reader: LineReader,
+    /// Where the next message's range starts.
+    pub covered: u64,
+    /// Committed ranges.
+    pub done: RangeSet,
+    pub segments: Segments,
+    /// The end of the committed prefix, where a line starts.
+    pub position: u64,
+    pub last_line: Option<LastLine>,
+    /// Counted in the statistics up to here.
+    pub counted: u64,
+    /// There may be something to read.
+    pub ready: bool,
+    /// When the end was reached.
+    pub quiet_since: Option<Instant>,
+    /// Nothing will be added: the piece without newline at the end was taken as a line.
+    pub ended: bool,
+    /// The file was announced since it was opened.
+    pub announced: bool,
+    /// Grows with each repetition on evidence.
+    pub attempts: u32,
+    /// What was published once before stands before this: its message ids are marked, so that no duplicate window swallows them.
+    pub repeat_until: u64,
+    /// Grows whenever reading starts again somewhere: acknowledgements of before are ignored.
+    pub turn: u64,
+    /// All of it was committed, and then it was like this.
+    pub complete: Option<Stamp>,
+    /// The bytes can no longer be read: truncated or deleted.
+    pub gone: bool,
+    pub stamp: Stamp,
+}
+
+impl Tracked {
+    /// A file just found.
+    pub fn new(found: &Found, generation: u32) -> Self {
+        Self {
+            path: found.path.clone(),
+            device: found.meta.dev(),
+            inode: found.meta.ino(),
+            generation,
+            live: found.live,
+            listed: true,
+            identity: None,
+            input: None,
+            compressed: false,
+            reader: LineReader::new(0),
+            covered: 0,
+            done: RangeSet::default(),
+            segments: Segments::default(),
+            position: 0,
+            last_line: None,
+            counted: 0,
+            ready: true,
+            quiet_since: None,
+            ended: false,
+            announced: false,
+            attempts: 0,
+            repeat_until: 0,
+            turn: 0,
+            complete: None,
+            gone: false,
+            stamp: Stamp::of(&found.meta),
+        }
+    }
+
+    /// A file that the checkpoint knows: continues where it was committed if it is still the same content, else it is a new generation read
+    /// from its start.
+    pub fn resume(found: &Found, point: &FilePoint, sensor: &SensorId) -> io::Result<Self> {
+        let mut file = Self::new(found, point.generation);
+        file.identity = Some((point.file_id, point.fingerprint));
+        file.compressed = point.compressed;
+        if point.complete == Some(file.stamp) {
+            file.complete = point.complete;
+            file.ready = false;
+            file.ended = true;
+            file.place(point.position, point.last_line);
+            return Ok(file);
+        }
+        let mut input = Input::open(&found.path)?;
+        if !same_content(&mut input, point, sensor)? {
+            tracing::info!(path = %found.path.display(), "the file has other content than at the last checkpoint: reading it from the start");
+            return Ok(Self::new(found, point.generation + 1));
+        }
+        file.place(point.position, point.last_line);
+        Ok(file)
+    }
+
+    /// A file of the checkpoint whose bytes can no longer be read. What of it was published may still be committed.
+    pub fn lost(point: &FilePoint, found: &Found, streams: &[Option<StreamSeen>; 2]) -> Option<Self> {
+        let last_line = LastLine { start: point.position, end: point.published, hash: EventId([0; 16]) };
+        if point.published <= point.position {
+            return None;
+        }
+        let mut file = Self::new(found, point.generation);
+        file.path = point.path.clone().into();
+        (file.device, file.inode) = (point.device, point.inode);
+        file.identity = Some((point.file_id, point.fingerprint));
+        file.place(point.position, point.last_line);
+        file.segments.add_lost(point.position, point.published, last_line, streams.map(|seen| seen.map_or(0, |seen| seen.high)));
+        file.covered = point.published;
+        file.become_gone();
+        Some(file)
+    }
+
+    /// Its bytes can no longer be read.
+    pub fn become_gone(&mut self) {
+        self.gone = true;
+        self.ready = false;
+        self.listed = false;
+        self.input = None;
+    }
+
+    fn place(&mut self, position: u64, last_line: Option<LastLine>) {
+        self.position = position;
+        self.last_line = last_line;
+        self.covered = position;
+        self.counted = position;
+        self.reader = LineReader::new(position);
+        self.done.insert(0, position);
+    }
+
+    /// Opens it, where reading is to go on.
+    pub fn open(&mut self) -> io::Result<&mut Input> {
+        if self.input.is_none() {
+            let mut input = Input::open(&self.path)?;
+            let meta = input.metadata()?;
+            if (meta.dev(), meta.ino()) != (self.device, self.inode) {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"));
+            }
+            self.compressed = input.compressed();
+            input.go_to(self.reader.at())?;
+            self.announced = false;
+            self.input = Some(input);
+        }
+        self.input.as_mut().ok_or_else(|| io::Error::other("no input"))
+    }
+
+    /// Whether the open file is shorter than what was read: truncated in place.
+    pub fn was_truncated(&self) -> bool {
+        if self.compressed || self.gone {
+            return false;
+        }
+        let size = self.input.as_ref().and_then(|input| input.metadata().ok()).map_or(self.stamp.size, |meta| meta.len());
+        size < self.reader.at()
+    }
+
+    /// Makes the identity of the first line, once there is one.
+    pub fn identify(&mut self, item: &Item) -> Option<FileId> {
+        if matches!(item, Item::Skipped { .. }) {
+            return self.identity.map(|(id, _)| id);
+        }
+        let (device, inode, generation) = (self.device, self.inode, self.generation);
+        let (id, _) = self.identity.get_or_insert_with(|| {
+            let fingerprint = Fingerprint::of(content(item));
+            (FileId::of(device, inode, generation, &fingerprint), fingerprint)
+        });
+        Some(*id)
+    }
+
+    /// What is told of it with the first message after it was opened.
+    pub fn announcement(&self) -> Option<Announcement> {
+        let (file_id, fingerprint) = self.identity?;
+        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        Some(Announcement {
+            file_id,
+            path: path.to_string_lossy().into_owned(),
+            device: self.device,
+            inode: self.inode,
+            generation: self.generation,
+            fingerprint,
+        })
+    }
+
+    /// Takes committed ranges in and moves the committed prefix; whether it moved.
+    pub fn commit(&mut self, ranges: &[(u64, u64)]) -> bool {
+        ranges.iter().for_each(|&(start, end)| self.done.insert(start, end));
+        let Some(last) = self.segments.commit(&self.done) else { return false };
+        self.position = last.end;
+        self.last_line = Some(last.last_line);
+        true
+    }
+
+    /// Starts reading again at the segment that holds `offset`.
+    pub fn read_again(&mut self, offset: u64) {
+        let from = self.segments.cut(offset).unwrap_or_else(|| offset.min(self.covered));
+        self.turn += 1;
+        self.reader = LineReader::new(from);
+        self.covered = from;
+        self.ready = true;
+        self.ended = false;
+        self.complete = None;
+        self.quiet_since = None;
+        if let Some(input) = &mut self.input
+            && let Err(error) = input.go_to(from)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "could not go back in the file");
+            self.input = None;
+        }
+    }
+
+    /// Which repetition a message at this offset is.
+    pub fn attempt(&self, start: u64) -> u32 {
+        if start < self.repeat_until { self.attempts } else { 0 }
+    }
+
+    /// Everything that is not committed is published again.
+    pub fn repeat(&mut self) {
+        self.attempts += 1;
+        self.repeat_until = self.repeat_until.max(self.covered);
+        self.read_again(self.position);
+    }
+
+    /// Postgres has less than was thought: believes it, and reads again from its first gap.
+    pub fn believe(&mut self, ranges: &[(u64, u64)]) {
+        self.done = ranges.iter().copied().collect();
+        self.attempts += 1;
+        self.repeat_until = self.repeat_until.max(self.covered);
+        self.position = self.done.first_gap().min(self.position);
+        self.last_line = None;
+        self.segments = Segments::default();
+        self.covered = self.position;
+        self.read_again(self.position);
+    }
+
+    /// Everything that can be read of it was read, and is committed.
+    pub fn is_settled(&self) -> bool {
+        self.segments.is_empty() && (self.gone || (!self.ready && self.quiet_since.is_some() || self.complete.is_some()) && self.reader.unfinished().is_none())
+    }
+
+    /// Bytes on disk that are not committed, as far as known.
+    pub fn lag(&self) -> u64 {
+        let read = self.reader.at();
+        let uncommitted = if self.segments.is_empty() { 0 } else { read.saturating_sub(self.position) };
+        let known = self.complete.is_some() || self.gone || self.compressed;
+        let unread = if known { 0 } else { self.stamp.size.saturating_sub(read) };
+        uncommitted + unread
+    }
+
+    /// Its line in the checkpoint.
+    pub fn point(&self) -> Option<FilePoint> {
+        let (file_id, fingerprint) = self.identity?;
+        Some(FilePoint {
+            file_id,
+            path: self.path.to_string_lossy().into_owned(),
+            device: self.device,
+            inode: self.inode,
+            generation: self.generation,
+            fingerprint,
+            compressed: self.compressed,
+            position: self.position,
+            published: self.segments.span().map_or(self.position, |(_, end)| end),
+            gone: self.gone,
+            last_line: self.last_line,
+            complete: self.complete,
+        })
+    }
+}
+
+/// Whether the file starts with the line, and holds the last committed line, that the checkpoint knows.
+fn same_content(input: &mut Input, point: &FilePoint, sensor: &SensorId) -> io::Result<bool> {
+    let first = line_at(input, 0)?;
+    if first.is_none_or(|item| Fingerprint::of(content(&item)) != point.fingerprint) {
+        return Ok(false);
+    }
+    let Some(last) = point.last_line else { return Ok(true) };
+    let found = line_at(input, last.start)?;
+    Ok(found.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
+}
+
+/// What identifies an item: its line, or the head of one that is too long.
+pub(crate) fn content(item: &Item) -> &[u8] {
+    match item {
+        Item::Line { bytes, .. } => bytes,
+        Item::TooLong { body, .. } => body,
+        Item::Skipped { .. } => &[],
+    }
+}
+
+/// The first line at or after an offset where a line starts.
+fn line_at(input: &mut Input, offset: u64) -> io::Result<Option<Item>> {
+    input.go_to(offset)?;
+    let mut reader = LineReader::new(offset);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = input.read(&mut buffer)?;
+        let mut chunk = &buffer[..read];
+        while let Some(item) = reader.next(&mut chunk) {
+            if !matches!(item, Item::Skipped { .. }) {
+                return Ok(Some(item));
+            }
+        }
+        if read == 0 {
+            return Ok(reader.finish().filter(|item| !matches!(item, Item::Skipped { .. })));
+        }
+    }
+}
