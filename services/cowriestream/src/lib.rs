@@ -1,1 +1,12 @@
-//! wip
+//! Every role and command of cowriestream in one binary.
+//!
+//! **Invariant**: a command speaks to the same parts as a role; nothing works only here.
+
+pub mod dead_letters;
+pub mod load;
+pub mod logs;
+pub mod servers;
+pub mod status;
+pub mod target;
+pub mod up;
+pub mod verify;

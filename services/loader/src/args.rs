@@ -22,6 +22,7 @@ pub struct Args {
     #[arg(long)]
     pub once: bool,
     #[command(flatten)]
+    /// Limits and intervals
     pub tuning: Tuning,
 }
 

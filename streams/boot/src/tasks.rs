@@ -15,6 +15,8 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     failure: Arc<Mutex<Option<anyhow::Error>>>,
+    /// What a failure stops besides.
+    parent: Option<CancellationToken>,
 }
 
 /// A task that may be waited for.
@@ -34,7 +36,7 @@ impl<T> Task<T> {
 
 impl Tasks {
     pub(crate) fn new() -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: Arc::default() }
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: Arc::default(), parent: None }
     }
 
     /// Cancelled when the process is to stop.
@@ -44,7 +46,18 @@ impl Tasks {
 
     /// The same process with a stop of its own, cancelled with this one: a group of tasks that can end earlier.
     pub fn group(&self) -> Self {
-        Self { tracker: self.tracker.clone(), stop: self.stop.child_token(), failure: self.failure.clone() }
+        Self { tracker: self.tracker.clone(), stop: self.stop.child_token(), failure: self.failure.clone(), parent: Some(self.stop.clone()) }
+    }
+
+    /// A group with a tracker and a stop of its own, which the process' stop does not cancel: whoever made it ends it. Its failures stop the process.
+    pub fn detached(&self) -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: self.failure.clone(), parent: Some(self.stop.clone()) }
+    }
+
+    /// Waits until every task of a detached group ended.
+    pub async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 
     /// Spawns a task that runs until `stop()`. When it fails or ends earlier, everything is stopped with that failure.
@@ -88,6 +101,9 @@ impl Tasks {
     fn fail(&self, error: anyhow::Error) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.stop.cancel();
+        if let Some(parent) = &self.parent {
+            parent.cancel();
+        }
     }
 }
 

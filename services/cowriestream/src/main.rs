@@ -1,0 +1,140 @@
+//! The program `cowriestream`.
+
+use std::process::ExitCode;
+
+use boot::{Health, HealthArgs, LogArgs, Tasks};
+use bus::{Bus, BusArgs, topology::TopologyArgs};
+use clap::{Parser, Subcommand};
+use cowriestream::{dead_letters, load, status, target::Target, up, verify};
+use store::{Store, StoreArgs};
+
+/// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
+#[derive(Parser)]
+#[command(name = "cowriestream", version, after_help = "Start here:
+  cowriestream up --log /path/to/cowrie.json     everything in one process, with private servers
+  cowriestream verify --log /path/to/cowrie.json count for yourself")]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in one process; without URLs, with private NATS, Postgres and Redis
+    Up(Box<up::Args>),
+    /// Run a loader: tail logs and publish every event
+    Loader(Box<LoaderArgs>),
+    /// Run a processor: write what the streams deliver into Postgres, exactly once
+    Processor(Box<ProcessorArgs>),
+    /// Load logs of the past through the same path, with a progress bar
+    Load(Box<load::Args>),
+    /// Create or update streams and consumers
+    Provision(ProvisionArgs),
+    /// Create or update the database schema
+    Migrate(Target),
+    /// Count for yourself: compare log files with the database
+    Verify(verify::Args),
+    /// Show where everything is: sensors, lag, streams
+    Status(status::Args),
+    /// List, show or replay what could not be used
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+}
+
+#[derive(clap::Args)]
+struct LoaderArgs {
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    health: HealthArgs,
+    #[command(flatten)]
+    loader: loader::Args,
+}
+
+#[derive(clap::Args)]
+struct ProcessorArgs {
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    topology: TopologyArgs,
+    #[command(flatten)]
+    health: HealthArgs,
+    #[command(flatten)]
+    processor: processor::Args,
+}
+
+#[derive(clap::Args)]
+struct ProvisionArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    topology: TopologyArgs,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let prepared = boot::adopt_secret_files().map(|()| Cli::parse()).and_then(|cli| boot::log(&cli.log).map(|()| cli));
+    match prepared {
+        Ok(Cli { command: Command::Verify(args), .. }) => verified(verify::run(args).await),
+        Ok(cli) => boot::run(|tasks| run(cli.command, tasks)).await,
+        Err(error) => verified(Err(error)),
+    }
+}
+
+/// 0 when everything agrees, 1 when not, 2 when it could not be found out.
+fn verified(outcome: anyhow::Result<bool>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", boot::safe(&format!("{error:#}")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
+    match command {
+        Command::Up(args) => up::run(*args, tasks).await,
+        Command::Loader(args) => run_loader(*args, tasks).await,
+        Command::Processor(args) => run_processor(*args, tasks).await,
+        Command::Load(args) => load::run(*args, tasks).await,
+        Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,
+        Command::Migrate(target) => Store::connect(&target.store()?).await?.migrate().await,
+        Command::Verify(_) => Ok(()),
+        Command::Status(args) => status::run(args).await,
+        Command::DeadLetters(command) => dead_letters::run(command).await,
+    }
+}
+
+async fn run_loader(args: LoaderArgs, tasks: Tasks) -> anyhow::Result<()> {
+    let bus = Bus::connect(&args.bus, "loader").await?;
+    let health = Health::default();
+    let connected = bus.clone();
+    health.needs("broker", move || connected.connected());
+    health.serve(&args.health, &tasks).await?;
+    let loader = loader::Loader::start(&args.loader, &bus, &tasks).await?;
+    let statistics = loader.statistics.clone();
+    let finished = loader.finish().await?;
+    if args.loader.once {
+        anyhow::ensure!(finished, "stopped before everything was committed");
+        println!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
+    }
+    Ok(())
+}
+
+async fn run_processor(args: ProcessorArgs, tasks: Tasks) -> anyhow::Result<()> {
+    let bus = Bus::connect(&args.bus, "processor").await?;
+    let store = Store::connect(&args.store).await?;
+    store.check_schema().await?;
+    bus.provision(&args.topology).await?;
+    let health = Health::default();
+    health.serve(&args.health, &tasks).await?;
+    processor::start(&args.processor, &args.topology, bus, store, &health, &tasks).await?;
+    tasks.stop().cancelled().await;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The data directory of `up`: one process at a time, secrets readable by its owner only.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// A data directory that this process holds.
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates and takes it; fails when another `up` uses it.
+    pub fn take(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            fs::create_dir_all(path).with_context(|| format!("create data directory {}", path.display()))?;
+            // The database may run as another user.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).context("set permissions of the data directory")?;
+        }
+        let path = fs::canonicalize(path).context("resolve the data directory")?;
+        let lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path.join("lock"));
+        let mut lock = lock.with_context(|| format!("open {}/lock", path.display()))?;
+        if lock.try_lock().is_err() {
+            let mut holder = String::new();
+            lock.read_to_string(&mut holder).ok();
+            bail!("another `cowriestream up` (process {}) uses {}: stop it, or give another --data-dir", holder.trim(), path.display());
+        }
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).context("write the lock file")?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Its absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A directory in it, created when it is not there.
+    pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A random secret that stays the same from start to start.
+    pub fn secret(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.join(&format!("{name}.secret"));
+        if let Ok(text) = fs::read_to_string(&path)
+            && text.trim().len() == 32
+        {
+            return Ok(text.trim().to_owned());
+        }
+        let mut random = [0; 16];
+        File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).context("read randomness")?;
+        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.write_private(&format!("{name}.secret"), &secret)?;
+        Ok(secret)
+    }
+
+    /// Writes a file that only its owner can read, whole or not at all.
+    pub fn write_private(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let (path, new) = (self.join(name), self.join(&format!("{name}.new")));
+        let write = || {
+            fs::remove_file(&new).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?.write_all(text.as_bytes())?;
+            fs::rename(&new, &path)
+        };
+        write().with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Writes `env`, for `set -a; . DIR/env`, so that psql, nats and redis-cli can join.
+    pub fn write_env(&self, values: &[(&str, String)]) -> anyhow::Result<PathBuf> {
+        let quoted = |value: &str| value.replace('\'', r"'\''");
+        let text: String = values.iter().map(|(name, value)| format!("{name}='{}'\n", quoted(value))).collect();
+        self.write_private("env", &text)
+    }
+}

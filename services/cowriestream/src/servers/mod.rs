@@ -1,0 +1,134 @@
+//! Private NATS, Postgres and Redis servers: child processes on free loopback ports, their data in one directory.
+//!
+//! **Invariant**: nothing is left running. Each server dies with this process (where the system can do that), and a start
+//! first ends what a killed run left behind.
+
+mod binaries;
+mod directory;
+mod nats;
+mod ports;
+mod postgres;
+mod process;
+mod redis;
+
+use std::{path::Path, time::Duration};
+
+use boot::CancellationToken;
+
+pub use directory::DataDir;
+use process::{Command, Server};
+
+/// After a server ended by itself, before it is started again.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// A server that ends this often within a minute is given up.
+const MOST_RESTARTS: usize = 5;
+
+/// Which servers to start: those whose URL was not given.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// NATS.
+    pub nats: bool,
+    /// Postgres.
+    pub postgres: bool,
+    /// Redis or Valkey.
+    pub redis: bool,
+}
+
+/// Where the started servers answer.
+#[derive(Clone, Debug, Default)]
+pub struct Urls {
+    /// `nats://…`
+    pub nats: Option<String>,
+    /// `postgres://…`
+    pub database: Option<String>,
+    /// `redis://…`
+    pub redis: Option<String>,
+}
+
+/// Running servers.
+pub struct Servers {
+    /// Where they answer.
+    pub urls: Urls,
+    running: Vec<Server>,
+}
+
+impl Servers {
+    /// Starts what is wanted and waits until each answers (at most 60 s).
+    pub async fn start(data: &DataDir, wanted: Wanted) -> anyhow::Result<Self> {
+        let mut servers = Self { urls: Urls::default(), running: Vec::new() };
+        let started = servers.start_all(data, wanted).await;
+        if started.is_err() {
+            servers.stop().await;
+        }
+        started.map(|()| servers)
+    }
+
+    async fn start_all(&mut self, data: &DataDir, wanted: Wanted) -> anyhow::Result<()> {
+        if wanted.postgres {
+            let (command, url) = postgres::prepare(data).await?;
+            self.urls.database = Some(url);
+            self.running.push(Server::start(command).await?);
+        }
+        if wanted.nats {
+            let (command, url) = nats::prepare(data)?;
+            self.urls.nats = Some(url);
+            self.running.push(Server::start(command).await?);
+        }
+        if wanted.redis {
+            let (command, url) = redis::prepare(data)?;
+            self.urls.redis = Some(url);
+            self.running.push(Server::start(command).await?);
+        }
+        for server in &mut self.running {
+            server.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Watches until stop: a server that ends is started again on its port. Fails when one keeps ending.
+    pub async fn supervise(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut ends = Vec::new();
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                ended = first_end(&mut self.running) => ended,
+            };
+            let server = &mut self.running[ended];
+            ends.retain(|(_, at): &(usize, std::time::Instant)| at.elapsed() < Duration::from_secs(60));
+            ends.push((ended, std::time::Instant::now()));
+            if ends.iter().filter(|(which, _)| *which == ended).count() > MOST_RESTARTS {
+                anyhow::bail!("{} ended {MOST_RESTARTS} times within a minute:\n{}", server.name(), server.log_tail());
+            }
+            tracing::warn!(server = server.name(), "a server ended by itself: starting it again");
+            tokio::time::sleep(RESTART_PAUSE).await;
+            server.restart().await?;
+        }
+    }
+
+    /// Stops all, the database last; a server that does not stop in time is killed.
+    pub async fn stop(&mut self) {
+        for server in self.running.iter_mut().rev() {
+            server.stop().await;
+        }
+        self.running.clear();
+    }
+}
+
+/// The index of the first server that ends.
+async fn first_end(running: &mut [Server]) -> usize {
+    loop {
+        for (index, server) in running.iter_mut().enumerate() {
+            if server.has_ended() {
+                return index;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Whether a directory lies where another user may pass.
+pub(crate) fn passable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.ancestors().all(|parent| parent.as_os_str().is_empty() || std::fs::metadata(parent).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0))
+}

@@ -1,0 +1,174 @@
+//! One child process: start, readiness, end.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    future::Future,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tokio::process::Child;
+
+/// How long a server may take to answer after its start; generous, for a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take to stop before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Asks a server whether it answers.
+pub(super) type Probe = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// How to run a server.
+pub(super) struct Command {
+    pub name: &'static str,
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
+    /// Its directory; its arguments name it, so that a left-over is recognised.
+    pub folder: PathBuf,
+    /// The user (uid, gid) it runs as, when not as we.
+    pub user: Option<(u32, u32)>,
+    /// What asks it to stop without waiting for its clients.
+    pub stop_signal: Signal,
+    pub probe: Probe,
+}
+
+/// A server that was started.
+pub(super) struct Server {
+    command: Command,
+    child: Child,
+}
+
+impl Server {
+    /// Ends what an earlier run left, and starts it. Does not wait for it to answer.
+    pub async fn start(command: Command) -> anyhow::Result<Self> {
+        end_leftover(&command).await?;
+        let child = spawn(&command)?;
+        Ok(Self { command, child })
+    }
+
+    /// Starts it again and waits until it answers.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        end_leftover(&self.command).await?;
+        self.child = spawn(&self.command)?;
+        self.ready().await
+    }
+
+    /// Waits until it answers.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + START_LIMIT;
+        while !(self.command.probe)().await {
+            if let Some(status) = self.child.try_wait().context("look at a server")? {
+                bail!("{} ended at its start ({status}):\n{}", self.command.name, self.log_tail());
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!("{} did not answer within {START_LIMIT:?}:\n{}", self.command.name, self.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tracing::debug!(server = self.command.name, "a server answers");
+        Ok(())
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.command.name
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Asks it to stop; kills it when it takes too long.
+    pub async fn stop(&mut self) {
+        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            kill_process(pid, self.command.stop_signal).ok();
+        }
+        if tokio::time::timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
+            tracing::warn!(server = self.command.name, "a server did not stop in time: killing it");
+            self.child.kill().await.ok();
+        }
+        fs::remove_file(pid_file(&self.command)).ok();
+    }
+
+    /// The end of its log, safe for a terminal.
+    pub fn log_tail(&self) -> String {
+        let read = || -> std::io::Result<String> {
+            let mut file = File::open(log_file(&self.command))?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(2000)))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).lines().map(boot::safe).collect::<Vec<_>>().join("\n"))
+        };
+        read().unwrap_or_else(|error| format!("(no log: {error})"))
+    }
+}
+
+fn log_file(command: &Command) -> PathBuf {
+    command.folder.with_extension("log")
+}
+
+fn pid_file(command: &Command) -> PathBuf {
+    command.folder.with_extension("pid")
+}
+
+/// Starts it in a process group of its own (Ctrl-C in the terminal is ours to handle), and so that it gets a signal when this
+/// process ends however it ends. `setpriv` does that: Rust could only with unsafe code.
+fn spawn(command: &Command) -> anyhow::Result<Child> {
+    let log = File::create(log_file(command)).with_context(|| format!("create {}", log_file(command).display()))?;
+    let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].map(Path::new).into_iter().find(|path| path.exists());
+    let mut process = match setpriv {
+        Some(setpriv) => {
+            let mut process = tokio::process::Command::new(setpriv);
+            process.args(["--pdeathsig", if command.stop_signal == Signal::INT { "INT" } else { "TERM" }]);
+            if let Some((uid, gid)) = command.user {
+                process.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()]);
+            }
+            process.arg("--").arg(&command.program);
+            process
+        }
+        None => {
+            let mut process = tokio::process::Command::new(&command.program);
+            if let Some((uid, gid)) = command.user {
+                process.uid(uid).gid(gid);
+            }
+            process
+        }
+    };
+    let error_log = log.try_clone().context("share a log file")?;
+    process.args(&command.arguments).stdin(Stdio::null()).stdout(log).stderr(error_log).process_group(0).kill_on_drop(true);
+    process.env_clear().envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)));
+    process.current_dir(command.folder.parent().unwrap_or(&command.folder));
+    let child = process.spawn().with_context(|| format!("start {}", command.program.display()))?;
+    if let Some(id) = child.id() {
+        fs::write(pid_file(command), id.to_string()).context("write a pid file")?;
+    }
+    Ok(child)
+}
+
+/// Ends a server that a killed run left behind: the process of the pid file, if it is really ours.
+async fn end_leftover(command: &Command) -> anyhow::Result<()> {
+    let pid = fs::read_to_string(pid_file(command)).ok().and_then(|text| text.trim().parse().ok()).and_then(Pid::from_raw);
+    let Some(pid) = pid.filter(|&pid| is_ours(pid, &command.folder)) else { return Ok(()) };
+    tracing::warn!(server = command.name, "ending a server that an earlier run left behind");
+    kill_process(pid, command.stop_signal).ok();
+    let deadline = tokio::time::Instant::now() + STOP_LIMIT;
+    while test_kill_process(pid).is_ok() && is_ours(pid, &command.folder) {
+        if tokio::time::Instant::now() > deadline {
+            kill_process(pid, Signal::KILL).with_context(|| format!("end the left-over {} (process {})", command.name, pid.as_raw_nonzero()))?;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Whether the command line of a living process names our directory.
+fn is_ours(pid: Pid, folder: &Path) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) else { return false };
+    let folder = folder.as_os_str().as_encoded_bytes();
+    line.windows(folder.len()).any(|part| part == folder)
+}

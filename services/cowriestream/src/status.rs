@@ -1,0 +1,118 @@
+//! `status`: the pipeline's truth.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bus::{Bus, ConsumerFacts, Heartbeat, StreamFacts, topology::{DEAD, EVENTS, SESSIONS}};
+use serde::Serialize;
+use store::{SensorStatus, Store};
+
+use crate::target::Target;
+
+/// A heartbeat older than this is from a loader that is away.
+const FRESH_MS: i64 = 15_000;
+
+/// `cowriestream status`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    sensors: Vec<Sensor>,
+    streams: Vec<Stream>,
+    outbox_waiting: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Sensor {
+    #[serde(flatten)]
+    stored: SensorStatus,
+    /// `away` when its heartbeat is old; `none` when it never sent one.
+    loader: String,
+    heartbeat: Option<Heartbeat>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stream {
+    name: &'static str,
+    messages: u64,
+    bytes: u64,
+    last_seq: u64,
+    /// Not yet delivered to the processor.
+    pending: Option<u64>,
+    /// Delivered and not yet committed.
+    unacknowledged: Option<u64>,
+}
+
+/// Looks and prints.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let store = Store::connect(&args.target.store()?).await?;
+    store.check_schema().await?;
+    let bus = Bus::connect(&args.target.bus()?, "status").await?;
+    let mut connection = store.connection().await?;
+    let beats = bus.heartbeats().await.unwrap_or_default();
+    let stored = store::sensor_status(&mut connection).await?;
+    let mut streams = Vec::new();
+    for name in [EVENTS, DEAD, SESSIONS] {
+        let consumer = bus.consumer(name).await?;
+        streams.extend(bus.stream(name).await?.map(|facts| stream(name, facts, consumer)));
+    }
+    let status = Status { sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(), streams, outbox_waiting: store::waiting(&mut connection).await? };
+    if args.json {
+        println!("{}", serde_json::to_string(&status)?);
+    } else {
+        print(&status);
+    }
+    Ok(())
+}
+
+fn sensor(stored: SensorStatus, beats: &[(events::SensorId, Heartbeat)]) -> Sensor {
+    let heartbeat = beats.iter().find(|(id, _)| id.as_str() == stored.sensor).map(|(_, beat)| beat.clone());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let loader = match &heartbeat {
+        None => "none".to_owned(),
+        Some(beat) if beat.state != "stopped" && now - beat.at_ms > FRESH_MS => "away".to_owned(),
+        Some(beat) => beat.state.clone(),
+    };
+    Sensor { stored, loader, heartbeat }
+}
+
+fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts>) -> Stream {
+    Stream {
+        name,
+        messages: facts.messages,
+        bytes: facts.bytes,
+        last_seq: facts.last_seq,
+        pending: consumer.map(|c| c.pending),
+        unacknowledged: consumer.map(|c| c.unacknowledged),
+    }
+}
+
+fn print(status: &Status) {
+    println!("{:<20} {:<8} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8}  last event", "sensor", "loader", "events", "sessions", "lag bytes", "duplicates", "sealed", "dead", "gap");
+    for Sensor { stored, loader, heartbeat } in &status.sensors {
+        let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
+        println!(
+            "{:<20} {loader:<8} {:>12} {:>10} {lag:>10} {:>10} {:>8} {:>6} {:>8}  {last}",
+            stored.sensor, stored.events, stored.sessions, stored.duplicates, stored.sealed, stored.dead_letters, stored.gap_bytes
+        );
+        for file in heartbeat.iter().flat_map(|beat| &beat.files) {
+            println!("  {} generation {}: {} bytes, read to {}, committed to {}", boot::safe(&file.path), file.generation, file.size, file.read, file.committed);
+        }
+    }
+    println!();
+    for stream in &status.streams {
+        let or_none = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        println!(
+            "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} waiting, {} in hand",
+            stream.name, stream.messages, stream.bytes, stream.last_seq, or_none(stream.pending), or_none(stream.unacknowledged)
+        );
+    }
+    println!("outbox: {} waiting", status.outbox_waiting);
+}

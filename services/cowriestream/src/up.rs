@@ -1,0 +1,184 @@
+//! `up`: everything in one process, with private servers where no URLs are given.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use boot::{Health, HealthArgs, Tasks};
+use bus::{Bus, BusArgs, topology::TopologyArgs};
+use events::SensorId;
+use loader::{Loader, Statistics, Summary, Tuning, logs::LogSpec};
+use serde::Serialize;
+use store::{Store, StoreArgs};
+
+use crate::servers::{DataDir, Servers, Wanted};
+
+/// How often the terminal hears how it goes.
+const REPORT: Duration = Duration::from_secs(10);
+
+/// `cowriestream up`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cowriestream up --log /srv/cowrie/var/log/cowrie/cowrie.json
+  cowriestream up --log fra-1=/logs/fra-1/cowrie.json --log nyc-1='/logs/nyc-1/*.json*'
+  cowriestream up --once --log '/backup/cowrie/**/cowrie.json*'
+
+Then, in another terminal:
+  set -a; . .cowriestream/env; psql \"$DATABASE_URL\" -c 'select eventid, count(*) from events group by 1 order by 2 desc'")]
+pub struct Args {
+    /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times; without any, no loader runs
+    #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", value_name = "[SENSOR=]PATH|GLOB")]
+    pub logs: Vec<LogSpec>,
+    /// Sensor id of the logs that name none
+    #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]
+    pub sensor: SensorId,
+    /// Where data, ports, secrets, the checkpoint and `env` are kept
+    #[arg(long, env = "COWRIESTREAM_DATA_DIR", default_value = ".cowriestream", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Take in the given logs, wait until all is committed and summarised, print the summary, stop
+    #[arg(long, requires = "logs")]
+    pub once: bool,
+    /// Print the summary of --once as JSON
+    #[arg(long, requires = "once")]
+    pub json: bool,
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    topology: TopologyArgs,
+    #[command(flatten)]
+    processor: processor::Args,
+    #[command(flatten)]
+    tuning: Tuning,
+    /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
+    #[arg(long, env = "COWRIESTREAM_HEALTH_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    health_listen: SocketAddr,
+    /// A Redis that runs already
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis_url: Option<String>,
+}
+
+/// What `--once` prints.
+#[derive(Debug, Serialize)]
+struct Done {
+    #[serde(flatten)]
+    read: Summary,
+    sensors: Vec<store::SensorStatus>,
+    data_dir: String,
+}
+
+/// Starts the servers, runs the roles, and stops the servers however that ended.
+pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
+    let data = DataDir::take(&args.data_dir)?;
+    let wanted = Wanted { nats: args.bus.nats_url.is_none(), postgres: args.store.database_url.is_none(), redis: args.redis_url.is_none() };
+    tracing::info!(data = %data.path().display(), "starting");
+    let mut servers = Servers::start(&data, wanted).await?;
+    let urls = servers.urls.clone();
+    let mut args = args;
+    args.bus.nats_url = args.bus.nats_url.or(urls.nats);
+    args.store.database_url = args.store.database_url.or(urls.database);
+    args.redis_url = args.redis_url.or(urls.redis);
+    // The servers outlive the roles: these must be able to finish their work.
+    let stopped = boot::CancellationToken::new();
+    let roles = tasks.start(roles(args, data, tasks.group()));
+    let supervised = tokio::select! {
+        biased;
+        outcome = servers.supervise(&stopped) => Err(outcome.err().unwrap_or_else(|| anyhow::anyhow!("supervision ended early"))),
+        outcome = roles.result() => Ok(outcome),
+    };
+    let outcome = match supervised {
+        Ok(outcome) => outcome.and_then(|outcome| outcome),
+        Err(error) => Err(error),
+    };
+    tasks.stop().cancel();
+    servers.stop().await;
+    outcome
+}
+
+async fn roles(args: Args, data: DataDir, tasks: Tasks) -> anyhow::Result<()> {
+    let bus = Bus::connect(&args.bus, "up").await?;
+    let store = Store::connect(&args.store).await?;
+    store.migrate().await?;
+    bus.provision(&args.topology).await?;
+    let health = Health::default();
+    let listening = health.serve(&HealthArgs { health_listen: args.health_listen }, &tasks).await?;
+    // The processor ends after the loader, so that what the loader has in flight is still receipted.
+    let working = tasks.detached();
+    processor::start(&args.processor, &args.topology, bus.clone(), store.clone(), &health, &working).await?;
+    let env = write_env(&args, &data, listening)?;
+    tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", env.display());
+    let outcome = if args.logs.is_empty() {
+        tasks.stop().cancelled().await;
+        Ok(())
+    } else {
+        load(&args, &data, &bus, &store, &tasks).await
+    };
+    working.stop().cancel();
+    working.ended().await;
+    outcome
+}
+
+fn write_env(args: &Args, data: &DataDir, listening: SocketAddr) -> anyhow::Result<PathBuf> {
+    let value = |url: &Option<String>| url.clone().unwrap_or_default();
+    data.write_env(&[
+        ("DATABASE_URL", value(&args.store.database_url)),
+        ("NATS_URL", value(&args.bus.nats_url)),
+        ("REDIS_URL", value(&args.redis_url)),
+        ("HEALTH_URL", format!("http://{listening}")),
+    ])
+}
+
+/// Runs the loader until stop; with `--once` until everything is in, and prints what that was.
+async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, tasks: &Tasks) -> anyhow::Result<()> {
+    let loader_args = loader::Args {
+        logs: args.logs.clone(),
+        sensor: Some(args.sensor.clone()),
+        state_dir: data.folder("loader")?,
+        once: args.once,
+        tuning: args.tuning.clone(),
+    };
+    let loader = Loader::start(&loader_args, bus, tasks).await?;
+    let statistics = loader.statistics.clone();
+    let reporting = tasks.start(report(statistics.clone(), args.once, tasks.stop()));
+    let finished = loader.finish().await;
+    reporting.abort();
+    if !finished? {
+        anyhow::ensure!(!args.once, "stopped before everything was committed; start again to continue");
+        return Ok(());
+    }
+    processor::settle(store, bus).await.context("close and summarise sessions")?;
+    let mut connection = store.connection().await?;
+    let done = Done { read: Loader::summary(&statistics), sensors: store::sensor_status(&mut connection).await?, data_dir: data.path().display().to_string() };
+    print(&done, args.json)
+}
+
+/// Tells how it goes, every few seconds.
+async fn report(statistics: Vec<(SensorId, Arc<Statistics>)>, once: bool, stop: boot::CancellationToken) {
+    let mut before = Summary::default();
+    while !stop.is_cancelled() {
+        tokio::time::sleep(if once { Duration::from_secs(2) } else { REPORT }).await;
+        let now = Loader::summary(&statistics);
+        if now != before {
+            tracing::info!(events = now.events, new = now.events - before.events, dead_letters = now.dead_letters, lag_bytes = now.lag_bytes, "loading");
+        }
+        before = now;
+    }
+}
+
+fn print(done: &Done, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(done)?);
+        return Ok(());
+    }
+    let read = &done.read;
+    println!("read {} bytes of {} files = {} in {} events + {} in {} dead letters + {} skipped (blank, NUL)", read.bytes, read.files, read.event_bytes, read.events, read.dead_bytes, read.dead_letters, read.skipped_bytes);
+    println!("in Postgres now:");
+    for sensor in &done.sensors {
+        println!(
+            "  {}: {} events, {} sessions, {} dead letters; {} duplicates absorbed",
+            sensor.sensor, sensor.events, sensor.sessions, sensor.dead_letters, sensor.duplicates
+        );
+    }
+    println!("kept in {}; `cowriestream up --data-dir {}` serves it", done.data_dir, done.data_dir);
+    Ok(())
+}
