@@ -12,6 +12,7 @@ use crate::target::Target;
 
 /// `cowriestream load`
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "Examples:
   cowriestream load /backup/cowrie/cowrie.json
   cowriestream load fra-1='/backup/fra-1/**/cowrie.json*'

@@ -7,7 +7,8 @@ use loader::logs::{LogSpec, by_sensor, check, discover};
 
 /// Logs of sensors, `local` when none is named.
 #[derive(Clone, Debug, clap::Args)]
-pub struct LogArgs {
+#[group(skip)]
+pub struct FilesArgs {
     /// Log with its rotated siblings; or a glob pattern. May be given several times
     #[arg(long = "log", value_name = "[SENSOR=]PATH|GLOB", required = true)]
     logs: Vec<LogSpec>,
@@ -24,7 +25,7 @@ pub struct SensorFiles {
     pub paths: Vec<PathBuf>,
 }
 
-impl LogArgs {
+impl FilesArgs {
     /// Finds the files; an error names what matches nothing.
     pub fn resolve(&self) -> anyhow::Result<Vec<SensorFiles>> {
         let mut all = Vec::new();

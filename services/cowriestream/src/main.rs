@@ -44,6 +44,7 @@ enum Command {
 }
 
 #[derive(clap::Args)]
+#[group(skip)]
 struct LoaderArgs {
     #[command(flatten)]
     bus: BusArgs,
@@ -54,6 +55,7 @@ struct LoaderArgs {
 }
 
 #[derive(clap::Args)]
+#[group(skip)]
 struct ProcessorArgs {
     #[command(flatten)]
     bus: BusArgs,
@@ -68,6 +70,7 @@ struct ProcessorArgs {
 }
 
 #[derive(clap::Args)]
+#[group(skip)]
 struct ProvisionArgs {
     #[command(flatten)]
     target: Target,
@@ -137,4 +140,14 @@ async fn run_processor(args: ProcessorArgs, tasks: Tasks) -> anyhow::Result<()> 
     processor::start(&args.processor, &args.topology, bus, store, &health, &tasks).await?;
     tasks.stop().cancelled().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -13,6 +13,7 @@ const FRESH_MS: i64 = 15_000;
 
 /// `cowriestream status`
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     #[command(flatten)]
     target: Target,

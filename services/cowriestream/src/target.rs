@@ -7,6 +7,7 @@ use store::StoreArgs;
 
 /// URLs, or the data directory of an `up` that runs.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Target {
     #[command(flatten)]
     bus: BusArgs,

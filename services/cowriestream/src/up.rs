@@ -17,6 +17,7 @@ const REPORT: Duration = Duration::from_secs(10);
 
 /// `cowriestream up`
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "Examples:
   cowriestream up --log /srv/cowrie/var/log/cowrie/cowrie.json
   cowriestream up --log fra-1=/logs/fra-1/cowrie.json --log nyc-1='/logs/nyc-1/*.json*'

@@ -8,6 +8,7 @@ use crate::logs::LogSpec;
 
 /// Which logs, for which sensor, and how.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times
     #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", value_name = "[SENSOR=]PATH|GLOB", required = true)]
@@ -28,6 +29,7 @@ pub struct Args {
 
 /// Limits and intervals.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Tuning {
     /// How often the files are looked at, besides when the system tells of a change
     #[arg(long, env = "COWRIESTREAM_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000), value_name = "MILLISECONDS")]

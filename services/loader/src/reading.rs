@@ -165,7 +165,8 @@ impl Tailer {
         file.announced = true;
         let msg_id = match file.attempt(piece.start) {
             0 => id.to_string(),
-            attempt => format!("{id}.{attempt}"),
+            // Unlike any other copy of the line, and any earlier attempt.
+            attempt => format!("{id}.{attempt}.{}.{}", piece.file, piece.start),
         };
         let bytes = line.len() as u64;
         let line = bytes::Bytes::from(line);
@@ -193,7 +194,7 @@ impl Tailer {
         let Some(file) = self.files.get(&piece.key) else { return Ok(()) };
         let (Some(announce), attempt) = (file.announcement(), file.attempt(piece.start)) else { return Ok(()) };
         metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str()).increment(1);
-        tracing::info!(path = %announce.path, offset = piece.start, reason = dead.reason.as_str(), "kept as a dead letter");
+        tracing::debug!(path = %announce.path, offset = piece.start, reason = dead.reason.as_str(), "kept as a dead letter");
         match self.bus.publish_dead(dead, &announce, attempt).await {
             Ok(ack) => self.sent(piece, dead.body.len() as u64, DEAD, ack),
             Err(error) => self.not_published(piece.key, piece.turn, piece.start, &error),

@@ -185,9 +185,13 @@ impl Tailer {
             }
             seen.high = seen.high.max(published.seq);
         }
-        if let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) {
-            file.segments.acknowledged(sent.start, sent.stream, published.seq);
+        let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) else { return };
+        if published.duplicate && file.attempt(sent.start) == 0 {
+            // The broker swallowed it for a copy of the same line: these bytes need a message of their own to be receipted.
+            file.repeat_from(sent.start);
+            return;
         }
+        file.segments.acknowledged(sent.start, sent.stream, published.seq);
     }
 
     /// What was not published is read and published again, after a pause.

@@ -232,9 +232,14 @@ impl Tracked {
 
     /// Everything that is not committed is published again.
     pub fn repeat(&mut self) {
+        self.repeat_from(self.position);
+    }
+
+    /// Everything from the segment that holds `offset` on is published again.
+    pub fn repeat_from(&mut self, offset: u64) {
         self.attempts += 1;
         self.repeat_until = self.repeat_until.max(self.covered);
-        self.read_again(self.position);
+        self.read_again(offset);
     }
 
     /// Postgres has less than was thought: believes it, and reads again from its first gap.

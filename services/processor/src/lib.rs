@@ -20,6 +20,7 @@ pub use relay::settle;
 
 /// What the processor may be told.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Most events in one transaction; batches are as small as the backlog allows
     #[arg(long, env = "COWRIESTREAM_BATCH", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000), value_name = "N")]

@@ -10,6 +10,7 @@ use crate::Tasks;
 
 /// Where the role answers about itself.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct HealthArgs {
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
     #[arg(long, env = "COWRIESTREAM_HEALTH_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]

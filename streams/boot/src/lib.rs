@@ -18,6 +18,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(25);
 
 /// How the program logs.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct LogArgs {
     /// What to log, e.g. `info`, `debug`, `loader=debug,info`
     #[arg(long, env = "COWRIESTREAM_LOG", default_value = "info", value_name = "FILTER", global = true)]

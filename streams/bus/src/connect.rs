@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{
-    ConnectOptions, Event,
+    ConnectErrorKind, ConnectOptions, Event, ServerAddr,
     connection::State,
     jetstream::{self, ErrorCode, context::GetStreamErrorKind},
 };
@@ -16,6 +16,7 @@ const MAX_ACKS: usize = 16_384;
 
 /// Where the broker is.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct BusArgs {
     /// NATS server, e.g. nats://127.0.0.1:4222 (several: comma separated)
     #[arg(long, env = "NATS_URL", value_name = "URL", hide_env_values = true)]
@@ -61,11 +62,13 @@ impl Bus {
         if let Some(file) = &args.nats_creds {
             options = options.credentials_file(file).await.with_context(|| format!("read NATS credentials {}", file.display()))?;
         }
-        let servers: Vec<_> = url.split(',').map(str::trim).collect();
+        let servers = addresses(url)?;
+        options = with_login(options, &servers);
         let connecting = async {
             loop {
                 match options.clone().connect(servers.clone()).await {
-                    Ok(client) => return client,
+                    Ok(client) => return Ok(client),
+                    Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => return Err(error),
                     Err(error) => {
                         tracing::debug!(%error, "broker not reachable yet");
                         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -75,7 +78,8 @@ impl Bus {
         };
         let client = tokio::time::timeout(Duration::from_secs(10), connecting)
             .await
-            .with_context(|| format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url)))?;
+            .with_context(|| format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url)))?
+            .with_context(|| format!("log in to NATS at {}", without_secrets(url)))?;
         let jetstream = jetstream::ContextBuilder::new().ack_timeout(ACK_TIMEOUT).max_ack_inflight(MAX_ACKS).build(client.clone());
         Ok(Self { client, jetstream })
     }
@@ -126,6 +130,42 @@ pub(crate) fn nanos(time: async_nats::datetime::DateTime) -> i64 {
     i64::try_from(time.unix_timestamp_nanos()).unwrap_or_default()
 }
 
+fn addresses(url: &str) -> anyhow::Result<Vec<ServerAddr>> {
+    let one = |text: &str| text.trim().parse().with_context(|| format!("read NATS_URL {}: expected e.g. nats://127.0.0.1:4222", without_secrets(text)));
+    url.split(',').map(one).collect()
+}
+
+/// The client does not take user, password or token from the URL by itself.
+fn with_login(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectOptions {
+    let Some(server) = servers.iter().find(|server| server.has_user_pass()) else { return options };
+    match (server.username().map(decoded), server.password().map(decoded)) {
+        (Some(user), Some(password)) => options.user_and_password(user, password),
+        (Some(token), None) => options.token(token),
+        (None, _) => options,
+    }
+}
+
+/// A part of a URL with `%XX` undone.
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match hex.filter(|_| bytes[at] == b'%') {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// The URL without user, password or token.
 fn without_secrets(url: &str) -> String {
     let host = |one: &str| one.rsplit('@').next().unwrap_or_default().to_owned();
@@ -138,5 +178,14 @@ fn report(event: &Event) {
         Event::Disconnected => tracing::warn!("broker connection lost, reconnecting"),
         Event::Closed => tracing::debug!("broker connection closed"),
         other => tracing::debug!(event = %other, "broker"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_login_in_a_url_may_be_escaped() {
+        assert_eq!(super::decoded("p%40ss%2fw%"), "p@ss/w%");
+        assert_eq!(super::without_secrets("nats://u:p@a:1,nats://b:2"), "a:1,nats://b:2");
     }
 }

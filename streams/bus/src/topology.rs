@@ -31,6 +31,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What may be chosen about the topology.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct TopologyArgs {
     /// Copies of each stream: 1, or 3 on a cluster
     #[arg(long, env = "COWRIESTREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]

@@ -18,6 +18,7 @@ use crate::{Failure, Transaction};
 
 /// Where the database is.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct StoreArgs {
     /// Postgres, e.g. postgres://user:password@127.0.0.1/cowriestream
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]

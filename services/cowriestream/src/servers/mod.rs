@@ -16,7 +16,7 @@ use std::{path::Path, time::Duration};
 use boot::CancellationToken;
 
 pub use directory::DataDir;
-use process::{Command, Server};
+use process::Server;
 
 /// After a server ended by itself, before it is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use events::{DeadId, EventId, FileId, MAX_LINE, Record, SensorId};
 use store::{Connection, Store, verify as db};
 
-use crate::{logs::{LogArgs, SensorFiles}, target::Target};
+use crate::{logs::{FilesArgs, SensorFiles}, target::Target};
 use files::Found;
 use lines::Lines;
 use report::Report;
@@ -22,6 +22,7 @@ const SESSIONS: usize = 200;
 
 /// `cowriestream verify`
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "Examples:
   cowriestream verify --log /srv/cowrie/var/log/cowrie/cowrie.json
   cowriestream verify --log fra-1='/backup/fra-1/cowrie.json*' --json
@@ -29,7 +30,7 @@ const SESSIONS: usize = 200;
 Exit status: 0 when the database holds exactly what the files say, 1 when anything is missing, extra or wrong.")]
 pub struct Args {
     #[command(flatten)]
-    logs: LogArgs,
+    logs: FilesArgs,
     #[command(flatten)]
     target: Target,
     /// Print the report as JSON

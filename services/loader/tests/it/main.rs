@@ -1,0 +1,12 @@
+//! The loader as it ships, against a real `nats-server`, with a processor that keeps its Postgres in memory and can be told to misbehave.
+//!
+//! Needs `nats-server` 2.10 or newer on PATH, where `.ci/install` puts it, or named by `COWRIESTREAM_NATS_SERVER`.
+
+mod broker;
+mod broker_loss;
+mod growth;
+mod once;
+mod processor;
+mod receipts;
+mod rotation;
+mod site;
