@@ -104,7 +104,7 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &std::path::Pat
                 counted.sessions.extend(record.session.clone());
                 chunk.push((record, line.offset));
             }
-            None if !line.ended && !lines.closed() => {
+            None if !line.ended && !lines.closed() && db::stored_dead(on, &[DeadId::of(sensor, &line.hash)]).await?.is_empty() => {
                 report.unfinished(place);
                 report.unfinished_bytes += line.length;
             }

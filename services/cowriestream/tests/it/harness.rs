@@ -1,0 +1,290 @@
+//! Real servers and real processes in a directory that goes away.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use cowriestream::servers::{DataDir, Servers, Wanted};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long any state may take to come; generous, for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cowriestream");
+
+/// NATS and Postgres that can be stopped, robbed and started again on the same ports.
+pub struct Hub {
+    pub dir: tempfile::TempDir,
+    nats_data: DataDir,
+    postgres_data: DataDir,
+    nats: Servers,
+    postgres: Servers,
+    pub nats_url: String,
+    pub database_url: String,
+}
+
+impl Hub {
+    pub async fn start() -> Self {
+        let dir = directory();
+        let nats_data = DataDir::take(&dir.path().join("n")).unwrap();
+        let postgres_data = DataDir::take(&dir.path().join("p")).unwrap();
+        let nats = Servers::start(&nats_data, Wanted { nats: true, postgres: false, redis: false }).await.unwrap();
+        let postgres = Servers::start(&postgres_data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
+        let (nats_url, database_url) = (nats.urls.nats.clone().unwrap(), postgres.urls.database.clone().unwrap());
+        let hub = Self { dir, nats_data, postgres_data, nats, postgres, nats_url, database_url };
+        hub.run(&["migrate"]);
+        hub.run(&["provision"]);
+        hub
+    }
+
+    /// Stops NATS, lets `change` do something to its store, and starts it again.
+    pub async fn rob_nats(&mut self, change: impl FnOnce(&Path)) {
+        self.nats.stop().await;
+        change(&self.nats_data.join("nats/jetstream"));
+        self.nats = Servers::start(&self.nats_data, Wanted { nats: true, postgres: false, redis: false }).await.unwrap();
+    }
+
+    /// Stops Postgres, lets `change` do something to its files, and starts it again.
+    pub async fn rob_postgres(&mut self, change: impl FnOnce(&Path)) {
+        self.postgres.stop().await;
+        change(&self.postgres_data.join("postgres"));
+        self.postgres = Servers::start(&self.postgres_data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
+    }
+
+    /// A command with this hub's addresses.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).env("NATS_URL", &self.nats_url).env("DATABASE_URL", &self.database_url);
+        command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_LOG", "info").current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs a command to its end; it must succeed.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let out = self.command(arguments).output().unwrap();
+        assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        out
+    }
+
+    pub fn processor(&self, settings: &[(&str, &str)]) -> Process {
+        Process::start(self.command(&["processor"]).envs(settings.iter().copied()), &self.dir.path().join("processor.err"))
+    }
+
+    pub fn loader(&self, log: &Path) -> Process {
+        let state = self.dir.path().join("state");
+        let arguments = ["loader", "--sensor", "s", "--log", log.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+        Process::start(&mut self.command(&arguments), &self.dir.path().join("loader.err"))
+    }
+
+    pub fn psql(&self, sql: &str) -> String {
+        psql(&self.database_url, sql)
+    }
+
+    pub fn count(&self, sql: &str) -> i64 {
+        self.psql(sql).trim().parse().unwrap()
+    }
+
+    pub fn events(&self) -> i64 {
+        self.count("select count(*) from events")
+    }
+
+    /// Waits until that many events are stored and everything is receipted and swept.
+    pub fn wait_for_events(&self, events: i64) {
+        eventually(&format!("{events} events"), || {
+            let there = self.events();
+            assert!(there <= events, "{there} events, more than the {events} that were written");
+            there == events
+        });
+        eventually("idle sessions are closed", || {
+            self.count(
+                "select count(*) from sessions s join sensors n using (sensor) where not s.closed and not s.idle and (s.last_event_at is null or s.last_event_at < n.last_event_at - interval '1 hour')",
+            ) == 0
+        });
+    }
+
+    /// Waits until `verify` finds nothing wrong.
+    pub fn assert_verified(&self, log: &Path) {
+        let out = self.run(&["verify", "--sensor", "s", "--log", log.to_str().unwrap()]);
+        assert!(String::from_utf8_lossy(&out.stdout).contains("clean"));
+    }
+
+    pub fn dump(&self) -> String {
+        dump(&self.database_url)
+    }
+
+    /// What the same log gives when nothing disturbs.
+    pub fn undisturbed(&self, log: &Path) -> String {
+        let data = self.dir.path().join("undisturbed");
+        let arguments = ["up", "--once", "--sensor", "s", "--log", log.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+        let out = Command::new(PROGRAM).args(arguments).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        with_database(&data, dump)
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in ["loader.err", "processor.err"] {
+                let text = fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+                eprintln!("--- {name}\n{}", text.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+            }
+        }
+    }
+}
+
+/// A role in a process of its own, killed when it goes out of scope.
+pub struct Process(Child);
+
+impl Process {
+    pub fn start(command: &mut Command, errors: &Path) -> Self {
+        let errors = OpenOptions::new().create(true).append(true).open(errors).unwrap();
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn().unwrap())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.0.id().cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Waits for its end; whether it succeeded.
+    pub fn end(&mut self) -> bool {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().success()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A directory that the database's user may enter.
+pub fn directory() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("cowriestream-").tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// Waits for a state, looking often.
+pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !there() {
+        assert!(since.elapsed() < PATIENCE, "waited {PATIENCE:?} for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub fn psql(url: &str, sql: &str) -> String {
+    let out = Command::new("psql").args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).output().unwrap();
+    assert!(out.status.success(), "{sql}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// Every row of every table that the logs decide, in order; only `ingested_at` and row numbers are left out.
+pub fn dump(url: &str) -> String {
+    [
+        "select event_id, sensor, session, eventid, ts, src_ip, payload, line, length from events order by event_id",
+        "select * from sessions order by sensor, session",
+        "select * from sensors order by sensor",
+        "select dead_id, sensor, reason, detail, body, length, hash from dead_letters order by dead_id",
+    ]
+    .map(|sql| psql(url, sql))
+    .join("\n")
+}
+
+/// Where the copies were read, and which bytes are committed.
+pub fn provenance(url: &str) -> String {
+    ["select event_id, source_file, source_offset from events order by 1", "select sensor, file_id, path, committed from loader_files order by 1, 2"]
+        .map(|sql| psql(url, sql))
+        .join("\n")
+}
+
+/// Starts `up` on a data directory, and runs something on its database.
+pub fn with_database<T>(data: &Path, work: impl FnOnce(&str) -> T) -> T {
+    fs::remove_file(data.join("env")).ok();
+    let up = Process::start(Command::new(PROGRAM).args(["up", "--data-dir", data.to_str().unwrap()]), &data.join("up.err"));
+    eventually("up is ready", || data.join("env").exists());
+    let done = work(&env_of(data, "DATABASE_URL"));
+    let mut up = up;
+    up.signal(Signal::TERM);
+    assert!(up.end());
+    done
+}
+
+/// A value of `DIR/env`.
+pub fn env_of(data: &Path, name: &str) -> String {
+    let text = fs::read_to_string(data.join("env")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}='")));
+    line.unwrap().trim_end_matches('\'').to_owned()
+}
+
+/// Writes a log as Cowrie does: sessions interleaved, in the order of time, with what Cowrie gets wrong now and then.
+pub struct Writer {
+    pub path: PathBuf,
+    written: u64,
+    /// Events written.
+    pub events: i64,
+}
+
+impl Writer {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, written: 0, events: 0 }
+    }
+
+    pub fn append(&mut self, events: u64) {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
+        let mut text = Vec::new();
+        for _ in 0..events {
+            self.line(&mut text);
+        }
+        file.write_all(&text).unwrap();
+    }
+
+    fn line(&mut self, text: &mut Vec<u8>) {
+        let n = self.written;
+        self.written += 1;
+        self.events += 1;
+        // Eight sessions run at a time; each has ten events.
+        let (step, session) = ((n / 8) % 10, n / 80 * 8 + n % 8);
+        let fields = match step {
+            0 => format!(r#""eventid":"cowrie.session.connect","src_port":{},"dst_port":2222,"protocol":"ssh""#, 1024 + n % 60_000),
+            1 => format!(r#""eventid":"cowrie.client.version","version":"b'SSH-2.0-Go{}'""#, session % 5),
+            2 => format!(r#""eventid":"cowrie.client.kex","hassh":"{:032x}""#, session % 7),
+            3 | 4 => format!(r#""eventid":"cowrie.login.failed","username":"root\u0000","password":"{n}""#),
+            5 => format!(r#""eventid":"cowrie.login.success","username":"root","password":"{n}""#),
+            6 => format!(r#""eventid":"cowrie.command.input","input":"echo {n}""#),
+            7 => r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"example.org","dst_port":80,"src_port":1"#.to_owned(),
+            8 => format!(r#""eventid":"cowrie.session.file_download","shasum":"{n:064x}","url":"http://192.0.2.1/x""#),
+            // Every sixteenth session is never closed.
+            _ if session % 16 == 3 => format!(r#""eventid":"cowrie.session.params","arch":"linux-x64-lsb","message":[],"n":{n}"#),
+            _ => format!(r#""eventid":"cowrie.session.closed","duration":"{}.5""#, n % 100),
+        };
+        let at = chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + n as i64 * 700).unwrap().format("%Y-%m-%dT%H:%M:%S%.6fZ");
+        let line = format!(r#"{{{fields},"session":"{session:012x}","src_ip":"198.51.{}.{}","sensor":"x","timestamp":"{at}"}}"#, session / 200 % 200, session % 200);
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+        match n % 977 {
+            5 => text.extend_from_slice(b"\n"),
+            11 => text.extend_from_slice(&[0; 300]),
+            17 => text.extend_from_slice(format!("{{\"eventid\":\"cowrie.login.succ {n}\n").as_bytes()),
+            _ => (),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Nothing is lost and nothing counted twice, whoever is killed.
+
+use crate::harness::{Hub, Writer, eventually};
+
+const ROUNDS: u64 = 50;
+const EVENTS_A_ROUND: u64 = 3_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_random_points_changes_nothing() {
+    let hub = Hub::start().await;
+    let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
+    // Small batches: many moments at which to be killed.
+    let settings = [("COWRIESTREAM_BATCH", "50")];
+    writer.append(100);
+    let (mut loader, mut processor) = (hub.loader(&writer.path), hub.processor(&settings));
+    hub.wait_for_events(writer.events);
+    let (mut random, mut with_duplicates) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+    for round in 0..ROUNDS {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (before, duplicates) = (hub.events(), duplicates(&hub));
+        writer.append(EVENTS_A_ROUND);
+        let target = before + 1 + (random >> 33) as i64 % (EVENTS_A_ROUND as i64 / 2);
+        eventually("some of the round is committed", || hub.events() >= target);
+        let size = std::fs::metadata(&writer.path).unwrap().len() as i64;
+        if round % 3 != 1 {
+            loader.kill();
+            loader = hub.loader(&writer.path);
+        }
+        if round % 3 != 0 {
+            processor.kill();
+            processor = hub.processor(&settings);
+        }
+        let receipted = hub.count("select coalesce(max(upper(committed)), 0) from loader_files");
+        assert!(receipted < size, "round {round}: everything was committed before the kill; it proves nothing");
+        hub.wait_for_events(writer.events);
+        with_duplicates += u64::from(duplicates < self::duplicates(&hub));
+    }
+    println!("{ROUNDS} rounds, {} events, duplicates seen and absorbed in {with_duplicates} rounds ({} in all)", writer.events, duplicates(&hub));
+    assert!(with_duplicates * 10 >= ROUNDS * 8, "duplicates in only {with_duplicates} of {ROUNDS} rounds");
+    hub.assert_verified(&writer.path);
+    assert!(hub.dump() == hub.undisturbed(&writer.path), "the rows differ from those of an undisturbed run");
+}
+
+fn duplicates(hub: &Hub) -> i64 {
+    hub.count("select coalesce(sum(duplicates), 0) from deliveries")
+}

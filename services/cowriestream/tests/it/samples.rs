@@ -1,0 +1,81 @@
+//! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes nothing.
+
+use std::{fs, path::{Path, PathBuf}, process::Command};
+
+use crate::harness::{PROGRAM, directory, dump, provenance, psql, with_database};
+
+/// Beside the checkout; they are never part of it.
+fn samples() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples");
+    let place = std::env::var_os("COWRIESTREAM_SAMPLES").map_or(beside, PathBuf::from);
+    place.join("EXPECTED.json").exists().then(|| fs::canonicalize(place).unwrap())
+}
+
+fn once(data: &Path, files: &[PathBuf]) -> serde_json::Value {
+    let mut command = Command::new(PROGRAM);
+    command.args(["up", "--once", "--json", "--data-dir"]).arg(data);
+    files.iter().for_each(|file| {
+        command.arg("--log").arg(file);
+    });
+    let out = command.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+#[test]
+fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change() {
+    let Some(samples) = samples() else { return println!("no samples beside the checkout: skipped") };
+    let expected: serde_json::Value = serde_json::from_slice(&fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
+    let files: Vec<PathBuf> = expected["files"].as_array().unwrap().iter().map(|file| samples.join(file["stored"].as_str().unwrap())).collect();
+    let (dir, totals) = (directory(), &expected["totals"]);
+    let data = dir.path().join("data");
+
+    let read = once(&data, &files);
+    let number = |name: &str| read[name].as_u64().unwrap();
+    assert_eq!(number("bytes"), totals["raw_bytes"].as_u64().unwrap());
+    assert_eq!(number("bytes"), number("event_bytes") + number("dead_bytes") + number("skipped_bytes"));
+    assert_eq!(number("events"), totals["events_recovered"].as_u64().unwrap());
+    let first = with_database(&data, |url| {
+        assert_eq!(psql(url, "select count(*) from events").trim(), totals["distinct_events"].to_string());
+        assert_eq!(psql(url, "select count(*) from sessions").trim(), totals["distinct_sessions"].to_string());
+        for (eventid, count) in totals["distinct_eventids"].as_object().unwrap() {
+            assert_eq!(psql(url, &format!("select count(*) from events where eventid = '{eventid}'")).trim(), count.to_string(), "{eventid}");
+        }
+        oracle(url, &files);
+        verify(url, &files);
+        dump(url) + &provenance(url)
+    });
+
+    // The checkpoint and the broker's store are gone: everything is read and published again, and no row changes.
+    for gone in ["loader", "nats"] {
+        fs::remove_dir_all(data.join(gone)).unwrap();
+    }
+    let again = once(&data, &files);
+    assert_eq!(again["bytes"], read["bytes"]);
+    let second = with_database(&data, |url| dump(url) + &provenance(url));
+    assert!(first == second, "a row changed");
+
+    // And with the checkpoint there, nothing is read at all.
+    assert_eq!(once(&data, &files)["bytes"].as_u64(), Some(0));
+}
+
+fn verify(url: &str, files: &[PathBuf]) {
+    let mut command = Command::new(PROGRAM);
+    command.arg("verify").env("DATABASE_URL", url);
+    files.iter().for_each(|file| {
+        command.arg("--log").arg(file);
+    });
+    let out = command.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+}
+
+/// Every column, rebuilt from the files by a program that shares nothing with this one.
+fn oracle(url: &str, files: &[PathBuf]) {
+    let Some(python) = std::env::var_os("COWRIESTREAM_TEST_PYTHON") else {
+        return println!("COWRIESTREAM_TEST_PYTHON is not set: the columns are not compared");
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.py");
+    let out = Command::new(python).arg(script).args(["--database-url", url, "--sensor", "local"]).args(files).output().unwrap();
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    print!("{}", String::from_utf8_lossy(&out.stdout));
+}

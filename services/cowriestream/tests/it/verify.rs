@@ -1,0 +1,66 @@
+//! `verify` names what does not agree.
+
+use std::fs;
+
+use crate::harness::{Hub, Writer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_names_what_was_tampered_with() {
+    let hub = Hub::start().await;
+    let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
+    writer.append(400);
+    let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
+    hub.wait_for_events(writer.events);
+    hub.assert_verified(&writer.path);
+    drop(_loader);
+
+    let some = "select event_id from events where session = '000000000002' and eventid = 'cowrie.login.failed' order by ts limit 1";
+    let id = hub.psql(some).trim().replace('-', "");
+    hub.psql(&format!("create table saved as select * from events where event_id = ({some}); delete from events where event_id = ({some})"));
+    finds(&hub, &writer, "missing", &[&id, "session 000000000002: event_count"]);
+    hub.psql("insert into events select * from saved");
+    hub.assert_verified(&writer.path);
+
+    hub.psql("insert into events select (jsonb_populate_record(s, '{\"event_id\": \"11111111-2222-3333-4444-555555555555\"}')).* from saved s");
+    finds(&hub, &writer, "extra", &["11111111222233334444555555555555"]);
+    hub.psql("delete from events where event_id = '11111111-2222-3333-4444-555555555555'");
+
+    hub.psql("insert into events (event_id, sensor, session, eventid, ts, payload, length) values ('66666666-2222-3333-4444-555555555555', 's', null, 'x', '2024-01-01', '{}', 2)".replace("'2024-01-01'", "(select max(ts) from events)").as_str());
+    finds(&hub, &writer, "extra", &["66666666222233334444555555555555"]);
+    hub.psql("delete from events where event_id = '66666666-2222-3333-4444-555555555555'");
+
+    for column in ["event_count", "login_attempts", "login_successes", "command_count", "download_count", "upload_count", "forward_count", "bytes"] {
+        hub.psql(&format!("update sessions set {column} = {column} + 1 where session = '000000000005'"));
+        finds(&hub, &writer, "wrong", &[&format!("session 000000000005: {column} is")]);
+        hub.psql(&format!("update sessions set {column} = {column} - 1 where session = '000000000005'"));
+    }
+    hub.psql("update events set payload = payload || '{\"username\": \"x\"}' where event_id = (select event_id from saved)");
+    finds(&hub, &writer, "wrong", &[&id]);
+    hub.psql("update events e set payload = s.payload from saved s where e.event_id = s.event_id");
+    hub.psql("update sensors set event_count = event_count + 1");
+    finds(&hub, &writer, "wrong", &["sensor s"]);
+    hub.psql("update sensors set event_count = event_count - 1");
+    hub.assert_verified(&writer.path);
+
+    // A line is cut: from the middle, the end, the start.
+    let whole = fs::read_to_string(&writer.path).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    for cut in [lines.len() / 2, lines.len() - 1, 0] {
+        let rest: Vec<_> = lines.iter().enumerate().filter(|(n, _)| *n != cut).map(|(_, line)| *line).collect();
+        fs::write(&writer.path, rest.join("\n") + "\n").unwrap();
+        finds(&hub, &writer, "extra", &["event"]);
+    }
+    fs::write(&writer.path, whole).unwrap();
+    hub.assert_verified(&writer.path);
+}
+
+/// `verify` ends with 1 and names these.
+fn finds(hub: &Hub, writer: &Writer, kind: &str, names: &[&str]) {
+    let out = hub.command(&["verify", "--sensor", "s", "--log", writer.path.to_str().unwrap()]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(!text.contains(&format!("{kind}: 0\n")), "nothing {kind}: {text}");
+    for name in names {
+        assert!(text.contains(name), "{name} is not named: {text}");
+    }
+}
