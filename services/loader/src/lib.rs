@@ -7,6 +7,7 @@ mod args;
 mod beat;
 mod checkpoint;
 mod evidence;
+mod flight;
 mod input;
 pub mod logs;
 mod reading;
@@ -94,8 +95,7 @@ async fn follow(args: Args, sensor: SensorId, patterns: Vec<String>, bus: Bus, s
         known,
         files: Default::default(),
         next_key: 0,
-        in_flight: Default::default(),
-        in_flight_bytes: 0,
+        flight: Default::default(),
         receipts,
         streams,
         marks: [None; 2],

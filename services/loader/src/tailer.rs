@@ -1,14 +1,14 @@
 //! Follows the logs of one sensor: one loop that reads, publishes, and takes acknowledgements and receipts in.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use boot::CancellationToken;
-use bus::{Ack, Bus, PublishError, Published, Receipts, ReceiptsStream, StreamMark};
+use bus::{Bus, PublishError, Published, Receipts, ReceiptsStream, StreamMark};
 use events::SensorId;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     args::Tuning,
     checkpoint::{CheckpointFile, FilePoint, StreamSeen},
+    flight::{Flight, Sent},
     statistics::Statistics,
     tracked::Tracked,
 };
@@ -31,16 +32,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) const EVENTS: usize = 0;
 pub(crate) const DEAD: usize = 1;
 
-/// A message that the broker has not acknowledged yet.
-pub(crate) struct InFlight {
-    pub file: u64,
-    pub turn: u64,
-    pub start: u64,
-    pub bytes: u64,
-    pub stream: usize,
-    pub ack: Ack,
-}
-
 /// The state of one sensor's loader.
 pub(crate) struct Tailer {
     pub sensor: SensorId,
@@ -55,8 +46,7 @@ pub(crate) struct Tailer {
     pub known: Vec<FilePoint>,
     pub files: BTreeMap<u64, Tracked>,
     pub next_key: u64,
-    pub in_flight: VecDeque<InFlight>,
-    pub in_flight_bytes: u64,
+    pub flight: Flight,
     pub receipts: ReceiptsStream,
     pub streams: [Option<StreamSeen>; 2],
     pub marks: [Option<StreamMark>; 2],
@@ -128,20 +118,20 @@ impl Tailer {
     async fn wait(&mut self, until: Instant) -> anyhow::Result<()> {
         let until = if Instant::now() < self.resting_until { until.min(self.resting_until) } else { until };
         enum Came {
-            Ack(Result<Published, PublishError>),
+            Outcome(Sent, Result<Published, PublishError>),
             Receipts(Option<Receipts>),
             Change,
             Nothing,
         }
         let came = tokio::select! {
             () = self.stop.cancelled() => Came::Nothing,
-            outcome = head(&mut self.in_flight) => Came::Ack(outcome),
+            (sent, outcome) = self.flight.next() => Came::Outcome(sent, outcome),
             receipts = self.receipts.next() => Came::Receipts(receipts),
             () = self.wake.notified() => Came::Change,
             () = tokio::time::sleep_until(until.into()) => Came::Nothing,
         };
         match came {
-            Came::Ack(outcome) => self.take_ack(outcome),
+            Came::Outcome(sent, outcome) => self.take_ack(&sent, outcome),
             Came::Receipts(receipts) => self.take_receipt(&receipts.context("the subscription to receipts ended")?),
             Came::Change => self.look_again()?,
             Came::Nothing => (),
@@ -151,33 +141,33 @@ impl Tailer {
 
     /// Takes every acknowledgement that is there.
     fn take_acks(&mut self) {
-        while let Some(outcome) = self.in_flight.front_mut().and_then(|first| (&mut first.ack).now_or_never()) {
-            self.take_ack(outcome);
+        self.flight.note_connections(self.bus.connections());
+        while let Some((sent, outcome)) = self.flight.take() {
+            self.take_ack(&sent, outcome);
         }
     }
 
-    /// Waits until there is room for another message.
+    /// Waits until there is room for another message, or until stop. Any file may have to be read again from an earlier offset then.
     pub async fn make_room(&mut self) {
-        while self.in_flight.len() >= self.tuning.in_flight as usize || self.in_flight_bytes >= self.tuning.in_flight_bytes {
-            let outcome = head(&mut self.in_flight).await;
-            self.take_ack(outcome);
-        }
-    }
-
-    /// The outcome of the first message in flight.
-    fn take_ack(&mut self, outcome: Result<Published, PublishError>) {
-        let Some(sent) = self.in_flight.pop_front() else { return };
-        self.in_flight_bytes -= sent.bytes;
-        match outcome {
-            Ok(published) => self.acknowledged(&sent, published),
-            Err(error) => {
-                tracing::debug!(%error, "a message was not acknowledged");
-                self.not_published(sent.file, sent.turn, sent.start, &error);
+        while self.flight.is_full(&self.tuning) {
+            self.flight.note_connections(self.bus.connections());
+            tokio::select! {
+                (sent, outcome) = self.flight.next() => self.take_ack(&sent, outcome),
+                () = self.stop.cancelled() => return,
+                // A new connection shortens the wait.
+                () = tokio::time::sleep(TICK) => (),
             }
         }
     }
 
-    fn acknowledged(&mut self, sent: &InFlight, published: Published) {
+    fn take_ack(&mut self, sent: &Sent, outcome: Result<Published, PublishError>) {
+        match outcome {
+            Ok(published) => self.acknowledged(sent, published),
+            Err(error) => self.not_published(sent, &error),
+        }
+    }
+
+    fn acknowledged(&mut self, sent: &Sent, published: Published) {
         if let Some(seen) = &mut self.streams[sent.stream] {
             // One connection, one order: a later message cannot have a lower sequence, unless the stream went back in between.
             if !published.duplicate && published.seq <= seen.high {
@@ -189,17 +179,20 @@ impl Tailer {
         if published.duplicate && file.attempt(sent.start) == 0 {
             // The broker swallowed it for a copy of the same line: these bytes need a message of their own to be receipted.
             file.repeat_from(sent.start);
+            self.flight.forget(sent.file);
             return;
         }
         file.segments.acknowledged(sent.start, sent.stream, published.seq);
     }
 
     /// What was not published is read and published again, after a pause.
-    pub fn not_published(&mut self, file: u64, turn: u64, start: u64, error: &PublishError) {
+    fn not_published(&mut self, sent: &Sent, error: &PublishError) {
+        tracing::debug!(%error, "a message was not acknowledged");
         self.stream_missing |= *error == PublishError::NoStream;
         self.resting_until = Instant::now() + PAUSE;
-        if let Some(file) = self.files.get_mut(&file).filter(|file| file.turn == turn) {
-            file.read_again(start);
+        if let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) {
+            self.flight.forget(sent.file);
+            file.read_again(sent.start);
         }
     }
 
@@ -228,15 +221,15 @@ impl Tailer {
 
     /// Everything that was found is read to its end and committed.
     fn is_settled(&self) -> bool {
-        self.in_flight.is_empty() && self.files.values().all(Tracked::is_settled)
+        self.flight.is_empty() && self.files.values().all(Tracked::is_settled)
     }
 
     /// Stops: takes the last acknowledgements, keeps what is known.
     async fn end(&mut self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + LAST_ACKS;
-        while !self.in_flight.is_empty() {
-            let Ok(outcome) = tokio::time::timeout_at(deadline, head(&mut self.in_flight)).await else { break };
-            self.take_ack(outcome);
+        while !self.flight.is_empty() {
+            let Ok((sent, outcome)) = tokio::time::timeout_at(deadline, self.flight.next()).await else { break };
+            self.take_ack(&sent, outcome);
         }
         self.take_receipts()?;
         self.finish_complete();
@@ -244,13 +237,5 @@ impl Tailer {
         self.save()?;
         self.beat(true).await;
         Ok(())
-    }
-}
-
-/// The outcome of the first message in flight, when it comes.
-async fn head(in_flight: &mut VecDeque<InFlight>) -> Result<Published, PublishError> {
-    match in_flight.front_mut() {
-        Some(first) => (&mut first.ack).await,
-        None => std::future::pending().await,
     }
 }
