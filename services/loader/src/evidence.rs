@@ -85,19 +85,17 @@ impl Tailer {
 
     async fn repeat(&mut self, key: u64) {
         let Some(file) = self.files.get_mut(&key) else { return };
-        if !file.gone && file.input.is_none() && file.open().is_err() {
-            file.become_gone();
-        }
         if !file.gone {
-            file.repeat();
+            // One that cannot be opened is noticed as gone by a scan.
+            if file.open().is_ok() {
+                file.repeat();
+            }
             return;
         }
         file.attempts += 1;
         file.repeat_until = u64::MAX;
         file.turn += 1;
-        if let Err(error) = self.publish_gap(key).await {
-            tracing::warn!(error = format!("{error:#}"), "could not publish a gap, trying again");
-        }
+        self.publish_gap(key).await;
     }
 
     /// Whether the processor's floor has passed something that is not committed here.
@@ -117,23 +115,28 @@ impl Tailer {
     /// Asks a processor what is committed of every file, and believes it.
     pub async fn ask(&mut self) {
         self.asked = Instant::now();
-        let ids: Vec<FileId> = self.files.values().filter_map(|file| file.identity.map(|(id, _)| id)).collect();
-        for some in ids.chunks(ASK_FILES) {
-            match self.bus.ask_receipts(&self.sensor, some).await {
-                Ok(Some(answer)) => {
-                    self.heard = Instant::now();
-                    self.note_marks(&answer);
-                    for (id, ranges) in &answer.files {
-                        self.believe(*id, ranges);
-                    }
-                }
+        let files: Vec<_> = self.files.iter().filter_map(|(key, file)| file.identity.map(|(id, _)| (*key, id))).collect();
+        for some in files.chunks(ASK_FILES) {
+            let ids: Vec<FileId> = some.iter().map(|(_, id)| *id).collect();
+            let answer = match self.bus.ask_receipts(&self.sensor, &ids).await {
+                Ok(Some(answer)) => answer,
                 Ok(None) => return tracing::debug!("no processor answers about receipts"),
                 Err(error) => return tracing::debug!(error = format!("{error:#}"), "could not ask for receipts"),
+            };
+            self.heard = Instant::now();
+            self.note_marks(&answer);
+            for (id, ranges) in &answer.files {
+                self.believe(*id, ranges);
             }
+            self.repeat_passed(some.iter().map(|(key, _)| *key)).await;
         }
         self.suspicious = false;
-        let marks = self.floors();
-        let keys: Vec<_> = self.files.iter().filter(|(_, file)| file.segments.passed(marks)).map(|(key, _)| *key).collect();
+    }
+
+    /// After an answer: the floors in it were read before its ranges, so what they passed and the ranges lack is lost.
+    async fn repeat_passed(&mut self, answered: impl Iterator<Item = u64>) {
+        let floors = self.floors();
+        let keys: Vec<_> = answered.filter(|key| self.files.get(key).is_some_and(|file| file.segments.passed(floors))).collect();
         if !keys.is_empty() {
             tracing::info!(files = keys.len(), "the processor has passed bytes that are not committed: publishing them again");
         }

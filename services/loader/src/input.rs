@@ -3,6 +3,7 @@
 use std::{
     fs::{File, Metadata},
     io::{self, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -61,6 +62,21 @@ impl Input {
         };
         self.at += read as u64;
         Ok(read)
+    }
+
+    /// Reads at an offset of a plain file, up to its end, without going there; nothing of an archive.
+    pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let Kind::Plain(file) = &self.kind else { return Ok(0) };
+        let mut done = 0;
+        while done < into.len() {
+            match file.read_at(&mut into[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 
     /// Goes to an offset; in an archive by reading up to it.

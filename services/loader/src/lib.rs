@@ -63,11 +63,9 @@ impl Loader {
 
     /// Waits until every sensor's tailing ended; whether all were finished.
     pub async fn finish(self) -> anyhow::Result<bool> {
-        let mut finished = true;
-        for tailing in self.tailing {
-            finished &= tailing.result().await??;
-        }
-        Ok(finished)
+        // The first that fails ends the wait.
+        let all = futures::future::try_join_all(self.tailing.into_iter().map(async |tailing| tailing.result().await?)).await?;
+        Ok(all.into_iter().all(|finished| finished))
     }
 
     /// All sensors' counters together.

@@ -114,7 +114,8 @@ fn add(found: &mut BTreeMap<(u64, u64), Found>, path: PathBuf, live: bool) {
         return;
     }
     let key = (meta.dev(), meta.ino());
-    let live = live || found.get(&key).is_some_and(|file| file.live);
+    // A pattern like *.json* matches rotated siblings of what it matches, too.
+    let live = live && found.get(&key).is_none_or(|file| file.live);
     found.insert(key, Found { path, meta, live });
 }
 

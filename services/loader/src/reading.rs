@@ -1,18 +1,25 @@
 //! Reading and publishing: a bounded piece of one file at a time.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
+use anyhow::Context as _;
 use bus::{EventMessage, PublishError};
 use events::{DeadLetter, Envelope, EventId, EventName, FileId, Reason, Source, line::Item};
 
 use crate::{
     checkpoint::{LastLine, Stamp},
-    tailer::{DEAD, EVENTS, InFlight, Tailer},
-    tracked::content,
+    flight::Sent,
+    tailer::{DEAD, EVENTS, PAUSE, Tailer},
+    tracked::{Tracked, content},
 };
 
+/// A live log that was quiet for this long is closed, and opened again when it grows.
+const CLOSE_IDLE: Duration = Duration::from_secs(600);
 /// In `once` mode: how long a last line without newline is given to be completed.
-const ONCE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const ONCE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A message's place.
 #[derive(Clone, Copy)]
@@ -29,20 +36,14 @@ impl Tailer {
     pub async fn read_turn(&mut self) -> anyhow::Result<bool> {
         let Some(key) = self.choose() else { return Ok(false) };
         let mut buffer = std::mem::take(&mut self.buffer);
-        let read = self.read_from(key, &mut buffer);
-        let outcome = match read {
-            Ok(0) => {
-                self.end_reached(key);
-                Ok(())
-            }
-            Ok(read) => self.publish_chunk(key, &buffer[..read]).await,
-            Err(error) => {
-                self.unreadable(key, &error);
-                Ok(())
-            }
-        };
+        match self.read_from(key, &mut buffer) {
+            Ok(Some(0)) => self.end_reached(key),
+            Ok(Some(read)) => self.publish_chunk(key, &buffer[..read]).await,
+            Ok(None) => (),
+            Err(error) => self.unreadable(key, error)?,
+        }
         self.buffer = buffer;
-        outcome.map(|()| true)
+        Ok(true)
     }
 
     /// Live files and the backlog (oldest first) take turns, so that neither starves the other.
@@ -63,67 +64,68 @@ impl Tailer {
         Some(key)
     }
 
-    fn read_from(&mut self, key: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(file) = self.files.get_mut(&key) else { return Ok(0) };
-        if file.was_truncated() {
+    /// Reads on; `None` when the file turns out to start anew.
+    fn read_from(&mut self, key: u64, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(file) = self.files.get_mut(&key) else { return Ok(None) };
+        if file.starts_anew(&self.sensor)? {
             self.truncated(key);
-            return Err(io::Error::other("truncated"));
+            return Ok(None);
         }
-        self.files.get_mut(&key).map_or(Ok(0), |file| file.open()?.read(buffer))
+        let left = std::mem::take(&mut file.left);
+        if left.is_empty() {
+            return file.open()?.read(buffer).map(Some);
+        }
+        buffer[..left.len()].copy_from_slice(&left);
+        Ok(Some(left.len()))
     }
 
-    /// At the end: an archive is finished at once, anything else when it stays quiet.
     fn end_reached(&mut self, key: u64) {
         let Some(file) = self.files.get_mut(&key) else { return };
-        file.ready = false;
+        (file.ready, file.verify, file.trouble) = (false, true, None);
         file.quiet_since.get_or_insert_with(Instant::now);
     }
 
-    fn unreadable(&mut self, key: u64, error: &io::Error) {
-        let Some(file) = self.files.get_mut(&key) else { return };
+    /// What cannot be read is tried again at the next scan, which also notices when it is gone.
+    fn unreadable(&mut self, key: u64, error: io::Error) -> anyhow::Result<()> {
+        let Some(file) = self.files.get_mut(&key) else { return Ok(()) };
         file.ready = false;
-        match error.kind() {
-            io::ErrorKind::NotFound => {
-                tracing::info!(path = %file.path.display(), "the file went away before it was read");
-                self.lose(key);
-            }
-            _ if error.to_string() == "truncated" => (),
-            _ => tracing::warn!(path = %file.path.display(), %error, "could not read, trying again"),
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        if self.once && !missing {
+            return Err(error).with_context(|| format!("read {}", file.path.display()));
         }
+        let text = error.to_string();
+        if !missing && file.trouble.as_ref() != Some(&text) {
+            tracing::warn!(path = %file.path.display(), %error, "could not read, trying again");
+        }
+        file.trouble = Some(text);
+        Ok(())
     }
 
-    async fn publish_chunk(&mut self, key: u64, mut chunk: &[u8]) -> anyhow::Result<()> {
-        let Some(turn) = self.files.get_mut(&key).map(|file| {
-            file.quiet_since = None;
-            file.ended = false;
-            file.turn
-        }) else {
-            return Ok(());
-        };
+    async fn publish_chunk(&mut self, key: u64, mut chunk: &[u8]) {
+        let Some(file) = self.files.get_mut(&key) else { return };
+        (file.quiet_since, file.ended, file.complete, file.trouble) = (None, false, None, None);
+        let turn = file.turn;
         loop {
-            // Going back (a failed publish) makes the rest of the chunk void.
-            let Some(file) = self.files.get_mut(&key).filter(|file| file.turn == turn) else { return Ok(()) };
-            let Some(item) = file.reader.next(&mut chunk) else { return Ok(()) };
-            self.publish_item(key, item, false).await?;
+            self.make_room().await;
+            let may_read = self.may_read();
+            // Going back (a message was not acknowledged) makes the rest of the chunk void.
+            let Some(file) = self.files.get_mut(&key).filter(|file| file.turn == turn) else { return };
+            if !may_read {
+                file.left = chunk.to_vec();
+                return;
+            }
+            let Some(item) = file.reader.next(&mut chunk) else { return };
+            self.publish_item(key, item, false).await;
         }
     }
 
     /// Publishes a line, unless its bytes are committed already. `cut` marks a last line without newline.
-    async fn publish_item(&mut self, key: u64, item: Item, cut: bool) -> anyhow::Result<()> {
-        self.make_room().await;
+    async fn publish_item(&mut self, key: u64, item: Item, cut: bool) {
         let sensor = self.sensor.clone();
-        let Some(file) = self.files.get_mut(&key) else { return Ok(()) };
-        if item.end() <= file.covered {
-            return Ok(());
-        }
-        let Some(id) = file.identify(&item) else {
-            self.count(key, &item, None);
-            return Ok(());
+        let Some(file) = self.files.get_mut(&key) else { return };
+        let Some(id) = file.identify(&item).filter(|_| !matches!(item, Item::Skipped { .. })) else {
+            return self.count(key, &item, None);
         };
-        if matches!(item, Item::Skipped { .. }) {
-            self.count(key, &item, None);
-            return Ok(());
-        }
         let first = match &item {
             Item::Line { start, .. } | Item::TooLong { start, .. } | Item::Skipped { start, .. } => *start,
         };
@@ -138,8 +140,7 @@ impl Tailer {
         };
         self.count(key, &item, envelope.as_ref().ok());
         if committed {
-            self.commit(key);
-            return Ok(());
+            return self.commit(key);
         }
         let dead = match (item, envelope) {
             (Item::Line { bytes, .. }, Ok(envelope)) => return self.publish_event(piece, bytes, &envelope, hash).await,
@@ -154,13 +155,13 @@ impl Tailer {
                 let detail = format!("{length} bytes, at most {} are taken", events::MAX_LINE);
                 DeadLetter { sensor, reason: Reason::TooLong, detail, body, length, hash, source: Source::one(piece.file, piece.start, piece.end) }
             }
-            (Item::Skipped { .. }, _) => return Ok(()),
+            (Item::Skipped { .. }, _) => return,
         };
-        self.publish_dead(piece, &dead).await
+        self.publish_dead(piece, &dead).await;
     }
 
-    async fn publish_event(&mut self, piece: Piece, line: Vec<u8>, envelope: &Envelope, id: EventId) -> anyhow::Result<()> {
-        let Some(file) = self.files.get_mut(&piece.key) else { return Ok(()) };
+    async fn publish_event(&mut self, piece: Piece, line: Vec<u8>, envelope: &Envelope, id: EventId) {
+        let Some(file) = self.files.get_mut(&piece.key) else { return };
         let announce = if file.announced { None } else { file.announcement() };
         file.announced = true;
         let msg_id = match file.attempt(piece.start) {
@@ -178,76 +179,82 @@ impl Tailer {
             announce,
             replay: None,
         };
-        match self.bus.publish_event(&self.sensor, message).await {
-            Ok(ack) => self.sent(piece, bytes, EVENTS, ack),
-            Err(PublishError::TooLarge) => {
-                let detail = "larger than the broker's max_payload".to_owned();
-                let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, Source::one(piece.file, piece.start, piece.end));
-                return self.publish_dead(piece, &dead).await;
-            }
-            Err(error) => self.not_published(piece.key, piece.turn, piece.start, &error),
+        let ack = self.bus.publish_event(&self.sensor, message).await;
+        if matches!(ack, Err(PublishError::TooLarge)) {
+            let detail = "larger than the broker's max_payload".to_owned();
+            let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, Source::one(piece.file, piece.start, piece.end));
+            return self.publish_dead(piece, &dead).await;
         }
-        Ok(())
+        self.sent(piece, bytes, EVENTS, ack);
     }
 
-    async fn publish_dead(&mut self, piece: Piece, dead: &DeadLetter) -> anyhow::Result<()> {
-        let Some(file) = self.files.get(&piece.key) else { return Ok(()) };
-        let (Some(announce), attempt) = (file.announcement(), file.attempt(piece.start)) else { return Ok(()) };
+    async fn publish_dead(&mut self, piece: Piece, dead: &DeadLetter) {
+        let Some(file) = self.files.get(&piece.key) else { return };
+        let (Some(announce), attempt) = (file.announcement(), file.attempt(piece.start)) else { return };
         metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str()).increment(1);
         tracing::debug!(path = %announce.path, offset = piece.start, reason = dead.reason.as_str(), "kept as a dead letter");
-        match self.bus.publish_dead(dead, &announce, attempt).await {
-            Ok(ack) => self.sent(piece, dead.body.len() as u64, DEAD, ack),
-            Err(error) => self.not_published(piece.key, piece.turn, piece.start, &error),
+        let mut ack = self.bus.publish_dead(dead, &announce, attempt).await;
+        if matches!(ack, Err(PublishError::TooLarge)) {
+            let without_body = DeadLetter { body: Vec::new(), ..dead.clone() };
+            ack = self.bus.publish_dead(&without_body, &announce, attempt).await;
         }
-        Ok(())
+        self.sent(piece, dead.body.len() as u64, DEAD, ack);
     }
 
-    fn sent(&mut self, piece: Piece, bytes: u64, stream: usize, ack: bus::Ack) {
-        self.in_flight_bytes += bytes;
-        self.in_flight.push_back(InFlight { file: piece.key, turn: piece.turn, start: piece.start, bytes, stream, ack });
+    /// Notes a message in flight. One that could not even be handed over fails in its turn.
+    fn sent(&mut self, piece: Piece, bytes: u64, stream: usize, ack: Result<bus::Ack, PublishError>) {
+        let ack = ack.unwrap_or_else(|error| {
+            self.resting_until = Instant::now() + PAUSE;
+            Box::pin(std::future::ready(Err(error)))
+        });
+        self.flight.push(Sent { file: piece.key, turn: piece.turn, start: piece.start, bytes, stream, at: Instant::now(), ack });
         if self.files.get(&piece.key).is_some_and(|file| file.attempt(piece.start) > 0) {
             self.statistics.republished();
         }
     }
 
     /// Publishes that bytes which were published, and lost, can no longer be read.
-    pub async fn publish_gap(&mut self, key: u64) -> anyhow::Result<()> {
-        let Some(file) = self.files.get_mut(&key) else { return Ok(()) };
-        let (Some((id, _)), Some((start, end))) = (file.identity, file.segments.span()) else { return Ok(()) };
+    pub async fn publish_gap(&mut self, key: u64) {
+        let Some(file) = self.files.get_mut(&key) else { return };
+        let (Some((id, _)), Some((start, end))) = (file.identity, file.segments.join()) else { return };
         let missing = file.done.missing(start, end);
+        if missing.is_empty() {
+            return;
+        }
         let detail = format!("{} can no longer be read; the broker lost these bytes before they were committed. A rotated copy may hold them", file.path.display());
         let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
-        self.statistics.gap(dead.length);
+        if !std::mem::replace(&mut file.gap_told, true) {
+            tracing::warn!(path = %file.path.display(), bytes = dead.length, "lost for good: published, lost by the broker, and no longer in the log");
+            self.statistics.gap(dead.length);
+        }
         let piece = Piece { key, turn: file.turn, file: id, start, end };
-        self.publish_dead(piece, &dead).await
+        self.publish_dead(piece, &dead).await;
     }
 
     /// Takes the pieces without newline at the end of files to which nothing will be added.
-    pub async fn finish_files(&mut self) -> anyhow::Result<()> {
+    pub async fn finish_files(&mut self) {
         let (once, close_after) = (self.once, self.tuning.close_after());
-        let due = |file: &crate::tracked::Tracked| {
-            let quiet = file.quiet_since.map_or(std::time::Duration::ZERO, |since| since.elapsed());
+        let due = |file: &Tracked| {
+            let quiet = file.quiet_since.map_or(Duration::ZERO, |since| since.elapsed());
             let closed = file.compressed || (once && quiet >= ONCE_PATIENCE) || (!file.live && quiet >= close_after);
             !file.ready && !file.ended && !file.gone && file.quiet_since.is_some() && file.reader.unfinished().is_some() && closed
         };
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
-            if !self.bus.connected() || self.stream_missing {
-                return Ok(());
+            self.make_room().await;
+            if !self.may_read() {
+                return;
             }
-            let Some(item) = self.files.get_mut(&key).and_then(|file| {
-                file.ended = true;
-                file.reader.finish()
-            }) else {
-                continue;
-            };
-            self.publish_item(key, item, true).await?;
+            let Some(file) = self.files.get_mut(&key).filter(|file| due(file)) else { continue };
+            file.ended = true;
+            if let Some(item) = file.reader.finish() {
+                self.publish_item(key, item, true).await;
+            }
         }
         self.finish_complete();
-        Ok(())
     }
 
-    /// Notes which files are wholly committed, and closes those that are not live.
+    /// Notes which files are wholly committed, and closes those that nobody seems to write.
     pub fn finish_complete(&mut self) {
         for file in self.files.values_mut().filter(|file| file.complete.is_none() && !file.gone) {
             let read_to_end = file.quiet_since.is_some() && !file.ready && file.reader.unfinished().is_none();
@@ -257,9 +264,11 @@ impl Tailer {
                 file.complete = Some(stamp);
                 file.stamp = stamp;
                 self.dirty = true;
-                if !file.live {
-                    file.input = None;
-                }
+            }
+        }
+        for file in self.files.values_mut().filter(|file| file.complete.is_some() && !file.ready) {
+            if !file.live || file.quiet_since.is_some_and(|since| since.elapsed() >= CLOSE_IDLE) {
+                file.input = None;
             }
         }
     }

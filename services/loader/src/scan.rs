@@ -9,6 +9,8 @@ use crate::{
     tracked::Tracked,
 };
 
+/// A file that no scan found for this long has gone: a scan may miss one that is being renamed.
+const RENAME_TIME: Duration = Duration::from_secs(3);
 /// Two scans are at least this far apart, however often the system tells of changes.
 const SCAN_GAP: Duration = Duration::from_millis(100);
 /// An archive is read when it has not changed for this long: it may still be written.
@@ -53,7 +55,8 @@ impl Tailer {
             // Told again with the next message.
             file.announced = false;
         }
-        (file.listed, file.live) = (true, found.live);
+        (file.listed, file.live, file.unlisted_since) = (true, found.live, None);
+        file.ready |= file.trouble.is_some();
         let stamp = Stamp::of(&found.meta);
         if stamp != file.stamp {
             file.stamp = stamp;
@@ -80,19 +83,13 @@ impl Tailer {
         let known = self.known.iter().position(|point| !point.gone && (point.device, point.inode) == (found.meta.dev(), found.meta.ino()));
         let file = match known.map(|at| self.known.swap_remove(at)) {
             None => Tracked::new(found, 0),
-            Some(point) => match Tracked::resume(found, &point, &self.sensor) {
-                Ok(file) => {
-                    if file.generation != point.generation {
-                        self.keep_lost(&point, found);
-                    }
-                    file
+            Some(point) => {
+                let file = Tracked::resume(found, &point, &self.sensor);
+                if file.generation != point.generation {
+                    self.keep_lost(&point, found);
                 }
-                Err(error) => {
-                    tracing::warn!(path = %found.path.display(), %error, "could not read, trying again");
-                    self.known.push(point);
-                    return;
-                }
-            },
+                file
+            }
         };
         self.insert(file);
     }
@@ -140,6 +137,11 @@ impl Tailer {
     pub fn lose(&mut self, key: u64) {
         self.dirty = true;
         let Some(file) = self.files.get_mut(&key) else { return };
+        let unread = file.unread();
+        if unread > 0 {
+            tracing::warn!(path = %file.path.display(), bytes = unread, "the log went away before all of it was read");
+            metrics::counter!("cowriestream_loader_unread_bytes_total").increment(unread);
+        }
         if file.segments.is_empty() {
             self.files.remove(&key);
         } else {
@@ -152,8 +154,11 @@ impl Tailer {
         let mut lost = Vec::new();
         for (&key, file) in self.files.iter_mut().filter(|(_, file)| !file.listed && !file.gone) {
             file.live = false;
+            let unlisted = file.unlisted_since.get_or_insert_with(Instant::now).elapsed();
             let Some(stamp) = file.input.as_ref().and_then(|input| input.metadata().ok()).map(|meta| Stamp::of(&meta)) else {
-                lost.push(key);
+                if unlisted >= RENAME_TIME {
+                    lost.push(key);
+                }
                 continue;
             };
             if stamp != file.stamp {

@@ -77,6 +77,24 @@ impl Segments {
         self.0.push_back(Segment { start, end, messages: 1, unacknowledged: 0, last_line, seqs });
     }
 
+    /// Makes them one, which is acknowledged as a whole; returns the bytes it spans.
+    pub fn join(&mut self) -> Option<(u64, u64)> {
+        let (start, end) = self.span()?;
+        let mut joined = self.0.pop_back()?;
+        for segment in self.0.drain(..) {
+            joined.messages += segment.messages;
+            joined.seqs = [0, 1].map(|stream| joined.seqs[stream].max(segment.seqs[stream]));
+        }
+        (joined.start, joined.unacknowledged) = (start, 0);
+        self.0.push_back(joined);
+        Some((start, end))
+    }
+
+    /// The last line published.
+    pub fn last_line(&self) -> Option<LastLine> {
+        self.0.back().map(|segment| segment.last_line)
+    }
+
     /// The bytes that all segments span.
     pub fn span(&self) -> Option<(u64, u64)> {
         Some((self.0.front()?.start, self.0.back()?.end))

@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long acknowledgements are awaited when stopping.
 const LAST_ACKS: Duration = Duration::from_secs(5);
 /// After something could not be published.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
 /// Which stream a message went to; indexes what is kept for both.
 pub(crate) const EVENTS: usize = 0;
@@ -103,15 +103,15 @@ impl Tailer {
         if self.bus.connected() {
             self.look_for_evidence().await;
         }
-        self.finish_files().await?;
+        self.finish_files().await;
         self.save()?;
         self.beat(false).await;
         Ok(())
     }
 
     /// When the broker is away nothing is read: the log file is the buffer.
-    fn may_read(&self) -> bool {
-        self.bus.connected() && !self.stream_missing && Instant::now() >= self.resting_until
+    pub fn may_read(&self) -> bool {
+        !self.stop.is_cancelled() && self.bus.connected() && !self.stream_missing && Instant::now() >= self.resting_until
     }
 
     /// Waits for whatever comes first.

@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
-use events::{Announcement, EventId, FileId, Fingerprint, LineReader, RangeSet, SensorId, line::Item};
+use events::{Announcement, EventId, FileId, Fingerprint, LineReader, MAX_LINE, RangeSet, SensorId, line::Item};
 
 use crate::{
     checkpoint::{FilePoint, LastLine, Stamp, StreamSeen},
@@ -38,6 +38,14 @@ pub(crate) struct Tracked {
     pub counted: u64,
     /// There may be something to read.
     pub ready: bool,
+    /// Read from the file and not yet taken by the reader.
+    pub left: Vec<u8>,
+    /// Before reading on, check that the file still holds what was read of it.
+    pub verify: bool,
+    /// Why it could not be read.
+    pub trouble: Option<String>,
+    /// Since when no scan found it by name.
+    pub unlisted_since: Option<Instant>,
     /// When the end was reached.
     pub quiet_since: Option<Instant>,
     /// Nothing will be added: the piece without newline at the end was taken as a line.
@@ -54,6 +62,8 @@ pub(crate) struct Tracked {
     pub complete: Option<Stamp>,
     /// The bytes can no longer be read: truncated or deleted.
     pub gone: bool,
+    /// Told as a gap already.
+    pub gap_told: bool,
     pub stamp: Stamp,
 }
 
@@ -78,6 +88,10 @@ impl Tracked {
             last_line: None,
             counted: 0,
             ready: true,
+            left: Vec::new(),
+            verify: true,
+            trouble: None,
+            unlisted_since: None,
             quiet_since: None,
             ended: false,
             announced: false,
@@ -86,13 +100,14 @@ impl Tracked {
             turn: 0,
             complete: None,
             gone: false,
+            gap_told: false,
             stamp: Stamp::of(&found.meta),
         }
     }
 
     /// A file that the checkpoint knows: continues where it was committed if it is still the same content, else it is a new generation read
     /// from its start.
-    pub fn resume(found: &Found, point: &FilePoint, sensor: &SensorId) -> io::Result<Self> {
+    pub fn resume(found: &Found, point: &FilePoint, sensor: &SensorId) -> Self {
         let mut file = Self::new(found, point.generation);
         file.identity = Some((point.file_id, point.fingerprint));
         file.compressed = point.compressed;
@@ -101,15 +116,16 @@ impl Tracked {
             file.ready = false;
             file.ended = true;
             file.place(point.position, point.last_line);
-            return Ok(file);
-        }
-        let mut input = Input::open(&found.path)?;
-        if !same_content(&mut input, point, sensor)? {
-            tracing::info!(path = %found.path.display(), "the file has other content than at the last checkpoint: reading it from the start");
-            return Ok(Self::new(found, point.generation + 1));
+            return file;
         }
         file.place(point.position, point.last_line);
-        Ok(file)
+        // One that cannot be read now is checked when it can.
+        let same = Input::open(&found.path).and_then(|mut input| same_content(&mut input, point, sensor));
+        if same.unwrap_or(true) {
+            return file;
+        }
+        tracing::info!(path = %found.path.display(), "the file has other content than at the last checkpoint: reading it from the start");
+        Self::new(found, point.generation + 1)
     }
 
     /// A file of the checkpoint whose bytes can no longer be read. What of it was published may still be committed.
@@ -157,9 +173,30 @@ impl Tracked {
             self.compressed = input.compressed();
             input.go_to(self.reader.at())?;
             self.announced = false;
+            self.verify = true;
             self.input = Some(input);
         }
         self.input.as_mut().ok_or_else(|| io::Error::other("no input"))
+    }
+
+    /// Whether the file was truncated in place and written anew, be it unseen: it is shorter than what was read of it, or holds something
+    /// else where the last line was. NUL bytes there are what `copytruncate` leaves before a writer that keeps its offset.
+    pub fn starts_anew(&mut self, sensor: &SensorId) -> io::Result<bool> {
+        self.open()?;
+        if self.was_truncated() {
+            return Ok(true);
+        }
+        let (Some(input), Some((_, fingerprint))) = (&mut self.input, self.identity) else { return Ok(false) };
+        if self.compressed || !std::mem::take(&mut self.verify) {
+            return Ok(false);
+        }
+        let last = self.segments.last_line().or(self.last_line);
+        let same = match last {
+            Some(last) => still_holds(input, &last, sensor)?,
+            None => line_at(input, 0)?.is_some_and(|item| Fingerprint::of(content(&item)) == fingerprint),
+        };
+        input.go_to(self.reader.at() + self.left.len() as u64)?;
+        Ok(!same)
     }
 
     /// Whether the open file is shorter than what was read: truncated in place.
@@ -209,6 +246,9 @@ impl Tracked {
 
     /// Starts reading again at the segment that holds `offset`.
     pub fn read_again(&mut self, offset: u64) {
+        if self.gone {
+            return;
+        }
         let from = self.segments.cut(offset).unwrap_or_else(|| offset.min(self.covered));
         self.turn += 1;
         self.reader = LineReader::new(from);
@@ -217,6 +257,9 @@ impl Tracked {
         self.ended = false;
         self.complete = None;
         self.quiet_since = None;
+        self.left = Vec::new();
+        self.announced = false;
+        self.verify = true;
         if let Some(input) = &mut self.input
             && let Err(error) = input.go_to(from)
         {
@@ -263,9 +306,13 @@ impl Tracked {
     pub fn lag(&self) -> u64 {
         let read = self.reader.at();
         let uncommitted = if self.segments.is_empty() { 0 } else { read.saturating_sub(self.position) };
+        uncommitted + self.unread()
+    }
+
+    /// Bytes on disk that were not read, as far as known.
+    pub fn unread(&self) -> u64 {
         let known = self.complete.is_some() || self.gone || self.compressed;
-        let unread = if known { 0 } else { self.stamp.size.saturating_sub(read) };
-        uncommitted + unread
+        if known { 0 } else { self.stamp.size.saturating_sub(self.reader.at()) }
     }
 
     /// Its line in the checkpoint.
@@ -297,6 +344,24 @@ fn same_content(input: &mut Input, point: &FilePoint, sensor: &SensorId) -> io::
     let Some(last) = point.last_line else { return Ok(true) };
     let found = line_at(input, last.start)?;
     Ok(found.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
+}
+
+/// Whether the last line is where it was.
+fn still_holds(input: &Input, last: &LastLine, sensor: &SensorId) -> io::Result<bool> {
+    let length = usize::try_from(last.end - last.start).unwrap_or(usize::MAX);
+    // A longer one is not worth reading again.
+    if length > MAX_LINE {
+        return Ok(true);
+    }
+    let mut bytes = vec![0; length];
+    let read = input.read_at(&mut bytes, last.start)?;
+    let mut chunk = &bytes[..read];
+    if chunk.iter().all(|&byte| byte == 0) {
+        return Ok(true);
+    }
+    let mut reader = LineReader::new(last.start);
+    let line = reader.next(&mut chunk).or_else(|| reader.finish());
+    Ok(line.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
 }
 
 /// What identifies an item: its line, or the head of one that is too long.

@@ -21,13 +21,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) async fn ingest(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
+        let bound = shared.bound.read().await;
         let outcome = match Intake::open(&shared.bus, shared.limits).await {
             Ok(mut intake) => {
                 pause = FIRST_PAUSE;
-                follow(&shared, &mut intake, &stop).await
+                let outcome = follow(&shared, &mut intake, &stop).await;
+                intake.hand_back(&shared.bus).await;
+                outcome
             }
             Err(error) => Err(error),
         };
+        drop(bound);
         if let Err(error) = outcome {
             tracing::warn!(error = format!("{error:#}"), "binding the consumers anew");
             rest(&mut pause, &stop).await;
@@ -42,6 +46,7 @@ async fn follow(shared: &Shared, intake: &mut Intake, stop: &CancellationToken) 
         let batch = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
+            () = shared.release.notified() => return Ok(()),
             batch = intake.next() => batch?,
         };
         let Some(kept) = commit(shared, &batch, stop).await else { return Ok(()) };

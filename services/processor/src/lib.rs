@@ -14,7 +14,7 @@ use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
 use boot::{Health, Tasks};
 use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
 use store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 
 pub use relay::settle;
 
@@ -39,6 +39,11 @@ pub(crate) struct Shared {
     pub limits: Limits,
     /// Told when something was queued in the outbox.
     pub queued: Arc<Notify>,
+    /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
+    /// consumer would stay in nobody's hands until the acknowledgement wait is over.
+    pub bound: Arc<RwLock<()>>,
+    /// Asks the ingest to let go of the consumers.
+    pub release: Arc<Notify>,
     /// Recorded positions of EVENTS and DEAD, as sent with receipts.
     marks: Arc<Mutex<[Option<StreamMark>; 2]>>,
 }
@@ -67,6 +72,8 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
         store,
         topology: topology.clone(),
         queued: Arc::default(),
+        bound: Arc::default(),
+        release: Arc::default(),
         marks: Arc::default(),
     };
     let connected = shared.bus.clone();

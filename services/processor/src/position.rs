@@ -84,7 +84,9 @@ async fn renew(shared: &Shared, membership: &mut Option<Membership>) -> bool {
 async fn look(shared: &Shared, stream: &str, last: Option<(Position, i64)>) -> anyhow::Result<Option<(Position, i64)>> {
     // What is recorded is read first: the stream is then seen later than whoever recorded it saw it.
     let recorded = recorded(shared, stream).await?;
-    let (Some(facts), Some(consumer)) = (shared.bus.stream(stream).await?, shared.bus.consumer(stream).await?) else {
+    // And the consumer before the stream, which may grow in between.
+    let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
+    let (Some(facts), Some(consumer)) = (facts, consumer) else {
         tracing::warn!(stream, "the stream or its consumer is missing: provisioning");
         shared.bus.provision(&shared.topology).await?;
         return Ok(None);
@@ -123,8 +125,10 @@ fn went_back(recorded: Option<Position>, last: Option<(Position, i64)>, facts: &
 /// Makes the consumer anew from the lower of what the stream has and what Postgres has. One processor does it: `made` is when the
 /// consumer that was looked at was made.
 async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> anyhow::Result<()> {
+    shared.release.notify_one();
+    let _unbound = shared.bound.write().await;
     let mut transaction = shared.store.lock_consumers().await?;
-    let (facts, consumer) = (shared.bus.stream(stream).await?, shared.bus.consumer(stream).await?);
+    let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
     let Some(facts) = facts.filter(|_| consumer.is_some_and(|consumer| consumer.created == made)) else { return Ok(()) };
     let recorded = store::position(&mut transaction, stream).await.map_err(anyhow::Error::from)?;
     let floor = recorded.filter(|position| position.created == facts.created).map_or(0, |position| position.floor.min(facts.last_seq));

@@ -89,6 +89,11 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
+    /// How many connections there have been: what was on its way in an earlier one may have vanished.
+    pub fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Waits until everything written so far has left for the server.
     pub async fn flush(&self) -> anyhow::Result<()> {
         self.client.flush().await.context("flush the NATS connection")

@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::{
-    Message,
+    AckKind, Message,
     consumer::{Consumer, pull},
 };
 use bytes::Bytes;
@@ -99,22 +99,24 @@ pub struct Intake {
     events: pull::Stream,
     dead: pull::Stream,
     limits: Limits,
+    /// Taken, and not yet given to the caller.
+    taken: Batch,
 }
 
 impl Intake {
     /// Binds the consumers. Fails when a stream or consumer does not exist.
     pub async fn open(bus: &Bus, limits: Limits) -> anyhow::Result<Self> {
-        Ok(Self { events: bind(bus, EVENTS, limits).await?, dead: bind(bus, DEAD, limits).await?, limits })
+        Ok(Self { events: bind(bus, EVENTS, limits).await?, dead: bind(bus, DEAD, limits).await?, limits, taken: Batch::default() })
     }
 
-    /// Waits for a first message, then takes what is there up to the limits. An error means: open anew.
+    /// Waits for a first message, then takes what is there up to the limits. An error means: open anew. Cancel-safe: what was taken
+    /// is in the next batch, or handed back.
     pub async fn next(&mut self) -> anyhow::Result<Batch> {
-        let mut batch = Batch::default();
         let mut bytes = 0;
-        let mut more = self.take(&mut batch, &mut bytes).await?;
+        let mut more = !self.taken.items.is_empty() || self.take(&mut bytes).await?;
         let mut patience = pin!(tokio::time::sleep(self.limits.patience));
-        while batch.items.len() < self.limits.messages && bytes < self.limits.bytes {
-            if let Some(taken) = self.take(&mut batch, &mut bytes).now_or_never() {
+        while self.taken.items.len() < self.limits.messages && bytes < self.limits.bytes {
+            if let Some(taken) = self.take(&mut bytes).now_or_never() {
                 more = taken?;
                 continue;
             }
@@ -123,15 +125,28 @@ impl Intake {
             }
             tokio::select! {
                 biased;
-                taken = self.take(&mut batch, &mut bytes) => more = taken?,
+                taken = self.take(&mut bytes) => more = taken?,
                 () = &mut patience => break,
             }
         }
-        Ok(batch)
+        Ok(std::mem::take(&mut self.taken))
+    }
+
+    /// Gives back what was pulled and not taken, so that it is delivered again at once.
+    pub async fn hand_back(mut self, bus: &Bus) {
+        for item in self.taken.items {
+            item.message.ack_with(AckKind::Nak(None)).await.ok();
+        }
+        for pulled in [&mut self.events, &mut self.dead] {
+            while let Some(Some(Ok(message))) = pulled.next().now_or_never() {
+                message.ack_with(AckKind::Nak(None)).await.ok();
+            }
+        }
+        bus.flush().await.ok();
     }
 
     /// Takes one message; returns whether the server has more waiting behind it. Cancel-safe: nothing is lost when dropped while pending.
-    async fn take(&mut self, batch: &mut Batch, bytes: &mut usize) -> anyhow::Result<bool> {
+    async fn take(&mut self, bytes: &mut usize) -> anyhow::Result<bool> {
         let message = tokio::select! {
             biased;
             message = self.dead.next() => message,
@@ -140,7 +155,7 @@ impl Intake {
         let message = message.context("the consumer's stream ended")?.context("receive from the consumer")?;
         let pending = message.info().map_or(0, |info| info.pending);
         *bytes += message.payload.len();
-        batch.items.push(read(message));
+        self.taken.items.push(read(message));
         Ok(pending > 0)
     }
 }
