@@ -103,7 +103,7 @@ impl Input {
         if let Kind::Gzip(decoder, cut) = &mut self.kind {
             let mut file = decoder.get_ref().get_ref().try_clone()?;
             file.seek(SeekFrom::Start(0))?;
-            *decoder = Box::new(MultiGzDecoder::new(BufReader::new(file)));
+            **decoder = MultiGzDecoder::new(BufReader::new(file));
             *cut = false;
         }
         self.at = 0;

@@ -134,6 +134,8 @@ impl Tailer {
         let committed = file.done.contains(piece.start, piece.end);
         file.covered = piece.end;
         file.segments.add(piece.start, piece.end, LastLine { start: first, end: piece.end, hash }, !committed);
+        // How far it is published is kept, too: what is published and then lost for good can be named.
+        self.dirty = true;
         let envelope = match &item {
             Item::Line { bytes, .. } => Envelope::read(bytes).map_err(Some),
             Item::TooLong { .. } | Item::Skipped { .. } => Err(None),
