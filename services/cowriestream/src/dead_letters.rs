@@ -29,6 +29,7 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The running system
         #[command(flatten)]
         target: Target,
     },
@@ -42,6 +43,7 @@ pub enum Command {
         /// Print JSON
         #[arg(long, conflicts_with = "raw")]
         json: bool,
+        /// The running system
         #[command(flatten)]
         target: Target,
     },
@@ -56,6 +58,7 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The running system
         #[command(flatten)]
         target: Target,
     },

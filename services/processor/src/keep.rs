@@ -54,7 +54,8 @@ fn distinct(batch: &[Prepared]) -> (Vec<StoredEvent>, BTreeMap<SensorId, Deliver
     (events.into_values().collect(), deliveries)
 }
 
-fn day(event: &StoredEvent) -> Option<NaiveDate> {
+/// The day whose partition holds an event; `None` without a readable time.
+pub fn day(event: &StoredEvent) -> Option<NaiveDate> {
     event.record.ts.and_then(DateTime::from_timestamp_micros).map(|at| at.date_naive())
 }
 

@@ -16,6 +16,7 @@ use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
 use store::Store;
 use tokio::sync::{Notify, RwLock};
 
+pub use keep::day;
 pub use relay::settle;
 
 /// What the processor may be told.

@@ -71,8 +71,8 @@ fn parse(text: &str) -> serde_json::Result<Option<Envelope>> {
     }
     Ok(Some(Envelope {
         eventid: eventid.replace('\0', "\u{fffd}"),
-        session: fields.session.and_then(|raw| json::filled(raw)).map(|s| s.replace('\0', "\u{fffd}")),
-        ts: fields.timestamp.and_then(|raw| json::string(raw)).and_then(|text| time::read(&text)),
+        session: fields.session.and_then(json::filled).map(|s| s.replace('\0', "\u{fffd}")),
+        ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)),
     }))
 }
 

@@ -16,7 +16,7 @@ pub fn read(text: &str) -> Option<i64> {
     if !(mark(4, b"-") && mark(7, b"-") && mark(10, b"T ") && mark(13, b":") && mark(16, b":")) {
         return None;
     }
-    let date = NaiveDate::from_ymd_opt(number(0, 4)?.into(), number(5, 7)?.try_into().ok()?, number(8, 10)?.try_into().ok()?)?;
+    let date = NaiveDate::from_ymd_opt(number(0, 4)?, number(5, 7)?.try_into().ok()?, number(8, 10)?.try_into().ok()?)?;
     let clock = date.and_hms_opt(number(11, 13)?.try_into().ok()?, number(14, 16)?.try_into().ok()?, number(17, 19)?.try_into().ok()?)?;
     let (micros, zone) = fraction(&bytes[19..])?;
     let at = clock.and_utc().timestamp() * 1_000_000 + micros - offset(zone)?;

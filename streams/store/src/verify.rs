@@ -49,7 +49,7 @@ pub async fn known_files(on: &mut PgConnection, sensor: &SensorId, path: &str, d
 }
 
 /// Of these events, those that are stored, each with whether every column says what the line says.
-pub async fn stored_events(on: &mut PgConnection, sensor: &SensorId, records: &[Record]) -> Result<HashMap<EventId, bool>, Failure> {
+pub async fn stored_events(on: &mut PgConnection, sensor: &SensorId, records: &[&Record]) -> Result<HashMap<EventId, bool>, Failure> {
     let ids: Vec<_> = records.iter().map(|r| Uuid::from_bytes(r.id.0)).collect();
     let times: Vec<_> = records.iter().map(|r| r.ts.and_then(DateTime::from_timestamp_micros)).collect();
     let sessions: Vec<_> = records.iter().map(|r| r.session.as_deref()).collect();

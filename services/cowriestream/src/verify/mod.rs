@@ -43,10 +43,11 @@ pub struct Args {
 
 /// Recounts and prints; whether everything agrees.
 pub async fn run(args: Args) -> anyhow::Result<bool> {
+    let sensors = args.logs.resolve()?;
     let store = Store::connect(&args.target.store()?).await?;
     let mut connection = store.connection().await?;
     let mut report = Report::new(args.show);
-    for files in args.logs.resolve()? {
+    for files in sensors {
         verify_sensor(&mut connection, &files, &mut report).await?;
     }
     report.print(args.json)?;
@@ -84,7 +85,7 @@ async fn verify_sensor(on: &mut Connection, files: &SensorFiles, report: &mut Re
 async fn read_file(on: &mut Connection, sensor: &SensorId, path: &std::path::Path, counted: &mut Counted, report: &mut Report) -> anyhow::Result<Found> {
     let mut lines = Lines::open(path)?;
     let mut found = Found::start(path)?;
-    let mut chunk: Vec<(Record, u64)> = Vec::with_capacity(CHUNK);
+    let mut chunk = Vec::with_capacity(CHUNK);
     report.files += 1;
     while let Some(line) = lines.next()? {
         report.bytes += line.leading + line.length;
@@ -102,7 +103,7 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &std::path::Pat
                 report.event_bytes += line.length;
                 counted.events.insert(record.id);
                 counted.sessions.extend(record.session.clone());
-                chunk.push((record, line.offset));
+                chunk.push(Read { record, offset: line.offset, dead: DeadId::of(sensor, &line.hash) });
             }
             None if !line.ended && !lines.closed() && db::stored_dead(on, &[DeadId::of(sensor, &line.hash)]).await?.is_empty() => {
                 report.unfinished(place);
@@ -122,18 +123,26 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &std::path::Pat
     Ok(found)
 }
 
+/// An event read from a file, and the dead letter it would be had the database refused it.
+struct Read {
+    record: Record,
+    offset: u64,
+    dead: DeadId,
+}
+
 /// Reports events that are missing or that say something else than their line.
-async fn compare(on: &mut Connection, sensor: &SensorId, path: &std::path::Path, chunk: Vec<(Record, u64)>, counted: &mut Counted, report: &mut Report) -> anyhow::Result<()> {
+async fn compare(on: &mut Connection, sensor: &SensorId, path: &std::path::Path, chunk: Vec<Read>, counted: &mut Counted, report: &mut Report) -> anyhow::Result<()> {
     report.events += chunk.len() as u64;
-    let (records, offsets): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+    let records: Vec<_> = chunk.iter().map(|read| &read.record).collect();
     let stored = db::stored_events(on, sensor, &records).await?;
-    let refused = refused(on, sensor, &records, &stored).await?;
-    for (record, offset) in records.iter().zip(offsets) {
+    let absent: Vec<_> = chunk.iter().filter(|read| !stored.contains_key(&read.record.id)).map(|read| read.dead).collect();
+    let refused: BTreeSet<_> = if absent.is_empty() { BTreeSet::new() } else { db::stored_dead(on, &absent).await?.into_iter().collect() };
+    for Read { record, offset, dead } in &chunk {
         let name = || format!("event {} ({} at byte {offset}, {})", record.id, path.display(), record.eventid);
         match stored.get(&record.id) {
             Some(true) => (),
             Some(false) => report.wrong(format!("{}: a column differs from the line", name())),
-            None if refused.contains(&record.id) => {
+            None if refused.contains(dead) => {
                 report.rejected += 1;
                 counted.events.remove(&record.id);
             }
@@ -141,15 +150,6 @@ async fn compare(on: &mut Connection, sensor: &SensorId, path: &std::path::Path,
         }
     }
     Ok(())
-}
-
-/// Missing events that the database refused, and which stand among the dead letters.
-async fn refused(on: &mut Connection, sensor: &SensorId, records: &[Record], stored: &HashMap<EventId, bool>) -> anyhow::Result<BTreeSet<EventId>> {
-    let missing: Vec<_> = records.iter().filter(|record| record.exact && !stored.contains_key(&record.id)).collect();
-    let dead_id = |record: &Record| DeadId::of(sensor, blake3::hash(record.payload.as_bytes()).as_bytes());
-    let ids: Vec<_> = missing.iter().map(|record| dead_id(record)).collect();
-    let dead: BTreeSet<_> = if ids.is_empty() { BTreeSet::new() } else { db::stored_dead(on, &ids).await?.into_iter().collect() };
-    Ok(missing.iter().filter(|record| dead.contains(&dead_id(record))).map(|record| record.id).collect())
 }
 
 /// Events that are stored as coming from these files, or from nowhere, and are not in them.

@@ -1,5 +1,7 @@
 //! The whole walk of an event against real servers, killed and robbed at every step.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 mod competing;
 mod dead_letters;
 mod harness;
