@@ -14,6 +14,10 @@ use crate::Shared;
 
 /// How often the place is compared and recorded.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long the database may take to answer before it counts as away.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one comparison may take; a consumer that was deleted and not made anew by then is provisioned at the next look.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// A processor's membership and what it last recorded.
 pub(crate) struct Place {
@@ -51,14 +55,15 @@ pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
 pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         let stopping = stop.is_cancelled();
+        let holds = tokio::time::timeout(PATIENCE, renew(&shared, &mut place.membership)).await.unwrap_or(false);
+        place.database.store(holds, Ordering::Relaxed);
         for (index, stream) in [EVENTS, DEAD].into_iter().enumerate() {
-            match look(&shared, stream, place.last[index]).await {
+            let looked = tokio::time::timeout(LOOK_LIMIT, look(&shared, stream, place.last[index])).await;
+            match looked.map_err(anyhow::Error::from).and_then(|looked| looked) {
                 Ok(last) => place.last[index] = last,
                 Err(error) => tracing::debug!(stream, error = format!("{error:#}"), "could not compare positions"),
             }
         }
-        let holds = renew(&shared, &mut place.membership).await;
-        place.database.store(holds, Ordering::Relaxed);
         if stopping {
             return Ok(());
         }

@@ -50,23 +50,27 @@ where
     let ended = tasks.start(role(tasks.clone())).result();
     let outcome = tokio::select! {
         outcome = ended => outcome.and_then(|outcome| outcome),
-        outcome = signals(stop) => outcome,
+        // Nothing is waited for any more: what still runs is torn down with the runtime.
+        why = signals(stop) => return failed(&why),
     };
-    let failure = tasks.end(STOP_LIMIT).await;
-    match outcome.and(failure) {
+    match outcome.and(tasks.end(STOP_LIMIT).await) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", safe(&format!("{error:#}")));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
-/// First signal: ask everybody to stop. Second signal, or the limit: give up waiting.
-async fn signals(stop: CancellationToken) -> anyhow::Result<()> {
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", safe(&format!("{error:#}")));
+    ExitCode::FAILURE
+}
+
+/// First signal: ask everybody to stop. Second signal, or the limit: give up waiting, and say why.
+async fn signals(stop: CancellationToken) -> anyhow::Error {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => return anyhow::Error::from(error).context("listen for signals"),
+    };
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => (),
@@ -77,8 +81,8 @@ async fn signals(stop: CancellationToken) -> anyhow::Result<()> {
     tracing::info!("stopping; a second signal stops at once");
     stop.cancel();
     tokio::select! {
-        () = next() => anyhow::bail!("stopped at once by a second signal"),
-        () = tokio::time::sleep(STOP_LIMIT) => anyhow::bail!("did not stop within {STOP_LIMIT:?}"),
+        () = next() => anyhow::anyhow!("stopped at once by a second signal"),
+        () = tokio::time::sleep(STOP_LIMIT) => anyhow::anyhow!("did not stop within {STOP_LIMIT:?}"),
     }
 }
 

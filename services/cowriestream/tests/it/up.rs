@@ -61,6 +61,22 @@ async fn up_continues_after_every_kind_of_end_and_leaves_nothing_running() {
     assert_eq!(running(&data), Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once_and_leaves_nothing_running() {
+    let dir = directory();
+    let (data, log) = (dir.path().join("data"), dir.path().join("cowrie.json"));
+    Writer::new(log.clone()).append(100);
+    let mut up = up(&data, &log);
+    // A database that does not answer: an orderly stop would take long.
+    let postgres = fs::read_to_string(data.join("postgres.pid")).unwrap();
+    assert!(Command::new("kill").args(["-STOP", postgres.trim()]).status().unwrap().success());
+    up.signal(Signal::INT);
+    eventually("it is stopping", || fs::read_to_string(data.with_extension("err")).unwrap().contains("a second signal stops at once"));
+    up.signal(Signal::INT);
+    assert!(!up.end(), "what was cut short is no success");
+    eventually("nothing is left running", || running(&data).is_empty());
+}
+
 #[test]
 fn a_bad_value_names_the_key_the_value_and_what_is_allowed() {
     for (arguments, names) in [
