@@ -148,9 +148,10 @@ async fn load(bus: &Bus, log: &Path, dir: &Path, tasks: &Tasks, events: usize) -
 async fn insert(store: &Store, lines: &[Bytes], batch: usize) -> anyhow::Result<Duration> {
     let sensor = sensor()?;
     let file = FileId([7; 16]);
-    let stored = |line: &Bytes| Record::read(&sensor, line).map(|record| StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: Some((file, 0)) });
+    let stored =
+        |line: &Bytes| Record::read(&sensor, line).map(|record| StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: Some((file, 0)) });
     let mut events: Vec<_> = lines.iter().filter_map(|line| stored(line).ok()).collect();
-    let days = events.iter().filter_map(|event| processor::day(event)).collect();
+    let days = events.iter().filter_map(processor::day).collect();
     store.open_days(&days).await?;
     let started = Instant::now();
     for part in events.chunks_mut(batch) {

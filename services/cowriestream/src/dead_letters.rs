@@ -94,7 +94,15 @@ fn list(rows: &[DeadLetterRow], json: bool) -> anyhow::Result<()> {
     for row in rows {
         let place = row.source_path.as_deref().map_or_else(String::new, |path| format!(" {}:{}", path, row.source_offset.unwrap_or_default()));
         let resolved = if row.resolved_at.is_some() { " (resolved)" } else { "" };
-        println!("{} {} {:<13} {:>8} bytes{} {}{resolved}", row.dead_id.simple(), row.sensor, row.reason, row.length, boot::safe(&place), boot::safe(&row.detail));
+        println!(
+            "{} {} {:<13} {:>8} bytes{} {}{resolved}",
+            row.dead_id.simple(),
+            row.sensor,
+            row.reason,
+            row.length,
+            boot::safe(&place),
+            boot::safe(&row.detail)
+        );
     }
     println!("{} dead letters", rows.len());
     Ok(())
@@ -169,7 +177,14 @@ async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<R
     let event = EventId::of(&sensor, &body);
     // A message id of its own: the duplicate window may know the event's.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let message = EventMessage { name: EventName::of(&envelope.eventid), line: body.into(), msg_id: format!("{event}.replay.{now}"), source: None, announce: None, replay: Some(id) };
+    let message = EventMessage {
+        name: EventName::of(&envelope.eventid),
+        line: body.into(),
+        msg_id: format!("{event}.replay.{now}"),
+        source: None,
+        announce: None,
+        replay: Some(id),
+    };
     let ack = bus.publish_event(&sensor, message).await.context("publish a replay")?;
     ack.await.context("publish a replay")?;
     Ok(Ok(event))

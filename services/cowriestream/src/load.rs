@@ -38,13 +38,8 @@ pub struct Args {
 /// Loads and prints what was loaded.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.target.bus()?, "load").await?;
-    let loader_args = loader::Args {
-        logs: args.logs,
-        sensor: Some(args.sensor),
-        state_dir: args.target.data_dir().join("load"),
-        once: true,
-        tuning: args.tuning,
-    };
+    let loader_args =
+        loader::Args { logs: args.logs, sensor: Some(args.sensor), state_dir: args.target.data_dir().join("load"), once: true, tuning: args.tuning };
     let loader = Loader::start(&loader_args, &bus, &tasks).await?;
     let statistics = loader.statistics.clone();
     let drawing = tasks.start(draw(statistics.clone(), args.json));
@@ -55,7 +50,10 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);
     } else {
-        println!("{} events and {} dead letters of {} files are committed ({} bytes, {} skipped)", summary.events, summary.dead_letters, summary.files, summary.bytes, summary.skipped_bytes);
+        println!(
+            "{} events and {} dead letters of {} files are committed ({} bytes, {} skipped)",
+            summary.events, summary.dead_letters, summary.files, summary.bytes, summary.skipped_bytes
+        );
     }
     Ok(())
 }

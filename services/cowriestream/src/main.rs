@@ -10,9 +10,13 @@ use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
 #[derive(Parser)]
-#[command(name = "cowriestream", version, after_help = "Start here:
+#[command(
+    name = "cowriestream",
+    version,
+    after_help = "Start here:
   cowriestream up --log /path/to/cowrie.json     everything in one process, with private servers
-  cowriestream verify --log /path/to/cowrie.json count for yourself")]
+  cowriestream verify --log /path/to/cowrie.json count for yourself"
+)]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,

@@ -2,7 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bus::{Bus, ConsumerFacts, Heartbeat, StreamFacts, topology::{DEAD, EVENTS, SESSIONS}};
+use bus::{
+    Bus, ConsumerFacts, Heartbeat, StreamFacts,
+    topology::{DEAD, EVENTS, SESSIONS},
+};
 use serde::Serialize;
 use store::{SensorStatus, Store};
 
@@ -63,7 +66,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let consumer = bus.consumer(name).await?;
         streams.extend(bus.stream(name).await?.map(|facts| stream(name, facts, consumer)));
     }
-    let status = Status { sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(), streams, outbox_waiting: store::waiting(&mut connection).await? };
+    let status =
+        Status { sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(), streams, outbox_waiting: store::waiting(&mut connection).await? };
     if args.json {
         println!("{}", serde_json::to_string(&status)?);
     } else {
@@ -95,7 +99,10 @@ fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts
 }
 
 fn print(status: &Status) {
-    println!("{:<20} {:<8} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8}  last event", "sensor", "loader", "events", "sessions", "lag bytes", "duplicates", "sealed", "dead", "gap");
+    println!(
+        "{:<20} {:<8} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8}  last event",
+        "sensor", "loader", "events", "sessions", "lag bytes", "duplicates", "sealed", "dead", "gap"
+    );
     for Sensor { stored, loader, heartbeat } in &status.sensors {
         let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
@@ -104,7 +111,14 @@ fn print(status: &Status) {
             stored.sensor, stored.events, stored.sessions, stored.duplicates, stored.sealed, stored.dead_letters, stored.gap_bytes
         );
         for file in heartbeat.iter().flat_map(|beat| &beat.files) {
-            println!("  {} generation {}: {} bytes, read to {}, committed to {}", boot::safe(&file.path), file.generation, file.size, file.read, file.committed);
+            println!(
+                "  {} generation {}: {} bytes, read to {}, committed to {}",
+                boot::safe(&file.path),
+                file.generation,
+                file.size,
+                file.read,
+                file.committed
+            );
         }
     }
     println!();
@@ -112,7 +126,12 @@ fn print(status: &Status) {
         let or_none = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         println!(
             "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} waiting, {} in hand",
-            stream.name, stream.messages, stream.bytes, stream.last_seq, or_none(stream.pending), or_none(stream.unacknowledged)
+            stream.name,
+            stream.messages,
+            stream.bytes,
+            stream.last_seq,
+            or_none(stream.pending),
+            or_none(stream.unacknowledged)
         );
     }
     println!("outbox: {} waiting", status.outbox_waiting);

@@ -172,7 +172,10 @@ fn print(done: &Done, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let read = &done.read;
-    println!("read {} bytes of {} files = {} in {} events + {} in {} dead letters + {} skipped (blank, NUL)", read.bytes, read.files, read.event_bytes, read.events, read.dead_bytes, read.dead_letters, read.skipped_bytes);
+    println!(
+        "read {} bytes of {} files = {} in {} events + {} in {} dead letters + {} skipped (blank, NUL)",
+        read.bytes, read.files, read.event_bytes, read.events, read.dead_bytes, read.dead_letters, read.skipped_bytes
+    );
     println!("in Postgres now:");
     for sensor in &done.sensors {
         println!(

@@ -160,7 +160,9 @@ mod tests {
         assert_eq!(file.load(&sensor).unwrap(), None);
         file.save(&Checkpoint::new(sensor.clone())).unwrap();
         assert_eq!(file.load(&sensor).unwrap(), Some(Checkpoint::new(sensor.clone())));
-        for damaged in ["", "{", r#"{"version":2,"sensor":"s","streams":[null,null],"files":[]}"#, r#"{"version":1,"sensor":"t","streams":[null,null],"files":[]}"#] {
+        for damaged in
+            ["", "{", r#"{"version":2,"sensor":"s","streams":[null,null],"files":[]}"#, r#"{"version":1,"sensor":"t","streams":[null,null],"files":[]}"#]
+        {
             fs::write(dir.path().join("s.json"), damaged).unwrap();
             assert_eq!(file.load(&sensor).unwrap(), None, "{damaged}");
         }

@@ -17,7 +17,11 @@ mod statistics;
 mod tailer;
 mod tracked;
 
-use std::{path::Path, sync::Arc, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use boot::{CancellationToken, Tasks};
@@ -56,7 +60,9 @@ impl Loader {
             let place = CheckpointFile::take(&args.state_dir, &sensor)?;
             loader.statistics.push((sensor.clone(), statistics.clone()));
             let (args, bus, stop) = (args.clone(), bus.clone(), tasks.stop());
-            loader.tailing.push(tasks.start(async move { follow(args, sensor.clone(), patterns, bus, stop, place, statistics).await.with_context(|| format!("load sensor {sensor}")) }));
+            loader.tailing.push(tasks.start(async move {
+                follow(args, sensor.clone(), patterns, bus, stop, place, statistics).await.with_context(|| format!("load sensor {sensor}"))
+            }));
         }
         Ok(loader)
     }
@@ -74,7 +80,15 @@ impl Loader {
     }
 }
 
-async fn follow(args: Args, sensor: SensorId, patterns: Vec<String>, bus: Bus, stop: CancellationToken, place: CheckpointFile, statistics: Arc<Statistics>) -> anyhow::Result<bool> {
+async fn follow(
+    args: Args,
+    sensor: SensorId,
+    patterns: Vec<String>,
+    bus: Bus,
+    stop: CancellationToken,
+    place: CheckpointFile,
+    statistics: Arc<Statistics>,
+) -> anyhow::Result<bool> {
     let wake = Arc::<Notify>::default();
     let _watching = watch(&patterns, &wake);
     let checkpoint = place.load(&sensor)?;
@@ -142,9 +156,7 @@ fn watch(patterns: &[String], wake: &Arc<Notify>) -> Option<notify::RecommendedW
             told.notify_one();
         }
     };
-    let mut watcher = notify::recommended_watcher(heard)
-        .inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: polling only"))
-        .ok()?;
+    let mut watcher = notify::recommended_watcher(heard).inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: polling only")).ok()?;
     for directory in logs::directories(patterns) {
         if let Err(error) = watcher.watch(Path::new(&directory), RecursiveMode::NonRecursive) {
             tracing::warn!(directory = %directory.display(), %error, "cannot watch for changes here: polling only");

@@ -138,7 +138,16 @@ mod tests {
     #[test]
     fn a_path_means_the_file_and_its_rotated_siblings() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["cowrie.json", "cowrie.json.2024-06-06", "cowrie.json.1.gz", "cowrie.json-20240606", "cowrie.json.swp", "cowrie.json~", "cowrie.log", ".cowrie.json.swp"];
+        let names = [
+            "cowrie.json",
+            "cowrie.json.2024-06-06",
+            "cowrie.json.1.gz",
+            "cowrie.json-20240606",
+            "cowrie.json.swp",
+            "cowrie.json~",
+            "cowrie.log",
+            ".cowrie.json.swp",
+        ];
         names.iter().for_each(|name| fs::write(dir.path().join(name), name).unwrap());
         let pattern = dir.path().join("cowrie.json").to_string_lossy().into_owned();
         let mut found: Vec<_> = discover(&[pattern]).unwrap().iter().map(|f| (f.path.file_name().unwrap().to_string_lossy().into_owned(), f.live)).collect();

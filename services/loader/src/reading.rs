@@ -223,7 +223,8 @@ impl Tailer {
         if missing.is_empty() {
             return;
         }
-        let detail = format!("{} can no longer be read; the broker lost these bytes before they were committed. A rotated copy may hold them", file.path.display());
+        let detail =
+            format!("{} can no longer be read; the broker lost these bytes before they were committed. A rotated copy may hold them", file.path.display());
         let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
         if !std::mem::replace(&mut file.gap_told, true) {
             tracing::warn!(path = %file.path.display(), bytes = dead.length, "lost for good: published, lost by the broker, and no longer in the log");

@@ -1,6 +1,9 @@
 //! Looking at the directory: new files, renamed ones, truncated ones, those that went away.
 
-use std::{os::unix::fs::MetadataExt, time::{Duration, Instant}};
+use std::{
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
 
 use crate::{
     checkpoint::Stamp,

@@ -60,12 +60,12 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
     let mut total = Kept::default();
     let mut todo: Vec<Vec<Prepared>> = vec![batch.items.iter().map(Prepared::of).collect()];
     let mut pause = FIRST_PAUSE;
-    let mut again = false;
+    let (mut again, mut failures) = (false, 0);
     while let Some(part) = todo.pop() {
         match keep(&shared.store, &part).await {
             Ok(kept) => {
                 pause = FIRST_PAUSE;
-                again = false;
+                (again, failures) = (false, 0);
                 total.add(kept);
             }
             Err(Failure::Retry(error)) => {
@@ -74,7 +74,9 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
                 if stop.is_cancelled() {
                     return None;
                 }
-                todo.push(part);
+                failures += 1;
+                // Perhaps it is too much for one statement's time limit.
+                todo.extend(if failures % 3 == 0 { halves(part) } else { vec![part] });
             }
             Err(Failure::Reject(error)) => {
                 shared.store.forget_days();
@@ -88,10 +90,9 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
 }
 
 /// What to try instead of a refused part: its halves; for a single event, once more, then its dead letter.
-fn around(mut part: Vec<Prepared>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared>> {
+fn around(part: Vec<Prepared>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared>> {
     if part.len() > 1 {
-        let half = part.split_off(part.len() / 2);
-        return vec![half, part];
+        return halves(part);
     }
     if !*again {
         *again = true;
@@ -101,6 +102,12 @@ fn around(mut part: Vec<Prepared>, error: &anyhow::Error, again: &mut bool) -> V
     tracing::warn!(error = format!("{error:#}"), "the database refused an event: kept as a dead letter");
     metrics::counter!("cowriestream_processor_rejected_total").increment(1);
     part.iter().map(|one| vec![one.rejected(format!("{error:#}"))]).collect()
+}
+
+/// The second half and the first, which is taken next; a single one stays as it is.
+fn halves(mut part: Vec<Prepared>) -> Vec<Vec<Prepared>> {
+    let half = part.split_off(part.len() / 2);
+    [half, part].into_iter().filter(|half| !half.is_empty()).collect()
 }
 
 /// Acknowledges what was committed, and sends the receipts. Lost receipts are asked for.

@@ -134,6 +134,7 @@ fn receipts(batch: &[Prepared]) -> Vec<FileReceipt> {
             }
         }
     }
-    let receipt = |((sensor, file), (ranges, announce)): ((SensorId, FileId), (RangeSet, _))| FileReceipt { sensor, file, committed: ranges.to_vec(), announce };
+    let receipt =
+        |((sensor, file), (ranges, announce)): ((SensorId, FileId), (RangeSet, _))| FileReceipt { sensor, file, committed: ranges.to_vec(), announce };
     files.into_iter().map(receipt).collect()
 }

@@ -9,7 +9,10 @@ mod position;
 mod prepare;
 mod relay;
 
-use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use boot::{Health, Tasks};
 use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
@@ -64,11 +67,7 @@ impl Shared {
 pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<()> {
     store.check_schema().await?;
     let shared = Shared {
-        limits: Limits {
-            messages: args.batch as usize,
-            bytes: usize::try_from(args.batch_bytes)?,
-            patience: Duration::from_millis(50),
-        },
+        limits: Limits { messages: args.batch as usize, bytes: usize::try_from(args.batch_bytes)?, patience: Duration::from_millis(50) },
         bus,
         store,
         topology: topology.clone(),

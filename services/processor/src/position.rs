@@ -2,12 +2,18 @@
 //! is noticed by comparing the two, and the consumer is made anew from the lower point.
 
 use std::{
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use boot::CancellationToken;
-use bus::{ConsumerFacts, StreamFacts, StreamMark, topology::{DEAD, EVENTS}};
+use bus::{
+    ConsumerFacts, StreamFacts, StreamMark,
+    topology::{DEAD, EVENTS},
+};
 use store::{Failure, Membership, Position};
 
 use crate::Shared;

@@ -18,8 +18,7 @@ const RELAY_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Which stream keeps which subjects of the outbox.
-const STREAMS: [(&str, &str); 3] =
-    [("cowrie.sessions.", topology::SESSIONS), ("cowrie.findings.", topology::FINDINGS), ("cowrie.jobs.", topology::JOBS)];
+const STREAMS: [(&str, &str); 3] = [("cowrie.sessions.", topology::SESSIONS), ("cowrie.findings.", topology::FINDINGS), ("cowrie.jobs.", topology::JOBS)];
 
 /// Publishes until stop.
 pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {

@@ -1,6 +1,9 @@
 //! `/healthz`, `/readyz` and `/metrics` of a role.
 
-use std::{net::SocketAddr, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, routing::get};
@@ -45,9 +48,7 @@ impl Health {
             .with_context(|| format!("listen on {} (COWRIESTREAM_HEALTH_LISTEN); another port, or 0 for a free one, may be given", args.health_listen))?;
         let address = listener.local_addr().context("read the listening address")?;
         let (app, stop) = (self.router(metrics), tasks.stop());
-        tasks.spawn("health", async move {
-            axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve health")
-        });
+        tasks.spawn("health", async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve health") });
         Ok(address)
     }
 

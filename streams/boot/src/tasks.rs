@@ -86,7 +86,6 @@ impl Tasks {
         Task(receive, handle)
     }
 
-
     /// Stops everything and waits at most `limit`; the first failure of a task, if any.
     pub(crate) async fn end(self, limit: Duration) -> anyhow::Result<()> {
         self.stop.cancel();

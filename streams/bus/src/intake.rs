@@ -181,13 +181,11 @@ fn read(message: Message) -> Item {
     let announce = text(FILE).and_then(|json| serde_json::from_str(json).ok());
     let what = match subjects::sensor_of(&message.subject) {
         None => Delivered::Foreign("no sensor in the subject"),
-        Some(sensor) if message.subject.starts_with("cowrie.dead.") => {
-            match headers.map(|headers| dead::read(&sensor, headers, &message.payload)) {
-                Some(Ok(dead)) => Delivered::Dead(dead),
-                Some(Err(why)) => Delivered::Foreign(why),
-                None => Delivered::Foreign("a dead letter without headers"),
-            }
-        }
+        Some(sensor) if message.subject.starts_with("cowrie.dead.") => match headers.map(|headers| dead::read(&sensor, headers, &message.payload)) {
+            Some(Ok(dead)) => Delivered::Dead(dead),
+            Some(Err(why)) => Delivered::Foreign(why),
+            None => Delivered::Foreign("a dead letter without headers"),
+        },
         Some(sensor) => Delivered::Event { sensor, line: message.payload.clone(), replay: text(REPLAY).and_then(|id| id.parse().ok()) },
     };
     Item { what, source, announce, message }

@@ -2,11 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use async_nats::{
-    HeaderMap,
-    header::NATS_MESSAGE_ID,
-    jetstream::context::PublishErrorKind,
-};
+use async_nats::{HeaderMap, header::NATS_MESSAGE_ID, jetstream::context::PublishErrorKind};
 use bytes::Bytes;
 use events::{Announcement, EventName, SensorId, Source};
 

@@ -113,8 +113,7 @@ impl Bus {
 
     /// An existing consumer keeps its place: the server refuses to change where it started.
     async fn provision_consumer(&self, stream: &str, mut config: consumer::pull::Config) -> anyhow::Result<()> {
-        let existing: Result<consumer::Consumer<consumer::pull::Config>, _> =
-            self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
+        let existing: Result<consumer::Consumer<consumer::pull::Config>, _> = self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
         if let Ok(existing) = existing {
             config.deliver_policy = existing.cached_info().config.deliver_policy;
         }

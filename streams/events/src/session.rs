@@ -172,8 +172,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [&str; 8] =
-        ["session.connect", "session.closed", "login.success", "login.failed", "client.version", "client.kex", "command.input", "other"];
+    const KINDS: [&str; 8] = ["session.connect", "session.closed", "login.success", "login.failed", "client.version", "client.kex", "command.input", "other"];
 
     fn record(kind: usize, second: u32, n: u8) -> Record {
         let when = if second == 0 { "never".to_owned() } else { format!("2024-01-01T00:00:{second:02}Z") };
@@ -186,7 +185,12 @@ mod tests {
 
     fn fold(records: &[Record]) -> SessionDelta {
         let deltas = records.iter().filter_map(SessionDelta::of);
-        deltas.reduce(|mut sum, delta| { sum.merge(delta); sum }).unwrap()
+        deltas
+            .reduce(|mut sum, delta| {
+                sum.merge(delta);
+                sum
+            })
+            .unwrap()
     }
 
     proptest! {

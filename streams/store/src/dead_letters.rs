@@ -70,7 +70,13 @@ pub struct DeadLetterRow {
 }
 
 /// The newest dead letters, without their bodies.
-pub async fn dead_letters(on: &mut PgConnection, sensor: Option<&str>, reason: Option<&str>, resolved: bool, limit: i64) -> Result<Vec<DeadLetterRow>, Failure> {
+pub async fn dead_letters(
+    on: &mut PgConnection,
+    sensor: Option<&str>,
+    reason: Option<&str>,
+    resolved: bool,
+    limit: i64,
+) -> Result<Vec<DeadLetterRow>, Failure> {
     let rows = sqlx::query_as!(
         DeadLetterRow,
         r#"select dead_id, sensor, reason, detail, null::bytea as body, length, source_path, source_offset, ingested_at, resolved_at, resolved_event

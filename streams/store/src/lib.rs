@@ -27,9 +27,9 @@ pub use outbox::{Queued, forget_published, mark_published, queue_lost, queued, w
 pub use positions::{Position, position, record_position};
 pub use sensors::merge_sensors;
 pub use sessions::{close_idle, merge_sessions};
-pub use status::{SensorStatus, sensor_status};
 /// A transaction, or a connection outside one.
 pub use sqlx::PgConnection as Connection;
+pub use status::{SensorStatus, sensor_status};
 
 /// A transaction that rolls back unless committed.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

@@ -23,7 +23,14 @@ pub struct KnownFile {
 }
 
 /// Files of a sensor that may be the one at `path`.
-pub async fn known_files(on: &mut PgConnection, sensor: &SensorId, path: &str, device: u64, inode: u64, start: Option<Fingerprint>) -> Result<Vec<KnownFile>, Failure> {
+pub async fn known_files(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    path: &str,
+    device: u64,
+    inode: u64,
+    start: Option<Fingerprint>,
+) -> Result<Vec<KnownFile>, Failure> {
     let start = start.map(|fingerprint| fingerprint.to_string());
     let rows = sqlx::query!(
         r#"select file_id,
@@ -126,13 +133,10 @@ pub async fn stored_dead(on: &mut PgConnection, ids: &[events::DeadId]) -> Resul
 
 /// What the sessions' rows should say, recounted from the stored events.
 pub async fn recount_sessions(on: &mut PgConnection, sensor: &SensorId, sessions: &[String]) -> Result<HashMap<String, SessionDelta>, Failure> {
-    let rows = sqlx::query!(
-        r#"select event_id, payload::text as "payload!", length from events where sensor = $1 and session = any($2)"#,
-        sensor.as_str(),
-        sessions,
-    )
-    .fetch_all(on)
-    .await?;
+    let rows =
+        sqlx::query!(r#"select event_id, payload::text as "payload!", length from events where sensor = $1 and session = any($2)"#, sensor.as_str(), sessions,)
+            .fetch_all(on)
+            .await?;
     let mut sums = HashMap::<String, SessionDelta>::new();
     for row in rows {
         let Ok(mut record) = Record::read(sensor, row.payload.as_bytes()) else { continue };
@@ -217,8 +221,26 @@ impl SessionRow {
             };
         }
         let columns = compare!(
-            protocol, src_ip, src_port, started_at, last_event_at, closed, closed_at, reported_duration_ms, client_version, hassh, username, password,
-            event_count, login_attempts, login_successes, command_count, download_count, upload_count, forward_count, bytes
+            protocol,
+            src_ip,
+            src_port,
+            started_at,
+            last_event_at,
+            closed,
+            closed_at,
+            reported_duration_ms,
+            client_version,
+            hassh,
+            username,
+            password,
+            event_count,
+            login_attempts,
+            login_successes,
+            command_count,
+            download_count,
+            upload_count,
+            forward_count,
+            bytes
         );
         let differ = columns.into_iter().filter(|(_, stored, counted)| stored != counted);
         differ.map(|(column, stored, counted)| format!("{column} is {stored}, recounted {counted}")).collect()

@@ -33,7 +33,9 @@ pub(super) fn postgres() -> anyhow::Result<PathBuf> {
     places.extend(["/usr/pgsql-18/bin", "/usr/pgsql-17/bin", "/usr/pgsql-16/bin", "/opt/homebrew/opt/postgresql@17/bin"].map(PathBuf::from));
     match places.into_iter().find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists()) {
         Some(bin) => Ok(bin),
-        None => bail!("PostgreSQL 15 or newer (the server) is not installed: run .ci/install, or set COWRIESTREAM_POSTGRES_BIN to the directory of initdb, or DATABASE_URL to a running server"),
+        None => bail!(
+            "PostgreSQL 15 or newer (the server) is not installed: run .ci/install, or set COWRIESTREAM_POSTGRES_BIN to the directory of initdb, or DATABASE_URL to a running server"
+        ),
     }
 }
 

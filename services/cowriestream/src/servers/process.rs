@@ -141,7 +141,9 @@ fn spawn(command: &Command) -> anyhow::Result<Child> {
     };
     let error_log = log.try_clone().context("share a log file")?;
     process.args(&command.arguments).stdin(Stdio::null()).stdout(log).stderr(error_log).process_group(0).kill_on_drop(true);
-    process.env_clear().envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)));
+    process
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)));
     process.current_dir(command.folder.parent().unwrap_or(&command.folder));
     let child = process.spawn().with_context(|| format!("start {}", command.program.display()))?;
     if let Some(id) = child.id() {

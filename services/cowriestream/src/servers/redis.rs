@@ -23,7 +23,15 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     let folder = data.join("redis");
     let password = secret.clone();
     let probe = Box::new(move || Box::pin(answers(port, password.clone())) as _);
-    let command = Command { name: "Redis", program, arguments: vec![config.into(), "--dir".into(), folder.clone().into()], folder, user: None, stop_signal: Signal::TERM, probe };
+    let command = Command {
+        name: "Redis",
+        program,
+        arguments: vec![config.into(), "--dir".into(), folder.clone().into()],
+        folder,
+        user: None,
+        stop_signal: Signal::TERM,
+        probe,
+    };
     Ok((command, format!("redis://:{secret}@127.0.0.1:{port}")))
 }
 

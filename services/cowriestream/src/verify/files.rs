@@ -1,6 +1,10 @@
 //! Which files of the database a file on disk is.
 
-use std::{fs, os::unix::fs::MetadataExt, path::{Path, PathBuf}};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use events::{FileId, Fingerprint, MAX_DEAD_BODY, MAX_LINE, SensorId};

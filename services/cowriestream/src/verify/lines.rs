@@ -44,7 +44,8 @@ impl Lines {
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut input = BufReader::with_capacity(1 << 16, File::open(path)?);
         let compressed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let input: Box<dyn BufRead> = if compressed { Box::new(BufReader::with_capacity(1 << 16, Lenient(MultiGzDecoder::new(input)))) } else { Box::new(input) };
+        let input: Box<dyn BufRead> =
+            if compressed { Box::new(BufReader::with_capacity(1 << 16, Lenient(MultiGzDecoder::new(input)))) } else { Box::new(input) };
         Ok(Self { input, offset: 0, compressed })
     }
 

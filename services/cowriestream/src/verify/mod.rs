@@ -10,7 +10,10 @@ use anyhow::Context as _;
 use events::{DeadId, EventId, FileId, MAX_LINE, Record, SensorId};
 use store::{Connection, Store, verify as db};
 
-use crate::{logs::{FilesArgs, SensorFiles}, target::Target};
+use crate::{
+    logs::{FilesArgs, SensorFiles},
+    target::Target,
+};
 use files::Found;
 use lines::Lines;
 use report::Report;
@@ -131,7 +134,14 @@ struct Read {
 }
 
 /// Reports events that are missing or that say something else than their line.
-async fn compare(on: &mut Connection, sensor: &SensorId, path: &std::path::Path, chunk: Vec<Read>, counted: &mut Counted, report: &mut Report) -> anyhow::Result<()> {
+async fn compare(
+    on: &mut Connection,
+    sensor: &SensorId,
+    path: &std::path::Path,
+    chunk: Vec<Read>,
+    counted: &mut Counted,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     report.events += chunk.len() as u64;
     let records: Vec<_> = chunk.iter().map(|read| &read.record).collect();
     let stored = db::stored_events(on, sensor, &records).await?;

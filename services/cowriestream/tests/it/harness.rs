@@ -278,7 +278,8 @@ impl Writer {
             _ => format!(r#""eventid":"cowrie.session.closed","duration":"{}.5""#, n % 100),
         };
         let at = chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + n as i64 * 700).unwrap().format("%Y-%m-%dT%H:%M:%S%.6fZ");
-        let line = format!(r#"{{{fields},"session":"{session:012x}","src_ip":"198.51.{}.{}","sensor":"x","timestamp":"{at}"}}"#, session / 200 % 200, session % 200);
+        let line =
+            format!(r#"{{{fields},"session":"{session:012x}","src_ip":"198.51.{}.{}","sensor":"x","timestamp":"{at}"}}"#, session / 200 % 200, session % 200);
         text.extend_from_slice(line.as_bytes());
         text.push(b'\n');
         match n % 977 {

@@ -1,6 +1,10 @@
 //! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes nothing.
 
-use std::{fs, path::{Path, PathBuf}, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::harness::{PROGRAM, directory, dump, provenance, psql, with_database};
 

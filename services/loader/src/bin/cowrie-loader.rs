@@ -8,8 +8,12 @@ use clap::Parser;
 
 /// Tails Cowrie logs and publishes every event to NATS JetStream. An event counts as delivered only when Postgres has it.
 #[derive(Parser)]
-#[command(name = "cowrie-loader", version, after_help = "Example:
-  cowrie-loader --sensor fra-1 --log /srv/cowrie/var/log/cowrie/cowrie.json --nats-url nats://hub.example:4222")]
+#[command(
+    name = "cowrie-loader",
+    version,
+    after_help = "Example:
+  cowrie-loader --sensor fra-1 --log /srv/cowrie/var/log/cowrie/cowrie.json --nats-url nats://hub.example:4222"
+)]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,

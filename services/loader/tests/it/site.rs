@@ -48,7 +48,8 @@ impl Site {
         let mut text = String::new();
         for _ in 0..count {
             self.next += 1;
-            let line = format!(r#"{{"eventid":"cowrie.command.input","session":"s{0}","timestamp":"2026-01-01T00:00:00.000000Z","input":"echo {0}"}}"#, self.next);
+            let line =
+                format!(r#"{{"eventid":"cowrie.command.input","session":"s{0}","timestamp":"2026-01-01T00:00:00.000000Z","input":"echo {0}"}}"#, self.next);
             text.push_str(&line);
             text.push('\n');
             self.written.insert(line);
