@@ -13,6 +13,8 @@ use crate::{
 
 /// After how much silence receipts are asked for while something is outstanding.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How often it is asked all the same: a database that was restored while nothing was outstanding is noticed.
+const ROUTINE: Duration = Duration::from_secs(300);
 /// Questions are at least this far apart.
 const ASK_GAP: Duration = Duration::from_secs(1);
 /// Files in one question.
@@ -22,13 +24,18 @@ impl Tailer {
     /// One look at the streams and at what is outstanding.
     pub async fn look_for_evidence(&mut self) {
         match self.look_at_streams().await {
-            Ok(Some(why)) => self.repeat_all(why).await,
+            Ok(Some(why)) => {
+                self.repeat_all(why).await;
+                // Whatever befell the broker may have befallen the database.
+                self.suspicious = true;
+            }
             Ok(None) => (),
             Err(error) => return tracing::debug!(error = format!("{error:#}"), "could not look at the streams"),
         }
         let passed = self.passed();
         let outstanding = self.files.values().any(|file| !file.segments.is_empty());
-        let silent = outstanding && self.heard.elapsed() >= SILENCE && self.asked.elapsed() >= SILENCE;
+        let patience = if outstanding { SILENCE } else { ROUTINE };
+        let silent = self.heard.elapsed() >= patience && self.asked.elapsed() >= patience;
         if (passed || self.suspicious || silent) && self.asked.elapsed() >= ASK_GAP {
             self.ask().await;
         }

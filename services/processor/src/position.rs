@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use boot::CancellationToken;
 use bus::{
     ConsumerFacts, StreamFacts, StreamMark,
@@ -18,6 +19,7 @@ use store::{Failure, Membership, Position};
 
 use crate::Shared;
 
+const STREAMS: [&str; 2] = [EVENTS, DEAD];
 /// How often the place is compared and recorded.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the database may take to answer before it counts as away.
@@ -28,7 +30,9 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// A processor's membership and what it last recorded.
 pub(crate) struct Place {
     membership: Option<Membership>,
-    /// For EVENTS and DEAD: the recorded position, and when the consumer was made.
+    /// Whether the consumers were compared with what this membership's database recorded. A new connection may lead to a restored one.
+    compared: [bool; 2],
+    /// For each stream: the recorded position, and when the consumer was made.
     last: [Option<(Position, i64)>; 2],
     database: Arc<AtomicBool>,
 }
@@ -45,7 +49,7 @@ impl Place {
 /// delivered now and not after the acknowledgement wait.
 pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
     let (membership, alone) = shared.store.join_processors().await?;
-    for stream in [EVENTS, DEAD] {
+    for stream in STREAMS {
         let consumer = shared.bus.consumer(stream).await?;
         let Some(consumer) = consumer.filter(|_| alone) else { continue };
         let recorded = recorded(shared, stream).await?;
@@ -54,20 +58,19 @@ pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
             reset(shared, stream, consumer.created, "taking over from the recorded floor").await?;
         }
     }
-    Ok(Place { membership: Some(membership), last: [None; 2], database: Arc::new(AtomicBool::new(true)) })
+    Ok(Place { membership: Some(membership), compared: [true; 2], last: [None; 2], database: Arc::new(AtomicBool::new(true)) })
 }
 
 /// Compares and records until stop, and once more at the end.
 pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         let stopping = stop.is_cancelled();
-        let holds = tokio::time::timeout(PATIENCE, renew(&shared, &mut place.membership)).await.unwrap_or(false);
+        let holds = tokio::time::timeout(PATIENCE, place.renew(&shared)).await.unwrap_or(false);
         place.database.store(holds, Ordering::Relaxed);
-        for (index, stream) in [EVENTS, DEAD].into_iter().enumerate() {
-            let looked = tokio::time::timeout(LOOK_LIMIT, look(&shared, stream, place.last[index])).await;
-            match looked.map_err(anyhow::Error::from).and_then(|looked| looked) {
-                Ok(last) => place.last[index] = last,
-                Err(error) => tracing::debug!(stream, error = format!("{error:#}"), "could not compare positions"),
+        for index in if holds { 0..2 } else { 0..0 } {
+            let looked = tokio::time::timeout(LOOK_LIMIT, place.look(&shared, index)).await;
+            if let Err(error) = looked.map_err(anyhow::Error::from).and_then(|looked| looked) {
+                tracing::debug!(stream = STREAMS[index], error = format!("{error:#}"), "could not compare positions");
             }
         }
         if stopping {
@@ -80,39 +83,51 @@ pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationTo
     }
 }
 
-/// A membership ends with its connection; a new one is taken.
-async fn renew(shared: &Shared, membership: &mut Option<Membership>) -> bool {
-    if let Some(held) = membership
-        && held.holds().await
-    {
-        return true;
+impl Place {
+    /// A membership ends with its connection; a new one is taken. Whether there is one.
+    async fn renew(&mut self, shared: &Shared) -> bool {
+        if let Some(held) = &mut self.membership
+            && held.holds().await
+        {
+            return true;
+        }
+        self.compared = [false; 2];
+        self.membership = shared.store.join_processors().await.ok().map(|(membership, _)| membership);
+        self.membership.is_some()
     }
-    *membership = shared.store.join_processors().await.ok().map(|(membership, _)| membership);
-    membership.is_some()
-}
 
-/// One look at one stream: provision what is missing, reset what went back, record what is.
-async fn look(shared: &Shared, stream: &str, last: Option<(Position, i64)>) -> anyhow::Result<Option<(Position, i64)>> {
-    // What is recorded is read first: the stream is then seen later than whoever recorded it saw it.
-    let recorded = recorded(shared, stream).await?;
-    // And the consumer before the stream, which may grow in between.
-    let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
-    let (Some(facts), Some(consumer)) = (facts, consumer) else {
-        tracing::warn!(stream, "the stream or its consumer is missing: provisioning");
-        shared.bus.provision(&shared.topology).await?;
-        return Ok(None);
-    };
-    if let Some(why) = went_back(recorded, last, &facts, &consumer) {
-        reset(shared, stream, consumer.created, why).await?;
-        return Ok(None);
+    /// One look at one stream: provision what is missing, reset what went back, record what is.
+    async fn look(&mut self, shared: &Shared, index: usize) -> anyhow::Result<()> {
+        let stream = STREAMS[index];
+        // Everything here is on the membership's connection: a database that is replaced in between ends it, and nothing is recorded.
+        let connection = self.membership.as_mut().context("no connection")?.connection();
+        // What is recorded is read first: the stream is then seen later than whoever recorded it saw it.
+        let recorded = store::position(connection, stream).await.map_err(anyhow::Error::from)?;
+        // And the consumer before the stream, which may grow in between.
+        let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
+        let last = self.last[index].take();
+        let (Some(facts), Some(consumer)) = (facts, consumer) else {
+            tracing::warn!(stream, "the stream or its consumer is missing: provisioning");
+            return shared.bus.provision(&shared.topology).await;
+        };
+        let floor = recorded.filter(|position| position.created == facts.created).map_or(0, |position| position.floor);
+        let why = if !self.compared[index] && consumer.floor > floor {
+            Some("the connection to the database was lost, and its floor is lower: it may have been restored from a copy")
+        } else {
+            went_back(recorded, last, &facts, &consumer)
+        };
+        self.compared[index] = true;
+        if let Some(why) = why {
+            return reset(shared, stream, consumer.created, why).await.inspect_err(|_| self.compared[index] = false);
+        }
+        let seen = Position { created: facts.created, last_seq: facts.last_seq, floor: consumer.floor };
+        if recorded != Some(seen) {
+            store::record_position(connection, stream, seen).await.map_err(anyhow::Error::from)?;
+        }
+        shared.set_mark(stream, StreamMark { created: seen.created, floor: seen.floor });
+        self.last[index] = Some((seen, consumer.created));
+        Ok(())
     }
-    let seen = Position { created: facts.created, last_seq: facts.last_seq, floor: consumer.floor };
-    if recorded != Some(seen) {
-        let mut connection = shared.store.connection().await?;
-        store::record_position(&mut connection, stream, seen).await?;
-    }
-    shared.set_mark(stream, StreamMark { created: seen.created, floor: seen.floor });
-    Ok(Some((seen, consumer.created)))
 }
 
 /// Why the consumer must be made anew, if it must.

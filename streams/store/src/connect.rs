@@ -133,4 +133,9 @@ impl Membership {
     pub async fn holds(&mut self) -> bool {
         sqlx::Connection::ping(&mut self.0).await.is_ok()
     }
+
+    /// The connection: what is done on it is done in the database that was joined, and not in one restored since.
+    pub fn connection(&mut self) -> &mut sqlx::PgConnection {
+        &mut self.0
+    }
 }

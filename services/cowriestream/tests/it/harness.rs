@@ -103,6 +103,12 @@ impl Hub {
         });
     }
 
+    /// Waits until every byte of the only log is receipted.
+    pub fn wait_for_receipts(&self, log: &Path) {
+        let whole = format!("select count(*) from loader_files where committed = '{{[0,{})}}'", fs::metadata(log).unwrap().len());
+        eventually("all bytes are receipted", || self.count(&whole) == 1);
+    }
+
     /// Waits until `verify` finds nothing wrong.
     pub fn assert_verified(&self, log: &Path) {
         let out = self.run(&["verify", "--sensor", "s", "--log", log.to_str().unwrap()]);
