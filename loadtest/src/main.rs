@@ -46,17 +46,17 @@ async fn main() -> ExitCode {
 async fn measure(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let lines = lines(&args)?;
     let bytes: usize = lines.iter().map(Bytes::len).sum();
-    println!("{} events, {} bytes a line on average", lines.len(), bytes / lines.len());
+    boot::say!("{} events, {} bytes a line on average", lines.len(), bytes / lines.len());
     let mut rates: [Vec<f64>; 4] = Default::default();
     for _ in 0..args.rounds {
         let round = round(&args, &tasks, &lines).await?;
         round.into_iter().zip(&mut rates).for_each(|(rate, all)| all.push(rate));
     }
     let [publish, load, insert, process] = rates.map(median);
-    println!("{:<34} {:>10} events/s", "bare publish", publish.round());
-    println!("{:<34} {:>10} events/s  {:.0} % of bare", "loader (file to acknowledged)", load.round(), 100.0 * load / publish);
-    println!("{:<34} {:>10} events/s", "bare insert", insert.round());
-    println!("{:<34} {:>10} events/s  {:.0} % of bare", "processor (stream to committed)", process.round(), 100.0 * process / insert);
+    boot::say!("{:<34} {:>10} events/s", "bare publish", publish.round());
+    boot::say!("{:<34} {:>10} events/s  {:.0} % of bare", "loader (file to acknowledged)", load.round(), 100.0 * load / publish);
+    boot::say!("{:<34} {:>10} events/s", "bare insert", insert.round());
+    boot::say!("{:<34} {:>10} events/s  {:.0} % of bare", "processor (stream to committed)", process.round(), 100.0 * process / insert);
     Ok(())
 }
 

@@ -88,13 +88,13 @@ fn parse(id: &str) -> anyhow::Result<DeadId> {
 
 fn list(rows: &[DeadLetterRow], json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(rows)?);
+        boot::say!("{}", serde_json::to_string(rows)?);
         return Ok(());
     }
     for row in rows {
         let place = row.source_path.as_deref().map_or_else(String::new, |path| format!(" {}:{}", path, row.source_offset.unwrap_or_default()));
         let resolved = if row.resolved_at.is_some() { " (resolved)" } else { "" };
-        println!(
+        boot::say!(
             "{} {} {:<13} {:>8} bytes{} {}{resolved}",
             row.dead_id.simple(),
             row.sensor,
@@ -104,7 +104,7 @@ fn list(rows: &[DeadLetterRow], json: bool) -> anyhow::Result<()> {
             boot::safe(&row.detail)
         );
     }
-    println!("{} dead letters", rows.len());
+    boot::say!("{} dead letters", rows.len());
     Ok(())
 }
 
@@ -120,19 +120,19 @@ fn show(row: &DeadLetterRow, raw: bool, json: bool) -> anyhow::Result<()> {
     if json {
         let mut value = serde_json::to_value(row)?;
         value["body"] = String::from_utf8_lossy(body).into();
-        println!("{value}");
+        boot::say!("{value}");
         return Ok(());
     }
-    println!("id        {}", row.dead_id.simple());
-    println!("sensor    {}", row.sensor);
-    println!("reason    {}: {}", row.reason, boot::safe(&row.detail));
-    println!("read from {} at byte {}", boot::safe(row.source_path.as_deref().unwrap_or("?")), row.source_offset.unwrap_or_default());
-    println!("kept      {}", row.ingested_at);
+    boot::say!("id        {}", row.dead_id.simple());
+    boot::say!("sensor    {}", row.sensor);
+    boot::say!("reason    {}: {}", row.reason, boot::safe(&row.detail));
+    boot::say!("read from {} at byte {}", boot::safe(row.source_path.as_deref().unwrap_or("?")), row.source_offset.unwrap_or_default());
+    boot::say!("kept      {}", row.ingested_at);
     if let Some(at) = row.resolved_at {
-        println!("resolved  {at} as event {}", row.resolved_event.unwrap_or_default().simple());
+        boot::say!("resolved  {at} as event {}", row.resolved_event.unwrap_or_default().simple());
     }
-    println!("length    {} bytes, {} of them kept:", row.length, body.len());
-    println!("{}", boot::safe(&String::from_utf8_lossy(body)));
+    boot::say!("length    {} bytes, {} of them kept:", row.length, body.len());
+    boot::say!("{}", boot::safe(&String::from_utf8_lossy(body)));
     Ok(())
 }
 
@@ -153,11 +153,11 @@ async fn replay(ids: Vec<String>, all: bool, json: bool, target: &Target) -> any
         }
     }
     if json {
-        println!("{}", serde_json::json!({ "published": published, "unusable": unusable }));
+        boot::say!("{}", serde_json::json!({ "published": published, "unusable": unusable }));
     } else {
-        println!("{} published again; the processor resolves them when it stores them", published.len());
+        boot::say!("{} published again; the processor resolves them when it stores them", published.len());
         for one in &unusable {
-            println!("still unusable: {} {}", one["dead_id"].as_str().unwrap_or_default(), boot::safe(one["why"].as_str().unwrap_or_default()));
+            boot::say!("still unusable: {} {}", one["dead_id"].as_str().unwrap_or_default(), boot::safe(one["why"].as_str().unwrap_or_default()));
         }
     }
     Ok(())

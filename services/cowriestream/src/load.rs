@@ -48,9 +48,9 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     anyhow::ensure!(finished?, "stopped before everything was committed; run it again to continue");
     let summary = Loader::summary(&statistics);
     if args.json {
-        println!("{}", serde_json::to_string(&summary)?);
+        boot::say!("{}", serde_json::to_string(&summary)?);
     } else {
-        println!(
+        boot::say!(
             "{} events and {} dead letters of {} files are committed ({} bytes, {} skipped)",
             summary.events, summary.dead_letters, summary.files, summary.bytes, summary.skipped_bytes
         );

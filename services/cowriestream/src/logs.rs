@@ -10,7 +10,7 @@ use loader::logs::{LogSpec, by_sensor, check, discover};
 #[group(skip)]
 pub struct FilesArgs {
     /// Log with its rotated siblings; or a glob pattern. May be given several times
-    #[arg(long = "log", value_name = "[SENSOR=]PATH|GLOB", required = true)]
+    #[arg(long = "log", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB", required = true)]
     logs: Vec<LogSpec>,
     /// Sensor id of the logs that name none
     #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]

@@ -129,7 +129,7 @@ async fn run_loader(args: LoaderArgs, tasks: Tasks) -> anyhow::Result<()> {
     let finished = loader.finish().await?;
     if args.loader.once {
         anyhow::ensure!(finished, "stopped before everything was committed");
-        println!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
+        boot::say!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
     }
     Ok(())
 }

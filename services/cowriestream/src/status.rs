@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let status =
         Status { sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(), streams, outbox_waiting: store::waiting(&mut connection).await? };
     if args.json {
-        println!("{}", serde_json::to_string(&status)?);
+        boot::say!("{}", serde_json::to_string(&status)?);
     } else {
         print(&status);
     }
@@ -99,19 +99,19 @@ fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts
 }
 
 fn print(status: &Status) {
-    println!(
+    boot::say!(
         "{:<20} {:<8} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8}  last event",
         "sensor", "loader", "events", "sessions", "lag bytes", "duplicates", "sealed", "dead", "gap"
     );
     for Sensor { stored, loader, heartbeat } in &status.sensors {
         let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
-        println!(
+        boot::say!(
             "{:<20} {loader:<8} {:>12} {:>10} {lag:>10} {:>10} {:>8} {:>6} {:>8}  {last}",
             stored.sensor, stored.events, stored.sessions, stored.duplicates, stored.sealed, stored.dead_letters, stored.gap_bytes
         );
         for file in heartbeat.iter().flat_map(|beat| &beat.files) {
-            println!(
+            boot::say!(
                 "  {} generation {}: {} bytes, read to {}, committed to {}",
                 boot::safe(&file.path),
                 file.generation,
@@ -121,10 +121,10 @@ fn print(status: &Status) {
             );
         }
     }
-    println!();
+    boot::say!("");
     for stream in &status.streams {
         let or_none = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        println!(
+        boot::say!(
             "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} waiting, {} in hand",
             stream.name,
             stream.messages,
@@ -134,5 +134,5 @@ fn print(status: &Status) {
             or_none(stream.unacknowledged)
         );
     }
-    println!("outbox: {} waiting", status.outbox_waiting);
+    boot::say!("outbox: {} waiting", status.outbox_waiting);
 }

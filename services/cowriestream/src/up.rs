@@ -27,7 +27,7 @@ Then, in another terminal:
   set -a; . .cowriestream/env; psql \"$DATABASE_URL\" -c 'select eventid, count(*) from events group by 1 order by 2 desc'")]
 pub struct Args {
     /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times; without any, no loader runs
-    #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", value_name = "[SENSOR=]PATH|GLOB")]
+    #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     pub logs: Vec<LogSpec>,
     /// Sensor id of the logs that name none
     #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]
@@ -168,21 +168,21 @@ async fn report(statistics: Vec<(SensorId, Arc<Statistics>)>, once: bool, stop: 
 
 fn print(done: &Done, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(done)?);
+        boot::say!("{}", serde_json::to_string(done)?);
         return Ok(());
     }
     let read = &done.read;
-    println!(
+    boot::say!(
         "read {} bytes of {} files = {} in {} events + {} in {} dead letters + {} skipped (blank, NUL)",
         read.bytes, read.files, read.event_bytes, read.events, read.dead_bytes, read.dead_letters, read.skipped_bytes
     );
-    println!("in Postgres now:");
+    boot::say!("in Postgres now:");
     for sensor in &done.sensors {
-        println!(
+        boot::say!(
             "  {}: {} events, {} sessions, {} dead letters; {} duplicates absorbed",
             sensor.sensor, sensor.events, sensor.sessions, sensor.dead_letters, sensor.duplicates
         );
     }
-    println!("kept in {}; `cowriestream up --data-dir {}` serves it", done.data_dir, done.data_dir);
+    boot::say!("kept in {}; `cowriestream up --data-dir {}` serves it", done.data_dir, done.data_dir);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::logs::LogSpec;
 #[group(skip)]
 pub struct Args {
     /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times
-    #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", value_name = "[SENSOR=]PATH|GLOB", required = true)]
+    #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB", required = true)]
     pub logs: Vec<LogSpec>,
     /// Sensor id of the logs that name none: A-Z a-z 0-9 _ -, at most 64; never taken from the log
     #[arg(long, env = "COWRIESTREAM_SENSOR", value_name = "NAME")]

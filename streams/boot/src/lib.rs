@@ -86,6 +86,22 @@ async fn signals(stop: CancellationToken) -> anyhow::Error {
     }
 }
 
+/// A line on standard output. A reader that has seen enough (`| head`) is no error: what is left is not printed.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => { $crate::write_line(format_args!($($text)*)) };
+}
+
+#[doc(hidden)]
+pub fn write_line(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        tracing::warn!(%error, "could not write to standard output");
+    }
+}
+
 /// The text with control characters escaped: safe for a terminal, whoever wrote it.
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -49,7 +49,7 @@ async fn run(cli: Cli, tasks: Tasks) -> anyhow::Result<()> {
         anyhow::bail!("stopped before everything was committed");
     }
     if cli.loader.once {
-        println!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
+        boot::say!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
     }
     Ok(())
 }
