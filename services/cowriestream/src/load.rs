@@ -52,7 +52,11 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     } else {
         boot::say!(
             "{} events and {} dead letters of {} files are committed ({} bytes, {} skipped)",
-            summary.events, summary.dead_letters, summary.files, summary.bytes, summary.skipped_bytes
+            summary.events,
+            summary.dead_letters,
+            summary.files,
+            summary.bytes,
+            summary.skipped_bytes
         );
     }
     Ok(())

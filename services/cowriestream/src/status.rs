@@ -101,14 +101,28 @@ fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts
 fn print(status: &Status) {
     boot::say!(
         "{:<20} {:<8} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8}  last event",
-        "sensor", "loader", "events", "sessions", "lag bytes", "duplicates", "sealed", "dead", "gap"
+        "sensor",
+        "loader",
+        "events",
+        "sessions",
+        "lag bytes",
+        "duplicates",
+        "sealed",
+        "dead",
+        "gap"
     );
     for Sensor { stored, loader, heartbeat } in &status.sensors {
         let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
         boot::say!(
             "{:<20} {loader:<8} {:>12} {:>10} {lag:>10} {:>10} {:>8} {:>6} {:>8}  {last}",
-            stored.sensor, stored.events, stored.sessions, stored.duplicates, stored.sealed, stored.dead_letters, stored.gap_bytes
+            stored.sensor,
+            stored.events,
+            stored.sessions,
+            stored.duplicates,
+            stored.sealed,
+            stored.dead_letters,
+            stored.gap_bytes
         );
         for file in heartbeat.iter().flat_map(|beat| &beat.files) {
             boot::say!(

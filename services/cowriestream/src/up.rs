@@ -174,13 +174,23 @@ fn print(done: &Done, json: bool) -> anyhow::Result<()> {
     let read = &done.read;
     boot::say!(
         "read {} bytes of {} files = {} in {} events + {} in {} dead letters + {} skipped (blank, NUL)",
-        read.bytes, read.files, read.event_bytes, read.events, read.dead_bytes, read.dead_letters, read.skipped_bytes
+        read.bytes,
+        read.files,
+        read.event_bytes,
+        read.events,
+        read.dead_bytes,
+        read.dead_letters,
+        read.skipped_bytes
     );
     boot::say!("in Postgres now:");
     for sensor in &done.sensors {
         boot::say!(
             "  {}: {} events, {} sessions, {} dead letters; {} duplicates absorbed",
-            sensor.sensor, sensor.events, sensor.sessions, sensor.dead_letters, sensor.duplicates
+            sensor.sensor,
+            sensor.events,
+            sensor.sessions,
+            sensor.dead_letters,
+            sensor.duplicates
         );
     }
     boot::say!("kept in {}; `cowriestream up --data-dir {}` serves it", done.data_dir, done.data_dir);

@@ -1,8 +1,8 @@
 //! The whole walk of an event against real servers, killed and robbed at every step.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
-
 #![allow(clippy::print_stdout, reason = "what a test measured")]
+
 mod competing;
 mod dead_letters;
 mod harness;
