@@ -11,6 +11,7 @@ pub mod line;
 mod name;
 mod ranges;
 mod record;
+pub mod repair;
 mod sensor;
 mod session;
 mod source;

@@ -1,0 +1,179 @@
+//! Finds the events on a line that is no event by itself: what Cowrie glued together, tore apart at midnight, or what somebody exported as an array.
+//!
+//! Frozen like the identity: the text found here is what is hashed, so a change is a new version and not an edit.
+
+use std::ops::Range;
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::{Envelope, MAX_LINE};
+
+/// How often each byte of a line may be looked at, on average: bounds the work on a line made to be slow.
+const LOOKS: usize = 16;
+
+/// A stretch of a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The event, or what is none, without white space around it.
+    pub text: Range<usize>,
+    /// Where the stretch ends. It starts where the one before ends; the last ends with the line.
+    pub end: usize,
+    /// Whether the text is an event.
+    pub event: bool,
+}
+
+/// The parts of a line that holds whole events and something else, as Cowrie before 3.0.6 left it after a value that it could not write
+/// (`{"eventid":"…","username":{"eventid":…}`), or as two writers leave it. Empty when there is no event on it.
+pub fn glued(line: &[u8]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut budget = LOOKS * line.len();
+    let (mut at, mut done) = (0, 0);
+    while let Some(start) = memchr::memmem::find(&line[at..], b"{\"").map(|found| at + found) {
+        let (whole, looked) = object(&line[start..]);
+        at = start + 1;
+        if let Some(length) = whole.filter(|&length| Envelope::read(&line[start..start + length]).is_ok()) {
+            push_rest(&mut parts, line, done..start);
+            done = start + length;
+            at = done;
+            parts.push(Part { text: start..done, end: done, event: true });
+        }
+        // The second look is the envelope's.
+        budget = budget.saturating_sub(2 * looked.max(1));
+        if budget == 0 {
+            break;
+        }
+    }
+    if parts.is_empty() {
+        return parts;
+    }
+    push_rest(&mut parts, line, done..line.len());
+    close(parts, line)
+}
+
+/// The elements of a line that is an array: those that are events, and those that are not. `None` when it is no array.
+pub fn elements(line: &[u8]) -> Option<Vec<Part>> {
+    let text = std::str::from_utf8(line).ok()?;
+    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let part = |raw: &&RawValue| {
+        let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+        let range = start..start + raw.get().len();
+        Part { end: range.end, event: Envelope::read(&line[range.clone()]).is_ok(), text: range }
+    };
+    Some(close(elements.iter().map(part).collect(), line))
+}
+
+/// The event that a log's last, unfinished line and the next log's first line make together: Cowrie before 3.0.6 rotates in the middle of
+/// an event.
+pub fn stitched(head: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
+    if head.len() + tail.len() > MAX_LINE {
+        return None;
+    }
+    let line = [head, tail].concat();
+    Envelope::read(&line).is_ok().then_some(line)
+}
+
+/// The length of the JSON value at the front, when it is whole; and how many bytes were looked at.
+fn object(text: &[u8]) -> (Option<usize>, usize) {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => (Some(values.byte_offset()), values.byte_offset()),
+        // One line: the column is the offset.
+        Some(Err(error)) => (None, error.column()),
+        None => (None, 0),
+    }
+}
+
+/// What stands between events, unless it is blank.
+fn push_rest(parts: &mut Vec<Part>, line: &[u8], range: Range<usize>) {
+    let rest = &line[range.clone()];
+    let text = rest.trim_ascii();
+    if !text.is_empty() {
+        let start = range.start + (rest.len() - rest.trim_ascii_start().len());
+        parts.push(Part { text: start..start + text.len(), end: range.end, event: false });
+    }
+}
+
+fn close(mut parts: Vec<Part>, line: &[u8]) -> Vec<Part> {
+    if let Some(last) = parts.last_mut() {
+        last.end = line.len();
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(line: &str) -> Vec<(&str, bool)> {
+        glued(line.as_bytes()).into_iter().map(|part| (&line[part.text], part.event)).collect()
+    }
+
+    #[test]
+    fn an_event_behind_a_broken_one_is_found() {
+        let closed = r#"{"eventid":"cowrie.session.closed","session":"a"}"#;
+        let broken = r#"{"eventid":"cowrie.login.success","username":"#;
+        assert_eq!(texts(&format!("{broken}{closed}")), [(broken, false), (closed, true)]);
+        assert_eq!(texts(&format!("{broken}{broken}{closed}")), [(format!("{broken}{broken}").as_str(), false), (closed, true)]);
+        assert_eq!(texts(&format!(" {closed} {closed}")), [(closed, true), (closed, true)]);
+        assert_eq!(texts(&format!("{closed}{broken}")), [(closed, true), (broken, false)]);
+        assert_eq!(texts(&format!("\u{fffd}x{closed}\r")), [("\u{fffd}x", false), (closed, true)]);
+        for nothing in ["", "x", broken, r#"{"a":{"b":1},"eventid":"#, r#"["a"]"#] {
+            assert_eq!(texts(nothing), [], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_an_attacker_typed_is_no_event() {
+        // Quotes inside a string are escaped, so text that looks like an event does not start with `{"`.
+        let broken = r#"{"eventid":"cowrie.command.input","input":"echo {\"eventid\":\"cowrie.login.success\"}","x":"#;
+        assert_eq!(texts(broken), []);
+    }
+
+    #[test]
+    fn an_array_is_its_elements() {
+        let line = r#" [ {"eventid":"a"}, 7 , {"eventid":"b"} ] "#;
+        let parts = elements(line.as_bytes()).unwrap();
+        let texts: Vec<_> = parts.iter().map(|part| (&line[part.text.clone()], part.event)).collect();
+        assert_eq!(texts, [(r#"{"eventid":"a"}"#, true), ("7", false), (r#"{"eventid":"b"}"#, true)]);
+        assert_eq!(parts.last().unwrap().end, line.len());
+        assert_eq!(elements(br#"{"eventid":"a"}"#), None);
+    }
+
+    #[test]
+    fn two_halves_are_stitched_only_when_they_make_an_event() {
+        let line = r#"{"eventid":"cowrie.command.input","input":"ls"}"#;
+        for at in 1..line.len() {
+            let (head, tail) = line.split_at(at);
+            assert_eq!(stitched(head.as_bytes(), tail.as_bytes()).as_deref(), Some(line.as_bytes()), "{at}");
+        }
+        assert_eq!(stitched(b"{\"eventid\":", b"{\"eventid\":\"a\"}"), None);
+    }
+
+    #[test]
+    fn a_line_made_to_be_slow_is_given_up() {
+        let slow = "{\"a\":".repeat(200_000);
+        let started = std::time::Instant::now();
+        assert_eq!(glued(slow.as_bytes()), []);
+        assert!(started.elapsed().as_secs() < 20, "quadratic");
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_in_order_and_end_with_the_line(pieces in prop::collection::vec(
+            prop_oneof![Just(r#"{"eventid":"a"}"#), Just(r#"{"eventid":"#), Just("{\""), Just(" "), Just("]"), Just("[{\"eventid\":\"b\",\"c\":{\"d\":1}},")], 0..12)
+        ) {
+            let line = pieces.concat();
+            let parts = glued(line.as_bytes());
+            let mut at = 0;
+            for part in &parts {
+                prop_assert!(at <= part.text.start && part.text.start < part.text.end && part.text.end <= part.end);
+                prop_assert_eq!(part.event, Envelope::read(line[part.text.clone()].as_bytes()).is_ok() );
+                at = part.end;
+            }
+            prop_assert!(parts.is_empty() || at == line.len());
+        }
+    }
+}
