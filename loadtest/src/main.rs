@@ -131,7 +131,7 @@ async fn publish(bus: &Bus, lines: &[Bytes]) -> anyhow::Result<Duration> {
 /// From the start of the loader to the last message in the stream.
 async fn load(bus: &Bus, log: &Path, dir: &Path, tasks: &Tasks, events: usize) -> anyhow::Result<Duration> {
     let logs = vec![LogSpec { sensor: None, pattern: log.to_string_lossy().into_owned() }];
-    let args = loader::Args { logs, sensor: Some(sensor()?), state_dir: dir.join("data/state"), once: false, tuning: Tuning::default() };
+    let args = loader::Args { logs, sensor: Some(sensor()?), state_dir: dir.join("data/state"), once: false, expand_arrays: false, tuning: Tuning::default() };
     let group = tasks.group();
     let started = Instant::now();
     let loader = Loader::start(&args, bus, &group).await?;

@@ -16,6 +16,7 @@ use crate::target::Target;
 #[command(after_help = "Examples:
   cowriestream load /backup/cowrie/cowrie.json
   cowriestream load fra-1='/backup/fra-1/**/cowrie.json*'
+  cowriestream load --expand-arrays export.json.gz
 
 Everything goes through the stream to the processor that runs (`cowriestream up`, or `cowriestream processor`).
 Loading the same file, a copy of it or a part of it again changes nothing.")]
@@ -26,6 +27,9 @@ pub struct Args {
     /// Sensor id of the logs that name none
     #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]
     sensor: SensorId,
+    /// Take the elements of a line that is a JSON array (an export of a log) as events
+    #[arg(long)]
+    expand_arrays: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -38,8 +42,14 @@ pub struct Args {
 /// Loads and prints what was loaded.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.target.bus()?, "load").await?;
-    let loader_args =
-        loader::Args { logs: args.logs, sensor: Some(args.sensor), state_dir: args.target.data_dir().join("load"), once: true, tuning: args.tuning };
+    let loader_args = loader::Args {
+        logs: args.logs,
+        sensor: Some(args.sensor),
+        state_dir: args.target.data_dir().join("load"),
+        once: true,
+        expand_arrays: args.expand_arrays,
+        tuning: args.tuning,
+    };
     let loader = Loader::start(&loader_args, &bus, &tasks).await?;
     let statistics = loader.statistics.clone();
     let drawing = tasks.start(draw(statistics.clone(), args.json));
@@ -51,12 +61,13 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
         boot::say!("{}", serde_json::to_string(&summary)?);
     } else {
         boot::say!(
-            "{} events and {} dead letters of {} files are committed ({} bytes, {} skipped)",
+            "{} events and {} dead letters of {} files are committed ({} bytes, {} skipped, {} dropped)",
             summary.events,
             summary.dead_letters,
             summary.files,
             summary.bytes,
-            summary.skipped_bytes
+            summary.skipped_bytes,
+            summary.dropped_bytes
         );
     }
     Ok(())

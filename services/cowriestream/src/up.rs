@@ -136,6 +136,7 @@ async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, tasks: &Tas
         sensor: Some(args.sensor.clone()),
         state_dir: data.folder("loader")?,
         once: args.once,
+        expand_arrays: false,
         tuning: args.tuning.clone(),
     };
     let loader = Loader::start(&loader_args, bus, tasks).await?;

@@ -22,6 +22,9 @@ pub struct Args {
     /// Read what is there, wait until all of it is committed, and end
     #[arg(long)]
     pub once: bool,
+    /// Take the elements of a line that is an array as events; `load` offers it
+    #[arg(skip)]
+    pub expand_arrays: bool,
     #[command(flatten)]
     /// Limits and intervals
     pub tuning: Tuning,
@@ -43,11 +46,46 @@ pub struct Tuning {
     /// After how much silence a rotated file's last line counts as ended although no newline follows
     #[arg(long, env = "COWRIESTREAM_CLOSE_AFTER_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub close_after_seconds: u64,
+    /// Event ids that are not wanted, e.g. telnet.option or fra-1=telnet.*: counted, never published
+    #[arg(long = "drop", env = "COWRIESTREAM_DROP", value_delimiter = ',', value_name = "[SENSOR=]EVENT")]
+    pub drops: Vec<DropSpec>,
+}
+
+/// `--drop [SENSOR=]EVENT`: an event id with or without `cowrie.`; a `*` at its end stands for anything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DropSpec {
+    sensor: Option<SensorId>,
+    event: String,
+}
+
+impl std::str::FromStr for DropSpec {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (sensor, event) = match text.split_once('=') {
+            Some((sensor, event)) => (Some(sensor.parse()?), event),
+            None => (None, text),
+        };
+        let event = event.strip_prefix("cowrie.").unwrap_or(event);
+        let plain = event.strip_suffix('*').unwrap_or(event);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        anyhow::ensure!(!plain.is_empty() && plain.chars().all(allowed), "expected an event id like telnet.option or telnet.*");
+        Ok(Self { sensor, event: event.to_owned() })
+    }
+}
+
+impl DropSpec {
+    /// Whether this sensor does not want this event.
+    pub fn matches(&self, sensor: &SensorId, eventid: &str) -> bool {
+        let event = eventid.strip_prefix("cowrie.").unwrap_or(eventid);
+        let same = self.event.strip_suffix('*').map_or(self.event == event, |start| event.starts_with(start));
+        same && self.sensor.as_ref().is_none_or(|mine| mine == sensor)
+    }
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { poll_ms: 1000, in_flight: 4096, in_flight_bytes: 8 << 20, close_after_seconds: 60 }
+        Self { poll_ms: 1000, in_flight: 4096, in_flight_bytes: 8 << 20, close_after_seconds: 60, drops: Vec::new() }
     }
 }
 
@@ -58,5 +96,23 @@ impl Tuning {
 
     pub(crate) fn close_after(&self) -> Duration {
         Duration::from_secs(self.close_after_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_named_by_event_and_sensor() {
+        let drops = |spec: &str, eventid: &str| spec.parse::<DropSpec>().unwrap().matches(&"fra-1".parse().unwrap(), eventid);
+        assert!(drops("telnet.option", "cowrie.telnet.option"));
+        assert!(drops("cowrie.telnet.*", "cowrie.telnet.option"));
+        assert!(drops("fra-1=telnet.option", "cowrie.telnet.option"));
+        assert!(!drops("nyc-1=telnet.option", "cowrie.telnet.option"));
+        assert!(!drops("telnet.option", "cowrie.telnet.options"));
+        for wrong in ["", "*", "a b", "x y=telnet.option"] {
+            assert!(wrong.parse::<DropSpec>().is_err(), "{wrong}");
+        }
     }
 }

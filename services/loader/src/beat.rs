@@ -60,6 +60,8 @@ impl Tailer {
             event_bytes: summary.event_bytes,
             dead_bytes: summary.dead_bytes,
             skipped_bytes: summary.skipped_bytes,
+            dropped: summary.dropped,
+            dropped_bytes: summary.dropped_bytes,
             republished: summary.republished,
             gap_bytes: summary.gap_bytes,
             last_event_at: summary.last_event_at,
@@ -78,5 +80,6 @@ fn file_beat(file: &crate::tracked::Tracked) -> FileBeat {
         size: file.stamp.size,
         read: file.reader.at(),
         committed: file.position,
+        repairs: file.repairs,
     }
 }

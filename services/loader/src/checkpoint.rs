@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bus::Repairs;
 use events::{EventId, FileId, Fingerprint, SensorId};
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +46,19 @@ pub(crate) struct FilePoint {
     pub compressed: bool,
     /// Everything before is committed; here a line starts.
     pub position: u64,
+    /// The path with symbolic links followed.
+    #[serde(default)]
+    pub real_path: String,
+    /// The largest size seen of a plain file.
+    #[serde(default)]
+    pub extent: u64,
     /// Everything before was published.
     pub published: u64,
     /// Its bytes can no longer be read.
     pub gone: bool,
+    /// What was repaired in it.
+    #[serde(default)]
+    pub repairs: Repairs,
     /// The last committed line.
     pub last_line: Option<LastLine>,
     /// Set when all of the file is committed: its size and time of change then, so that an unchanged file need not be opened.

@@ -99,6 +99,13 @@ impl Tailer {
             }
             return;
         }
+        if self.is_copied(key) {
+            // The copy is read, and what it holds is published.
+            self.files.remove(&key);
+            self.dirty = true;
+            return;
+        }
+        let Some(file) = self.files.get_mut(&key) else { return };
         file.attempts += 1;
         file.repeat_until = u64::MAX;
         file.turn += 1;

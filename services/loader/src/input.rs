@@ -1,4 +1,4 @@
-//! The bytes of a file, plain or gzip, as one stream of offsets.
+//! The bytes of a file, plain or compressed, as one stream of offsets.
 
 use std::{
     fs::{File, Metadata},
@@ -7,57 +7,75 @@ use std::{
     path::Path,
 };
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+
+/// The largest zstd window accepted, as a power of two: 8 MiB, what every decoder must support (RFC 8878).
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// How a file is compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Format {
+    Plain,
+    Gzip,
+    Bzip2,
+    Zstd,
+}
 
 /// An open file at an offset of its (decompressed) stream.
 pub(crate) struct Input {
-    kind: Kind,
+    file: File,
+    format: Format,
+    /// Reads the decompressed stream; `None` for a plain file.
+    decoder: Option<Box<dyn Read + Send + Sync>>,
+    /// The archive ended before its end.
+    cut: bool,
     at: u64,
 }
 
-enum Kind {
-    Plain(File),
-    /// The decoder, and whether the stream was cut off.
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>, bool),
-}
-
 impl Input {
-    /// Opens at the start.
+    /// Opens at the start. What is in the file decides how it is read, not its name.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut magic = [0; 2];
-        let gzip = file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
-        file.seek(SeekFrom::Start(0))?;
-        let kind = if gzip { Kind::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file))), false) } else { Kind::Plain(file) };
-        Ok(Self { kind, at: 0 })
+        Self::of(File::open(path)?)
+    }
+
+    /// The same file, whatever its name is now, opened another time, at its start. Works on Linux.
+    pub fn again(&self) -> io::Result<Self> {
+        use std::os::fd::AsRawFd;
+        Self::open(Path::new(&format!("/proc/self/fd/{}", self.file.as_raw_fd())))
+    }
+
+    fn of(file: File) -> io::Result<Self> {
+        let format = format(&file)?;
+        let mut input = Self { file, format, decoder: None, cut: false, at: 0 };
+        input.rewind()?;
+        Ok(input)
     }
 
     /// Whether this is a closed archive: nothing will be added.
     pub fn compressed(&self) -> bool {
-        matches!(self.kind, Kind::Gzip(..))
+        self.format != Format::Plain
     }
 
     /// What `fstat` says of the open file, whatever its name is now.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        match &self.kind {
-            Kind::Plain(file) => file.metadata(),
-            Kind::Gzip(decoder, _) => decoder.get_ref().get_ref().metadata(),
-        }
+        self.file.metadata()
     }
 
     /// Reads on; 0 at the end. An archive that was cut off ends there.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.kind {
-            Kind::Plain(file) => file.read(into)?,
-            Kind::Gzip(_, true) => 0,
-            Kind::Gzip(decoder, cut) => match decoder.read(into) {
+        let read = match &mut self.decoder {
+            None => self.file.read(into)?,
+            Some(_) if self.cut => 0,
+            Some(decoder) => match decoder.read(into) {
                 Ok(read) => read,
-                Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                Err(error) if error.raw_os_error().is_some() => return Err(error),
+                Err(error) => {
                     tracing::warn!(offset = self.at, %error, "an archive is damaged or cut off: what came before counts");
-                    *cut = true;
+                    self.cut = true;
                     0
                 }
-                Err(error) => return Err(error),
             },
         };
         self.at += read as u64;
@@ -66,10 +84,12 @@ impl Input {
 
     /// Reads at an offset of a plain file, up to its end, without going there; nothing of an archive.
     pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let Kind::Plain(file) = &self.kind else { return Ok(0) };
+        if self.compressed() {
+            return Ok(0);
+        }
         let mut done = 0;
         while done < into.len() {
-            match file.read_at(&mut into[done..], offset + done as u64) {
+            match self.file.read_at(&mut into[done..], offset + done as u64) {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
@@ -81,8 +101,8 @@ impl Input {
 
     /// Goes to an offset; in an archive by reading up to it.
     pub fn go_to(&mut self, offset: u64) -> io::Result<()> {
-        if let Kind::Plain(file) = &mut self.kind {
-            file.seek(SeekFrom::Start(offset))?;
+        if !self.compressed() {
+            self.file.seek(SeekFrom::Start(offset))?;
             self.at = offset;
             return Ok(());
         }
@@ -100,13 +120,53 @@ impl Input {
     }
 
     fn rewind(&mut self) -> io::Result<()> {
-        if let Kind::Gzip(decoder, cut) = &mut self.kind {
-            let mut file = decoder.get_ref().get_ref().try_clone()?;
-            file.seek(SeekFrom::Start(0))?;
-            **decoder = MultiGzDecoder::new(BufReader::new(file));
-            *cut = false;
-        }
-        self.at = 0;
+        self.decoder = None;
+        self.file.seek(SeekFrom::Start(0))?;
+        (self.at, self.cut) = (0, false);
+        let from = BufReader::new(self.file.try_clone()?);
+        self.decoder = decoder(self.format, from)?;
         Ok(())
     }
+}
+
+/// The decompressed bytes of a file, whatever it is compressed with, for whoever reads it from start to end.
+pub fn decompressed(file: File) -> io::Result<(Box<dyn Read + Send + Sync>, bool)> {
+    let format = format(&file)?;
+    let from = BufReader::new(file.try_clone()?);
+    let compressed = format != Format::Plain;
+    Ok((decoder(format, from)?.unwrap_or_else(|| Box::new(file)), compressed))
+}
+
+fn format(file: &File) -> io::Result<Format> {
+    let mut magic = [0; 6];
+    let mut read = 0;
+    while read < magic.len() {
+        match file.read_at(&mut magic[read..], read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    let unread = |kind| Err(io::Error::new(io::ErrorKind::Unsupported, format!("{kind} archives are not read: decompress it, or use gzip, bzip2 or zstd")));
+    match &magic[..read] {
+        [0x1f, 0x8b, ..] => Ok(Format::Gzip),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Ok(Format::Bzip2),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Format::Zstd),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => unread("xz"),
+        [b'P', b'K', 3, 4, ..] => unread("zip"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => unread("lz4"),
+        _ => Ok(Format::Plain),
+    }
+}
+
+fn decoder(format: Format, from: BufReader<File>) -> io::Result<Option<Box<dyn Read + Send + Sync>>> {
+    Ok(match format {
+        Format::Plain => None,
+        Format::Gzip => Some(Box::new(MultiGzDecoder::new(from))),
+        Format::Bzip2 => Some(Box::new(MultiBzDecoder::new(from))),
+        Format::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Some(Box::new(decoder))
+        }
+    })
 }

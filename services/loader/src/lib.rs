@@ -10,6 +10,8 @@ mod evidence;
 mod flight;
 mod input;
 pub mod logs;
+mod neighbours;
+mod parts;
 mod reading;
 mod scan;
 mod segments;
@@ -30,7 +32,8 @@ use events::SensorId;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-pub use args::{Args, Tuning};
+pub use args::{Args, DropSpec, Tuning};
+pub use input::decompressed;
 pub use statistics::{Statistics, Summary};
 
 use checkpoint::CheckpointFile;
@@ -100,6 +103,7 @@ async fn follow(
         patterns,
         tuning: args.tuning,
         once: args.once,
+        expand_arrays: args.expand_arrays,
         bus,
         stop,
         wake,

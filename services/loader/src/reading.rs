@@ -7,23 +7,27 @@ use std::{
 
 use anyhow::Context as _;
 use bus::{EventMessage, PublishError};
-use events::{DeadLetter, Envelope, EventId, EventName, FileId, Reason, Source, line::Item};
+use events::{DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, Reason, Source, Unusable, line::Item};
 
 use crate::{
     checkpoint::{LastLine, Stamp},
     flight::Sent,
+    parts::{self, Covered, Piece, Repair, What},
+    statistics::Tally,
     tailer::{DEAD, EVENTS, PAUSE, Tailer},
     tracked::{Tracked, content},
 };
 
 /// A live log that was quiet for this long is closed, and opened again when it grows.
 const CLOSE_IDLE: Duration = Duration::from_secs(600);
+/// How long after a file was truncated or deleted a copy of it is looked for.
+const COPY_PATIENCE: Duration = Duration::from_secs(3);
 /// In `once` mode: how long a last line without newline is given to be completed.
 const ONCE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A message's place.
 #[derive(Clone, Copy)]
-struct Piece {
+struct Place {
     key: u64,
     turn: u64,
     file: FileId,
@@ -119,98 +123,128 @@ impl Tailer {
         }
     }
 
-    /// Publishes a line, unless its bytes are committed already. `cut` marks a last line without newline.
+    /// Publishes what stands on a line, unless its bytes are committed already. `cut` marks a last line without newline.
     async fn publish_item(&mut self, key: u64, item: Item, cut: bool) {
-        let sensor = self.sensor.clone();
         let Some(file) = self.files.get_mut(&key) else { return };
-        let Some(id) = file.identify(&item).filter(|_| !matches!(item, Item::Skipped { .. })) else {
-            return self.count(key, &item, None);
+        let (first, end) = match &item {
+            Item::Line { start, end, .. } | Item::TooLong { start, end, .. } => (*start, *end),
+            Item::Skipped { end, .. } => {
+                let skipped = end.saturating_sub(file.counted);
+                return self.count(key, *end, &Tally { skipped_bytes: skipped, ..Tally::default() });
+            }
         };
-        let first = match &item {
-            Item::Line { start, .. } | Item::TooLong { start, .. } | Item::Skipped { start, .. } => *start,
-        };
-        let hash = EventId::of(&sensor, content(&item));
-        let piece = Piece { key, turn: file.turn, file: id, start: file.covered, end: item.end() };
-        let committed = file.done.contains(piece.start, piece.end);
-        file.covered = piece.end;
-        file.segments.add(piece.start, piece.end, LastLine { start: first, end: piece.end, hash }, !committed);
-        // How far it is published is kept, too: what is published and then lost for good can be named.
-        self.dirty = true;
+        let Some(id) = file.identify(&item) else { return };
+        let (covered, counted) = (file.covered, file.counted);
+        let last_line = LastLine { start: first, end, hash: EventId::of(&self.sensor, content(&item)) };
         let envelope = match &item {
             Item::Line { bytes, .. } => Envelope::read(bytes).map_err(Some),
             Item::TooLong { .. } | Item::Skipped { .. } => Err(None),
         };
-        self.count(key, &item, envelope.as_ref().ok());
-        if committed {
+        if let Ok(envelope) = &envelope
+            && self.tuning.drops.iter().any(|spec| spec.matches(&self.sensor, &envelope.eventid))
+        {
+            // Like a blank line: its bytes belong to the next message.
+            let tally = Tally { skipped_bytes: first.saturating_sub(counted), dropped: 1, dropped_bytes: end - first, ..Tally::default() };
+            return self.count(key, end, &tally);
+        }
+        let pieces = match envelope {
+            Ok(envelope) => Covered { sensor: &self.sensor, file: id, start: covered, item }.event(envelope, last_line.hash),
+            Err(why) => self.repaired(key, id, item, why, cut),
+        };
+        self.count(key, end, &parts::tally(&pieces, counted, first));
+        let Some(file) = self.files.get_mut(&key) else { return };
+        let turn = file.turn;
+        let wanted: Vec<_> = pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
+        file.covered = end;
+        file.segments.add(covered, end, last_line, wanted.len() as u32);
+        // How far it is published is kept, too: what is published and then lost for good can be named.
+        self.dirty = true;
+        if wanted.is_empty() {
             return self.commit(key);
         }
-        let dead = match (item, envelope) {
-            (Item::Line { bytes, .. }, Ok(envelope)) => return self.publish_event(piece, bytes, &envelope, hash).await,
-            (Item::Line { bytes, .. }, Err(why)) => {
-                let (mut reason, detail) = why.map_or((Reason::NotJson, String::new()), |why| (Reason::from(&why), why.to_string()));
-                if cut && reason == Reason::NotJson {
-                    reason = Reason::Truncated;
-                }
-                DeadLetter::of_line(sensor, reason, detail, &bytes, Source::one(piece.file, piece.start, piece.end))
+        for piece in wanted {
+            let place = Place { key, turn, file: id, start: piece.start, end: piece.end };
+            match piece.what {
+                What::Event { line, envelope, id, also } => self.publish_event(place, line, &envelope, id, also).await,
+                What::Dead(dead) => self.publish_dead(place, &dead).await,
             }
-            (Item::TooLong { body, length, hash, .. }, _) => {
-                let detail = format!("{length} bytes, at most {} are taken", events::MAX_LINE);
-                DeadLetter { sensor, reason: Reason::TooLong, detail, body, length, hash, source: Source::one(piece.file, piece.start, piece.end) }
-            }
-            (Item::Skipped { .. }, _) => return,
-        };
-        self.publish_dead(piece, &dead).await;
+        }
     }
 
-    async fn publish_event(&mut self, piece: Piece, line: Vec<u8>, envelope: &Envelope, id: EventId) {
-        let Some(file) = self.files.get_mut(&piece.key) else { return };
+    /// What can be made of a line that is no event.
+    fn repaired(&mut self, key: u64, id: FileId, item: Item, why: Option<Unusable>, cut: bool) -> Vec<Piece> {
+        let covered = self.files.get(&key).map_or(0, |file| file.covered);
+        let torn = matches!(why, Some(Unusable::NotJson(_)));
+        // A first line may be the end of an event, a last one without newline its beginning.
+        let stitched = match (torn, cut, covered) {
+            (true, true, _) => self.find_tail(key, content(&item)),
+            (true, false, 0) => self.find_head(key, content(&item)),
+            _ => None,
+        };
+        let line = Covered { sensor: &self.sensor, file: id, start: covered, item };
+        let (pieces, repair) = match stitched {
+            Some((whole, also)) => (line.stitched(whole, also), Some(Repair::Stitched)),
+            None => line.unusable(why, cut, self.expand_arrays),
+        };
+        let Some(file) = self.files.get_mut(&key).filter(|file| pieces.last().is_some_and(|last| last.end > file.counted)) else { return pieces };
+        match repair {
+            Some(Repair::Glued) => file.repairs.glued += 1,
+            Some(Repair::Stitched) => file.repairs.stitched += 1,
+            Some(Repair::Array) => file.repairs.arrays += 1,
+            None => (),
+        }
+        if let Some(repair) = repair {
+            let kind = format!("{repair:?}").to_lowercase();
+            tracing::debug!(path = %file.path.display(), offset = covered, kind, "repaired a line");
+            metrics::counter!("cowriestream_loader_repairs_total", "kind" => kind).increment(1);
+        }
+        file.repairs.unfinished += u64::from(cut);
+        pieces
+    }
+
+    async fn publish_event(&mut self, place: Place, line: bytes::Bytes, envelope: &Envelope, id: EventId, also: Option<(FileId, u64, u64)>) {
+        let Some(file) = self.files.get_mut(&place.key) else { return };
         let announce = if file.announced { None } else { file.announcement() };
         file.announced = true;
-        let msg_id = match file.attempt(piece.start) {
+        let msg_id = match file.attempt(place.start) {
             0 => id.to_string(),
             // Unlike any other copy of the line, and any earlier attempt.
-            attempt => format!("{id}.{attempt}.{}.{}", piece.file, piece.start),
+            attempt => format!("{id}.{attempt}.{}.{}", place.file, place.start),
         };
         let bytes = line.len() as u64;
-        let line = bytes::Bytes::from(line);
-        let message = EventMessage {
-            name: EventName::of(&envelope.eventid),
-            line: line.clone(),
-            msg_id,
-            source: Some(Source::one(piece.file, piece.start, piece.end)),
-            announce,
-            replay: None,
-        };
+        let mut source = Source::one(place.file, place.start, place.end);
+        source.files.extend(also.map(|(file, start, end)| (file, vec![(start, end)])));
+        let message = EventMessage { name: EventName::of(&envelope.eventid), line: line.clone(), msg_id, source: Some(source.clone()), announce, replay: None };
         let ack = self.bus.publish_event(&self.sensor, message).await;
         if matches!(ack, Err(PublishError::TooLarge)) {
             let detail = "larger than the broker's max_payload".to_owned();
-            let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, Source::one(piece.file, piece.start, piece.end));
-            return self.publish_dead(piece, &dead).await;
+            let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, source);
+            return self.publish_dead(place, &dead).await;
         }
-        self.sent(piece, bytes, EVENTS, ack);
+        self.sent(place, bytes, EVENTS, ack);
     }
 
-    async fn publish_dead(&mut self, piece: Piece, dead: &DeadLetter) {
-        let Some(file) = self.files.get(&piece.key) else { return };
-        let (Some(announce), attempt) = (file.announcement(), file.attempt(piece.start)) else { return };
+    async fn publish_dead(&mut self, place: Place, dead: &DeadLetter) {
+        let Some(file) = self.files.get(&place.key) else { return };
+        let (Some(announce), attempt) = (file.announcement(), file.attempt(place.start)) else { return };
         metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str()).increment(1);
-        tracing::debug!(path = %announce.path, offset = piece.start, reason = dead.reason.as_str(), "kept as a dead letter");
+        tracing::debug!(path = %announce.path, offset = place.start, reason = dead.reason.as_str(), "kept as a dead letter");
         let mut ack = self.bus.publish_dead(dead, &announce, attempt).await;
         if matches!(ack, Err(PublishError::TooLarge)) {
             let without_body = DeadLetter { body: Vec::new(), ..dead.clone() };
             ack = self.bus.publish_dead(&without_body, &announce, attempt).await;
         }
-        self.sent(piece, dead.body.len() as u64, DEAD, ack);
+        self.sent(place, dead.body.len() as u64, DEAD, ack);
     }
 
     /// Notes a message in flight. One that could not even be handed over fails in its turn.
-    fn sent(&mut self, piece: Piece, bytes: u64, stream: usize, ack: Result<bus::Ack, PublishError>) {
+    fn sent(&mut self, place: Place, bytes: u64, stream: usize, ack: Result<bus::Ack, PublishError>) {
         let ack = ack.unwrap_or_else(|error| {
             self.resting_until = Instant::now() + PAUSE;
             Box::pin(std::future::ready(Err(error)))
         });
-        self.flight.push(Sent { file: piece.key, turn: piece.turn, start: piece.start, bytes, stream, at: Instant::now(), ack });
-        if self.files.get(&piece.key).is_some_and(|file| file.attempt(piece.start) > 0) {
+        self.flight.push(Sent { file: place.key, turn: place.turn, start: place.start, bytes, stream, at: Instant::now(), ack });
+        if self.files.get(&place.key).is_some_and(|file| file.attempt(place.start) > 0) {
             self.statistics.republished();
         }
     }
@@ -230,8 +264,36 @@ impl Tailer {
             tracing::warn!(path = %file.path.display(), bytes = dead.length, "lost for good: published, lost by the broker, and no longer in the log");
             self.statistics.gap(dead.length);
         }
-        let piece = Piece { key, turn: file.turn, file: id, start, end };
-        self.publish_dead(piece, &dead).await;
+        let place = Place { key, turn: file.turn, file: id, start, end };
+        self.publish_dead(place, &dead).await;
+    }
+
+    /// Tells of bytes that were never published and can no longer be read, unless a copy holds them.
+    pub async fn tell_lost(&mut self) {
+        let due = |file: &Tracked| file.lost.is_some_and(|(_, since)| since.elapsed() >= COPY_PATIENCE);
+        let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.make_room().await;
+            if !self.may_read() {
+                return;
+            }
+            let copied = self.is_copied(key);
+            let Some(file) = self.files.get_mut(&key) else { continue };
+            let (device, inode, generation) = (file.device, file.inode, file.generation);
+            // Perhaps not even its first line was read.
+            let nothing = || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
+            let (id, _) = *file.identity.get_or_insert_with(nothing);
+            let (start, Some((end, _)), false) = (file.covered, file.lost.take(), copied) else { continue };
+            tracing::warn!(path = %file.path.display(), bytes = end - start, "lost for good: the log went away before these bytes were read");
+            self.statistics.gap(end - start);
+            file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
+            file.covered = end;
+            self.dirty = true;
+            let detail = format!("{} was truncated or deleted before these bytes were read", file.path.display());
+            let dead = DeadLetter::gap(self.sensor.clone(), detail, Source::one(id, start, end));
+            let place = Place { key, turn: file.turn, file: id, start, end };
+            self.publish_dead(place, &dead).await;
+        }
     }
 
     /// Takes the pieces without newline at the end of files to which nothing will be added.
@@ -283,11 +345,13 @@ impl Tailer {
         }
     }
 
-    fn count(&mut self, key: u64, item: &Item, envelope: Option<&Envelope>) {
+    /// Counts a stretch up to `end`, unless it was counted before.
+    fn count(&mut self, key: u64, end: u64, tally: &Tally) {
         let Some(file) = self.files.get_mut(&key) else { return };
-        if item.end() > file.counted {
-            self.statistics.count(item, envelope, file.counted);
-            file.counted = item.end();
+        if end > file.counted {
+            self.statistics.count(tally);
+            file.repairs.skipped_bytes += tally.skipped_bytes;
+            file.counted = end;
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{
     os::unix::fs::MetadataExt,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use crate::{
-    checkpoint::Stamp,
+    checkpoint::{FilePoint, Stamp},
     logs::{self, Found},
     tailer::Tailer,
     tracked::Tracked,
@@ -55,6 +56,7 @@ impl Tailer {
         if file.path != found.path {
             tracing::info!(from = %file.path.display(), to = %found.path.display(), "the log was renamed");
             file.path = found.path.clone();
+            file.real = std::fs::canonicalize(&found.path).unwrap_or_else(|_| found.path.clone());
             // Told again with the next message.
             file.announced = false;
         }
@@ -63,6 +65,7 @@ impl Tailer {
         let stamp = Stamp::of(&found.meta);
         if stamp != file.stamp {
             file.stamp = stamp;
+            file.extent = file.extent.max(stamp.size);
             file.complete = None;
             if file.compressed {
                 // An archive that changed is another archive.
@@ -78,7 +81,7 @@ impl Tailer {
 
     /// A file that is not followed yet.
     fn add(&mut self, found: &Found) {
-        let archive = found.path.extension().is_some_and(|end| end == "gz");
+        let archive = found.path.extension().is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end == *known));
         let age = found.meta.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
         if archive && !self.once && age < ARCHIVE_AGE {
             return;
@@ -98,7 +101,7 @@ impl Tailer {
     }
 
     /// What the checkpoint knows of bytes that are no longer there may still be on its way to Postgres.
-    fn keep_lost(&mut self, point: &crate::checkpoint::FilePoint, found: &Found) {
+    fn keep_lost(&mut self, point: &FilePoint, found: &Found) {
         if let Some(lost) = Tracked::lost(point, found, &self.streams) {
             self.insert(lost);
         }
@@ -108,9 +111,24 @@ impl Tailer {
     pub fn keep_all_lost(&mut self) -> anyhow::Result<()> {
         let Some(any) = logs::discover(&self.patterns)?.into_iter().next() else { return Ok(()) };
         for point in std::mem::take(&mut self.known) {
-            self.keep_lost(&point, &any);
+            match self.out_of_sight(&point) {
+                Some(file) => self.insert(file),
+                None => self.keep_lost(&point, &any),
+            }
         }
         Ok(())
+    }
+
+    /// A file that no pattern finds any more, and that lies where it lay: a symbolic link names another file now.
+    fn out_of_sight(&self, point: &FilePoint) -> Option<Tracked> {
+        let path = PathBuf::from(&point.real_path);
+        let meta = std::fs::metadata(&path).ok()?;
+        if point.gone || (meta.dev(), meta.ino()) != (point.device, point.inode) {
+            return None;
+        }
+        let mut file = Tracked::resume(&Found { path, meta, live: false }, point, &self.sensor);
+        file.open().ok()?;
+        (file.generation == point.generation).then_some(file)
     }
 
     fn insert(&mut self, file: Tracked) {
@@ -140,12 +158,11 @@ impl Tailer {
     pub fn lose(&mut self, key: u64) {
         self.dirty = true;
         let Some(file) = self.files.get_mut(&key) else { return };
-        let unread = file.unread();
-        if unread > 0 {
-            tracing::warn!(path = %file.path.display(), bytes = unread, "the log went away before all of it was read");
-            metrics::counter!("cowriestream_loader_unread_bytes_total").increment(unread);
+        let (start, end) = (file.reader.unfinished().unwrap_or(file.reader.at()), file.extent.max(file.reader.at()));
+        if !file.compressed && end > start && !file.gone {
+            file.lost = Some((end, Instant::now()));
         }
-        if file.segments.is_empty() {
+        if file.segments.is_empty() && file.lost.is_none() {
             self.files.remove(&key);
         } else {
             file.become_gone();
@@ -166,6 +183,7 @@ impl Tailer {
             };
             if stamp != file.stamp {
                 file.stamp = stamp;
+                file.extent = file.extent.max(stamp.size);
                 file.complete = None;
                 file.ready = true;
             }
@@ -176,6 +194,17 @@ impl Tailer {
         }
         lost.into_iter().for_each(|key| self.lose(key));
         // A file that was lost is forgotten once what was published of it is committed.
-        self.files.retain(|_, file| !(file.gone && file.segments.is_empty()));
+        self.files.retain(|_, file| !(file.gone && file.segments.is_empty() && file.lost.is_none()));
+    }
+
+    /// Whether a file that is there begins with the same line and is as long: what `copytruncate` and compression make.
+    pub fn is_copied(&self, key: u64) -> bool {
+        let Some(lost) = self.files.get(&key) else { return false };
+        let Some((_, fingerprint)) = lost.identity else { return false };
+        let copy = |file: &Tracked| {
+            let same = file.identity.is_some_and(|(_, other)| other == fingerprint);
+            !file.gone && same && (file.compressed || file.extent >= lost.extent)
+        };
+        self.files.iter().any(|(other, file)| *other != key && copy(file))
     }
 }

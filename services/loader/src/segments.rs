@@ -28,9 +28,8 @@ pub(crate) struct Segment {
 pub(crate) struct Segments(VecDeque<Segment>);
 
 impl Segments {
-    /// Adds a message that covers `start..end`; `published` is false when its bytes were committed already.
-    pub fn add(&mut self, start: u64, end: u64, last_line: LastLine, published: bool) {
-        let pending = u32::from(published);
+    /// Adds a line that covers `start..end` and is published as `pending` messages; none when its bytes were committed already.
+    pub fn add(&mut self, start: u64, end: u64, last_line: LastLine, pending: u32) {
         match self.0.back_mut() {
             Some(open) if open.end == start && open.end - open.start < FULL_BYTES && open.messages < FULL_MESSAGES => {
                 open.end = end;
@@ -121,7 +120,7 @@ mod tests {
     fn three() -> Segments {
         let mut segments = Segments::default();
         for at in (0..192).map(|n| n * 1024) {
-            segments.add(at, at + 1024, line(at, at + 1024), true);
+            segments.add(at, at + 1024, line(at, at + 1024), 1);
         }
         segments
     }

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use events::{Envelope, line::Item};
 use serde::Serialize;
 
 /// Counters of one run. Bytes that are read again are not counted again.
@@ -13,6 +12,8 @@ pub struct Statistics {
     event_bytes: AtomicU64,
     dead_bytes: AtomicU64,
     skipped_bytes: AtomicU64,
+    dropped: AtomicU64,
+    dropped_bytes: AtomicU64,
     republished: AtomicU64,
     gap_bytes: AtomicU64,
     last_event_at: AtomicI64,
@@ -26,7 +27,7 @@ pub struct Statistics {
 pub struct Summary {
     /// Files followed.
     pub files: u64,
-    /// Bytes read: event, dead-letter and skipped bytes.
+    /// Bytes read: event, dead-letter, skipped and dropped bytes.
     pub bytes: u64,
     /// Bytes of event lines with their newlines.
     pub event_bytes: u64,
@@ -38,6 +39,10 @@ pub struct Summary {
     pub events: u64,
     /// Lines that became dead letters.
     pub dead_letters: u64,
+    /// Events that the sensor is configured to drop.
+    pub dropped: u64,
+    /// Bytes of their lines.
+    pub dropped_bytes: u64,
     /// Messages published again on evidence.
     pub republished: u64,
     /// Bytes that were lost.
@@ -50,31 +55,38 @@ pub struct Summary {
     pub last_event_at: Option<i64>,
 }
 
+/// What a stretch of a file turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tally {
+    pub events: u64,
+    pub event_bytes: u64,
+    pub dead_letters: u64,
+    pub dead_bytes: u64,
+    pub skipped_bytes: u64,
+    pub dropped: u64,
+    pub dropped_bytes: u64,
+    pub last_event_at: Option<i64>,
+}
+
 impl Statistics {
-    pub(crate) fn count(&self, item: &Item, envelope: Option<&Envelope>, counted: u64) {
-        let bytes = item.end() - counted;
-        let before = match item {
-            Item::Line { start, .. } | Item::TooLong { start, .. } => start.saturating_sub(counted),
-            Item::Skipped { .. } => bytes,
-        };
-        self.skipped_bytes.fetch_add(before, Relaxed);
-        let rest = bytes - before;
-        match (item, envelope) {
-            (Item::Skipped { .. }, _) => (),
-            (_, Some(envelope)) => {
-                self.events.fetch_add(1, Relaxed);
-                self.event_bytes.fetch_add(rest, Relaxed);
-                if let Some(ts) = envelope.ts {
-                    self.last_event_at.fetch_max(ts, Relaxed);
-                }
-                metrics::counter!("cowriestream_loader_events_total").increment(1);
-            }
-            (_, None) => {
-                self.dead_letters.fetch_add(1, Relaxed);
-                self.dead_bytes.fetch_add(rest, Relaxed);
-            }
+    pub(crate) fn count(&self, tally: &Tally) {
+        for (counter, by) in [
+            (&self.events, tally.events),
+            (&self.event_bytes, tally.event_bytes),
+            (&self.dead_letters, tally.dead_letters),
+            (&self.dead_bytes, tally.dead_bytes),
+            (&self.skipped_bytes, tally.skipped_bytes),
+            (&self.dropped, tally.dropped),
+            (&self.dropped_bytes, tally.dropped_bytes),
+        ] {
+            counter.fetch_add(by, Relaxed);
         }
-        metrics::counter!("cowriestream_loader_bytes_total").increment(bytes);
+        if let Some(ts) = tally.last_event_at {
+            self.last_event_at.fetch_max(ts, Relaxed);
+        }
+        metrics::counter!("cowriestream_loader_events_total").increment(tally.events);
+        metrics::counter!("cowriestream_loader_dropped_total").increment(tally.dropped);
+        metrics::counter!("cowriestream_loader_bytes_total").increment(tally.event_bytes + tally.dead_bytes + tally.skipped_bytes + tally.dropped_bytes);
     }
 
     pub(crate) fn republished(&self) {
@@ -96,15 +108,18 @@ impl Statistics {
 
     /// The counters now.
     pub fn summary(&self) -> Summary {
-        let [event_bytes, dead_bytes, skipped_bytes] = [&self.event_bytes, &self.dead_bytes, &self.skipped_bytes].map(|c| c.load(Relaxed));
+        let [event_bytes, dead_bytes, skipped_bytes, dropped_bytes] =
+            [&self.event_bytes, &self.dead_bytes, &self.skipped_bytes, &self.dropped_bytes].map(|c| c.load(Relaxed));
         Summary {
             files: self.files.load(Relaxed),
-            bytes: event_bytes + dead_bytes + skipped_bytes,
+            bytes: event_bytes + dead_bytes + skipped_bytes + dropped_bytes,
             event_bytes,
             dead_bytes,
             skipped_bytes,
             events: self.events.load(Relaxed),
             dead_letters: self.dead_letters.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            dropped_bytes,
             republished: self.republished.load(Relaxed),
             gap_bytes: self.gap_bytes.load(Relaxed),
             lag_bytes: self.lag.load(Relaxed),
@@ -126,6 +141,8 @@ impl std::ops::Add for Summary {
             skipped_bytes: self.skipped_bytes + other.skipped_bytes,
             events: self.events + other.events,
             dead_letters: self.dead_letters + other.dead_letters,
+            dropped: self.dropped + other.dropped,
+            dropped_bytes: self.dropped_bytes + other.dropped_bytes,
             republished: self.republished + other.republished,
             gap_bytes: self.gap_bytes + other.gap_bytes,
             lag_bytes: self.lag_bytes + other.lag_bytes,

@@ -38,6 +38,7 @@ pub(crate) struct Tailer {
     pub patterns: Vec<String>,
     pub tuning: Tuning,
     pub once: bool,
+    pub expand_arrays: bool,
     pub bus: Bus,
     pub stop: CancellationToken,
     pub wake: Arc<Notify>,
@@ -103,6 +104,7 @@ impl Tailer {
         if self.bus.connected() {
             self.look_for_evidence().await;
         }
+        self.tell_lost().await;
         self.finish_files().await;
         self.save()?;
         self.beat(false).await;

@@ -2,6 +2,7 @@
 
 use std::{io, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
+use bus::Repairs;
 use events::{Announcement, EventId, FileId, Fingerprint, LineReader, MAX_LINE, RangeSet, SensorId, line::Item};
 
 use crate::{
@@ -62,6 +63,14 @@ pub(crate) struct Tracked {
     pub complete: Option<Stamp>,
     /// The bytes can no longer be read: truncated or deleted.
     pub gone: bool,
+    /// What was repaired in it.
+    pub repairs: Repairs,
+    /// Where it lies, symbolic links followed.
+    pub real: PathBuf,
+    /// The largest size seen.
+    pub extent: u64,
+    /// Up to where there were bytes that can no longer be read and were never published, and since when that is known.
+    pub lost: Option<(u64, Instant)>,
     /// Told as a gap already.
     pub gap_told: bool,
     pub stamp: Stamp,
@@ -100,6 +109,10 @@ impl Tracked {
             turn: 0,
             complete: None,
             gone: false,
+            repairs: Repairs::default(),
+            real: std::fs::canonicalize(&found.path).unwrap_or_else(|_| found.path.clone()),
+            extent: found.meta.len(),
+            lost: None,
             gap_told: false,
             stamp: Stamp::of(&found.meta),
         }
@@ -111,6 +124,7 @@ impl Tracked {
         let mut file = Self::new(found, point.generation);
         file.identity = Some((point.file_id, point.fingerprint));
         file.compressed = point.compressed;
+        file.repairs = point.repairs;
         if point.complete == Some(file.stamp) {
             file.complete = point.complete;
             file.ready = false;
@@ -130,8 +144,7 @@ impl Tracked {
 
     /// A file of the checkpoint whose bytes can no longer be read. What of it was published may still be committed.
     pub fn lost(point: &FilePoint, found: &Found, streams: &[Option<StreamSeen>; 2]) -> Option<Self> {
-        let last_line = LastLine { start: point.position, end: point.published, hash: EventId([0; 16]) };
-        if point.published <= point.position {
+        if point.published.max(point.extent) <= point.position {
             return None;
         }
         let mut file = Self::new(found, point.generation);
@@ -139,8 +152,13 @@ impl Tracked {
         (file.device, file.inode) = (point.device, point.inode);
         file.identity = Some((point.file_id, point.fingerprint));
         file.place(point.position, point.last_line);
-        file.segments.add_lost(point.position, point.published, last_line, streams.map(|seen| seen.map_or(0, |seen| seen.high)));
+        if point.published > point.position {
+            let last_line = LastLine { start: point.position, end: point.published, hash: EventId([0; 16]) };
+            file.segments.add_lost(point.position, point.published, last_line, streams.map(|seen| seen.map_or(0, |seen| seen.high)));
+        }
         file.covered = point.published;
+        file.extent = point.extent;
+        file.lost = (point.extent > point.published && point.complete.is_none()).then(|| (point.extent, Instant::now()));
         file.become_gone();
         Some(file)
     }
@@ -165,11 +183,7 @@ impl Tracked {
     /// Opens it, where reading is to go on.
     pub fn open(&mut self) -> io::Result<&mut Input> {
         if self.input.is_none() {
-            let mut input = Input::open(&self.path)?;
-            let meta = input.metadata()?;
-            if (meta.dev(), meta.ino()) != (self.device, self.inode) {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"));
-            }
+            let mut input = self.open_anew()?;
             self.compressed = input.compressed();
             input.go_to(self.reader.at())?;
             self.announced = false;
@@ -177,6 +191,16 @@ impl Tracked {
             self.input = Some(input);
         }
         self.input.as_mut().ok_or_else(|| io::Error::other("no input"))
+    }
+
+    /// The file at its start, when its name is still its own.
+    pub fn open_anew(&self) -> io::Result<Input> {
+        let input = Input::open(&self.path)?;
+        let meta = input.metadata()?;
+        if (meta.dev(), meta.ino()) != (self.device, self.inode) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"));
+        }
+        Ok(input)
     }
 
     /// Whether the file was truncated in place and written anew, be it unseen: it is shorter than what was read of it, or holds something
@@ -299,7 +323,9 @@ impl Tracked {
 
     /// Everything that can be read of it was read, and is committed.
     pub fn is_settled(&self) -> bool {
-        self.segments.is_empty() && (self.gone || (!self.ready && self.quiet_since.is_some() || self.complete.is_some()) && self.reader.unfinished().is_none())
+        self.segments.is_empty()
+            && self.lost.is_none()
+            && (self.gone || (!self.ready && self.quiet_since.is_some() || self.complete.is_some()) && self.reader.unfinished().is_none())
     }
 
     /// Bytes on disk that are not committed, as far as known.
@@ -327,8 +353,11 @@ impl Tracked {
             fingerprint,
             compressed: self.compressed,
             position: self.position,
+            real_path: self.real.to_string_lossy().into_owned(),
+            extent: if self.compressed { 0 } else { self.extent },
             published: self.segments.span().map_or(self.position, |(_, end)| end),
             gone: self.gone,
+            repairs: self.repairs,
             last_line: self.last_line,
             complete: self.complete,
         })
@@ -374,7 +403,7 @@ pub(crate) fn content(item: &Item) -> &[u8] {
 }
 
 /// The first line at or after an offset where a line starts.
-fn line_at(input: &mut Input, offset: u64) -> io::Result<Option<Item>> {
+pub(crate) fn line_at(input: &mut Input, offset: u64) -> io::Result<Option<Item>> {
     input.go_to(offset)?;
     let mut reader = LineReader::new(offset);
     let mut buffer = vec![0; 1 << 16];

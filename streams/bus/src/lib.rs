@@ -14,7 +14,7 @@ pub mod topology;
 
 pub use connect::{Bus, BusArgs, StreamFacts};
 pub use intake::{Batch, ConsumerFacts, Delivered, Intake, Item, Limits};
-pub use loaders::{FileBeat, Heartbeat};
+pub use loaders::{FileBeat, Heartbeat, Repairs};
 pub use publish::{Ack, EventMessage, PublishError, Published};
 pub use receipts::{Ask, Asks, Receipts, ReceiptsStream, StreamMark};
 pub use subjects::Subject;

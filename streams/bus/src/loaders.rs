@@ -31,12 +31,32 @@ pub struct Heartbeat {
     pub dead_bytes: u64,
     /// See `event_bytes`.
     pub skipped_bytes: u64,
+    /// Since it started: events that the sensor is configured to drop, and their bytes.
+    pub dropped: u64,
+    /// See `dropped`.
+    pub dropped_bytes: u64,
     /// Since it started: messages published again on evidence.
     pub republished: u64,
     /// Since it started: bytes that could not be read again.
     pub gap_bytes: u64,
     /// Time of the last event read, microseconds since 1970.
     pub last_event_at: Option<i64>,
+}
+
+/// What was repaired in a file, since it was first read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Repairs {
+    /// Bytes of blank lines and NUL holes that were skipped.
+    pub skipped_bytes: u64,
+    /// Lines on which events were glued to something else.
+    pub glued: u64,
+    /// Events put together from this file and its neighbour.
+    pub stitched: u64,
+    /// Arrays that were expanded.
+    pub arrays: u64,
+    /// Last lines that were taken without a newline.
+    pub unfinished: u64,
 }
 
 /// One file in a heartbeat.
@@ -55,6 +75,8 @@ pub struct FileBeat {
     pub read: u64,
     /// Bytes committed, from the start without a gap.
     pub committed: u64,
+    /// What was repaired in it.
+    pub repairs: Repairs,
 }
 
 impl Bus {

@@ -35,6 +35,8 @@ reasons! {
     TooLong = "too_long",
     /// The last line of a closed file, cut off.
     Truncated = "truncated",
+    /// What stands on a line beside whole events, and is none.
+    Glued = "glued",
     /// Refused by the database.
     Rejected = "rejected",
     /// Bytes that were published, lost by the broker, and can no longer be read.

@@ -7,7 +7,6 @@ use std::{
 };
 
 use events::MAX_LINE;
-use flate2::bufread::MultiGzDecoder;
 
 /// One line as it lies in the file.
 #[derive(Debug)]
@@ -33,20 +32,17 @@ impl Line {
     }
 }
 
-/// Reads the lines of a plain or gzip file one by one, in bounded memory.
+/// Reads the lines of a plain or compressed file one by one, in bounded memory.
 pub(super) struct Lines {
-    input: Box<dyn BufRead>,
+    input: BufReader<Lenient>,
     offset: u64,
     compressed: bool,
 }
 
 impl Lines {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut input = BufReader::with_capacity(1 << 16, File::open(path)?);
-        let compressed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let input: Box<dyn BufRead> =
-            if compressed { Box::new(BufReader::with_capacity(1 << 16, Lenient(MultiGzDecoder::new(input)))) } else { Box::new(input) };
-        Ok(Self { input, offset: 0, compressed })
+        let (input, compressed) = loader::decompressed(File::open(path)?)?;
+        Ok(Self { input: BufReader::with_capacity(1 << 16, Lenient(input)), offset: 0, compressed })
     }
 
     /// Whether nothing will be added to the file.
@@ -88,13 +84,13 @@ impl Lines {
     }
 }
 
-/// A gzip stream that was cut off ends there: what came before counts.
-struct Lenient<R>(R);
+/// An archive that was cut off ends there: what came before counts.
+struct Lenient(Box<dyn Read + Send + Sync>);
 
-impl<R: Read> Read for Lenient<R> {
+impl Read for Lenient {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.0.read(into) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Ok(0),
+            Err(error) if error.raw_os_error().is_none() && error.kind() != io::ErrorKind::Interrupted => Ok(0),
             other => other,
         }
     }

@@ -4,10 +4,14 @@ mod files;
 mod lines;
 mod report;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
-use events::{DeadId, EventId, FileId, MAX_LINE, Record, SensorId};
+use events::{DeadId, EventId, FileId, MAX_LINE, Record, SensorId, Unusable, repair};
+use loader::DropSpec;
 use store::{Connection, Store, verify as db};
 
 use crate::{
@@ -15,7 +19,7 @@ use crate::{
     target::Target,
 };
 use files::Found;
-use lines::Lines;
+use lines::{Line, Lines};
 use report::Report;
 
 /// Events compared in one query.
@@ -39,6 +43,12 @@ pub struct Args {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    /// Event ids that the loader is told to drop; as its --drop
+    #[arg(long = "drop", env = "COWRIESTREAM_DROP", value_delimiter = ',', value_name = "[SENSOR=]EVENT")]
+    drops: Vec<DropSpec>,
+    /// The files were loaded with --expand-arrays
+    #[arg(long)]
+    expand_arrays: bool,
     /// Name at most this many rows of each kind
     #[arg(long, default_value_t = 100, value_name = "N")]
     show: usize,
@@ -51,7 +61,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     let mut connection = store.connection().await?;
     let mut report = Report::new(args.show);
     for files in sensors {
-        verify_sensor(&mut connection, &files, &mut report).await?;
+        verify_sensor(&mut connection, &args, &files, &mut report).await?;
     }
     report.print(args.json)?;
     Ok(report.agrees())
@@ -65,14 +75,20 @@ struct Counted {
     dead: HashMap<DeadId, String>,
     sessions: BTreeSet<String>,
     files: Vec<Found>,
+    /// Last lines without newline, and first lines, that are no events: halves, perhaps.
+    heads: Vec<(Place, Line)>,
+    tails: Vec<(Place, Line)>,
+    drops: Vec<DropSpec>,
+    expand_arrays: bool,
 }
 
-async fn verify_sensor(on: &mut Connection, files: &SensorFiles, report: &mut Report) -> anyhow::Result<()> {
-    let mut counted = Counted::default();
+async fn verify_sensor(on: &mut Connection, args: &Args, files: &SensorFiles, report: &mut Report) -> anyhow::Result<()> {
+    let mut counted = Counted { drops: args.drops.clone(), expand_arrays: args.expand_arrays, ..Counted::default() };
     for path in &files.paths {
         let found = read_file(on, &files.sensor, path, &mut counted, report).await.with_context(|| format!("verify {}", path.display()))?;
         counted.files.push(found);
     }
+    stitch(on, &files.sensor, &mut counted, report).await?;
     let dead: Vec<_> = counted.dead.keys().copied().collect();
     for id in db::stored_dead(on, &dead).await? {
         counted.dead.remove(&id);
@@ -84,11 +100,12 @@ async fn verify_sensor(on: &mut Connection, files: &SensorFiles, report: &mut Re
     recount(on, &files.sensor, &counted, report).await
 }
 
-/// Reads one file and compares its events as it goes.
-async fn read_file(on: &mut Connection, sensor: &SensorId, path: &std::path::Path, counted: &mut Counted, report: &mut Report) -> anyhow::Result<Found> {
+/// Reads one file and compares its events as it goes. Halves of events are left for [`stitch`].
+async fn read_file(on: &mut Connection, sensor: &SensorId, path: &Path, counted: &mut Counted, report: &mut Report) -> anyhow::Result<Found> {
     let mut lines = Lines::open(path)?;
     let mut found = Found::start(path)?;
     let mut chunk = Vec::with_capacity(CHUNK);
+    let mut first = true;
     report.files += 1;
     while let Some(line) = lines.next()? {
         report.bytes += line.leading + line.length;
@@ -99,56 +116,139 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &std::path::Pat
             continue;
         }
         report.lines += 1;
-        let place = format!("{} at byte {}", path.display(), line.offset);
-        let record = if line.bytes.len() > MAX_LINE { None } else { Record::read(sensor, &line.bytes).ok() };
-        match record {
-            Some(record) => {
-                report.event_bytes += line.length;
-                counted.events.insert(record.id);
-                counted.sessions.extend(record.session.clone());
-                chunk.push(Read { record, offset: line.offset, dead: DeadId::of(sensor, &line.hash) });
-            }
-            None if !line.ended && !lines.closed() && db::stored_dead(on, &[DeadId::of(sensor, &line.hash)]).await?.is_empty() => {
-                report.unfinished(place);
-                report.unfinished_bytes += line.length;
-            }
-            None => {
-                report.dead_bytes += line.length;
-                counted.dead.insert(DeadId::of(sensor, &line.hash), place);
+        let first = std::mem::replace(&mut first, false);
+        let place = Place { path: path.to_owned(), offset: line.offset, closed: lines.closed() };
+        match said(sensor, &line, counted.expand_arrays) {
+            None if !line.ended => counted.heads.push((place, line)),
+            None if first => counted.tails.push((place, line)),
+            None => counted.unusable(sensor, &place, &line, report),
+            Some(said) => {
+                for (said, bytes) in said {
+                    chunk.extend(counted.take(sensor, said, bytes, &place, report));
+                }
             }
         }
-        if chunk.len() == CHUNK {
-            compare(on, sensor, path, std::mem::take(&mut chunk), counted, report).await?;
+        if chunk.len() >= CHUNK {
+            compare(on, sensor, std::mem::take(&mut chunk), counted, report).await?;
         }
     }
-    compare(on, sensor, path, chunk, counted, report).await?;
+    compare(on, sensor, chunk, counted, report).await?;
     found.resolve(on, sensor).await?;
     Ok(found)
+}
+
+/// Something that a line says, with the hash of its text.
+enum Said {
+    Event(Box<Record>, [u8; 32]),
+    Nothing([u8; 32]),
+}
+
+/// The events on a line, what stands beside them, and the bytes of each; `None` when there is no event on it.
+fn said(sensor: &SensorId, line: &Line, expand_arrays: bool) -> Option<Vec<(Said, u64)>> {
+    if line.bytes.len() > MAX_LINE {
+        return None;
+    }
+    let read = |text: &[u8]| {
+        let hash = *blake3::hash(text).as_bytes();
+        Record::read(sensor, text).map_or(Said::Nothing(hash), |record| Said::Event(Box::new(record), hash))
+    };
+    let parts = match Record::read(sensor, &line.bytes) {
+        Ok(record) => return Some(vec![(Said::Event(Box::new(record), line.hash), line.length)]),
+        Err(Unusable::NotAnObject) if expand_arrays => repair::elements(&line.bytes)?,
+        Err(Unusable::NotJson(_) | Unusable::NotUtf8(_)) => repair::glued(&line.bytes),
+        Err(_) => return None,
+    };
+    let (mut at, count) = (0, parts.len());
+    let one = |(n, part): (usize, repair::Part)| {
+        let end = if n + 1 == count { line.length } else { part.end as u64 };
+        let bytes = end - std::mem::replace(&mut at, end);
+        (read(&line.bytes[part.text]), bytes)
+    };
+    (count > 0).then(|| parts.into_iter().enumerate().map(one).collect())
+}
+
+/// Where a line stands.
+struct Place {
+    path: PathBuf,
+    offset: u64,
+    /// Nothing will be added to the file.
+    closed: bool,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at byte {}", self.path.display(), self.offset)
+    }
+}
+
+impl Counted {
+    /// Takes in what a line says; an event is to be compared.
+    fn take(&mut self, sensor: &SensorId, said: Said, bytes: u64, place: &Place, report: &mut Report) -> Option<Read> {
+        match said {
+            Said::Event(record, _) if self.drops.iter().any(|spec| spec.matches(sensor, &record.eventid)) => {
+                report.dropped_bytes += bytes;
+                None
+            }
+            Said::Event(record, hash) => {
+                report.event_bytes += bytes;
+                self.events.insert(record.id);
+                self.sessions.extend(record.session.clone());
+                Some(Read { record: *record, place: place.to_string(), dead: DeadId::of(sensor, &hash) })
+            }
+            Said::Nothing(hash) => {
+                report.dead_bytes += bytes;
+                self.dead.insert(DeadId::of(sensor, &hash), place.to_string());
+                None
+            }
+        }
+    }
+
+    fn unusable(&mut self, sensor: &SensorId, place: &Place, line: &Line, report: &mut Report) {
+        report.dead_bytes += line.length;
+        self.dead.insert(DeadId::of(sensor, &line.hash), place.to_string());
+    }
+}
+
+/// Puts together the halves of events that Cowrie tore apart at a rotation. What stays alone is unusable, or unfinished.
+async fn stitch(on: &mut Connection, sensor: &SensorId, counted: &mut Counted, report: &mut Report) -> anyhow::Result<()> {
+    let (heads, mut tails) = (std::mem::take(&mut counted.heads), std::mem::take(&mut counted.tails));
+    for (place, head) in heads {
+        let whole = tails.iter().enumerate().find_map(|(n, (_, tail))| Some((n, repair::stitched(&head.bytes, &tail.bytes)?)));
+        if let Some((n, text)) = whole {
+            let (_, tail) = tails.swap_remove(n);
+            let record = Record::read(sensor, &text).context("read an event put together")?;
+            let event = Said::Event(Box::new(record), *blake3::hash(&text).as_bytes());
+            let read = counted.take(sensor, event, head.length + tail.length, &place, report);
+            compare(on, sensor, read.into_iter().collect(), counted, report).await?;
+        } else if !place.closed && db::stored_dead(on, &[DeadId::of(sensor, &head.hash)]).await?.is_empty() {
+            report.unfinished(place.to_string());
+            report.unfinished_bytes += head.length;
+        } else {
+            counted.unusable(sensor, &place, &head, report);
+        }
+    }
+    for (place, tail) in tails {
+        counted.unusable(sensor, &place, &tail, report);
+    }
+    Ok(())
 }
 
 /// An event read from a file, and the dead letter it would be had the database refused it.
 struct Read {
     record: Record,
-    offset: u64,
+    place: String,
     dead: DeadId,
 }
 
 /// Reports events that are missing or that say something else than their line.
-async fn compare(
-    on: &mut Connection,
-    sensor: &SensorId,
-    path: &std::path::Path,
-    chunk: Vec<Read>,
-    counted: &mut Counted,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+async fn compare(on: &mut Connection, sensor: &SensorId, chunk: Vec<Read>, counted: &mut Counted, report: &mut Report) -> anyhow::Result<()> {
     report.events += chunk.len() as u64;
     let records: Vec<_> = chunk.iter().map(|read| &read.record).collect();
     let stored = db::stored_events(on, sensor, &records).await?;
     let absent: Vec<_> = chunk.iter().filter(|read| !stored.contains_key(&read.record.id)).map(|read| read.dead).collect();
     let refused: BTreeSet<_> = if absent.is_empty() { BTreeSet::new() } else { db::stored_dead(on, &absent).await?.into_iter().collect() };
-    for Read { record, offset, dead } in &chunk {
-        let name = || format!("event {} ({} at byte {offset}, {})", record.id, path.display(), record.eventid);
+    for Read { record, place, dead } in &chunk {
+        let name = || format!("event {} ({place}, {})", record.id, record.eventid);
         match stored.get(&record.id) {
             Some(true) => (),
             Some(false) => report.wrong(format!("{}: a column differs from the line", name())),

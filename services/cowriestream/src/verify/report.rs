@@ -15,6 +15,7 @@ pub(super) struct Report {
     pub event_bytes: u64,
     pub dead_bytes: u64,
     pub skipped_bytes: u64,
+    pub dropped_bytes: u64,
     pub unfinished_bytes: u64,
     pub sessions: u64,
     /// Events that the database refused and that stand among the dead letters.
@@ -76,8 +77,8 @@ impl Report {
         writeln!(out, "{} files, {} lines, {} events, {} sessions", self.files, self.lines, self.events, self.sessions)?;
         writeln!(
             out,
-            "{} bytes = {} in events + {} in dead letters + {} skipped + {} unfinished",
-            self.bytes, self.event_bytes, self.dead_bytes, self.skipped_bytes, self.unfinished_bytes
+            "{} bytes = {} in events + {} in dead letters + {} skipped + {} dropped + {} unfinished",
+            self.bytes, self.event_bytes, self.dead_bytes, self.skipped_bytes, self.dropped_bytes, self.unfinished_bytes
         )?;
         for (kind, names) in [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished)] {
             writeln!(out, "{kind}: {}", names.count)?;

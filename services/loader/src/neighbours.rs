@@ -1,0 +1,111 @@
+//! An event that Cowrie tore apart at midnight: its beginning ends one log, its end begins the next. Whichever half is read first looks for
+//! the other and publishes the event for both; the half that comes later finds its bytes committed, or publishes the same event again.
+
+use std::io;
+
+use events::{FileId, LineReader, MAX_LINE, line::Item, repair};
+
+use crate::{
+    input::Input,
+    tailer::Tailer,
+    tracked::{Tracked, content, line_at},
+};
+
+/// Archives that are read through for their last line, at most.
+const ARCHIVES: usize = 2;
+
+/// A whole event and the bytes of the neighbour that are part of it.
+pub(crate) type Stitched = (Vec<u8>, (FileId, u64, u64));
+
+impl Tailer {
+    /// The event that ends with `tail`, the first line of a file.
+    pub fn find_head(&mut self, key: u64, tail: &[u8]) -> Option<Stitched> {
+        let mut archives = ARCHIVES;
+        for other in self.latest_first(key) {
+            let file = self.files.get_mut(&other)?;
+            if file.compressed {
+                if archives == 0 {
+                    continue;
+                }
+                archives -= 1;
+            }
+            let head = match open_end(file) {
+                Ok(head) => head,
+                Err(error) => {
+                    tracing::debug!(path = %file.path.display(), %error, "could not look at its end");
+                    continue;
+                }
+            };
+            let Some(Item::Line { bytes, start, end }) = head else { continue };
+            if let Some(line) = repair::stitched(&bytes, tail) {
+                let first = first_item(file).ok().flatten()?;
+                return Some((line, (file.identify(&first)?, start, end)));
+            }
+        }
+        None
+    }
+
+    /// The event that begins with `head`, the unfinished last line of a file.
+    pub fn find_tail(&mut self, key: u64, head: &[u8]) -> Option<Stitched> {
+        for other in self.latest_first(key) {
+            let file = self.files.get_mut(&other)?;
+            let Ok(Some(first)) = first_item(file) else { continue };
+            if let Some(line) = repair::stitched(head, content(&first)) {
+                return Some((line, (file.identify(&first)?, 0, first.end())));
+            }
+        }
+        None
+    }
+
+    fn latest_first(&self, but: u64) -> Vec<u64> {
+        let mut others: Vec<_> = self.files.iter().filter(|(key, file)| **key != but && !file.gone).collect();
+        others.sort_by_key(|(_, file)| std::cmp::Reverse(file.stamp.mtime_ns));
+        others.into_iter().map(|(key, _)| *key).collect()
+    }
+}
+
+/// The file from its start, without moving where it is read.
+fn anew(file: &Tracked) -> io::Result<Input> {
+    // Through its descriptor: the name may be another file's.
+    file.input.as_ref().and_then(|input| input.again().ok()).map_or_else(|| file.open_anew(), Ok)
+}
+
+fn first_item(file: &Tracked) -> io::Result<Option<Item>> {
+    line_at(&mut anew(file)?, 0)
+}
+
+/// What stands behind the last newline.
+fn open_end(file: &Tracked) -> io::Result<Option<Item>> {
+    let mut input = anew(file)?;
+    if input.compressed() {
+        return last_item(&mut input, 0);
+    }
+    let size = input.metadata()?.len();
+    let mut last = [0];
+    if size == 0 || input.read_at(&mut last, size - 1)? == 0 || last[0] == b'\n' {
+        return Ok(None);
+    }
+    // A longer line is no event.
+    let mut bytes = vec![0; MAX_LINE.min(usize::try_from(size).unwrap_or(MAX_LINE))];
+    let from = size - bytes.len() as u64;
+    let read = input.read_at(&mut bytes, from)?;
+    let Some(newline) = memchr::memrchr(b'\n', &bytes[..read]) else {
+        return if from == 0 { last_item(&mut input, 0) } else { Ok(None) };
+    };
+    last_item(&mut input, from + newline as u64 + 1)
+}
+
+/// What stands behind the last newline, from an offset where a line starts.
+fn last_item(input: &mut Input, from: u64) -> io::Result<Option<Item>> {
+    input.go_to(from)?;
+    let mut reader = LineReader::new(from);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = input.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(reader.finish().filter(|item| matches!(item, Item::Line { .. })));
+        }
+        let mut chunk = &buffer[..read];
+        while reader.next(&mut chunk).is_some() {}
+    }
+}

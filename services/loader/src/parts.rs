@@ -1,0 +1,137 @@
+//! What stands on a line: one event, several, or none; and what was repaired to find it.
+
+use bytes::Bytes;
+use events::{
+    DeadLetter, Envelope, EventId, FileId, Reason, SensorId, Source, Unusable,
+    line::Item,
+    repair::{self, Part},
+};
+
+use crate::statistics::Tally;
+
+/// Something to be published.
+pub(crate) struct Piece {
+    /// The bytes of the file that it stands for.
+    pub start: u64,
+    pub end: u64,
+    pub what: What,
+}
+
+pub(crate) enum What {
+    Event {
+        line: Bytes,
+        envelope: Envelope,
+        id: EventId,
+        /// Bytes of a neighbouring file that it stands for, too.
+        also: Option<(FileId, u64, u64)>,
+    },
+    Dead(Box<DeadLetter>),
+}
+
+/// A kind of repair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Repair {
+    Glued,
+    Stitched,
+    Array,
+}
+
+/// A line of a file with the bytes that it covers.
+pub(crate) struct Covered<'a> {
+    pub sensor: &'a SensorId,
+    pub file: FileId,
+    /// After what was covered before: blank and NUL bytes before a line belong to it.
+    pub start: u64,
+    pub item: Item,
+}
+
+impl Covered<'_> {
+    /// The one event that the line is.
+    pub fn event(self, envelope: Envelope, id: EventId) -> Vec<Piece> {
+        let end = self.item.end();
+        let Item::Line { bytes, .. } = self.item else { return Vec::new() };
+        vec![Piece { start: self.start, end, what: What::Event { line: bytes.into(), envelope, id, also: None } }]
+    }
+
+    /// The event that the line is together with the bytes of a neighbour.
+    pub fn stitched(self, line: Vec<u8>, also: (FileId, u64, u64)) -> Vec<Piece> {
+        let (end, id) = (self.item.end(), EventId::of(self.sensor, &line));
+        let Ok(envelope) = Envelope::read(&line) else { return Vec::new() };
+        vec![Piece { start: self.start, end, what: What::Event { line: line.into(), envelope, id, also: Some(also) } }]
+    }
+
+    /// What can be found on a line that is no event. `cut` marks a last line without newline.
+    pub fn unusable(self, why: Option<Unusable>, cut: bool, expand_arrays: bool) -> (Vec<Piece>, Option<Repair>) {
+        let parts = match (&self.item, &why) {
+            (Item::Line { bytes, .. }, Some(Unusable::NotJson(_) | Unusable::NotUtf8(_))) => (repair::glued(bytes), Repair::Glued),
+            (Item::Line { bytes, .. }, Some(Unusable::NotAnObject)) if expand_arrays => (repair::elements(bytes).unwrap_or_default(), Repair::Array),
+            _ => (Vec::new(), Repair::Glued),
+        };
+        match parts {
+            (parts, _) if parts.is_empty() => (self.dead(why, cut), None),
+            (parts, kind) => (self.split(&parts), Some(kind)),
+        }
+    }
+
+    fn split(self, parts: &[Part]) -> Vec<Piece> {
+        let Item::Line { bytes, start: first, end } = self.item else { return Vec::new() };
+        let mut at = self.start;
+        let last = parts.len() - 1;
+        let piece = |(index, part): (usize, &Part)| {
+            let start = at;
+            // NUL bytes within a line make its stretches longer than they are told to be; together they are exact.
+            at = if index == last { end } else { (first + part.end as u64).min(end) };
+            let text = &bytes[part.text.clone()];
+            let what = match Envelope::read(text) {
+                Ok(envelope) => What::Event { line: Bytes::copy_from_slice(text), envelope, id: EventId::of(self.sensor, text), also: None },
+                Err(_) => {
+                    let detail = format!("beside {} on one line", if parts.len() > 2 { "events" } else { "an event" });
+                    What::Dead(Box::new(DeadLetter::of_line(self.sensor.clone(), Reason::Glued, detail, text, Source::one(self.file, start, at))))
+                }
+            };
+            Piece { start, end: at, what }
+        };
+        parts.iter().enumerate().map(piece).collect()
+    }
+
+    fn dead(self, why: Option<Unusable>, cut: bool) -> Vec<Piece> {
+        let end = self.item.end();
+        let source = Source::one(self.file, self.start, end);
+        let sensor = self.sensor.clone();
+        let dead = match self.item {
+            Item::Line { bytes, .. } => {
+                let (mut reason, detail) = why.map_or((Reason::NotJson, String::new()), |why| (Reason::from(&why), why.to_string()));
+                if cut && reason == Reason::NotJson {
+                    reason = Reason::Truncated;
+                }
+                DeadLetter::of_line(sensor, reason, detail, &bytes, source)
+            }
+            Item::TooLong { body, length, hash, .. } => {
+                let detail = format!("{length} bytes, at most {} are taken", events::MAX_LINE);
+                DeadLetter { sensor, reason: Reason::TooLong, detail, body, length, hash, source }
+            }
+            Item::Skipped { .. } => return Vec::new(),
+        };
+        vec![Piece { start: self.start, end, what: What::Dead(Box::new(dead)) }]
+    }
+}
+
+/// What the pieces of a line that begins at `first` say, for the counters.
+pub(crate) fn tally(pieces: &[Piece], counted: u64, first: u64) -> Tally {
+    let mut tally = Tally { skipped_bytes: first.saturating_sub(counted), ..Tally::default() };
+    for piece in pieces {
+        let bytes = piece.end - piece.start.max(first).min(piece.end);
+        match &piece.what {
+            What::Event { envelope, .. } => {
+                tally.events += 1;
+                tally.event_bytes += bytes;
+                tally.last_event_at = tally.last_event_at.max(envelope.ts);
+            }
+            What::Dead(_) => {
+                tally.dead_letters += 1;
+                tally.dead_bytes += bytes;
+            }
+        }
+    }
+    tally
+}
