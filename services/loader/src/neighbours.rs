@@ -1,11 +1,12 @@
 //! An event that Cowrie tore apart at midnight: its beginning ends one log, its end begins the next. Whichever half is read first looks for
-//! the other and publishes the event for both; the half that comes later finds its bytes committed, or publishes the same event again.
+//! the other among the files written just before or after, and publishes the event for both; the half that comes later finds its bytes committed, or publishes the same event again.
 
 use std::io;
 
 use events::{FileId, LineReader, MAX_LINE, line::Item, repair};
 
 use crate::{
+    checkpoint::Stamp,
     input::Input,
     tailer::Tailer,
     tracked::{Tracked, content, line_at},
@@ -21,7 +22,7 @@ impl Tailer {
     /// The event that ends with `tail`, the first line of a file.
     pub fn find_head(&mut self, key: u64, tail: &[u8]) -> Option<Stitched> {
         let mut archives = ARCHIVES;
-        for other in self.latest_first(key) {
+        for other in self.written_before(key) {
             let file = self.files.get_mut(&other)?;
             if file.compressed {
                 if archives == 0 {
@@ -47,7 +48,7 @@ impl Tailer {
 
     /// The event that begins with `head`, the unfinished last line of a file.
     pub fn find_tail(&mut self, key: u64, head: &[u8]) -> Option<Stitched> {
-        for other in self.latest_first(key) {
+        for other in self.written_after(key) {
             let file = self.files.get_mut(&other)?;
             let Ok(Some(first)) = first_item(file) else { continue };
             if let Some(line) = repair::stitched(head, content(&first)) {
@@ -57,11 +58,34 @@ impl Tailer {
         None
     }
 
-    fn latest_first(&self, but: u64) -> Vec<u64> {
-        let mut others: Vec<_> = self.files.iter().filter(|(key, file)| **key != but && !file.gone).collect();
-        others.sort_by_key(|(_, file)| std::cmp::Reverse(file.stamp.mtime_ns));
-        others.into_iter().map(|(key, _)| *key).collect()
+    /// Files last written before this one was, the latest first. Renaming and compressing keep that time; and of two halves that would fit,
+    /// the nearer one is right.
+    fn written_before(&self, key: u64) -> Vec<u64> {
+        let mut others = self.others(key);
+        let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
+        others.retain(|(at, _)| *at <= mine);
+        others.sort_by(|a, b| b.cmp(a));
+        others.into_iter().map(|(_, key)| key).collect()
     }
+
+    /// Files last written after this one was, the earliest first.
+    fn written_after(&self, key: u64) -> Vec<u64> {
+        let mut others = self.others(key);
+        let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
+        others.retain(|(at, _)| *at >= mine);
+        others.sort();
+        others.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn others(&self, but: u64) -> Vec<(i128, u64)> {
+        self.files.iter().filter(|(key, file)| **key != but && !file.gone).map(|(key, file)| (written(file), *key)).collect()
+    }
+}
+
+/// When a file was last written, as its system says now.
+fn written(file: &Tracked) -> i128 {
+    let meta = file.input.as_ref().and_then(|input| input.metadata().ok()).or_else(|| std::fs::metadata(&file.path).ok());
+    meta.map_or(file.stamp.mtime_ns, |meta| Stamp::of(&meta).mtime_ns)
 }
 
 /// The file from its start, without moving where it is read.

@@ -133,6 +133,7 @@ impl Tailer {
                 return self.count(key, *end, &Tally { skipped_bytes: skipped, ..Tally::default() });
             }
         };
+        let met = file.identity.is_none();
         let Some(id) = file.identify(&item) else { return };
         let (covered, counted) = (file.covered, file.counted);
         let last_line = LastLine { start: first, end, hash: EventId::of(&self.sensor, content(&item)) };
@@ -161,6 +162,10 @@ impl Tailer {
         self.dirty = true;
         if wanted.is_empty() {
             return self.commit(key);
+        }
+        // A file that is met is known from now on, wherever its name leads later.
+        if met && let Err(error) = self.save() {
+            tracing::warn!(error = format!("{error:#}"), "could not write the checkpoint, trying again");
         }
         for piece in wanted {
             let place = Place { key, turn, file: id, start: piece.start, end: piece.end };

@@ -117,7 +117,7 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &Path, counted:
         }
         report.lines += 1;
         let first = std::mem::replace(&mut first, false);
-        let place = Place { path: path.to_owned(), offset: line.offset, closed: lines.closed() };
+        let place = Place { path: path.to_owned(), file: report.files, offset: line.offset, closed: lines.closed() };
         match said(sensor, &line, counted.expand_arrays) {
             None if !line.ended => counted.heads.push((place, line)),
             None if first => counted.tails.push((place, line)),
@@ -170,6 +170,8 @@ fn said(sensor: &SensorId, line: &Line, expand_arrays: bool) -> Option<Vec<(Said
 /// Where a line stands.
 struct Place {
     path: PathBuf,
+    /// The number of the file, in the order of their last change.
+    file: u64,
     offset: u64,
     /// Nothing will be added to the file.
     closed: bool,
@@ -213,9 +215,11 @@ impl Counted {
 async fn stitch(on: &mut Connection, sensor: &SensorId, counted: &mut Counted, report: &mut Report) -> anyhow::Result<()> {
     let (heads, mut tails) = (std::mem::take(&mut counted.heads), std::mem::take(&mut counted.tails));
     for (place, head) in heads {
-        let whole = tails.iter().enumerate().find_map(|(n, (_, tail))| Some((n, repair::stitched(&head.bytes, &tail.bytes)?)));
+        // The files come in the order in which they were last written: the nearest one after is right.
+        let mut later = tails.iter().enumerate().filter(|(_, (tail, _))| tail.file > place.file);
+        let whole = later.find_map(|(n, (_, tail))| Some((n, repair::stitched(&head.bytes, &tail.bytes)?)));
         if let Some((n, text)) = whole {
-            let (_, tail) = tails.swap_remove(n);
+            let (_, tail) = tails.remove(n);
             let record = Record::read(sensor, &text).context("read an event put together")?;
             let event = Said::Event(Box::new(record), *blake3::hash(&text).as_bytes());
             let read = counted.take(sensor, event, head.length + tail.length, &place, report);

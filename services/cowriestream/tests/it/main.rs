@@ -8,6 +8,7 @@ mod dead_letters;
 mod harness;
 mod kill;
 mod loss;
+mod matrix;
 mod samples;
 mod up;
 mod verify;

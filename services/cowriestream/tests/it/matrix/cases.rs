@@ -1,0 +1,169 @@
+//! What Cowrie, logrotate and administrators do to a log.
+
+use std::{fs, io::Write, path::Path, process::Command};
+
+use super::cowrie::Cowrie;
+
+/// One thing that happens to a log while it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Case {
+    Growth,
+    MidnightRename,
+    NameTaken,
+    RenamedUnderWriter,
+    CopyTruncate,
+    CopyTruncateGzip,
+    TwoSchemes,
+    RestartTruncates,
+    DeletedRecreated,
+    SymlinkSwap,
+    TornAtMidnight,
+    Glued,
+    PowerOff,
+    KilledMidLine,
+    Archives,
+}
+
+impl Case {
+    pub const ALL: [Self; 15] = [
+        Self::Growth,
+        Self::MidnightRename,
+        Self::NameTaken,
+        Self::RenamedUnderWriter,
+        Self::CopyTruncate,
+        Self::CopyTruncateGzip,
+        Self::TwoSchemes,
+        Self::RestartTruncates,
+        Self::DeletedRecreated,
+        Self::SymlinkSwap,
+        Self::TornAtMidnight,
+        Self::Glued,
+        Self::PowerOff,
+        Self::KilledMidLine,
+        Self::Archives,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Growth => "torn writes, no rotation",
+            Self::MidnightRename => "renamed at midnight",
+            Self::NameTaken => "rotated name is taken",
+            Self::RenamedUnderWriter => "renamed by logrotate, writer stays",
+            Self::CopyTruncate => "logrotate copytruncate (NUL hole)",
+            Self::CopyTruncateGzip => "copytruncate + gzip, numbers shift",
+            Self::TwoSchemes => "midnight rename + logrotate",
+            Self::RestartTruncates => "truncated at each restart",
+            Self::DeletedRecreated => "deleted and created again",
+            Self::SymlinkSwap => "symbolic link swapped",
+            Self::TornAtMidnight => "event torn over two files",
+            Self::Glued => "event glued to a broken one",
+            Self::PowerOff => "NUL bytes after a power-off",
+            Self::KilledMidLine => "Cowrie killed mid-line, then rotated",
+            Self::Archives => "gzip, bzip2, zstd archives appear",
+        }
+    }
+
+    /// Destroys or hides what nobody has seen yet: everything must be delivered before, or no shipper could.
+    pub fn destroys(self) -> bool {
+        matches!(self, Self::RestartTruncates | Self::DeletedRecreated | Self::SymlinkSwap)
+    }
+
+    /// Dead letters that each time makes.
+    pub fn dead_letters(self) -> u64 {
+        u64::from(matches!(self, Self::Glued | Self::KilledMidLine))
+    }
+
+    /// Lets it happen for the `n`th time.
+    pub fn happen(self, cowrie: &mut Cowrie, n: u64) {
+        let directory = cowrie.path.parent().unwrap().to_owned();
+        let dated = format!("cowrie.json.2026-01-{:02}", n + 1);
+        match self {
+            Self::Growth => (),
+            Self::MidnightRename => cowrie.rotate(&dated),
+            Self::NameTaken => {
+                let taken = directory.join("cowrie.json.2026-01-01");
+                if !taken.exists() {
+                    fs::write(taken, cowrie.event() + "\n").unwrap();
+                }
+                cowrie.rotate("cowrie.json.2026-01-01");
+            }
+            Self::RenamedUnderWriter => {
+                logrotate(&directory, "");
+                // It writes to the renamed file until it is restarted.
+                cowrie.write_events(20);
+                cowrie.reopen();
+            }
+            Self::CopyTruncate => logrotate(&directory, "copytruncate"),
+            Self::CopyTruncateGzip => logrotate(&directory, "copytruncate\ncompress"),
+            Self::TwoSchemes if n.is_multiple_of(2) => cowrie.rotate(&dated),
+            Self::TwoSchemes => logrotate(&directory, "copytruncate\ncompress\ndelaycompress"),
+            Self::RestartTruncates => cowrie.truncate(),
+            Self::DeletedRecreated => {
+                fs::remove_file(&cowrie.path).unwrap();
+                cowrie.reopen();
+            }
+            Self::SymlinkSwap => {
+                // The old file lies where it lay, and its last events may be unread.
+                cowrie.write_events(5);
+                let (target, link) = (directory.join(format!("log-{n}")), directory.join("new"));
+                fs::write(&target, "").unwrap();
+                std::os::unix::fs::symlink(&target, &link).unwrap();
+                fs::rename(&link, &cowrie.path).unwrap();
+                cowrie.reopen();
+            }
+            Self::TornAtMidnight => {
+                let line = cowrie.event() + "\n";
+                let (head, tail) = line.split_at(1 + cowrie.dice.roll(line.len() as u64 - 2) as usize);
+                cowrie.write(head);
+                cowrie.rotate(&dated);
+                cowrie.write_torn(tail);
+            }
+            Self::Glued => cowrie.write_torn(&format!(r#"{{"eventid":"cowrie.login.success","username":"root","n":"{n}","password":"#)),
+            Self::PowerOff => {
+                let nuls = 1 + cowrie.dice.roll(5000) as usize;
+                cowrie.write(vec![0; nuls]);
+            }
+            Self::KilledMidLine => {
+                cowrie.write(format!(r#"{{"eventid":"cowrie.command.input","input":"{n}","sess"#));
+                cowrie.rotate(&dated);
+            }
+            Self::Archives => archive(cowrie, &directory, n),
+        }
+    }
+}
+
+/// The real one, as a package or an administrator configures it.
+fn logrotate(directory: &Path, how: &str) {
+    let config = directory.join("logrotate.conf");
+    let user = if rustix::process::geteuid().is_root() { "su root root" } else { "" };
+    fs::write(&config, format!("{}/cowrie.json {{\n{user}\nrotate 30\n{how}\n}}\n", directory.display())).unwrap();
+    let state = directory.join("logrotate.state");
+    let out = Command::new("logrotate").arg("-f").arg("-s").arg(state).arg(config).env("PATH", path()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Programs of the system may not be on an ordinary user's path.
+pub fn path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
+/// Logs of the past, compressed, moved here from elsewhere.
+fn archive(cowrie: &mut Cowrie, directory: &Path, n: u64) {
+    let text: String = (0..50).map(|_| cowrie.event() + "\n").collect();
+    let (bytes, end) = match n % 3 {
+        0 => {
+            let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            to.write_all(text.as_bytes()).unwrap();
+            (to.finish().unwrap(), "gz")
+        }
+        1 => {
+            let mut to = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            to.write_all(text.as_bytes()).unwrap();
+            (to.finish().unwrap(), "bz2")
+        }
+        _ => (zstd::encode_all(text.as_bytes(), 1).unwrap(), "zst"),
+    };
+    let part = directory.join("part");
+    fs::write(&part, bytes).unwrap();
+    fs::rename(part, directory.join(format!("cowrie.json.2025-01-{:02}.{end}", n + 1))).unwrap();
+}
