@@ -7,6 +7,7 @@ mod report;
 use std::{
     collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
@@ -105,6 +106,7 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &Path, counted:
     let mut lines = Lines::open(path)?;
     let mut found = Found::start(path)?;
     let mut chunk = Vec::with_capacity(CHUNK);
+    let written = path.metadata()?.modified()?;
     let mut first = true;
     report.files += 1;
     while let Some(line) = lines.next()? {
@@ -117,7 +119,7 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &Path, counted:
         }
         report.lines += 1;
         let first = std::mem::replace(&mut first, false);
-        let place = Place { path: path.to_owned(), file: report.files, offset: line.offset, closed: lines.closed() };
+        let place = Place { path: path.to_owned(), written, offset: line.offset, closed: lines.closed() };
         match said(sensor, &line, counted.expand_arrays) {
             None if !line.ended => counted.heads.push((place, line)),
             None if first => counted.tails.push((place, line)),
@@ -170,8 +172,8 @@ fn said(sensor: &SensorId, line: &Line, expand_arrays: bool) -> Option<Vec<(Said
 /// Where a line stands.
 struct Place {
     path: PathBuf,
-    /// The number of the file, in the order of their last change.
-    file: u64,
+    /// When the file was last written.
+    written: SystemTime,
     offset: u64,
     /// Nothing will be added to the file.
     closed: bool,
@@ -216,7 +218,7 @@ async fn stitch(on: &mut Connection, sensor: &SensorId, counted: &mut Counted, r
     let (heads, mut tails) = (std::mem::take(&mut counted.heads), std::mem::take(&mut counted.tails));
     for (place, head) in heads {
         // The files come in the order in which they were last written: the nearest one after is right.
-        let mut later = tails.iter().enumerate().filter(|(_, (tail, _))| tail.file > place.file);
+        let mut later = tails.iter().enumerate().filter(|(_, (tail, _))| tail.written >= place.written && tail.path != place.path);
         let whole = later.find_map(|(n, (_, tail))| Some((n, repair::stitched(&head.bytes, &tail.bytes)?)));
         if let Some((n, text)) = whole {
             let (_, tail) = tails.remove(n);

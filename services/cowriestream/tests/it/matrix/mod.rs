@@ -117,5 +117,8 @@ fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
     cowrie.write_events(1);
     running.get_or_insert_with(|| site.start());
     let Delivered { lost, doubled, dead } = site.settle(&cowrie.written, case.dead_letters() * happened);
+    if n == 0 {
+        site.assert_verified();
+    }
     Sum { repeats: 1, events: cowrie.written.len() as u64, lost, doubled, dead, dead_expected: case.dead_letters() * happened }
 }

@@ -124,6 +124,14 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         Delivered { lost, doubled, dead: self.dead() }
     }
 
+    /// The independent recount of what lies there agrees.
+    pub fn assert_verified(&self) {
+        let Shipper::Ours(hub) = self.shipper else { return };
+        let log = self.directory.join("cowrie.json");
+        let out = hub.command(&["verify", "--sensor", &self.sensor, "--log", log.to_str().unwrap()]).output().unwrap();
+        assert!(out.status.success(), "{}: {}{}", self.sensor, String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    }
+
     /// Waits for a state; gives up when nothing new has come for a while.
     fn quiet(&self, reached: impl Fn() -> bool) {
         let (mut seen, mut since) = (0, Instant::now());
