@@ -8,6 +8,7 @@ use events::FileId;
 
 use crate::{
     checkpoint::StreamSeen,
+    reading::COPY_PATIENCE,
     tailer::{DEAD, EVENTS, Tailer},
 };
 
@@ -97,6 +98,10 @@ impl Tailer {
             if file.open().is_ok() {
                 file.repeat();
             }
+            return;
+        }
+        // A copy may be there that was not looked at yet; the question comes again.
+        if file.gone_since.is_some_and(|since| since.elapsed() < COPY_PATIENCE) {
             return;
         }
         if self.is_copied(key) {

@@ -20,8 +20,8 @@ use crate::{
 
 /// A live log that was quiet for this long is closed, and opened again when it grows.
 const CLOSE_IDLE: Duration = Duration::from_secs(600);
-/// How long after a file was truncated or deleted a copy of it is looked for.
-const COPY_PATIENCE: Duration = Duration::from_secs(3);
+/// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to be read.
+pub(crate) const COPY_PATIENCE: Duration = Duration::from_secs(15);
 /// In `once` mode: how long a last line without newline is given to be completed.
 const ONCE_PATIENCE: Duration = Duration::from_secs(2);
 

@@ -71,6 +71,8 @@ pub(crate) struct Tracked {
     pub extent: u64,
     /// Up to where there were bytes that can no longer be read and were never published, and since when that is known.
     pub lost: Option<(u64, Instant)>,
+    /// Since when its bytes can no longer be read.
+    pub gone_since: Option<Instant>,
     /// Told as a gap already.
     pub gap_told: bool,
     pub stamp: Stamp,
@@ -113,6 +115,7 @@ impl Tracked {
             real: std::fs::canonicalize(&found.path).unwrap_or_else(|_| found.path.clone()),
             extent: found.meta.len(),
             lost: None,
+            gone_since: None,
             gap_told: false,
             stamp: Stamp::of(&found.meta),
         }
@@ -166,6 +169,7 @@ impl Tracked {
     /// Its bytes can no longer be read.
     pub fn become_gone(&mut self) {
         self.gone = true;
+        self.gone_since = Some(Instant::now());
         self.ready = false;
         self.listed = false;
         self.input = None;

@@ -119,6 +119,12 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
             let missing: Vec<_> = expected.iter().filter(|line| !lines.contains_key(**line)).take(3).collect();
             println!("{}: lost {lost}, e.g. {missing:?}\n{text}", self.sensor);
         }
+        if let Shipper::Ours(hub) = self.shipper
+            && self.dead() != dead_letters
+        {
+            let dead = hub.psql(&format!("select reason, detail, length, source_path, source_offset from dead_letters where sensor = '{}'", self.sensor));
+            println!("{}: other dead letters than {dead_letters}:\n{dead}", self.sensor);
+        }
         // A line once more, and a line that nobody wrote.
         let doubled = lines.iter().map(|(line, times)| if expected.contains(line.as_str()) { times - 1 } else { *times }).sum();
         Delivered { lost, doubled, dead: self.dead() }
