@@ -100,24 +100,28 @@ fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts
 
 fn print(status: &Status) {
     boot::say!(
-        "{:<20} {:<8} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8}  last event",
+        "{:<20} {:<8} {:>12} {:>8} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8} {:>8}  last event",
         "sensor",
         "loader",
         "events",
+        "unknown",
         "sessions",
         "lag bytes",
         "duplicates",
         "sealed",
         "dead",
-        "gap"
+        "gap",
+        "dropped"
     );
     for Sensor { stored, loader, heartbeat } in &status.sensors {
         let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
+        let dropped = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.dropped.to_string());
         boot::say!(
-            "{:<20} {loader:<8} {:>12} {:>10} {lag:>10} {:>10} {:>8} {:>6} {:>8}  {last}",
+            "{:<20} {loader:<8} {:>12} {:>8} {:>10} {lag:>10} {:>10} {:>8} {:>6} {:>8} {dropped:>8}  {last}",
             stored.sensor,
             stored.events,
+            stored.unknown,
             stored.sessions,
             stored.duplicates,
             stored.sealed,
@@ -126,12 +130,13 @@ fn print(status: &Status) {
         );
         for file in heartbeat.iter().flat_map(|beat| &beat.files) {
             boot::say!(
-                "  {} generation {}: {} bytes, read to {}, committed to {}",
+                "  {} generation {}: {} bytes, read to {}, committed to {}{}",
                 boot::safe(&file.path),
                 file.generation,
                 file.size,
                 file.read,
-                file.committed
+                file.committed,
+                repairs(&file.repairs)
             );
         }
     }
@@ -149,4 +154,17 @@ fn print(status: &Status) {
         );
     }
     boot::say!("outbox: {} waiting", status.outbox_waiting);
+}
+
+/// What was repaired, by kind; nothing when nothing was.
+fn repairs(made: &bus::Repairs) -> String {
+    let kinds = [
+        ("skipped bytes", made.skipped_bytes),
+        ("glued lines", made.glued),
+        ("torn events", made.stitched),
+        ("arrays", made.arrays),
+        ("lines without newline", made.unfinished),
+    ];
+    let made: Vec<_> = kinds.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} {kind}")).collect();
+    if made.is_empty() { String::new() } else { format!("; repaired: {}", made.join(", ")) }
 }

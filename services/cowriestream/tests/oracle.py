@@ -6,6 +6,7 @@ Needs psycopg and blake3. Exit status 0: no difference.
 """
 
 import argparse
+import ast
 import collections
 import datetime
 import decimal
@@ -136,6 +137,114 @@ def duration_ms(event):
     return None
 
 
+def as_text(value):
+    """A string; anything else as Postgres prints its JSON; None for null and absent."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def whole(value):
+    """An integer of at most nine digits, or a string of one."""
+    if isinstance(value, bool):
+        return None
+    return int(value) if re.fullmatch("-?[0-9]{1,9}", str(value), re.ASCII) else None
+
+
+def truth(value):
+    return {True: True, False: False, "true": True, "false": False}.get(value) if isinstance(value, (bool, str)) else None
+
+
+def texts(value):
+    return [as_text(item) for item in value] if isinstance(value, list) else None
+
+
+def unrepr(value):
+    """The text that a Python repr stands for."""
+    if not isinstance(value, str) or not re.fullmatch(r"[bu]?('.*'|\".*\")", value, re.DOTALL):
+        return value
+    try:
+        found = ast.literal_eval(value if value[0] in "b'\"" else value[1:])
+    except (ValueError, SyntaxError):
+        return SKIP
+    if isinstance(found, str):
+        # Python 2 wrote bytes like this.
+        found = found.encode("latin-1", "replace")
+    try:
+        return found.decode("utf-8").replace("\0", "\ufffd")
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if 0 < byte < 128 else "\ufffd" for byte in found)
+
+
+# A value that this program cannot judge.
+SKIP = object()
+
+KNOWN = set(
+    """session.connect session.closed session.params session.input session.file_download session.file_download.failed session.file_upload
+    login.success login.failed command.input command.failed command.success command.chpasswd client.version client.kex client.fingerprint
+    client.size client.var client.malformed_packet log.open log.closed direct-tcpip.request direct-tcpip.data direct-tcpip.redirect
+    direct-tcpip.tunnel direct-tcpip.ja4 direct-tcpip.ja4h tunnelproxy-tcpip.data telnet.option telnet.exploit_attempt telnet.exploit_success
+    telnet.error proxy.client_disconnect proxy.ssh proxy.backend_connected proxy.backend_disconnected proxy.backend_connect_error
+    virustotal.scanfile virustotal.scanurl reversedns.connect reversedns.forward greynoise.result urlhaus.submitted""".split()
+)
+
+
+def unknown(eventid):
+    name = eventid.removeprefix("cowrie.")
+    operational = re.fullmatch(r"cowrie\.(abuseipdb|threatjammer|backend_pool)\.[^.]*", eventid)
+    return not (operational or re.fullmatch("KIPP00(0[1-9]|1[0-3])", eventid) or (eventid.startswith("cowrie.") and name in KNOWN))
+
+
+def side_row(event):
+    """The side table that an event stands in, and its own columns; None for most events."""
+    name = event["eventid"]
+
+    def take(**columns):
+        return {column: as_text(event.get(key)) for column, key in columns.items()}
+
+    if name.startswith("cowrie.command.") or name == "cowrie.session.input":
+        kind = name.removeprefix("cowrie.command.") if name.startswith("cowrie.command.") else "stdin"
+        return "commands", {"kind": kind, **take(input="input", realm="realm", username="username")}
+    if name in ("cowrie.login.success", "cowrie.login.failed"):
+        row = take(username="username", password="password", fingerprint="fingerprint", key="key", key_type="type")
+        return "login_attempts", {"success": name.endswith("success"), **row}
+    downloads = {"cowrie.session.file_download": "download", "cowrie.session.file_download.failed": "failed", "cowrie.session.file_upload": "upload"}
+    if name in downloads:
+        unique = truth(event.get("unique"))
+        duplicate = truth(event.get("duplicate"))
+        row = take(url="url", shasum="shasum", outfile="outfile", destfile="destfile", filename="filename", error="error")
+        return "downloads", {"kind": downloads[name], **row, "duplicate": duplicate if duplicate is not None else None if unique is None else not unique}
+    if name.startswith("cowrie.direct-tcpip.") or name == "cowrie.tunnelproxy-tcpip.data":
+        kind = name.removeprefix("cowrie.direct-tcpip.") if name.startswith("cowrie.direct-tcpip.") else "tunnelproxy-data"
+        claimed = event.get("orig_port") if "orig_port" in event else event.get("src_port") if kind in ("request", "redirect", "tunnel") else None
+        return "forwards", {
+            "kind": kind,
+            **take(dst_host="dst_ip", new_host="new_ip", ja4="ja4", ja4h="ja4h"),
+            "dst_ip": address(event.get("dst_ip")),
+            "dst_port": whole(event.get("dst_port")),
+            "claimed_ip": address(event.get("orig_ip")),
+            "claimed_port": whole(claimed),
+            "new_port": whole(event.get("new_port")),
+            "data": unrepr(as_text(event.get("data"))),
+        }
+    clients = {"version": "version", "kex": "kex", "size": "size", "var": "var", "fingerprint": "key"}
+    kind = clients.get(name.removeprefix("cowrie.client.")) if name.startswith("cowrie.client.") else None
+    if kind:
+        version = as_text(event.get("version"))
+        lists = {"kex_algs": "kexAlgs", "key_algs": "keyAlgs", "enc_cs": "encCS", "mac_cs": "macCS", "comp_cs": "compCS", "lang_cs": "langCS"}
+        hassh = as_text(event.get("hassh"))
+        return "client_fingerprints", {
+            "kind": kind,
+            "version": None if version is None else without_repr(version),
+            "hassh": hassh if hassh is not None else as_text(event.get("client_fingerprint")),
+            **{column: texts(event.get(key)) for column, key in lists.items()},
+            "width": whole(event.get("width")),
+            "height": whole(event.get("height")),
+            **take(hassh_algorithms="hasshAlgorithms", name="name", value="value", username="username", fingerprint="fingerprint", key="key", key_type="type"),
+        }
+    return None
+
+
 class Oracle:
     """Everything the files of one sensor say."""
 
@@ -190,6 +299,16 @@ class Oracle:
         latest = max([at for at in stray if at is not None] + ([latest] if latest is not None else []), default=None)
         return {session: session_row(sorted(rows, key=lambda row: row[0]), latest) for session, rows in grouped.items()}
 
+    def side_rows(self):
+        """Table -> event id -> row."""
+        tables = collections.defaultdict(dict)
+        for key, (event, _, _) in self.events.items():
+            found = side_row(event)
+            if found:
+                common = {"session": filled(event.get("session")), "ts": moment(event.get("timestamp")), "src_ip": address(event.get("src_ip"))}
+                tables[found[0]][key] = {**common, **found[1]}
+        return tables
+
     def sensor_row(self):
         times = [moment(event.get("timestamp")) for event, _, _ in self.events.values()]
         known = [at for at in times if at is not None]
@@ -198,6 +317,7 @@ class Oracle:
             "last_event_at": max(known, default=None),
             "event_count": len(times),
             "outside_time_count": len(times) - len(known),
+            "unknown_count": sum(unknown(event["eventid"]) for event, _, _ in self.events.values()),
             "bytes": sum(len(line) for _, _, line in self.events.values()),
         }
 
@@ -255,7 +375,7 @@ def select(connection, table, columns, sensor):
     def expression(column):
         if column in TIMES:
             return f"case when isfinite({column}) then (extract(epoch from {column}) * 1000000)::int8 end"
-        return {"src_ip": "host(src_ip)", "payload": "payload::text"}.get(column, column)
+        return {"src_ip": "host(src_ip)", "payload": "payload::text", "dst_ip": "host(dst_ip)", "claimed_ip": "host(claimed_ip)"}.get(column, column)
 
     with connection.cursor(name="rows") as cursor:
         cursor.execute(f"select {', '.join(map(expression, columns))} from {table} where sensor = %s", [sensor])
@@ -272,7 +392,7 @@ def compare(kind, expected, actual, differences):
             continue
         if "payload" in row:
             row["payload"] = json.loads(row["payload"], parse_float=decimal.Decimal)
-        differences += [f"{kind} {key!r}: {column} is {row[column]!r}, expected {value!r}" for column, value in wanted.items() if row[column] != value]
+        differences += [f"{kind} {key!r}: {column} is {row[column]!r}, expected {value!r}" for column, value in wanted.items() if row[column] != value and value is not SKIP]
     differences += [f"{kind} {key!r}: missing" for key in expected]
 
 
@@ -291,13 +411,14 @@ def main():
             ("events", "event_id", dict(oracle.event_rows())),
             ("sessions", "session", oracle.sessions()),
             ("sensors", "sensor", {given.sensor: oracle.sensor_row()}),
+            *((table, "event_id", rows) for table, rows in oracle.side_rows().items()),
             ("dead_letters", "dead_id", {key: {"length": len(line), "body": line[: 256 * 1024]} for key, line in oracle.dead.items()}),
         ):
             columns = [key, *next(iter(expected.values()), {})]
             compare(kind, expected, select(connection, kind, columns, given.sensor), differences)
     for difference in differences[:50]:
         print(ascii(difference))
-    print(json.dumps({"events": len(oracle.events), "sessions": len(oracle.sessions()), "dead_letters": len(oracle.dead), **oracle.bytes, "differences": len(differences)}))
+    print(json.dumps({"events": len(oracle.events), "sessions": len(oracle.sessions()), "dead_letters": len(oracle.dead), **{table: len(rows) for table, rows in sorted(oracle.side_rows().items())}, **oracle.bytes, "differences": len(differences)}))
     sys.exit(1 if differences else 0)
 
 

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::{EventId, Record, SensorId};
+use crate::{EventId, Record, SensorId, known};
 
 /// Orders candidates for a "first" value: an optional class byte, the time (8 bytes big endian, offset 2^63,
 /// no time last), the event id. Compared as bytes, here and in Postgres.
@@ -124,6 +124,7 @@ pub struct SensorDelta {
     pub last_event_at: Option<i64>,
     pub event_count: i64,
     pub outside_time_count: i64,
+    pub unknown_count: i64,
     pub bytes: i64,
 }
 
@@ -136,6 +137,7 @@ impl SensorDelta {
             last_event_at: record.ts,
             event_count: 1,
             outside_time_count: i64::from(record.ts.is_none()),
+            unknown_count: i64::from(!known::is_known(&record.eventid)),
             bytes: record.length as i64,
         }
     }
@@ -146,6 +148,7 @@ impl SensorDelta {
         self.last_event_at = self.last_event_at.max(other.last_event_at);
         self.event_count += other.event_count;
         self.outside_time_count += other.outside_time_count;
+        self.unknown_count += other.unknown_count;
         self.bytes += other.bytes;
     }
 }

@@ -44,7 +44,7 @@ impl Store {
         let options = PgConnectOptions::from_str(url)
             .context("read DATABASE_URL: expected e.g. postgres://user:password@127.0.0.1/cowriestream")?
             .application_name("cowriestream")
-            .options([("statement_timeout", "30s"), ("timezone", "UTC"), ("jit", "off"), ("lock_timeout", "20s")]);
+            .options([("statement_timeout", "30s"), ("timezone", "UTC"), ("jit", "off"), ("lock_timeout", "20s"), ("work_mem", "32MB")]);
         let host = options.get_host().to_owned();
         let pool = PgPoolOptions::new()
             .max_connections(args.database_connections)

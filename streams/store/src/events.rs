@@ -20,18 +20,27 @@ pub struct StoredEvent {
     pub source: Option<(FileId, u64)>,
 }
 
-/// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock). Returns the ids of those that were new.
+/// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for those that were new the rows of the
+/// side tables, which the database derives. Returns the ids of the new ones.
 pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Result<HashSet<EventId>, Failure> {
     fn column<'a, T>(events: &'a [StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
         events.iter().map(value).collect()
     }
     let new = sqlx::query_scalar!(
-        r#"insert into events (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
-        select event_id, sensor, session, eventid, coalesce(ts, '-infinity'), src_ip::inet, payload::jsonb, line, length, source_file, source_offset
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::bytea[], $9::int4[], $10::uuid[], $11::int8[])
-            as e (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
-        on conflict do nothing
-        returning event_id"#,
+        r#"with new as (
+            insert into events (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
+            select event_id, sensor, session, eventid, coalesce(ts, '-infinity'), src_ip::inet, payload::jsonb, line, length, source_file, source_offset
+            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::bytea[], $9::int4[], $10::uuid[], $11::int8[])
+                as e (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
+            on conflict do nothing
+            returning *
+        ),
+        c as (insert into commands select s.* from new, commands_of(row(new.*)::events) s),
+        l as (insert into login_attempts select s.* from new, login_attempts_of(row(new.*)::events) s),
+        d as (insert into downloads select s.* from new, downloads_of(row(new.*)::events) s),
+        f as (insert into forwards select s.* from new, forwards_of(row(new.*)::events) s),
+        k as (insert into client_fingerprints select s.* from new, client_fingerprints_of(row(new.*)::events) s)
+        select event_id as "event_id!" from new"#,
         &column(events, |e| Uuid::from_bytes(e.record.id.0)),
         &column(events, |e| e.record.sensor.as_str()) as &[&str],
         &column(events, |e| e.record.session.as_deref()) as &[Option<&str>],

@@ -11,19 +11,21 @@ pub async fn merge_sensors(on: &mut PgConnection, deltas: &[SensorDelta]) -> Res
     let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
     for delta in deltas {
         sqlx::query!(
-            "insert into sensors as s (sensor, first_event_at, last_event_at, event_count, outside_time_count, bytes)
-            values ($1, $2, $3, $4, $5, $6)
+            "insert into sensors as s (sensor, first_event_at, last_event_at, event_count, outside_time_count, unknown_count, bytes)
+            values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (sensor) do update set
                 first_event_at = least(s.first_event_at, excluded.first_event_at),
                 last_event_at = greatest(s.last_event_at, excluded.last_event_at),
                 event_count = s.event_count + excluded.event_count,
                 outside_time_count = s.outside_time_count + excluded.outside_time_count,
+                unknown_count = s.unknown_count + excluded.unknown_count,
                 bytes = s.bytes + excluded.bytes",
             delta.sensor.as_str(),
             time(delta.first_event_at),
             time(delta.last_event_at),
             delta.event_count,
             delta.outside_time_count,
+            delta.unknown_count,
             delta.bytes,
         )
         .execute(&mut *on)

@@ -15,6 +15,8 @@ pub struct SensorStatus {
     pub last_event_at: Option<DateTime<Utc>>,
     /// Distinct events.
     pub events: i64,
+    /// Of them, events with an id that no version of Cowrie is known to write.
+    pub unknown: i64,
     /// Sessions.
     pub sessions: i64,
     /// Events delivered that were there already.
@@ -33,7 +35,7 @@ pub struct SensorStatus {
 pub async fn sensor_status(on: &mut PgConnection) -> Result<Vec<SensorStatus>, Failure> {
     let rows = sqlx::query_as!(
         SensorStatus,
-        r#"select k.sensor as "sensor!", n.last_event_at, coalesce(n.event_count, 0) as "events!",
+        r#"select k.sensor as "sensor!", n.last_event_at, coalesce(n.event_count, 0) as "events!", coalesce(n.unknown_count, 0) as "unknown!",
             (select count(*) from sessions s where s.sensor = k.sensor) as "sessions!",
             coalesce(d.duplicates, 0) as "duplicates!", coalesce(d.sealed, 0) as "sealed!",
             coalesce(l.letters, 0) as "dead_letters!", coalesce(l.gap, 0)::int8 as "gap_bytes!", d.last_delivery_at as "last_delivery_at?"

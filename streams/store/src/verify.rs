@@ -286,22 +286,54 @@ pub async fn recount_sensor(on: &mut PgConnection, sensor: &SensorId) -> Result<
     )
     .fetch_one(&mut *on)
     .await?;
+    let kinds = sqlx::query!(r#"select eventid, count(*) as "count!" from events where sensor = $1 group by 1"#, sensor.as_str()).fetch_all(&mut *on).await?;
+    let unknown_count = kinds.iter().filter(|kind| !events::is_known(&kind.eventid)).map(|kind| kind.count).sum();
     let counted = SensorDelta {
         sensor: sensor.clone(),
         first_event_at: micros(counted.first),
         last_event_at: micros(counted.last),
         event_count: counted.event_count,
         outside_time_count: counted.outside,
+        unknown_count,
         bytes: counted.bytes,
     };
-    let stored = sqlx::query!("select first_event_at, last_event_at, event_count, outside_time_count, bytes from sensors where sensor = $1", sensor.as_str());
+    let stored = sqlx::query!(
+        "select first_event_at, last_event_at, event_count, outside_time_count, unknown_count, bytes from sensors where sensor = $1",
+        sensor.as_str()
+    );
     let stored = stored.fetch_optional(on).await?.map(|row| SensorDelta {
         sensor: sensor.clone(),
         first_event_at: micros(row.first_event_at),
         last_event_at: micros(row.last_event_at),
         event_count: row.event_count,
         outside_time_count: row.outside_time_count,
+        unknown_count: row.unknown_count,
         bytes: row.bytes,
     });
     Ok((stored, counted))
+}
+
+/// Rows of the side tables that are missing, extra, or say something else than their event: each named with its table.
+pub async fn wrong_side_rows(on: &mut PgConnection, sensor: &SensorId) -> Result<Vec<String>, Failure> {
+    let mut wrong = Vec::new();
+    for table in ["commands", "login_attempts", "downloads", "forwards", "client_fingerprints"] {
+        let sql = format!(
+            "select coalesce(a.event_id, b.event_id)::text, a.event_id is null, b.event_id is null
+            from (select s.* from events e, {table}_of(e) s where e.sensor = $1) a
+            full join (select * from {table} where sensor = $1) b on a.event_id = b.event_id
+            where a is distinct from b order by 1 limit 1000"
+        );
+        let rows: Vec<(String, bool, bool)> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sensor.as_str()).fetch_all(&mut *on).await?;
+        wrong.extend(rows.into_iter().map(|(event, extra, missing)| {
+            let what = if missing {
+                "has no row"
+            } else if extra {
+                "has a row without its event"
+            } else {
+                "differs from its event"
+            };
+            format!("{table}: event {} {what}", event.replace('-', ""))
+        }));
+    }
+    Ok(wrong)
 }

@@ -307,6 +307,9 @@ async fn recount(on: &mut Connection, sensor: &SensorId, counted: &Counted, repo
     for session in db::orphaned_sessions(on, sensor).await? {
         report.wrong(format!("session {session}: a row without events"));
     }
+    for row in db::wrong_side_rows(on, sensor).await? {
+        report.wrong(row);
+    }
     let (stored, recounted) = db::recount_sensor(on, sensor).await?;
     match stored {
         Some(stored) if stored == recounted => (),

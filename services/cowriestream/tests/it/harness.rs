@@ -210,6 +210,11 @@ pub fn dump(url: &str) -> String {
         "select event_id, sensor, session, eventid, ts, src_ip, payload, line, length from events order by event_id",
         "select * from sessions order by sensor, session",
         "select * from sensors order by sensor",
+        "select * from commands order by event_id",
+        "select * from login_attempts order by event_id",
+        "select * from downloads order by event_id",
+        "select * from forwards order by event_id",
+        "select * from client_fingerprints order by event_id",
         "select dead_id, sensor, reason, detail, body, length, hash from dead_letters order by dead_id",
     ]
     .map(|sql| psql(url, sql))

@@ -40,6 +40,22 @@ async fn verify_names_what_was_tampered_with() {
     hub.psql("update sensors set event_count = event_count + 1");
     finds(&hub, &writer, "wrong", &["sensor s"]);
     hub.psql("update sensors set event_count = event_count - 1");
+
+    for (table, column) in
+        [("commands", "input"), ("login_attempts", "password"), ("downloads", "url"), ("forwards", "dst_host"), ("client_fingerprints", "version")]
+    {
+        hub.psql(&format!("create table side as select * from {table} order by event_id limit 1"));
+        let id = hub.psql("select replace(event_id::text, '-', '') from side").trim().to_owned();
+        hub.psql(&format!("update {table} set {column} = 'another' where event_id = (select event_id from side)"));
+        finds(&hub, &writer, "wrong", &[&format!("{table}: event {id} differs")]);
+        hub.psql(&format!("delete from {table} where event_id = (select event_id from side)"));
+        finds(&hub, &writer, "wrong", &[&format!("{table}: event {id} has no row")]);
+        hub.psql(&format!(
+            "insert into {table} select * from side; update side set event_id = '11111111-2222-3333-4444-555555555555'; insert into {table} select * from side"
+        ));
+        finds(&hub, &writer, "wrong", &[&format!("{table}: event 11111111222233334444555555555555 has a row without")]);
+        hub.psql(&format!("delete from {table} where event_id = (select event_id from side); drop table side"));
+    }
     hub.assert_verified(&writer.path);
 
     // A line is cut: from the middle, the end, the start.
