@@ -32,6 +32,9 @@ pub struct Args {
     /// Most bytes of log lines in one transaction
     #[arg(long, env = "COWRIESTREAM_BATCH_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 30), value_name = "BYTES")]
     pub batch_bytes: u64,
+    /// Most bytes of dead letters kept per sensor; the oldest go first, their length and hash stay
+    #[arg(long, env = "COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(0..=1 << 40), value_name = "BYTES")]
+    pub dead_letters_max_bytes: u64,
 }
 
 /// What the tasks of a processor share.
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
     pub store: Store,
     pub topology: TopologyArgs,
     pub limits: Limits,
+    /// Bytes of dead letters kept per sensor.
+    pub dead_letters_max_bytes: i64,
     /// Told when something was queued in the outbox.
     pub queued: Arc<Notify>,
     /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
@@ -68,6 +73,7 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
     store.check_schema().await?;
     let shared = Shared {
         limits: Limits { messages: args.batch as usize, bytes: usize::try_from(args.batch_bytes)?, patience: Duration::from_millis(50) },
+        dead_letters_max_bytes: i64::try_from(args.dead_letters_max_bytes)?,
         bus,
         store,
         topology: topology.clone(),

@@ -1,7 +1,7 @@
 //! The outbox: what a transaction queued is published, and published again when the broker lost it. And the sweep that closes
 //! sessions by idleness.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use boot::CancellationToken;
@@ -16,6 +16,9 @@ const BATCH: i64 = 500;
 const RELAY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often idle sessions are closed and lost messages are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the dead letters are held to their limit.
+const LIMIT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which stream keeps which subjects of the outbox.
 const STREAMS: [(&str, &str); 3] = [("cowrie.sessions.", topology::SESSIONS), ("cowrie.findings.", topology::FINDINGS), ("cowrie.jobs.", topology::JOBS)];
@@ -36,16 +39,33 @@ pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Re
 
 /// Closes idle sessions and queues again what the broker lost, until stop.
 pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut limited = None::<Instant>;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(SWEEP_INTERVAL) => (),
+        }
+        if limited.is_none_or(|at| at.elapsed() >= LIMIT_INTERVAL) {
+            limited = Some(Instant::now());
+            if let Err(error) = limit(&shared).await {
+                tracing::debug!(error = format!("{error:#}"), "the limit of dead letters waits");
+            }
         }
         if let Err(error) = sweep_once(&shared.store, &shared.bus).await {
             tracing::debug!(error = format!("{error:#}"), "the sweep waits");
         }
         shared.queued.notify_one();
     }
+}
+
+async fn limit(shared: &Shared) -> anyhow::Result<()> {
+    let mut connection = shared.store.connection().await?;
+    let letters = store::limit_dead_letters(&mut connection, shared.dead_letters_max_bytes).await?;
+    if letters > 0 {
+        tracing::warn!(letters, limit = shared.dead_letters_max_bytes, "let go of the bytes of the oldest dead letters to stay under the limit");
+        metrics::counter!("cowriestream_processor_dead_letters_emptied_total").increment(letters);
+    }
+    Ok(())
 }
 
 /// Closes what is idle and publishes everything queued: the end of `--once`.

@@ -37,6 +37,22 @@ pub async fn insert_dead_letters(on: &mut PgConnection, letters: &[(DeadLetter, 
     Ok(())
 }
 
+/// Lets go of the oldest bodies of each sensor that keeps more than `limit` bytes of them; the rows stay, with length and hash. Returns how many.
+pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64, Failure> {
+    let done = sqlx::query!(
+        "update dead_letters set body = null where dead_id in (
+            select dead_id from (
+                select dead_id, sum(octet_length(body)) over (partition by sensor order by ingested_at desc, dead_id) as kept
+                from dead_letters where body is not null
+                and sensor in (select sensor from dead_letters group by sensor having sum(octet_length(body)) > $1)
+            ) newest_first where kept > $1)",
+        limit,
+    )
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Marks dead letters as resolved by the events that their replay brought.
 pub async fn resolve_dead_letters(on: &mut PgConnection, resolved: &[(DeadId, EventId)]) -> Result<(), Failure> {
     for (dead, event) in resolved {

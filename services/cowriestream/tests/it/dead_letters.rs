@@ -68,6 +68,70 @@ async fn hostile_lines_are_events_or_dead_letters_and_stop_nothing() {
     hub.assert_verified(&log);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_stay_under_their_limit() {
+    let hub = Hub::start().await;
+    let log = hub.dir.path().join("cowrie.json");
+    let lines: Vec<String> = (0..5).map(|n| format!("{n}{}\n", "x".repeat(100_000))).collect();
+    fs::write(&log, lines.concat()).unwrap();
+    let (_processor, _loader) = (hub.processor(&[("COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", "250000")]), hub.loader(&log));
+    hub.wait_for_receipts(&log);
+    eventually("the oldest bodies are gone", || hub.count("select count(*) from dead_letters where body is null") == 3);
+    assert_eq!(hub.psql("select count(*), min(length), count(hash) from dead_letters").trim(), "5|100001|5");
+    hub.assert_verified(&log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sensor_drops_is_counted_and_receipted() {
+    let hub = Hub::start().await;
+    let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
+    writer.append(800);
+    let log = writer.path.to_str().unwrap().to_owned();
+    let state = hub.dir.path().join("state");
+    let drops = ["--drop", "login.*,s=client.kex,other=command.input"];
+    let arguments = ["loader", "--sensor", "s", "--log", &log, "--state-dir", state.to_str().unwrap()];
+    let start = || crate::harness::Process::start(hub.command(&arguments).args(drops), &hub.dir.path().join("loader.err"));
+    let (_processor, loader) = (hub.processor(&[]), start());
+    // Of the ten events of a session, three logins and one key exchange.
+    let wanted = writer.events * 6 / 10;
+    hub.wait_for_events(wanted);
+    // The last lines of the log are wanted, so all of it is receipted.
+    hub.wait_for_receipts(&writer.path);
+    drop(loader);
+    writer.append(80);
+    let _loader = start();
+    hub.wait_for_events(wanted + 48);
+    assert_eq!(hub.count("select count(*) from events where eventid like 'cowrie.login.%' or eventid = 'cowrie.client.kex'"), 0);
+    let out = hub.run(&[["verify", "--sensor", "s", "--log", &log], [drops[0], drops[1], "--show", "5", "--json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(report["dropped_bytes"].as_u64().unwrap() > 0);
+    eventually("status tells what was dropped", || {
+        let status: serde_json::Value = serde_json::from_slice(&hub.run(&["status", "--json"]).stdout).unwrap();
+        status["sensors"][0]["heartbeat"]["dropped"].as_u64().is_some_and(|dropped| dropped >= 32)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_is_expanded_only_when_asked_for() {
+    let hub = Hub::start().await;
+    let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
+    writer.append(5);
+    let text = fs::read_to_string(&writer.path).unwrap();
+    let events: Vec<_> = text.lines().filter(|line| line.ends_with('}')).collect();
+    let (export, dir) = (hub.dir.path().join("export.json"), hub.dir.path().join("data"));
+    fs::write(&export, format!("[{}, 7]", events.join(" , "))).unwrap();
+    let _processor = hub.processor(&[]);
+    let load = |more: &[&str]| hub.run(&[&["load", "--json", "--data-dir", dir.to_str().unwrap(), export.to_str().unwrap()], more].concat());
+    load(&[]);
+    assert_eq!(hub.psql("select reason from dead_letters").trim(), "not_an_object");
+    assert_eq!(hub.events(), 0);
+    fs::remove_dir_all(&dir).unwrap();
+    load(&["--expand-arrays"]);
+    hub.wait_for_events(5);
+    assert_eq!(hub.psql("select reason from dead_letters where reason <> 'not_an_object'").trim(), "glued");
+    hub.run(&["verify", "--expand-arrays", "--log", export.to_str().unwrap()]);
+}
+
 /// Text that does not compress: an index entry of it is too long.
 fn random_text(length: usize) -> String {
     let mut state = 88_172_645_463_325_252_u64;
