@@ -157,6 +157,15 @@ impl Checkpoint {
     }
 }
 
+/// Reads any bytes as a checkpoint; what reads is written and read again.
+pub fn fuzz(bytes: &[u8]) {
+    let Ok(sensor) = "s".parse::<SensorId>() else { return };
+    if let Ok(checkpoint) = read(bytes, &sensor) {
+        let again = serde_json::to_vec(&checkpoint).map_err(drop).and_then(|text| read(&text, &sensor).map_err(drop));
+        assert!(again.as_ref() == Ok(&checkpoint), "a checkpoint changes when it is written");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -170,3 +170,26 @@ fn decoder(format: Format, from: BufReader<File>) -> io::Result<Option<Box<dyn R
         }
     })
 }
+
+/// Reads a file of any content: resumed at an offset it must give what it gives in one piece.
+pub fn fuzz(path: &Path, at: u64) {
+    /// No archive of the fuzzer's is worth more.
+    const MOST: usize = 1 << 20;
+    let read = |from: u64| -> io::Result<Vec<u8>> {
+        let mut input = Input::open(path)?;
+        input.go_to(from)?;
+        let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+        while all.len() < MOST {
+            match input.read(&mut buffer)? {
+                0 => break,
+                read => all.extend_from_slice(&buffer[..read]),
+            }
+        }
+        Ok(all)
+    };
+    if let (Ok(whole), Ok(rest)) = (read(0), read(at)) {
+        let expected = whole.get(usize::try_from(at).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let common = expected.len().min(rest.len());
+        assert_eq!(expected[..common], rest[..common], "a resumed archive differs");
+    }
+}

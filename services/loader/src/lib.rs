@@ -32,6 +32,13 @@ use events::SensorId;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+#[doc(hidden)]
+pub mod fuzzing {
+    //! Parsers of outside bytes, for the fuzz targets.
+
+    pub use crate::{checkpoint::fuzz as checkpoint, input::fuzz as archive};
+}
+
 pub use args::{Args, DropSpec, Tuning};
 pub use input::decompressed;
 pub use statistics::{Statistics, Summary};

@@ -13,8 +13,6 @@ use crate::{
 pub struct Envelope {
     /// As logged, never empty.
     pub eventid: String,
-    /// `None` when absent, empty or not a string.
-    pub session: Option<String>,
     /// Microseconds since 1970, UTC; `None` when unreadable or outside 2015–2099.
     pub ts: Option<i64>,
 }
@@ -69,17 +67,12 @@ fn parse(text: &str) -> serde_json::Result<Option<Envelope>> {
     if eventid.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Envelope {
-        eventid: eventid.replace('\0', "\u{fffd}"),
-        session: fields.session.and_then(json::filled).map(|s| s.replace('\0', "\u{fffd}")),
-        ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)),
-    }))
+    Ok(Some(Envelope { eventid: eventid.replace('\0', "\u{fffd}"), ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)) }))
 }
 
 #[derive(Default)]
 struct Fields<'a> {
     eventid: Option<&'a RawValue>,
-    session: Option<&'a RawValue>,
     timestamp: Option<&'a RawValue>,
 }
 
@@ -97,7 +90,6 @@ impl<'de> de::Visitor<'de> for Visitor {
         while let Some(Key(key)) = map.next_key()? {
             match key.as_ref() {
                 "eventid" => fields.eventid = Some(map.next_value()?),
-                "session" => fields.session = Some(map.next_value()?),
                 "timestamp" => fields.timestamp = Some(map.next_value()?),
                 _ => {
                     map.next_value::<de::IgnoredAny>()?;
@@ -116,7 +108,7 @@ mod tests {
     fn the_last_of_equal_keys_counts_and_escaped_keys_are_keys() {
         let line = br#"{"event\u0069d":"x","eventid":"cowrie.login.failed","session":7,"timestamp":"2018-06-16T03:00:00Z"}"#;
         let read = Envelope::read(line).unwrap();
-        assert_eq!(read, Envelope { eventid: "cowrie.login.failed".into(), session: None, ts: Some(1_529_118_000_000_000) });
+        assert_eq!(read, Envelope { eventid: "cowrie.login.failed".into(), ts: Some(1_529_118_000_000_000) });
     }
 
     #[test]

@@ -24,7 +24,7 @@ const KNOWN: &[(&str, &[&str])] = &[
 /// Whether some version of Cowrie itself writes events with this id.
 pub fn is_known(eventid: &str) -> bool {
     if let Some(number) = eventid.strip_prefix("KIPP") {
-        return number.len() == 4 && number.parse().is_ok_and(|n: u32| (1..=13).contains(&n));
+        return number.len() == 4 && number.bytes().all(|c| c.is_ascii_digit()) && ("0001"..="0013").contains(&number);
     }
     let Some((family, name)) = eventid.strip_prefix("cowrie.").and_then(|rest| rest.rsplit_once('.')) else { return false };
     KNOWN.iter().any(|(known, names)| *known == family && names.iter().any(|&one| one == "*" || one == name))

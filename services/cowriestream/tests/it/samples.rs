@@ -1,12 +1,15 @@
 //! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes nothing.
 
 use std::{
+    collections::BTreeSet,
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use crate::harness::{PROGRAM, directory, dump, provenance, psql, with_database};
+use crate::harness::{Hub, PROGRAM, directory, dump, provenance, psql, with_database};
 
 /// Beside the checkout; they are never part of it.
 fn samples() -> Option<PathBuf> {
@@ -71,6 +74,49 @@ fn verify(url: &str, files: &[PathBuf]) {
     });
     let out = command.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+}
+
+/// 407 real five-minute snapshots of a live log, as it grew and was renamed at midnight, fed to a loader that is killed now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_growth_of_a_log_is_followed() {
+    let Some(samples) = samples() else { return println!("no samples beside the checkout: skipped") };
+    let snapshots = fs::read_to_string(samples.join("replay/snapshots.csv")).unwrap();
+    let hub = Hub::start().await;
+    let log = hub.dir.path().join("cowrie.json");
+    let (_processor, mut loader) = (hub.processor(&[]), Some(hub.loader(&log)));
+    let (mut name, mut whole, mut written, mut lines) = (String::new(), Vec::new(), 0, BTreeSet::new());
+    for (n, snapshot) in snapshots.lines().skip(1).enumerate() {
+        let fields: Vec<_> = snapshot.split(',').collect();
+        if fields[0] != name {
+            if !name.is_empty() {
+                fs::rename(&log, log.with_file_name(format!("cowrie.json.day{n}"))).unwrap();
+            }
+            name = fields[0].to_owned();
+            whole = read_all(&samples.join(&name));
+            written = 0;
+        }
+        let size: usize = fields[2].parse().unwrap();
+        let mut file = fs::File::options().create(true).append(true).open(&log).unwrap();
+        file.write_all(&whole[written..size]).unwrap();
+        written = size;
+        let complete = whole[..size].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        lines.extend(whole[..complete].split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+        match n % 30 {
+            7 => loader = None,
+            11 => loader = Some(hub.loader(&log)),
+            _ => std::thread::sleep(Duration::from_millis(3)),
+        }
+    }
+    let _loader = loader.unwrap_or_else(|| hub.loader(&log));
+    hub.wait_for_events(lines.len() as i64);
+    hub.assert_verified(&log);
+}
+
+fn read_all(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut from, _) = loader::decompressed(fs::File::open(path).unwrap()).unwrap();
+    from.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// Every column, rebuilt from the files by a program that shares nothing with this one.

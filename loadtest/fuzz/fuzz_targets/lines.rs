@@ -24,7 +24,7 @@ fuzz_target!(|input: (u8, Vec<u8>)| {
                 assert_eq!(*start, at);
                 match (Envelope::read(bytes), Record::read(&sensor, bytes)) {
                     (Ok(envelope), Ok(record)) => {
-                        assert_eq!((envelope.eventid, envelope.session, envelope.ts), (record.eventid, record.session, record.ts));
+                        assert_eq!((envelope.eventid, envelope.ts), (record.eventid, record.ts));
                         events += length;
                     }
                     (Err(_), Err(_)) => dead += length,
