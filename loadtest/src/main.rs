@@ -157,10 +157,39 @@ async fn insert(store: &Store, lines: &[Bytes], batch: usize) -> anyhow::Result<
     for part in events.chunks_mut(batch) {
         part.sort_by_key(|event| (event.record.ts, event.record.id));
         let mut transaction = store.begin().await?;
-        store::insert_events(&mut transaction, part).await?;
+        bare_insert(&mut transaction, part).await?;
         transaction.commit().await?;
     }
     Ok(started.elapsed())
+}
+
+/// Nothing but the rows of `events`.
+async fn bare_insert(on: &mut store::Connection, events: &[StoredEvent]) -> anyhow::Result<()> {
+    fn column<'a, T>(events: &'a [StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
+        events.iter().map(value).collect()
+    }
+    let time = |micros: Option<i64>| micros.map(|micros| micros as f64 / 1e6);
+    sqlx::query(
+        "insert into events (event_id, sensor, session, eventid, ts, src_ip, payload, line, length, source_file, source_offset)
+        select encode(event_id, 'hex')::uuid, sensor, session, eventid, coalesce(to_timestamp(ts), '-infinity'), src_ip::inet, payload::jsonb, line, length,
+            encode($9, 'hex')::uuid, 0
+        from unnest($1::bytea[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::bytea[], $8::int4[])
+            as e (event_id, session, eventid, ts, src_ip, payload, line, length), (select $10::text as sensor) s
+        on conflict do nothing",
+    )
+    .bind(column(events, |e| e.record.id.0.to_vec()))
+    .bind(column(events, |e| e.record.session.clone()))
+    .bind(column(events, |e| e.record.eventid.clone()))
+    .bind(column(events, |e| time(e.record.ts)))
+    .bind(column(events, |e| e.record.src_ip.map(|ip| ip.to_string())))
+    .bind(column(events, |e| e.record.payload.clone()))
+    .bind(column(events, |e| e.line.clone()))
+    .bind(column(events, |e| e.record.length as i32))
+    .bind([7_u8; 16].as_slice())
+    .bind(sensor()?.as_str())
+    .execute(on)
+    .await?;
+    Ok(())
 }
 
 /// From the start of the processor to the last commit, with a full stream waiting.
@@ -175,7 +204,7 @@ async fn process(args: &Args, bus: &Bus, store: &Store, tasks: &Tasks, lines: &[
         if sensors.iter().map(|sensor| sensor.events).sum::<i64>() >= lines.len() as i64 {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let took = started.elapsed();
     group.stop().cancel();
