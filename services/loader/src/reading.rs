@@ -20,6 +20,8 @@ use crate::{
 
 /// A live log that was quiet for this long is closed, and opened again when it grows.
 const CLOSE_IDLE: Duration = Duration::from_secs(600);
+/// With more files than this the checkpoint is not written for each one that is met.
+const MET_AT_ONCE: usize = 100;
 /// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to be read.
 pub(crate) const COPY_PATIENCE: Duration = Duration::from_secs(15);
 /// In `once` mode: how long a last line without newline is given to be completed.
@@ -163,8 +165,11 @@ impl Tailer {
         if wanted.is_empty() {
             return self.commit(key);
         }
-        // A file that is met is known from now on, wherever its name leads later.
-        if met && let Err(error) = self.save() {
+        // A file that is met is known from now on, wherever its name leads later. With very many files the next second will do.
+        if met
+            && self.files.len() <= MET_AT_ONCE
+            && let Err(error) = self.save()
+        {
             tracing::warn!(error = format!("{error:#}"), "could not write the checkpoint, trying again");
         }
         for piece in wanted {

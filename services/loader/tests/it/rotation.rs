@@ -159,6 +159,42 @@ async fn archives_are_read_through_and_what_a_crash_cut_off_is_kept() {
 }
 
 #[tokio::test]
+async fn events_torn_over_archives_are_put_together_and_read_again_without_a_change() {
+    let mut site = Site::new().await;
+    let texts: Vec<String> = (0..3).map(|_| site.events(20)).collect();
+    // Two events are torn: between the archives, and between the second and the live log.
+    let (first, rest) = texts[0].split_at(texts[0].len() - 40);
+    let (second, tail) = texts[1].split_at(texts[1].len() - 60);
+    let mut age = 3;
+    for (name, bytes) in
+        [("cowrie.json.2.gz", gzip(&[first])), ("cowrie.json.1.gz", gzip(&[rest, second])), ("cowrie.json", format!("{tail}{}", texts[2]).into_bytes())]
+    {
+        fs::write(site.path(name), bytes).unwrap();
+        let file = fs::File::options().write(true).open(site.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600 * age)).unwrap();
+        age -= 1;
+    }
+    for _ in 0..2 {
+        let mut loader = site.loader_with(&["--once"]);
+        loader.summary().await;
+        let postgres = site.processor.postgres();
+        assert!(site.written.iter().eq(postgres.events.keys()), "other events than were written");
+        assert!(postgres.dead.is_empty());
+        drop(postgres);
+        fs::remove_file(site.path("state/s.json")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn archives_that_are_not_read_are_named() {
+    let site = Site::new().await;
+    fs::write(site.path("cowrie.json.1.xz"), b"\xfd7zXZ\0and so on").unwrap();
+    let mut loader = site.loader_with(&["--once"]);
+    assert!(!loader.end().await.success());
+    assert!(loader.log().contains("xz archives are not read"), "{}", loader.log());
+}
+
+#[tokio::test]
 async fn a_pattern_finds_files_in_many_directories() {
     let mut site = Site::new().await;
     for day in ["a", "b/c"] {
