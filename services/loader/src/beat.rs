@@ -36,11 +36,14 @@ impl Tailer {
     /// Sends a heartbeat when it is time, or at the end.
     pub async fn beat(&mut self, last: bool) {
         self.total();
-        if !self.bus.connected() || (!last && self.beaten.is_some_and(|at| at.elapsed() < BEAT)) {
+        let summary = self.statistics.summary();
+        // That everything is committed is news.
+        let wait = if summary.lag_bytes == 0 && self.told_lag > 0 { BEAT / 5 } else { BEAT };
+        if !self.bus.connected() || (!last && self.beaten.is_some_and(|at| at.elapsed() < wait)) {
             return;
         }
         self.beaten = Some(Instant::now());
-        let summary = self.statistics.summary();
+        self.told_lag = summary.lag_bytes;
         let state = match () {
             () if last => "stopped",
             () if self.stream_missing => "paused",

@@ -130,6 +130,7 @@ async fn follow(
         resting_until: Instant::now(),
         scanned: long_ago,
         beaten: None,
+        told_lag: 0,
         dirty: false,
         backlog_next: false,
         last_live: 0,

@@ -1,5 +1,6 @@
 //! An event that Cowrie tore apart at midnight: its beginning ends one log, its end begins the next. Whichever half is read first looks for
-//! the other among the files written just before or after, and publishes the event for both; the half that comes later finds its bytes committed, or publishes the same event again.
+//! the other among the files written just before or after, and publishes the event for both; the half that comes later finds its bytes
+//! committed, or publishes the same event again.
 
 use std::io;
 
@@ -24,13 +25,7 @@ impl Tailer {
         let mut archives = ARCHIVES;
         for other in self.written_before(key) {
             let file = self.files.get_mut(&other)?;
-            if file.compressed {
-                if archives == 0 {
-                    continue;
-                }
-                archives -= 1;
-            }
-            let head = match open_end(file) {
+            let head = match anew(file).and_then(|input| open_end(input, &mut archives)) {
                 Ok(head) => head,
                 Err(error) => {
                     tracing::debug!(path = %file.path.display(), %error, "could not look at its end");
@@ -98,11 +93,12 @@ fn first_item(file: &Tracked) -> io::Result<Option<Item>> {
     line_at(&mut anew(file)?, 0)
 }
 
-/// What stands behind the last newline.
-fn open_end(file: &Tracked) -> io::Result<Option<Item>> {
-    let mut input = anew(file)?;
+/// What stands behind the last newline; of so many archives.
+fn open_end(mut input: Input, archives: &mut usize) -> io::Result<Option<Item>> {
     if input.compressed() {
-        return last_item(&mut input, 0);
+        let left = *archives > 0;
+        *archives = archives.saturating_sub(1);
+        return if left { last_item(&mut input, 0) } else { Ok(None) };
     }
     let size = input.metadata()?.len();
     let mut last = [0];

@@ -62,6 +62,8 @@ pub(crate) struct Tailer {
     pub resting_until: Instant,
     pub scanned: Instant,
     pub beaten: Option<Instant>,
+    /// The lag that the last heartbeat told.
+    pub told_lag: u64,
     pub dirty: bool,
     pub backlog_next: bool,
     pub last_live: u64,

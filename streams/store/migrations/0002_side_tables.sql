@@ -18,8 +18,9 @@ create function json_texts(value jsonb) returns text[] language sql immutable pa
     select case when jsonb_typeof(value) = 'array' then array(select t from jsonb_array_elements_text(value) with ordinality as e (t, n) order by n) end
 $$;
 
+-- (What catches errors needs a subtransaction, which a parallel query has none of: those functions are parallel unsafe.)
 -- An address; null when the text is none. IPv4-mapped IPv6 is IPv4.
-create function text_inet(value text) returns inet language plpgsql immutable parallel safe as $$
+create function text_inet(value text) returns inet language plpgsql immutable parallel unsafe as $$
 declare
     plain text := regexp_replace(value, '^::ffff:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)$', '\1', 'i');
 begin
@@ -47,7 +48,7 @@ create function python_bytes(inside text, lossy boolean) returns bytea language 
 $$;
 
 -- The text that a Python repr of bytes or of a string stands for (b'GET / HTTP/1.1\r\n'), read as UTF-8; any other text as it is.
-create function python_text(value text) returns text language plpgsql immutable parallel safe as $$
+create function python_text(value text) returns text language plpgsql immutable parallel unsafe as $$
 declare
     inside text := substring(value from '^[bu]?''(.*)''$');
 begin
@@ -161,7 +162,7 @@ create table forwards (
     ja4 text,
     ja4h text
 );
-create function forwards_of(e events) returns setof forwards language sql immutable parallel safe as $$
+create function forwards_of(e events) returns setof forwards language sql immutable parallel unsafe as $$
     select e.event_id, e.sensor, e.session, e.ts, e.src_ip,
         case when e.eventid = 'cowrie.tunnelproxy-tcpip.data' then 'tunnelproxy-data' else substr(e.eventid, 21) end,
         e.payload ->> 'dst_ip', text_inet(e.payload ->> 'dst_ip'), json_int(e.payload -> 'dst_port'),

@@ -68,7 +68,7 @@ impl Hub {
     /// Runs a command to its end; it must succeed.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let out = self.command(arguments).output().unwrap();
-        assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(out.status.success(), "{arguments:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         out
     }
 

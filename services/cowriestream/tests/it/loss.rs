@@ -46,6 +46,8 @@ impl Scene {
     fn assert_whole(self) {
         self.processor.signal(Signal::CONT);
         self.hub.wait_for_events(self.writer.events);
+        // The dead letters, too.
+        self.hub.wait_for_receipts(&self.writer.path);
         self.hub.assert_verified(&self.writer.path);
         assert!(self.hub.dump() == self.hub.undisturbed(&self.writer.path), "the rows differ from those of an undisturbed run");
     }
