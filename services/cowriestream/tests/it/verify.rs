@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write};
 
-use crate::harness::{Hub, Writer};
+use crate::harness::{Hub, Writer, dump};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_names_what_was_tampered_with() {
@@ -107,14 +107,14 @@ async fn a_database_with_events_gets_its_side_tables() {
     fs::OpenOptions::new()
         .append(true)
         .open(&writer.path)
-        .and_then(|mut file| file.write_all(b"{\"eventid\":\"cowrie.server.kex\",\"timestamp\":\"2024-01-01T00:00:00Z\"}\n"))
+        .and_then(|mut file| file.write_all(b"{\"eventid\":\"cowrie.server.kex\",\"timestamp\":\"2023-11-14T22:13:20Z\"}\n"))
         .unwrap();
     {
         let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
         hub.wait_for_events(writer.events + 1);
         hub.wait_for_receipts(&writer.path);
     }
-    let before = hub.dump();
+    let before = dump(&hub.database_url);
     hub.psql(
         "drop table commands, login_attempts, downloads, forwards, client_fingerprints cascade;
         do $$ declare f text; begin
@@ -126,7 +126,7 @@ async fn a_database_with_events_gets_its_side_tables() {
         delete from _sqlx_migrations where version > 1",
     );
     hub.run(&["migrate"]);
-    assert!(hub.dump() == before, "the rows are others");
+    assert!(dump(&hub.database_url) == before, "the rows are others");
     assert_eq!(hub.count("select unknown_count from sensors"), 1);
     hub.assert_verified(&writer.path);
 }
