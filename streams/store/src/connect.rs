@@ -62,9 +62,9 @@ impl Store {
             bail!("PostgreSQL {} is too old: 15 or newer is needed", version / 10_000);
         }
         // On a connection of its own: filling a table from many events, and waiting for another process that does, takes its time.
-        let mut connection = self.pool.acquire().await?.detach();
-        unhurried(&mut connection).await?;
-        sqlx::migrate!().run(&mut connection).await.context("migrate the schema")
+        let options = self.pool.connect_options().as_ref().clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+        let unhurried = PgPoolOptions::new().max_connections(1).connect_with(options).await.context("connect to Postgres")?;
+        sqlx::migrate!().run(&unhurried).await.context("migrate the schema")
     }
 
     /// Whether the schema is there and up to date; says what to do when it is not.
