@@ -7,6 +7,7 @@ Needs psycopg and blake3. Exit status 0: no difference.
 
 import argparse
 import ast
+import codecs
 import collections
 import datetime
 import decimal
@@ -145,10 +146,10 @@ def as_text(value):
 
 
 def whole(value):
-    """An integer of at most nine digits, or a string of one."""
-    if isinstance(value, bool):
+    """An integer of 32 bits, or a string of one."""
+    if isinstance(value, bool) or not re.fullmatch("-?[0-9]{1,10}", str(value), re.ASCII):
         return None
-    return int(value) if re.fullmatch("-?[0-9]{1,9}", str(value), re.ASCII) else None
+    return int(value) if -(2**31) <= int(value) < 2**31 else None
 
 
 def truth(value):
@@ -170,11 +171,11 @@ def unrepr(value):
     if isinstance(found, str):
         # Python 2 wrote bytes like this.
         found = found.encode("latin-1", "replace")
-    try:
-        return found.decode("utf-8").replace("\0", "\ufffd")
-    except UnicodeDecodeError:
-        return "".join(chr(byte) if 0 < byte < 128 else "\ufffd" for byte in found)
+    return found.decode("utf-8", "each").replace("\0", "\ufffd")
 
+
+# Each byte that is no UTF-8 stands as one U+FFFD.
+codecs.register_error("each", lambda error: ("\ufffd" * (error.end - error.start), error.end))
 
 # A value that this program cannot judge.
 SKIP = object()

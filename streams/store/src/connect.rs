@@ -61,7 +61,10 @@ impl Store {
         if version < 150_000 {
             bail!("PostgreSQL {} is too old: 15 or newer is needed", version / 10_000);
         }
-        sqlx::migrate!().run(&self.pool).await.context("migrate the schema")
+        // On a connection of its own: filling a table from many events, and waiting for another process that does, takes its time.
+        let options = self.pool.connect_options().as_ref().clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+        let unhurried = PgPoolOptions::new().max_connections(1).connect_with(options).await.context("connect to Postgres")?;
+        sqlx::migrate!().run(&unhurried).await.context("migrate the schema")
     }
 
     /// Whether the schema is there and up to date; says what to do when it is not.
@@ -123,6 +126,14 @@ impl Store {
     pub fn forget_days(&self) {
         self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// Lifts the limits that keep a processor alive, from a connection whose work is as long as the database is large.
+pub async fn unhurried(on: &mut sqlx::PgConnection) -> Result<(), Failure> {
+    for setting in ["set statement_timeout = 0", "set lock_timeout = 0"] {
+        sqlx::query(setting).execute(&mut *on).await?;
+    }
+    Ok(())
 }
 
 /// A processor's membership: ends with the process, however it ends.

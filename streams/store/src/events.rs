@@ -21,7 +21,7 @@ pub struct StoredEvent {
 }
 
 /// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for those that were new the rows of the
-/// side tables, which the database derives. Returns the ids of the new ones.
+/// side tables, which the database derives. A side row that is there already is left for `verify` to judge: it must not keep its event out. Returns the ids of the new ones.
 pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Result<HashSet<EventId>, Failure> {
     fn column<'a, T>(events: &'a [StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
         events.iter().map(value).collect()
@@ -35,11 +35,11 @@ pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Res
             on conflict do nothing
             returning *
         ),
-        c as (insert into commands select s.* from new, commands_of(row(new.*)::events) s),
-        l as (insert into login_attempts select s.* from new, login_attempts_of(row(new.*)::events) s),
-        d as (insert into downloads select s.* from new, downloads_of(row(new.*)::events) s),
-        f as (insert into forwards select s.* from new, forwards_of(row(new.*)::events) s),
-        k as (insert into client_fingerprints select s.* from new, client_fingerprints_of(row(new.*)::events) s)
+        c as (insert into commands select s.* from new, commands_of(row(new.*)::events) s on conflict do nothing),
+        l as (insert into login_attempts select s.* from new, login_attempts_of(row(new.*)::events) s on conflict do nothing),
+        d as (insert into downloads select s.* from new, downloads_of(row(new.*)::events) s on conflict do nothing),
+        f as (insert into forwards select s.* from new, forwards_of(row(new.*)::events) s on conflict do nothing),
+        k as (insert into client_fingerprints select s.* from new, client_fingerprints_of(row(new.*)::events) s on conflict do nothing)
         select event_id as "event_id!" from new"#,
         &column(events, |e| Uuid::from_bytes(e.record.id.0)),
         &column(events, |e| e.record.sensor.as_str()) as &[&str],

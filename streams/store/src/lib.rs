@@ -17,7 +17,7 @@ mod sessions;
 mod status;
 pub mod verify;
 
-pub use connect::{Membership, Store, StoreArgs};
+pub use connect::{Membership, Store, StoreArgs, unhurried};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters};
 pub use deliveries::{Delivery, add_deliveries};
 pub use events::{StoredEvent, insert_events};

@@ -60,6 +60,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     let sensors = args.logs.resolve()?;
     let store = Store::connect(&args.target.store()?).await?;
     let mut connection = store.connection().await?;
+    store::unhurried(&mut connection).await?;
     let mut report = Report::new(args.show);
     for files in sensors {
         verify_sensor(&mut connection, &args, &files, &mut report).await?;

@@ -1,8 +1,8 @@
 //! `verify` names what does not agree.
 
-use std::fs;
+use std::{fs, io::Write};
 
-use crate::harness::{Hub, Writer};
+use crate::harness::{Hub, Writer, dump};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_names_what_was_tampered_with() {
@@ -79,4 +79,70 @@ fn finds(hub: &Hub, writer: &Writer, kind: &str, names: &[&str]) {
     for name in names {
         assert!(text.contains(name), "{name} is not named: {text}");
     }
+}
+
+/// What stands in a side table although its event never came is no reason to refuse the event.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_stored_although_its_side_row_is_there() {
+    let hub = Hub::start().await;
+    let line = r#"{"eventid":"cowrie.command.input","input":"id","session":"a","src_ip":"192.0.2.1","timestamp":"2024-01-01T00:00:00Z"}"#;
+    let log = hub.dir.path().join("cowrie.json");
+    fs::write(&log, format!("{line}\n")).unwrap();
+    let id = events::EventId::of(&"s".parse().unwrap(), line.as_bytes());
+    hub.psql(&format!("insert into commands (event_id, sensor, ts, kind, input) values ('{id}', 's', '2024-01-01', 'input', 'ls')"));
+    let (_processor, _loader) = (hub.processor(&[]), hub.loader(&log));
+    hub.wait_for_receipts(&log);
+    assert_eq!((hub.events(), hub.count("select count(*) from dead_letters")), (1, 0));
+    let out = hub.command(&["verify", "--sensor", "s", "--log", log.to_str().unwrap()]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(text.contains(&format!("commands: event {id} differs")), "{text}");
+}
+
+/// A database of the first release, with rows in it, becomes what a new one would be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_with_events_gets_its_side_tables() {
+    let hub = Hub::start().await;
+    let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
+    writer.append(400);
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&writer.path)
+        .and_then(|mut file| file.write_all(b"{\"eventid\":\"cowrie.server.kex\",\"timestamp\":\"2023-11-14T22:13:20Z\"}\n"))
+        .unwrap();
+    {
+        let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
+        hub.wait_for_events(writer.events + 1);
+        hub.wait_for_receipts(&writer.path);
+    }
+    let before = dump(&hub.database_url);
+    hub.psql(
+        "drop table commands, login_attempts, downloads, forwards, client_fingerprints cascade;
+        do $$ declare f text; begin
+            for f in select oid::regprocedure from pg_proc where proname ~ '^(json_(int|bool|texts)|text_inet|python_(bytes|text))$' loop
+                execute 'drop function ' || f;
+            end loop;
+        end $$;
+        alter table sensors drop column unknown_count;
+        delete from _sqlx_migrations where version > 1",
+    );
+    hub.run(&["migrate"]);
+    assert!(dump(&hub.database_url) == before, "the rows are others");
+    assert_eq!(hub.count("select unknown_count from sensors"), 1);
+    hub.assert_verified(&writer.path);
+}
+
+/// A large database answers by several workers, in which some things are forbidden.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_agrees_where_postgres_works_in_parallel() {
+    let hub = Hub::start().await;
+    let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
+    writer.append(400);
+    let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
+    hub.wait_for_events(writer.events);
+    for setting in ["parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size", "min_parallel_index_scan_size"] {
+        hub.psql(&format!("do $$ begin execute format('alter database %I set {setting} = 0', current_database()); end $$"));
+    }
+    hub.psql("analyze events");
+    assert!(hub.psql("explain select count(*) from events").contains("Workers Planned"));
+    hub.assert_verified(&writer.path);
 }
