@@ -3,9 +3,11 @@
 -- Columns that all have: event_id, sensor, session, ts and src_ip as in `events`. Texts are as logged (U+0000 stands as U+FFFD); where Cowrie
 -- should have logged a text and logged something else, its JSON stands there. A number or truth value that is none is null.
 
--- An integer, or a text that holds one, within 9 digits.
+-- An integer of 32 bits, or a text that holds one.
 create function json_int(value jsonb) returns integer language sql immutable parallel safe as $$
-    select case when value #>> '{}' ~ '^-?[0-9]{1,9}$' then (value #>> '{}')::integer end
+    select case when value #>> '{}' ~ '^-?[0-9]{1,10}$' then
+        case when (value #>> '{}')::bigint between -2147483648 and 2147483647 then (value #>> '{}')::integer end
+    end
 $$;
 
 -- true, false, "true", "false".
@@ -18,50 +20,43 @@ create function json_texts(value jsonb) returns text[] language sql immutable pa
     select case when jsonb_typeof(value) = 'array' then array(select t from jsonb_array_elements_text(value) with ordinality as e (t, n) order by n) end
 $$;
 
--- (What catches errors needs a subtransaction, which a parallel query has none of: those functions are parallel unsafe.)
--- An address; null when the text is none. IPv4-mapped IPv6 is IPv4.
+-- An address; null when the text is none. As events.src_ip: IPv4-mapped IPv6 is IPv4, a zone id is dropped, 01.2.3.4 is no address.
+-- Not parallel safe: only an exception says whether a text is an address, and a parallel query must not catch any.
 create function text_inet(value text) returns inet language plpgsql immutable parallel unsafe as $$
 declare
-    plain text := regexp_replace(value, '^::ffff:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)$', '\1', 'i');
+    plain text := split_part(value, '%', 1);
+    address inet;
 begin
-    if plain !~ '^([0-9]{1,3}\.){3}[0-9]{1,3}$' and (plain !~ '^[0-9a-fA-F:.]{2,45}$' or plain !~ ':') then
+    if plain !~ '^([0-9a-fA-F:]+:)?([0-9]{1,3}\.){3}[0-9]{1,3}$' and plain !~ '^[0-9a-fA-F]*:[0-9a-fA-F:]{1,44}$' or plain ~ '(^|[:.])0[0-9]+\.|\.0[0-9]+$' then
         return null;
     end if;
-    return plain::inet;
+    address := plain::inet;
+    return case when family(address) = 6 and address <<= '::ffff:0:0/96' then substr(host(address), 8)::inet else address end;
 exception when others then
     return null;
 end $$;
 
--- What stands inside a Python repr, as bytes: `\xNN` and the short escapes undone; `lossy` puts U+FFFD for each byte that is not ASCII.
-create function python_bytes(inside text, lossy boolean) returns bytea language sql immutable parallel safe as $$
-    select coalesce(string_agg(case
-        when m[1] = '\x00' then '\xefbfbd'::bytea
-        when m[1] ~ '^\\x[89a-f]' and lossy then '\xefbfbd'::bytea
-        when m[1] ~ '^\\x' then decode(substr(m[1], 3), 'hex')
-        when m[1] = '\n' then '\x0a'::bytea
-        when m[1] = '\r' then '\x0d'::bytea
-        when m[1] = '\t' then '\x09'::bytea
-        when m[1] in ('\\', '\''', '\"') then convert_to(substr(m[1], 2), 'UTF8')
-        else convert_to(m[1], 'UTF8')
-    end, ''::bytea order by n), ''::bytea)
-    from regexp_matches(inside, '(\\x[0-9a-f]{2}|\\[nrt\\''"]|[^\\]+|\\)', 'g') with ordinality as t (m, n)
+-- The text that a Python repr of bytes or of a string stands for (b'GET / HTTP/1.1\r\n'): `\xNN` and the short escapes undone, the bytes read as
+-- UTF-8, each byte that is none as U+FFFD, and so U+0000. Any other text as it is. The long alternatives are the well-formed sequences.
+create function python_text(value text) returns text language sql immutable parallel safe as $$
+    select case when inside is null then value else coalesce((
+        select string_agg(case
+            when length(m[1]) > 4 and m[1] ~ '^\\x[c-f]' then convert_from(decode(replace(m[1], '\x', ''), 'hex'), 'UTF8')
+            when m[1] = '\x00' or m[1] ~ '^\\x[89a-f]' then U&'\FFFD'
+            when m[1] ~ '^\\x' then convert_from(decode(substr(m[1], 3), 'hex'), 'UTF8')
+            when m[1] = '\n' then E'\n'
+            when m[1] = '\r' then E'\r'
+            when m[1] = '\t' then E'\t'
+            when m[1] in ('\\', '\''', '\"') then substr(m[1], 2)
+            else m[1]
+        end, '' order by n)
+        from regexp_matches(inside, '(' ||
+            '\\x(?:c[2-9a-f]|d[0-9a-f])\\x[89ab][0-9a-f]|' ||
+            '\\x(?:e0\\x[ab][0-9a-f]|e[1-9abcef]\\x[89ab][0-9a-f]|ed\\x[89][0-9a-f])\\x[89ab][0-9a-f]|' ||
+            '\\x(?:f0\\x[9ab][0-9a-f]|f[123]\\x[89ab][0-9a-f]|f4\\x8[0-9a-f])\\x[89ab][0-9a-f]\\x[89ab][0-9a-f]|' ||
+            '\\x[0-9a-f]{2}|\\[nrt\\''"]|[^\\]+|\\)', 'g') with ordinality as t (m, n)), '') end
+    from (select coalesce(substring(value from '^[bu]?''(.*)''$'), substring(value from '^[bu]?"(.*)"$')) as inside) i
 $$;
-
--- The text that a Python repr of bytes or of a string stands for (b'GET / HTTP/1.1\r\n'), read as UTF-8; any other text as it is.
-create function python_text(value text) returns text language plpgsql immutable parallel unsafe as $$
-declare
-    inside text := substring(value from '^[bu]?''(.*)''$');
-begin
-    inside := coalesce(inside, substring(value from '^[bu]?"(.*)"$'));
-    if inside is null then
-        return value;
-    end if;
-    begin
-        return convert_from(python_bytes(inside, false), 'UTF8');
-    exception when others then
-        return convert_from(python_bytes(inside, true), 'UTF8');
-    end;
-end $$;
 
 -- What attackers typed, and what became of it: command.input is followed by command.success or command.failed for its parts.
 create table commands (
@@ -162,6 +157,7 @@ create table forwards (
     ja4 text,
     ja4h text
 );
+-- Parallel unsafe, as text_inet is.
 create function forwards_of(e events) returns setof forwards language sql immutable parallel unsafe as $$
     select e.event_id, e.sensor, e.session, e.ts, e.src_ip,
         case when e.eventid = 'cowrie.tunnelproxy-tcpip.data' then 'tunnelproxy-data' else substr(e.eventid, 21) end,
@@ -231,3 +227,18 @@ begin
         execute format('create index %I on %I using brin (ts)', side || '_ts', side);
     end loop;
 end $$;
+
+-- Events that were there before `unknown_count` was: the ids that Cowrie is known to write today (events/known.rs has the list that grows).
+update sensors s set unknown_count = u.n
+from (
+    select sensor, count(*) as n from events
+    where eventid !~ '^KIPP00(0[1-9]|1[0-3])$'
+        and eventid !~ '^cowrie\.(abuseipdb|threatjammer|backend_pool)\.[^.]*$'
+        and eventid !~ ('^cowrie\.(session\.(connect|closed|params|input|file_download|file_upload|file_download\.failed)|login\.(success|failed)'
+            || '|command\.(input|failed|success|chpasswd)|client\.(version|kex|fingerprint|size|var|malformed_packet)|log\.(open|closed)'
+            || '|direct-tcpip\.(request|data|redirect|tunnel|ja4|ja4h)|tunnelproxy-tcpip\.data|telnet\.(option|exploit_attempt|exploit_success|error)'
+            || '|proxy\.(client_disconnect|ssh|backend_connected|backend_disconnected|backend_connect_error)|virustotal\.(scanfile|scanurl)'
+            || '|reversedns\.(connect|forward)|greynoise\.result|urlhaus\.submitted)$')
+    group by sensor
+) u
+where s.sensor = u.sensor;
