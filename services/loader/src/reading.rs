@@ -156,6 +156,7 @@ impl Tailer {
         };
         self.count(key, end, &parts::tally(&pieces, counted, first));
         let Some(file) = self.files.get_mut(&key) else { return };
+        file.repairs.unfinished += u64::from(cut && end > counted);
         let turn = file.turn;
         let wanted: Vec<_> = pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
         file.covered = end;
@@ -208,7 +209,6 @@ impl Tailer {
             tracing::debug!(path = %file.path.display(), offset = covered, kind, "repaired a line");
             metrics::counter!("cowriestream_loader_repairs_total", "kind" => kind).increment(1);
         }
-        file.repairs.unfinished += u64::from(cut);
         pieces
     }
 

@@ -132,6 +132,8 @@ impl Tracked {
             file.complete = point.complete;
             file.ready = false;
             file.ended = true;
+            // What follows the last message (blank, NUL, dropped) was read, too.
+            file.extent = point.position;
             file.place(point.position, point.last_line);
             return file;
         }

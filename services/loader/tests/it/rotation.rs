@@ -186,6 +186,25 @@ async fn events_torn_over_archives_are_put_together_and_read_again_without_a_cha
 }
 
 #[tokio::test]
+async fn an_old_log_that_ends_with_dropped_events_is_deleted_without_a_gap() {
+    let mut site = Site::new().await;
+    let wanted = site.events(20);
+    fs::write(site.path("cowrie.json.1"), format!("{wanted}{{\"eventid\":\"cowrie.telnet.option\"}}\n\n")).unwrap();
+    Writer::open(&site.path("cowrie.json")).write(site.events(1));
+    let drop = ["--drop", "telnet.option"];
+    let mut loader = site.loader_with(&drop);
+    let live = fs::metadata(site.path("cowrie.json")).unwrap().len();
+    site.until_checkpoint(&loader, &[("cowrie.json", live), ("cowrie.json.1", wanted.len() as u64)]).await;
+    assert!(loader.stop().await.success());
+    let asked = site.processor.postgres().questions;
+    let loader = site.loader_with(&drop);
+    site.until("the loader has looked", &loader, |postgres| postgres.questions > asked).await;
+    fs::remove_file(site.path("cowrie.json.1")).unwrap();
+    site.until_checkpoint(&loader, &[("cowrie.json", live)]).await;
+    assert!(site.processor.postgres().dead.is_empty());
+}
+
+#[tokio::test]
 async fn archives_that_are_not_read_are_named() {
     let site = Site::new().await;
     fs::write(site.path("cowrie.json.1.xz"), b"\xfd7zXZ\0and so on").unwrap();
