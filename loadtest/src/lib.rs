@@ -1,0 +1,3 @@
+//! A load and a yardstick: made Cowrie logs, and the parts measured beside their bare limits.
+
+pub mod bench;
