@@ -106,6 +106,11 @@ impl Servers {
         }
     }
 
+    /// The process ids, with the servers' names.
+    pub fn processes(&self) -> Vec<(&'static str, u32)> {
+        self.running.iter().filter_map(|server| Some((server.name(), server.id()?))).collect()
+    }
+
     /// Stops all, the database last; a server that does not stop in time is killed.
     pub async fn stop(&mut self) {
         for server in self.running.iter_mut().rev() {

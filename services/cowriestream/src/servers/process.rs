@@ -78,6 +78,11 @@ impl Server {
         self.command.name
     }
 
+    /// Its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
