@@ -226,7 +226,8 @@ def side_row(event):
             "claimed_ip": address(event.get("orig_ip")),
             "claimed_port": whole(claimed),
             "new_port": whole(event.get("new_port")),
-            "data": unrepr(as_text(event.get("data"))),
+            "data": as_text(event.get("data")),
+            "python_text(data)": unrepr(as_text(event.get("data"))),
         }
     clients = {"version": "version", "kex": "kex", "size": "size", "var": "var", "fingerprint": "key"}
     kind = clients.get(name.removeprefix("cowrie.client.")) if name.startswith("cowrie.client.") else None

@@ -6,6 +6,7 @@ use boot::CancellationToken;
 use bus::{Batch, Intake, Receipts};
 use events::SensorId;
 use store::Failure;
+use tokio::sync::watch;
 
 use crate::{
     Shared,
@@ -17,15 +18,17 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Receives, commits, acknowledges, until stop.
+/// Receives, commits, acknowledges, until stop. Several may run: they compete like processors do.
 pub(crate) async fn ingest(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
+        // Before the lock: whoever asks for the release waits for the lock already.
+        let mut release = shared.release.subscribe();
         let bound = shared.bound.read().await;
         let outcome = match Intake::open(&shared.bus, shared.limits).await {
             Ok(mut intake) => {
                 pause = FIRST_PAUSE;
-                let outcome = follow(&shared, &mut intake, &stop).await;
+                let outcome = follow(&shared, &mut intake, &mut release, &stop).await;
                 intake.hand_back(&shared.bus).await;
                 outcome
             }
@@ -41,12 +44,12 @@ pub(crate) async fn ingest(shared: Shared, stop: CancellationToken) -> anyhow::R
 }
 
 /// Works until stop, or until the consumers must be bound anew.
-async fn follow(shared: &Shared, intake: &mut Intake, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn follow(shared: &Shared, intake: &mut Intake, release: &mut watch::Receiver<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
     loop {
         let batch = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            () = shared.release.notified() => return Ok(()),
+            _ = release.changed() => return Ok(()),
             batch = intake.next() => batch?,
         };
         let Some(kept) = commit(shared, &batch, stop).await else { return Ok(()) };

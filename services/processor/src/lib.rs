@@ -17,7 +17,7 @@ use std::{
 use boot::{Health, Tasks};
 use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
 use store::Store;
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Notify, RwLock, watch};
 
 pub use keep::day;
 pub use relay::settle;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Most bytes of log lines in one transaction
     #[arg(long, env = "COWRIESTREAM_BATCH_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 30), value_name = "BYTES")]
     pub batch_bytes: u64,
+    /// Transactions at the same time: while one commits, another reads and prepares
+    #[arg(long, env = "COWRIESTREAM_WRITERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16), value_name = "N")]
+    pub writers: u32,
     /// Most bytes of dead letters kept per sensor; the oldest go first, their length and hash stay
     #[arg(long, env = "COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(0..=1 << 40), value_name = "BYTES")]
     pub dead_letters_max_bytes: u64,
@@ -51,8 +54,8 @@ pub(crate) struct Shared {
     /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
     /// consumer would stay in nobody's hands until the acknowledgement wait is over.
     pub bound: Arc<RwLock<()>>,
-    /// Asks the ingest to let go of the consumers.
-    pub release: Arc<Notify>,
+    /// Grows when every ingest is to let go of the consumers.
+    pub release: watch::Sender<u64>,
     /// Recorded positions of EVENTS and DEAD, as sent with receipts.
     marks: Arc<Mutex<[Option<StreamMark>; 2]>>,
 }
@@ -79,7 +82,7 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
         topology: topology.clone(),
         queued: Arc::default(),
         bound: Arc::default(),
-        release: Arc::default(),
+        release: watch::Sender::default(),
         marks: Arc::default(),
     };
     let connected = shared.bus.clone();
@@ -90,6 +93,8 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
     tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));
     tasks.spawn("relay", relay::relay(shared.clone(), tasks.stop()));
     tasks.spawn("sweep", relay::sweep(shared.clone(), tasks.stop()));
-    tasks.spawn("ingest", ingest::ingest(shared, tasks.stop()));
+    for _ in 0..args.writers {
+        tasks.spawn("ingest", ingest::ingest(shared.clone(), tasks.stop()));
+    }
     Ok(())
 }

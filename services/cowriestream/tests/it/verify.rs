@@ -118,7 +118,7 @@ async fn a_database_with_events_gets_its_side_tables() {
     hub.psql(
         "drop table commands, login_attempts, downloads, forwards, client_fingerprints cascade;
         do $$ declare f text; begin
-            for f in select oid::regprocedure from pg_proc where proname ~ '^(json_(int|bool|texts)|text_inet|python_(bytes|text))$' loop
+            for f in select oid::regprocedure from pg_proc where proname ~ '^(json_(int|bool)|text_inet(_checked)?|python_text)$' loop
                 execute 'drop function ' || f;
             end loop;
         end $$;
