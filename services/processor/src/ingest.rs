@@ -61,7 +61,7 @@ async fn follow(shared: &Shared, intake: &mut Intake, release: &mut watch::Recei
 async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Option<Kept> {
     let started = std::time::Instant::now();
     let mut total = Kept::default();
-    let mut todo: Vec<Vec<Prepared>> = vec![batch.items.iter().map(Prepared::of).collect()];
+    let mut todo: Vec<Vec<Prepared<'_>>> = vec![batch.items.iter().map(Prepared::of).collect()];
     let mut pause = FIRST_PAUSE;
     let (mut again, mut failures) = (false, 0);
     while let Some(part) = todo.pop() {
@@ -93,7 +93,7 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
 }
 
 /// What to try instead of a refused part: its halves; for a single event, once more, then its dead letter.
-fn around(part: Vec<Prepared>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared>> {
+fn around<'a>(part: Vec<Prepared<'a>>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared<'a>>> {
     if part.len() > 1 {
         return halves(part);
     }
@@ -108,7 +108,7 @@ fn around(part: Vec<Prepared>, error: &anyhow::Error, again: &mut bool) -> Vec<V
 }
 
 /// The second half and the first, which is taken next; a single one stays as it is.
-fn halves(mut part: Vec<Prepared>) -> Vec<Vec<Prepared>> {
+fn halves(mut part: Vec<Prepared<'_>>) -> Vec<Vec<Prepared<'_>>> {
     let half = part.split_off(part.len() / 2);
     [half, part].into_iter().filter(|half| !half.is_empty()).collect()
 }

@@ -1,9 +1,9 @@
 //! One batch, one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate};
-use events::{EventId, FileId, RangeSet, SensorDelta, SensorId, SessionDelta};
+use events::{FileId, RangeSet, SensorDelta, SensorId, SessionDelta};
 use store::{Connection, Delivery, Failure, FileReceipt, Store, StoredEvent};
 
 use crate::prepare::{Prepared, What};
@@ -18,7 +18,7 @@ pub(crate) struct Kept {
 }
 
 /// Commits everything that these messages mean, or nothing.
-pub(crate) async fn keep(store: &Store, batch: &[Prepared]) -> Result<Kept, Failure> {
+pub(crate) async fn keep(store: &Store, batch: &[Prepared<'_>]) -> Result<Kept, Failure> {
     let (events, mut deliveries) = distinct(batch);
     let sealed = store.open_days(&days(&events)).await?;
     let (events, late) = unsealed(events, &sealed);
@@ -26,13 +26,14 @@ pub(crate) async fn keep(store: &Store, batch: &[Prepared]) -> Result<Kept, Fail
         deliveries.entry(event.record.sensor.clone()).or_default().sealed += 1;
     }
     let mut transaction = store.begin().await?;
-    let new = store::insert_events(&mut transaction, &events).await?;
-    for event in events.iter().filter(|event| !new.contains(&event.record.id)) {
+    let inserted = store::insert_events(&mut transaction, &events).await?;
+    let (new, known): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| inserted.contains(&event.record.id));
+    for event in known {
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
-    derive(&mut transaction, &events, &new).await?;
+    derive(&mut transaction, &new).await?;
     bury(&mut transaction, batch).await?;
-    derive_sensors(&mut transaction, &events, &new).await?;
+    derive_sensors(&mut transaction, &new).await?;
     store::add_deliveries(&mut transaction, &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>()).await?;
     let receipts = store::merge_receipts(&mut transaction, &receipts(batch)).await?;
     transaction.commit().await.map_err(Failure::from)?;
@@ -40,18 +41,24 @@ pub(crate) async fn keep(store: &Store, batch: &[Prepared]) -> Result<Kept, Fail
 }
 
 /// The distinct events in the order in which every transaction takes them, and how many were delivered.
-fn distinct(batch: &[Prepared]) -> (Vec<StoredEvent>, BTreeMap<SensorId, Delivery>) {
+fn distinct<'a>(batch: &'a [Prepared<'_>]) -> (Vec<&'a StoredEvent>, BTreeMap<SensorId, Delivery>) {
     let mut deliveries = BTreeMap::<SensorId, Delivery>::new();
-    let mut events = BTreeMap::new();
+    let mut events = Vec::with_capacity(batch.len());
     for prepared in batch {
         let What::Event(event, _) = &prepared.what else { continue };
-        let delivery = deliveries.entry(event.record.sensor.clone()).or_default();
-        delivery.events += 1;
-        if events.insert((event.record.ts, event.record.id), event.as_ref().clone()).is_some() {
-            delivery.duplicates += 1;
-        }
+        deliveries.entry(event.record.sensor.clone()).or_default().events += 1;
+        events.push(event.as_ref());
     }
-    (events.into_values().collect(), deliveries)
+    events.sort_by_key(|event| (event.record.ts, event.record.id));
+    let mut duplicate = |event: &&StoredEvent, before: &&StoredEvent| {
+        let same = event.record.id == before.record.id;
+        if same {
+            deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
+        }
+        same
+    };
+    events.dedup_by(|event, before| duplicate(event, before));
+    (events, deliveries)
 }
 
 /// The day whose partition holds an event; `None` without a readable time.
@@ -59,25 +66,21 @@ pub fn day(event: &StoredEvent) -> Option<NaiveDate> {
     event.record.ts.and_then(DateTime::from_timestamp_micros).map(|at| at.date_naive())
 }
 
-fn days(events: &[StoredEvent]) -> BTreeSet<NaiveDate> {
-    events.iter().filter_map(day).collect()
+fn days(events: &[&StoredEvent]) -> BTreeSet<NaiveDate> {
+    events.iter().copied().filter_map(day).collect()
 }
 
-fn unsealed(events: Vec<StoredEvent>, sealed: &BTreeSet<NaiveDate>) -> (Vec<StoredEvent>, Vec<StoredEvent>) {
+fn unsealed<'a>(events: Vec<&'a StoredEvent>, sealed: &BTreeSet<NaiveDate>) -> (Vec<&'a StoredEvent>, Vec<&'a StoredEvent>) {
     events.into_iter().partition(|event| day(event).is_none_or(|day| !sealed.contains(&day)))
 }
 
 /// What the new events add to their sessions.
-async fn derive(on: &mut Connection, events: &[StoredEvent], new: &HashSet<EventId>) -> Result<(), Failure> {
-    let mut sessions = BTreeMap::<(SensorId, String), SessionDelta>::new();
-    for event in events.iter().filter(|event| new.contains(&event.record.id)) {
-        let Some(delta) = SessionDelta::of(&event.record) else { continue };
-        match sessions.entry((delta.sensor.clone(), delta.session.clone())) {
-            std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(delta);
-            }
-            std::collections::btree_map::Entry::Occupied(mut taken) => taken.get_mut().merge(delta),
-        }
+async fn derive(on: &mut Connection, new: &[&StoredEvent]) -> Result<(), Failure> {
+    let mut sessions = BTreeMap::<(&SensorId, &str), SessionDelta>::new();
+    for StoredEvent { record, .. } in new {
+        let Some(session) = &record.session else { continue };
+        let sum = sessions.entry((&record.sensor, session)).or_insert_with(|| SessionDelta::nothing(record.sensor.clone(), session.clone()));
+        sum.add(record);
     }
     if sessions.is_empty() {
         return Ok(());
@@ -86,14 +89,14 @@ async fn derive(on: &mut Connection, events: &[StoredEvent], new: &HashSet<Event
 }
 
 /// What the new events add to their sensors.
-async fn derive_sensors(on: &mut Connection, events: &[StoredEvent], new: &HashSet<EventId>) -> Result<(), Failure> {
-    let mut sensors = BTreeMap::<SensorId, SensorDelta>::new();
-    for event in events.iter().filter(|event| new.contains(&event.record.id)) {
+async fn derive_sensors(on: &mut Connection, new: &[&StoredEvent]) -> Result<(), Failure> {
+    let mut sensors = BTreeMap::<&SensorId, SensorDelta>::new();
+    for event in new {
         let delta = SensorDelta::of(&event.record);
-        match sensors.get_mut(&delta.sensor) {
+        match sensors.get_mut(&event.record.sensor) {
             Some(sum) => sum.merge(&delta),
             None => {
-                sensors.insert(delta.sensor.clone(), delta);
+                sensors.insert(&event.record.sensor, delta);
             }
         }
     }
@@ -101,7 +104,7 @@ async fn derive_sensors(on: &mut Connection, events: &[StoredEvent], new: &HashS
 }
 
 /// Stores the dead letters, and resolves those that were replayed.
-async fn bury(on: &mut Connection, batch: &[Prepared]) -> Result<(), Failure> {
+async fn bury(on: &mut Connection, batch: &[Prepared<'_>]) -> Result<(), Failure> {
     let (mut dead, mut resolved) = (Vec::new(), Vec::new());
     for prepared in batch {
         match &prepared.what {
@@ -116,7 +119,7 @@ async fn bury(on: &mut Connection, batch: &[Prepared]) -> Result<(), Failure> {
 }
 
 /// The bytes that the batch covers, by file.
-fn receipts(batch: &[Prepared]) -> Vec<FileReceipt> {
+fn receipts(batch: &[Prepared<'_>]) -> Vec<FileReceipt> {
     let mut files = BTreeMap::<(SensorId, FileId), (RangeSet, Option<events::Announcement>)>::new();
     for prepared in batch {
         let sensor = match &prepared.what {
@@ -129,7 +132,7 @@ fn receipts(batch: &[Prepared]) -> Vec<FileReceipt> {
             for &(start, end) in ranges {
                 set.insert(start, end);
             }
-            if let Some(told) = prepared.announce.as_ref().filter(|told| told.file_id == *file) {
+            if let Some(told) = prepared.announce.filter(|told| told.file_id == *file) {
                 *announce = Some(told.clone());
             }
         }

@@ -17,15 +17,15 @@ pub(crate) enum What {
 
 /// A message, read.
 #[derive(Clone, Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<'a> {
     pub what: What,
-    pub source: Source,
-    pub announce: Option<Announcement>,
+    pub source: &'a Source,
+    pub announce: Option<&'a Announcement>,
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Reads a message. A line that is no event (a foreign publisher's) becomes a dead letter.
-    pub fn of(item: &Item) -> Self {
+    pub fn of(item: &'a Item) -> Self {
         let path = item.announce.as_ref().map(|announce| announce.path.clone());
         let what = match &item.what {
             Delivered::Event { sensor, line, replay } => match Record::read(sensor, line) {
@@ -42,7 +42,7 @@ impl Prepared {
                 What::Nothing
             }
         };
-        Self { what, source: item.source.clone(), announce: item.announce.clone() }
+        Self { what, source: &item.source, announce: item.announce.as_ref() }
     }
 
     /// The same message with its event refused by the database.
@@ -51,7 +51,7 @@ impl Prepared {
             What::Event(event, _) => {
                 let line = event.line.as_deref().unwrap_or(event.record.payload.as_bytes());
                 let dead = DeadLetter::of_line(event.record.sensor.clone(), Reason::Rejected, why, line, self.source.clone());
-                What::Dead(Box::new(dead), self.announce.as_ref().map(|announce| announce.path.clone()))
+                What::Dead(Box::new(dead), self.announce.map(|announce| announce.path.clone()))
             }
             What::Dead(..) | What::Nothing => What::Nothing,
         };

@@ -46,7 +46,7 @@ pub(crate) fn read(sensor: &SensorId, headers: &HeaderMap, body: &[u8]) -> Resul
         body: body.to_vec(),
         length: text(LENGTH).and_then(|n| n.parse().ok()).filter(|&n| i64::try_from(n).is_ok()).ok_or("no length")?,
         hash: text(HASH).and_then(unhex).ok_or("no hash")?,
-        source: text(SOURCE).and_then(|s| s.parse().ok()).ok_or("no source")?,
+        source: headers.get(SOURCE).and_then(|source| source.as_str().parse().ok()).ok_or("no source")?,
     })
 }
 

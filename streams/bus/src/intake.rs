@@ -3,9 +3,12 @@
 use std::{pin::pin, time::Duration};
 
 use anyhow::Context as _;
-use async_nats::jetstream::{
-    AckKind, Message,
-    consumer::{Consumer, pull},
+use async_nats::{
+    HeaderName,
+    jetstream::{
+        AckKind, Message,
+        consumer::{Consumer, pull},
+    },
 };
 use bytes::Bytes;
 use events::{Announcement, DeadId, DeadLetter, SensorId, Source};
@@ -176,7 +179,7 @@ async fn bind(bus: &Bus, stream: &str, limits: Limits) -> anyhow::Result<pull::S
 
 fn read(message: Message) -> Item {
     let headers = message.headers.as_ref();
-    let text = |name| headers.and_then(|h| h.get(name)).map(async_nats::HeaderValue::as_str);
+    let text = |name: HeaderName| headers.and_then(|h| h.get(name)).map(async_nats::HeaderValue::as_str);
     let source = text(SOURCE).and_then(|s| s.parse().ok()).unwrap_or_default();
     let announce = text(FILE).and_then(|json| serde_json::from_str(json).ok());
     let what = match subjects::sensor_of(&message.subject) {

@@ -2,18 +2,18 @@
 
 use std::{future::Future, pin::Pin};
 
-use async_nats::{HeaderMap, header::NATS_MESSAGE_ID, jetstream::context::PublishErrorKind};
+use async_nats::{HeaderMap, HeaderName, header::NATS_MESSAGE_ID, jetstream::context::PublishErrorKind};
 use bytes::Bytes;
 use events::{Announcement, EventName, SensorId, Source};
 
 use crate::{Bus, Subject};
 
 /// The header that tells where a message was read.
-pub(crate) const SOURCE: &str = "Cowrie-Source";
+pub(crate) const SOURCE: HeaderName = HeaderName::from_static("Cowrie-Source");
 /// The header that announces a file.
-pub(crate) const FILE: &str = "Cowrie-File";
+pub(crate) const FILE: HeaderName = HeaderName::from_static("Cowrie-File");
 /// The header of a replay: the dead letter it comes from.
-pub(crate) const REPLAY: &str = "Cowrie-Replay";
+pub(crate) const REPLAY: HeaderName = HeaderName::from_static("Cowrie-Replay");
 
 /// An event on its way to `EVENTS`.
 #[derive(Clone, Debug)]

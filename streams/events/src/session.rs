@@ -7,21 +7,31 @@ use std::net::IpAddr;
 
 use crate::{EventId, Record, SensorId, known};
 
-/// Orders candidates for a "first" value: an optional class byte, the time (8 bytes big endian, offset 2^63,
-/// no time last), the event id. Compared as bytes, here and in Postgres.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Rank(pub Vec<u8>);
+/// Orders candidates for a "first" value: an optional class, the time (no time last), the event id. The same order as that of its bytes,
+/// by which Postgres compares.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rank {
+    class: Option<u8>,
+    time: u64,
+    id: EventId,
+}
 
 impl Rank {
     fn of(ts: Option<i64>, id: EventId) -> Self {
-        let time = ts.map_or(u64::MAX, |micros| (micros as u64) ^ (1 << 63));
-        Self([time.to_be_bytes().as_slice(), id.0.as_slice()].concat())
+        Self { class: None, time: ts.map_or(u64::MAX, |micros| (micros as u64) ^ (1 << 63)), id }
     }
 
-    fn led_by(class: u8, ts: Option<i64>, id: EventId) -> Self {
-        let mut rank = Self::of(ts, id);
-        rank.0.insert(0, class);
-        rank
+    fn led_by(self, class: u8) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
+    /// The class byte if there is one, 8 bytes of time (microseconds, big endian, offset 2^63), 16 bytes of event id.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(25);
+        bytes.extend(self.class);
+        bytes.extend(self.time.to_be_bytes());
+        bytes.extend(self.id.0);
+        bytes
     }
 }
 
@@ -60,35 +70,72 @@ pub struct SessionDelta {
 impl SessionDelta {
     /// What one event adds; `None` when it belongs to no session.
     pub fn of(record: &Record) -> Option<Self> {
-        let session = record.session.clone()?;
-        let kind = record.eventid.strip_prefix("cowrie.").unwrap_or_default();
-        let (connect, closed, success) = (kind == "session.connect", kind == "session.closed", kind == "login.success");
-        let rank = Rank::of(record.ts, record.id);
-        let count = |names: &[&str]| i64::from(names.contains(&kind));
-        let class = u8::from(!connect);
-        Some(Self {
-            sensor: record.sensor.clone(),
+        let mut delta = Self::nothing(record.sensor.clone(), record.session.clone()?);
+        delta.add(record);
+        Some(delta)
+    }
+
+    /// What no events add to a session.
+    pub fn nothing(sensor: SensorId, session: String) -> Self {
+        Self {
+            sensor,
             session,
-            protocol: ranked(&rank, record.protocol.clone()),
-            src_ip: record.src_ip.map(|ip| Ranked(Rank::led_by(class, record.ts, record.id), ip)),
-            src_port: ranked(&rank, record.src_port.filter(|_| connect)),
-            started_at: record.ts,
-            last_event_at: record.ts,
-            closed,
-            closed_at: record.ts.filter(|_| closed),
-            reported_duration_ms: ranked(&rank, record.duration_ms.filter(|_| closed)),
-            client_version: ranked(&rank, record.version.clone().filter(|_| kind == "client.version")),
-            hassh: ranked(&rank, record.hassh.clone().filter(|_| kind == "client.kex")),
-            login: ranked(&rank, success.then(|| (record.username.clone(), record.password.clone()))),
-            event_count: 1,
-            login_attempts: count(&["login.success", "login.failed"]),
-            login_successes: i64::from(success),
-            command_count: count(&["command.input"]),
-            download_count: count(&["session.file_download"]),
-            upload_count: count(&["session.file_upload"]),
-            forward_count: count(&["direct-tcpip.request"]),
-            bytes: record.length as i64,
-        })
+            protocol: None,
+            src_ip: None,
+            src_port: None,
+            started_at: None,
+            last_event_at: None,
+            closed: false,
+            closed_at: None,
+            reported_duration_ms: None,
+            client_version: None,
+            hassh: None,
+            login: None,
+            event_count: 0,
+            login_attempts: 0,
+            login_successes: 0,
+            command_count: 0,
+            download_count: 0,
+            upload_count: 0,
+            forward_count: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Adds what another event of the same session adds.
+    pub fn add(&mut self, record: &Record) {
+        let rank = Rank::of(record.ts, record.id);
+        let (mut connect, mut closed) = (false, false);
+        match record.eventid.strip_prefix("cowrie.").unwrap_or_default() {
+            "session.connect" => connect = true,
+            "session.closed" => closed = true,
+            "login.failed" => self.login_attempts += 1,
+            "login.success" => {
+                (self.login_attempts, self.login_successes) = (self.login_attempts + 1, self.login_successes + 1);
+                candidate(&mut self.login, rank, || Some((record.username.clone(), record.password.clone())));
+            }
+            "client.version" => candidate(&mut self.client_version, rank, || record.version.clone()),
+            "client.kex" => candidate(&mut self.hassh, rank, || record.hassh.clone()),
+            "command.input" => self.command_count += 1,
+            "session.file_download" => self.download_count += 1,
+            "session.file_upload" => self.upload_count += 1,
+            "direct-tcpip.request" => self.forward_count += 1,
+            _ => (),
+        }
+        candidate(&mut self.protocol, rank, || record.protocol.clone());
+        candidate(&mut self.src_ip, rank.led_by(u8::from(!connect)), || record.src_ip);
+        if connect {
+            candidate(&mut self.src_port, rank, || record.src_port);
+        }
+        if closed {
+            self.closed = true;
+            self.closed_at = self.closed_at.max(record.ts);
+            candidate(&mut self.reported_duration_ms, rank, || record.duration_ms);
+        }
+        self.started_at = least(self.started_at, record.ts);
+        self.last_event_at = self.last_event_at.max(record.ts);
+        self.event_count += 1;
+        self.bytes += record.length as i64;
     }
 
     /// Adds what other events of the same session add.
@@ -153,8 +200,13 @@ impl SensorDelta {
     }
 }
 
-fn ranked<T>(rank: &Rank, value: Option<T>) -> Option<Ranked<T>> {
-    value.map(|value| Ranked(rank.clone(), value))
+/// Takes a value, if there is one, when it comes before the one that is there.
+fn candidate<T>(mine: &mut Option<Ranked<T>>, rank: Rank, value: impl FnOnce() -> Option<T>) {
+    if mine.as_ref().is_none_or(|mine| rank < mine.0)
+        && let Some(value) = value()
+    {
+        *mine = Some(Ranked(rank, value));
+    }
 }
 
 fn first<T>(mine: &mut Option<Ranked<T>>, other: Option<Ranked<T>>) {

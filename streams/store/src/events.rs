@@ -22,9 +22,9 @@ pub struct StoredEvent {
 
 /// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for those that were new the rows of the
 /// side tables, which the database derives. A side row that is there already is left for `verify` to judge: it must not keep its event out. Returns the ids of the new ones.
-pub async fn insert_events(on: &mut PgConnection, events: &[StoredEvent]) -> Result<HashSet<EventId>, Failure> {
-    fn column<'a, T>(events: &'a [StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
-        events.iter().map(value).collect()
+pub async fn insert_events(on: &mut PgConnection, events: &[&StoredEvent]) -> Result<HashSet<EventId>, Failure> {
+    fn column<'a, T>(events: &[&'a StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
+        events.iter().copied().map(value).collect()
     }
     let new = sqlx::query_scalar!(
         r#"with new as (

@@ -1,7 +1,7 @@
 //! The table `sessions`: commutative merges, and summaries queued for SESSIONS.
 
 use chrono::DateTime;
-use events::{Rank, Ranked, SessionDelta};
+use events::{Ranked, SessionDelta};
 use sqlx::PgConnection;
 
 use crate::Failure;
@@ -14,8 +14,8 @@ pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> R
     fn column<'a, T>(deltas: &'a [SessionDelta], value: impl Fn(&'a SessionDelta) -> T) -> Vec<T> {
         deltas.iter().map(value).collect()
     }
-    fn rank<T>(ranked: &Option<Ranked<T>>) -> Option<&[u8]> {
-        ranked.as_ref().map(|Ranked(Rank(bytes), _)| bytes.as_slice())
+    fn rank<T>(ranked: &Option<Ranked<T>>) -> Option<Vec<u8>> {
+        ranked.as_ref().map(|Ranked(rank, _)| rank.to_bytes())
     }
     fn won<T>(ranked: &Option<Ranked<T>>) -> Option<&T> {
         ranked.as_ref().map(|Ranked(_, value)| value)
@@ -26,24 +26,24 @@ pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> R
         &column(deltas, |d| d.sensor.as_str()) as &[&str],
         &column(deltas, |d| d.session.as_str()) as &[&str],
         &column(deltas, |d| won(&d.protocol).map(String::as_str)) as &[Option<&str>],
-        &column(deltas, |d| rank(&d.protocol)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.protocol)) as &[Option<Vec<u8>>],
         &column(deltas, |d| won(&d.src_ip).map(ToString::to_string)) as &[Option<String>],
-        &column(deltas, |d| rank(&d.src_ip)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.src_ip)) as &[Option<Vec<u8>>],
         &column(deltas, |d| won(&d.src_port).map(|&port| i32::from(port))) as &[Option<i32>],
-        &column(deltas, |d| rank(&d.src_port)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.src_port)) as &[Option<Vec<u8>>],
         &column(deltas, |d| time(d.started_at)) as &[Option<_>],
         &column(deltas, |d| time(d.last_event_at)) as &[Option<_>],
         &column(deltas, |d| d.closed),
         &column(deltas, |d| time(d.closed_at)) as &[Option<_>],
         &column(deltas, |d| won(&d.reported_duration_ms).copied()) as &[Option<i64>],
-        &column(deltas, |d| rank(&d.reported_duration_ms)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.reported_duration_ms)) as &[Option<Vec<u8>>],
         &column(deltas, |d| won(&d.client_version).map(String::as_str)) as &[Option<&str>],
-        &column(deltas, |d| rank(&d.client_version)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.client_version)) as &[Option<Vec<u8>>],
         &column(deltas, |d| won(&d.hassh).map(String::as_str)) as &[Option<&str>],
-        &column(deltas, |d| rank(&d.hassh)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.hassh)) as &[Option<Vec<u8>>],
         &column(deltas, |d| won(&d.login).and_then(|login| login.0.as_deref())) as &[Option<&str>],
         &column(deltas, |d| won(&d.login).and_then(|login| login.1.as_deref())) as &[Option<&str>],
-        &column(deltas, |d| rank(&d.login)) as &[Option<&[u8]>],
+        &column(deltas, |d| rank(&d.login)) as &[Option<Vec<u8>>],
         &column(deltas, |d| d.event_count),
         &column(deltas, |d| d.login_attempts),
         &column(deltas, |d| d.login_successes),
