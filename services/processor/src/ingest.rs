@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use boot::CancellationToken;
 use bus::{Batch, Intake, Receipts};
 use events::SensorId;
+use futures::future::join_all;
 use store::Failure;
-use tokio::sync::watch;
+use tokio::sync::Mutex;
 
 use crate::{
     Shared,
@@ -18,19 +19,19 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Receives, commits, acknowledges, until stop. Several may run: they compete like processors do.
-pub(crate) async fn ingest(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+/// Receives, commits, acknowledges, until stop. While one writer's batch commits, another takes the next one: what stands together in the
+/// stream (a session's events) stays in one batch.
+pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
-        // Before the lock: whoever asks for the release waits for the lock already.
-        let mut release = shared.release.subscribe();
         let bound = shared.bound.read().await;
         let outcome = match Intake::open(&shared.bus, shared.limits).await {
-            Ok(mut intake) => {
+            Ok(intake) => {
                 pause = FIRST_PAUSE;
-                let outcome = follow(&shared, &mut intake, &mut release, &stop).await;
-                intake.hand_back(&shared.bus).await;
-                outcome
+                let (intake, end) = (Mutex::new(intake), stop.child_token());
+                let outcomes = join_all((0..writers).map(|_| follow(&shared, &intake, &end, &stop))).await;
+                intake.into_inner().hand_back(&shared.bus).await;
+                outcomes.into_iter().collect::<anyhow::Result<()>>()
             }
             Err(error) => Err(error),
         };
@@ -43,14 +44,15 @@ pub(crate) async fn ingest(shared: Shared, stop: CancellationToken) -> anyhow::R
     Ok(())
 }
 
-/// Works until stop, or until the consumers must be bound anew.
-async fn follow(shared: &Shared, intake: &mut Intake, release: &mut watch::Receiver<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
+/// One writer: works until stop, or until the consumers must be bound anew; then every writer finishes the batch it has.
+async fn follow(shared: &Shared, intake: &Mutex<Intake>, end: &CancellationToken, stop: &CancellationToken) -> anyhow::Result<()> {
+    let _ends_all = end.clone().drop_guard();
     loop {
         let batch = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
-            _ = release.changed() => return Ok(()),
-            batch = intake.next() => batch?,
+            () = end.cancelled() => return Ok(()),
+            () = shared.release.notified() => return Ok(()),
+            batch = async { intake.lock().await.next().await } => batch?,
         };
         let Some(kept) = commit(shared, &batch, stop).await else { return Ok(()) };
         answer(shared, batch, kept).await?;

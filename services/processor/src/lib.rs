@@ -17,7 +17,7 @@ use std::{
 use boot::{Health, Tasks};
 use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
 use store::Store;
-use tokio::sync::{Notify, RwLock, watch};
+use tokio::sync::{Notify, RwLock};
 
 pub use keep::day;
 pub use relay::settle;
@@ -54,8 +54,8 @@ pub(crate) struct Shared {
     /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
     /// consumer would stay in nobody's hands until the acknowledgement wait is over.
     pub bound: Arc<RwLock<()>>,
-    /// Grows when every ingest is to let go of the consumers.
-    pub release: watch::Sender<u64>,
+    /// Asks the ingest to let go of the consumers.
+    pub release: Arc<Notify>,
     /// Recorded positions of EVENTS and DEAD, as sent with receipts.
     marks: Arc<Mutex<[Option<StreamMark>; 2]>>,
 }
@@ -82,7 +82,7 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
         topology: topology.clone(),
         queued: Arc::default(),
         bound: Arc::default(),
-        release: watch::Sender::default(),
+        release: Arc::default(),
         marks: Arc::default(),
     };
     let connected = shared.bus.clone();
@@ -93,8 +93,6 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
     tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));
     tasks.spawn("relay", relay::relay(shared.clone(), tasks.stop()));
     tasks.spawn("sweep", relay::sweep(shared.clone(), tasks.stop()));
-    for _ in 0..args.writers {
-        tasks.spawn("ingest", ingest::ingest(shared.clone(), tasks.stop()));
-    }
+    tasks.spawn("ingest", ingest::ingest(shared, args.writers, tasks.stop()));
     Ok(())
 }

@@ -151,8 +151,8 @@ fn went_back(recorded: Option<Position>, last: Option<(Position, i64)>, facts: &
 /// Makes the consumer anew from the lower of what the stream has and what Postgres has. One processor does it: `made` is when the
 /// consumer that was looked at was made.
 async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> anyhow::Result<()> {
-    // The lock is asked for first: who binds from now on waits for it, and everybody else hears of the release.
-    let (_unbound, ()) = tokio::join!(biased; shared.bound.write(), async { shared.release.send_modify(|releases| *releases += 1) });
+    shared.release.notify_one();
+    let _unbound = shared.bound.write().await;
     let mut transaction = shared.store.lock_consumers().await?;
     let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
     let Some(facts) = facts.filter(|_| consumer.is_some_and(|consumer| consumer.created == made)) else { return Ok(()) };

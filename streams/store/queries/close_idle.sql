@@ -15,6 +15,6 @@ swept as (
     returning s.*
 )
 insert into outbox (subject, msg_id, payload)
-select 'cowrie.sessions.' || sensor, session_summary_id(sensor, session, event_count), session_summary(swept::sessions)
-from swept
+select 'cowrie.sessions.' || swept.sensor, session_summary_id(swept.sensor, swept.session, swept.event_count), to_json(summary)
+from swept, session_summary(swept::sessions) summary
 on conflict (msg_id) do nothing

@@ -56,8 +56,8 @@ with merged as (
     returning s.*
 )
 insert into outbox (subject, msg_id, payload)
-select 'cowrie.sessions.' || sensor, session_summary_id(sensor, session, event_count), session_summary(merged::sessions)
-from merged
-where closed
-order by sensor, session
+select 'cowrie.sessions.' || merged.sensor, session_summary_id(merged.sensor, merged.session, merged.event_count), to_json(summary)
+from merged, session_summary(merged::sessions) summary
+where merged.closed
+order by merged.sensor, merged.session
 on conflict (msg_id) do nothing

@@ -49,7 +49,8 @@ pub async fn mark_published(on: &mut PgConnection, stream_created: i64, publishe
 pub async fn queue_lost(on: &mut PgConnection, subjects: &str, stream_created: i64, last_seq: u64) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "update outbox set published_at = null, stream_created = null, stream_seq = null
-        where published_at is not null and subject like $1 || '%' and (stream_created <> $2 or stream_seq > $3)",
+        where published_at is not null and split_part(subject, '.', 2) = split_part($1, '.', 2)
+            and (stream_created < $2 or stream_created > $2 or stream_created = $2 and stream_seq > $3)",
         subjects,
         stream_created,
         last_seq as i64,
@@ -59,9 +60,12 @@ pub async fn queue_lost(on: &mut PgConnection, subjects: &str, stream_created: i
     Ok(done.rows_affected())
 }
 
-/// Deletes what was published longer ago than the stream keeps it.
+/// Deletes what was published longer ago than the stream keeps it, some at a time.
 pub async fn forget_published(on: &mut PgConnection) -> Result<u64, Failure> {
-    let done = sqlx::query!("delete from outbox where published_at < now() - interval '7 days'").execute(on).await?;
+    let done =
+        sqlx::query!("delete from outbox where published_at < now() - interval '7 days' and id = any(array(select id from outbox order by id limit 5000))")
+            .execute(on)
+            .await?;
     Ok(done.rows_affected())
 }
 
