@@ -2,12 +2,21 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use boot::LogArgs;
+use clap::{Parser, Subcommand};
 use loadtest::bench;
 
 /// Measures the parts of cowriestream beside their bare limits.
 #[derive(Parser)]
 #[command(name = "loadtest", version)]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
 enum Command {
     /// Measure the parts beside their bare limits, in one run
     Bench(Box<bench::Args>),
@@ -15,9 +24,13 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let command = Command::parse();
+    let cli = Cli::parse();
+    if let Err(error) = boot::log(&cli.log) {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
     boot::run(|tasks| async {
-        match command {
+        match cli.command {
             Command::Bench(args) => bench::run(*args, tasks).await,
         }
     })

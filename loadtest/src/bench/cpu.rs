@@ -66,9 +66,39 @@ pub fn memory(pid: u32, name: &str) -> Option<u64> {
 }
 
 /// Busy and all processor time of the machine so far, in ticks; time stolen by other machines counts as busy.
-pub fn machine() -> Option<(u64, u64)> {
+fn machine() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<u64> = text.lines().next()?.split_whitespace().skip(1).take(8).filter_map(|field| field.parse().ok()).collect();
     let all: u64 = fields.iter().sum();
     Some((all - fields.get(3)? - fields.get(4)?, all))
+}
+
+/// Bytes that a process has read so far, from wherever; `None` where the kernel does not say.
+pub fn read_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("rchar: "))?.trim().parse().ok()
+}
+
+/// Processor seconds of the children of this process that ended.
+pub fn waited_children() -> f64 {
+    let Ok(text) = fs::read_to_string("/proc/self/stat") else { return 0.0 };
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().skip(13).take(2);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() as f64 * TICK
+}
+
+/// The share of the machine that is busy for a second, 0 to 1.
+pub async fn busy() -> Option<f64> {
+    let before = machine()?;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let after = machine()?;
+    Some((after.0 - before.0) as f64 / (after.1 - before.1).max(1) as f64)
+}
+
+/// Processor, number of cores and kernel.
+pub fn description() -> String {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':']));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{model}, {cores} cores, Linux {}", kernel.trim())
 }

@@ -1,75 +1,134 @@
-//! Loader and processor beside their bare limits: the same lines, servers and machine, in turns (A B A B …), medians.
+//! The parts beside their bare limits: the same lines, servers and machine, in turns (A B A B …), medians.
 //!
-//! Durability as `up` sets it: NATS file storage with its default fsync interval, Postgres with fsync and synchronous_commit on.
+//! Durability as `up` sets it: NATS file storage with its default fsync interval, Postgres with fsync and synchronous_commit on, for both sides.
 
 mod cpu;
+mod edge;
+mod latency;
 mod rates;
+mod report;
 mod site;
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use boot::Tasks;
 use bus::topology::TopologyArgs;
 use bytes::Bytes;
 
-use rates::{Measured, Part};
+use rates::Part;
+use report::{Report, median};
 use site::Site;
 
 /// `loadtest bench`
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(after_help = "Examples:
+  loadtest/bench                                   builds what it needs, then all of it
+  loadtest bench --parts insert,process --rounds 5
+  loadtest bench --log cowrie.json --events 100000 --json
+
+Keep the machine quiet meanwhile: a run that was disturbed says so.")]
 pub struct Args {
-    /// The lines: a plain log; it is repeated with changed times until there are enough
+    /// Take the lines of this plain log, repeated with other sessions until there are enough
     #[arg(long)]
     log: PathBuf,
-    /// Events in each measurement
-    #[arg(long, default_value_t = 200_000)]
+    /// Events in each measurement of a rate
+    #[arg(long, default_value_t = 300_000)]
     events: usize,
-    /// How often each is measured
+    /// How often each rate is measured
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// What to measure
-    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,whole")]
+    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,whole,latency,edge")]
     parts: Vec<Part>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     processor: processor::Args,
     #[command(flatten)]
     topology: TopologyArgs,
 }
 
-/// Measures and prints.
+/// Measures and prints. A run that must not be used is a failure.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
-    let lines = lines(&args)?;
-    let bytes: usize = lines.iter().map(Bytes::len).sum();
-    boot::say!("{} events, {} bytes a line on average", lines.len(), bytes / lines.len());
-    let dir = std::env::temp_dir().join(format!("cowriestream-loadtest-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
-    std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let dir = std::env::temp_dir().join(format!("cowriestream-bench-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    // The database may run as another user.
+    fs::set_permissions(&dir, PermissionsExt::from_mode(0o755))?;
+    let measured = measure(&args, &tasks, &dir).await;
+    fs::remove_dir_all(&dir)?;
+    let report = measured?;
+    report.print(args.json)?;
+    anyhow::ensure!(report.void.is_empty(), "the run is void: {}", report.void.join("; "));
+    Ok(())
+}
+
+async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Report> {
+    let lines = lines(args)?;
     let log = dir.join("cowrie.json");
-    std::fs::write(&log, lines.iter().flat_map(|line| [line.as_ref(), b"\n".as_slice()]).collect::<Vec<_>>().concat())?;
-    for _ in 0..args.rounds {
-        for &part in &args.parts {
-            let site = Site::start(&dir, &args.topology).await?;
-            let Measured { took, cpu } = rates::measure(part, &site, &args, &tasks, &log, &lines).await?;
+    fs::write(&log, lines.iter().flat_map(|line| [line.as_ref(), b"\n".as_slice()]).collect::<Vec<_>>().concat())?;
+    let (mut measured, mut busy, mut setting) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for round in 1..=args.rounds {
+        for &part in args.parts.iter().filter(|part| part.is_rate()) {
+            busy.extend(cpu::busy().await);
+            let site = Site::start(dir, &args.topology).await?;
+            setting = site.versions().await?;
+            let one = rates::measure(part, &site, args, tasks, &log, &lines).await;
             site.stop().await?;
-            let n = lines.len() as f64;
-            let us = |seconds: f64| seconds * 1e6 / n;
-            boot::say!(
-                "{part:?}: {:.0} events/s; microseconds of CPU per event: {:.1} ours, {:.1} NATS, {:.1} Postgres",
-                n / took.as_secs_f64(),
-                us(cpu.ours),
-                us(cpu.nats),
-                us(cpu.postgres)
+            let one = one?;
+            let us = |seconds: f64| seconds * 1e6 / lines.len() as f64;
+            tracing::info!(
+                "round {round}, {part:?}: {:.0} events/s; CPU per event: {:.1} µs ours, {:.1} µs NATS, {:.1} µs Postgres",
+                lines.len() as f64 / one.took.as_secs_f64(),
+                us(one.cpu.ours),
+                us(one.cpu.nats),
+                us(one.cpu.postgres)
             );
+            measured.push((part, one));
         }
     }
-    std::fs::remove_dir_all(&dir)?;
-    Ok(())
+    let mut rows = report::rates(&measured, lines.len());
+    for &part in args.parts.iter().filter(|part| !part.is_rate()) {
+        tracing::info!("{part:?}");
+        busy.extend(cpu::busy().await);
+        let site = Site::start(dir, &args.topology).await?;
+        setting = site.versions().await?;
+        let more = match part {
+            Part::Latency => latency::measure(&site, args, tasks, &lines).await,
+            _ => edge::measure(&site, args, tasks, &log, &lines).await,
+        };
+        site.stop().await?;
+        rows.extend(more?);
+    }
+    let void = report::void(&measured, lines.len(), best_publish(&measured, lines.len()), &busy);
+    let bytes: usize = lines.iter().map(Bytes::len).sum();
+    setting.insert("load", format!("{} events of {} bytes on average, {} rounds", lines.len(), bytes / lines.len(), args.rounds));
+    setting.insert("batch", format!("{} events, {} writers", args.processor.batch, args.processor.writers));
+    setting.insert("machine", cpu::description());
+    Ok(Report { setting, rows, void })
+}
+
+/// The best that the bare publisher has reached on this machine, this run included; kept from run to run.
+fn best_publish(measured: &[(Part, rates::Measured)], events: usize) -> Option<f64> {
+    let path = std::env::temp_dir().join("cowriestream-bench-best-publish");
+    let remembered: Option<f64> = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    let mine = median(measured.iter().filter(|(part, _)| *part == Part::Publish).map(|(_, one)| events as f64 / one.took.as_secs_f64()).collect());
+    let best = remembered.into_iter().chain(mine).reduce(f64::max)?;
+    if let Err(error) = fs::write(&path, best.to_string()) {
+        tracing::warn!(%error, "could not keep the best rate");
+    }
+    Some(best)
 }
 
 /// Distinct lines of realistic shape: those of the log, repeated with another session and time.
 fn lines(args: &Args) -> anyhow::Result<Vec<Bytes>> {
-    let text = std::fs::read_to_string(&args.log)?;
+    let text = fs::read_to_string(&args.log)?;
     let originals: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     anyhow::ensure!(!originals.is_empty(), "{} has no events", args.log.display());
     let copy = |n: usize| -> anyhow::Result<Bytes> {

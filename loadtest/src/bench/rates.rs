@@ -37,6 +37,17 @@ pub enum Part {
     Process,
     /// Loader and processor together: from the start to the last commit
     Whole,
+    /// From the log file to a row that can be asked for, at 1 000 events/s
+    Latency,
+    /// The loader alone: memory, idle, an unchanged file, a small machine
+    Edge,
+}
+
+impl Part {
+    /// Whether it is measured at full rate, in rounds.
+    pub fn is_rate(self) -> bool {
+        !matches!(self, Self::Latency | Self::Edge)
+    }
 }
 
 /// What is measured, on fresh servers.
@@ -47,6 +58,7 @@ pub async fn measure(part: Part, site: &Site, args: &Args, tasks: &Tasks, log: &
         Part::Insert => insert(site, lines, args.processor.batch as usize).await,
         Part::Process => process(site, args, tasks, lines).await,
         Part::Whole => whole(site, args, tasks, log, lines.len()).await,
+        Part::Latency | Part::Edge => anyhow::bail!("{part:?} is no rate"),
     }
 }
 
@@ -105,7 +117,7 @@ async fn publish(site: &Site, lines: &[Bytes]) -> anyhow::Result<Measured> {
     Ok(clock.stop(site))
 }
 
-async fn start_loader(site: &Site, log: &Path, tasks: &Tasks) -> anyhow::Result<Loader> {
+pub async fn start_loader(site: &Site, log: &Path, tasks: &Tasks) -> anyhow::Result<Loader> {
     let logs = vec![LogSpec { sensor: None, pattern: log.to_string_lossy().into_owned() }];
     let args = loader::Args { logs, sensor: Some(sensor()?), state_dir: site.dir.join("state"), once: false, expand_arrays: false, tuning: Tuning::default() };
     Loader::start(&args, &site.bus, tasks).await
@@ -199,10 +211,15 @@ async fn whole(site: &Site, args: &Args, tasks: &Tasks, log: &Path, events: usiz
 }
 
 /// Waits until Postgres has this many events.
-async fn committed(store: &Store, events: usize) -> anyhow::Result<()> {
-    let mut connection = store.connection().await?;
-    while sqlx::query_scalar::<_, i64>("select coalesce(sum(event_count), 0)::int8 from sensors").fetch_one(&mut *connection).await? < events as i64 {
+pub async fn committed(store: &Store, events: usize) -> anyhow::Result<()> {
+    while count(store).await? < events as i64 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
+}
+
+/// How many events Postgres has.
+pub async fn count(store: &Store) -> anyhow::Result<i64> {
+    let mut connection = store.connection().await?;
+    Ok(sqlx::query_scalar("select coalesce(sum(event_count), 0)::int8 from sensors").fetch_one(&mut *connection).await?)
 }

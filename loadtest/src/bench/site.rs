@@ -1,6 +1,7 @@
 //! Fresh private servers for one measurement.
 
 use std::{
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -47,6 +48,16 @@ impl Site {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.servers.stop().await;
         Ok(std::fs::remove_dir_all(&self.dir)?)
+    }
+
+    /// What runs here.
+    pub async fn versions(&self) -> anyhow::Result<BTreeMap<&'static str, String>> {
+        let mut connection = self.store.connection().await?;
+        let postgres: String = sqlx::query_scalar("select current_setting('server_version') || ', synchronous_commit ' || current_setting('synchronous_commit') || ', fsync ' || current_setting('fsync')")
+            .fetch_one(&mut *connection)
+            .await?;
+        let nats = format!("{}, file storage, R1, default fsync interval", self.bus.server_version());
+        Ok([("Postgres", postgres), ("NATS", nats), ("cowriestream", env!("CARGO_PKG_VERSION").to_owned())].into())
     }
 
     /// Processor seconds spent so far.

@@ -89,6 +89,11 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
+    /// The version of the server.
+    pub fn server_version(&self) -> String {
+        self.client.server_info().version
+    }
+
     /// How many connections there have been: what was on its way in an earlier one may have vanished.
     pub fn connections(&self) -> u64 {
         self.client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)

@@ -22,16 +22,28 @@ async fn kill_9_at_random_points_changes_nothing() {
         let target = before + 1 + (random >> 33) as i64 % (EVENTS_A_ROUND as i64 / 2);
         eventually("some of the round is committed", || hub.events() >= target);
         let size = std::fs::metadata(&writer.path).unwrap().len() as i64;
-        if round % 3 != 1 {
-            loader.kill();
-            loader = hub.loader(&writer.path);
+        let proves_something = || {
+            let receipted = hub.count("select coalesce(max(upper(committed)), 0) from loader_files");
+            assert!(receipted < size, "round {round}: everything was committed before the kill; it proves nothing");
+        };
+        match round % 3 {
+            0 => {
+                loader.kill();
+                proves_something();
+                loader = hub.loader(&writer.path);
+            }
+            1 => {
+                processor.kill();
+                proves_something();
+                processor = hub.processor(&settings);
+            }
+            _ => {
+                loader.kill();
+                processor.kill();
+                proves_something();
+                (loader, processor) = (hub.loader(&writer.path), hub.processor(&settings));
+            }
         }
-        if round % 3 != 0 {
-            processor.kill();
-            processor = hub.processor(&settings);
-        }
-        let receipted = hub.count("select coalesce(max(upper(committed)), 0) from loader_files");
-        assert!(receipted < size, "round {round}: everything was committed before the kill; it proves nothing");
         hub.wait_for_events(writer.events);
         with_duplicates += u64::from(duplicates < self::duplicates(&hub));
     }
