@@ -78,8 +78,11 @@ async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
     let mut connection = store.connection().await?;
     while store::close_idle(&mut connection).await? > 0 {}
     for (subjects, stream) in STREAMS {
+        let mut transaction = store.begin().await?;
+        store::lock_places(&mut transaction).await?;
         let Some(facts) = bus.stream(stream).await? else { continue };
-        let lost = store::queue_lost(&mut connection, subjects, facts.created, facts.last_seq).await?;
+        let lost = store::queue_lost(&mut transaction, subjects, facts.created, facts.last_seq).await?;
+        transaction.commit().await?;
         if lost > 0 {
             tracing::warn!(stream, messages = lost, "the broker lost messages: publishing them again");
         }
@@ -102,6 +105,7 @@ async fn publish_all(store: &Store, bus: &Bus) -> anyhow::Result<()> {
 
 /// Publishes one batch and marks it; returns how many there were.
 async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
+    store::lock_relay(on).await?;
     let queued = store::queued(on, BATCH).await?;
     let mut acks = Vec::with_capacity(queued.len());
     let count = queued.len() as i64;

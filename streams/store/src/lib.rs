@@ -23,7 +23,7 @@ pub use deliveries::{Delivery, add_deliveries};
 pub use events::{StoredEvent, insert_events};
 pub use failure::Failure;
 pub use files::{FileReceipt, committed_of, merge_receipts};
-pub use outbox::{Queued, forget_published, mark_published, queue_lost, queued, waiting};
+pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};
 pub use positions::{Position, position, record_position};
 pub use sensors::merge_sensors;
 pub use sessions::{close_idle, merge_sessions};

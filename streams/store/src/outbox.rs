@@ -17,6 +17,18 @@ pub struct Queued {
     pub payload: String,
 }
 
+/// Holds back [`lock_places`] until the transaction ends: messages are published, and where they stand is not recorded yet.
+pub async fn lock_relay(on: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query!("select pg_advisory_xact_lock_shared(hashtext('cowriestream.outbox'))").fetch_one(on).await?;
+    Ok(())
+}
+
+/// Waits for every relay and holds them back until the transaction ends: what is recorded as published was published before.
+pub async fn lock_places(on: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.outbox'))").fetch_one(on).await?;
+    Ok(())
+}
+
 /// The oldest messages not yet published, locked until the transaction ends; other relays pass them by.
 pub async fn queued(on: &mut PgConnection, limit: i64) -> Result<Vec<Queued>, Failure> {
     let rows = sqlx::query_as!(
