@@ -25,7 +25,7 @@ pub(super) fn event(record: &Record, fields: &Fields<'_>) -> String {
         "client.var" => format!("{}={}", text("name"), text("value")),
         "client.fingerprint" => join(&[&text("username"), &text("type"), &text("fingerprint")]),
         "telnet.option" => join(&[&text("command"), &text("option_name")]),
-        "log.closed" => join(&[&bytes(fields, "size"), &text("ttylog")]),
+        "log.closed" => bytes(fields, "size"),
         _ => text("message"),
     }
 }

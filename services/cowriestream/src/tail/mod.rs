@@ -87,21 +87,33 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints everything that comes from now on, for whoever started the sensor itself.
-pub async fn live(bus: &Bus, sensor: Option<&SensorId>, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut following = Following::begin(bus, &Subjects::default(), Beginning::Now).await?;
-    let form = Form::Text(Look { sensor: sensor.is_none(), date: false, color: color() });
-    let mut printer = Printer { wanted: Wanted::default(), form, left: u64::MAX, out: BufWriter::new(std::io::stdout()) };
-    loop {
-        let some = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            some = following.next() => some,
-        };
-        if !printer.print(&some)? {
-            // Nobody reads; the pipeline goes on.
-            stop.cancelled().await;
-            return Ok(());
+/// Everything that comes, for whoever started the sensor itself.
+pub struct Live {
+    following: Following,
+    look: Look,
+}
+
+impl Live {
+    /// Begins with what comes from now on.
+    pub async fn begin(bus: &Bus, with_sensor: bool) -> anyhow::Result<Self> {
+        let following = Following::begin(bus, &Subjects::default(), Beginning::Now).await?;
+        Ok(Self { following, look: Look { sensor: with_sensor, date: false, color: color() } })
+    }
+
+    /// Prints until stop.
+    pub async fn print(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut printer = Printer { wanted: Wanted::default(), form: Form::Text(self.look), left: u64::MAX, out: BufWriter::new(std::io::stdout()) };
+        loop {
+            let some = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                some = self.following.next() => some,
+            };
+            if !printer.print(&some)? {
+                tracing::warn!("nobody reads the live events any more; everything else goes on");
+                stop.cancelled().await;
+                return Ok(());
+            }
         }
     }
 }
