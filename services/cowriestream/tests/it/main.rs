@@ -6,6 +6,7 @@
 mod competing;
 mod dead_letters;
 mod harness;
+mod honeypot;
 mod kill;
 mod loss;
 mod matrix;
