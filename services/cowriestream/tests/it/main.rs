@@ -11,5 +11,6 @@ mod kill;
 mod loss;
 mod matrix;
 mod samples;
+mod tail;
 mod up;
 mod verify;
