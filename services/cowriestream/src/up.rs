@@ -187,9 +187,12 @@ async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, tasks: &Tas
     };
     let loader = Loader::start(&loader_args, bus, tasks).await?;
     let statistics = loader.statistics.clone();
-    let reporting = tasks.start(report(statistics.clone(), args.once, tasks.stop()));
+    // Whoever sees every event of the only sensor need not be told how many there were.
+    let reporting = (!args.honeypot || args.logs.len() > 1).then(|| tasks.start(report(statistics.clone(), args.once, tasks.stop())));
     let finished = loader.finish().await;
-    reporting.abort();
+    if let Some(reporting) = reporting {
+        reporting.abort();
+    }
     if !finished? {
         anyhow::ensure!(!args.once, "stopped before everything was committed; start again to continue");
         return Ok(());

@@ -106,7 +106,7 @@ async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> 
         None => Command::new("/bin/sh"),
     };
     command.args(["-c", "umask 022; exec \"$@\"", "sh"]).arg(program).args(arguments);
-    command.current_dir(folder).env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    command.current_dir(folder).env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("PIP_USER").env_remove("PIP_TARGET");
     command.stdin(Stdio::null()).stdout(out).stderr(errors).kill_on_drop(true).process_group(0);
     let status = tokio::time::timeout(STEP_LIMIT, command.status()).await.with_context(|| format!("not done within {STEP_LIMIT:?}"))?;
     if !status.with_context(|| format!("run {}", program.display()))?.success() {

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::{
     DataDir,
     cowrie::{Cowrie, last_line},
-    passable, ports,
+    passable, ports, postgres,
     process::Command,
     users::{self, User},
 };
@@ -54,7 +54,7 @@ impl Honeypot {
 /// How to run it.
 pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(Command, Honeypot)> {
     let home = data.folder("honeypot")?;
-    let user = users::instead_of_root(&["cowrie", "nobody", "daemon"])?;
+    let user = users::instead_of_root(&["nobody", "daemon"], postgres::user()?)?;
     if let Some((uid, _)) = user
         && !passable(&home)
     {
@@ -109,7 +109,11 @@ async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
     }
     let out = mkdir.output().await.context("run mkdir")?;
     if !out.status.success() {
-        bail!("make the honeypot's directories: {}", boot::safe(last_line(&String::from_utf8_lossy(&out.stderr))));
+        bail!(
+            "make the honeypot's directories: {}; did another user run it? Move {} away, or give it to the one who runs it now",
+            boot::safe(last_line(&String::from_utf8_lossy(&out.stderr))),
+            var.display()
+        );
     }
     Ok(())
 }

@@ -22,11 +22,16 @@ use super::{
 /// Who runs it when we are root.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
+/// Who runs it, when not we.
+pub(super) fn user() -> anyhow::Result<Option<User>> {
+    users::instead_of_root(&USERS, None)
+}
+
 /// How to run it, and its URL. The first time the cluster is made.
 pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     let bin = binaries::postgres()?;
     let folder = data.folder("postgres")?;
-    let user = users::instead_of_root(&USERS)?;
+    let user = user()?;
     if let Some((uid, gid)) = user {
         if !passable(data.path()) {
             bail!(

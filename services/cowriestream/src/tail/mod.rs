@@ -139,7 +139,8 @@ struct Printer<W: Write> {
 impl<W: Write> Printer<W> {
     /// Prints those that are wanted; false when nobody reads any more.
     fn print(&mut self, some: &[Followed]) -> anyhow::Result<bool> {
-        match self.write(some) {
+        // A terminal may be stopped, and whoever reads a pipe slow: nothing else shall wait for them.
+        match tokio::task::block_in_place(|| self.write(some)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(error).context("write to standard output"),
