@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::Read,
+    net::TcpStream,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -9,7 +11,10 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::harness::{PROGRAM, Process, directory, env_of, eventually, psql};
+use crate::{
+    harness::{PROGRAM, Process, directory, env_of, eventually, psql},
+    up::running,
+};
 
 /// Installing Cowrie takes a minute on a fast network.
 const INSTALLATION: Duration = Duration::from_secs(600);
@@ -26,6 +31,11 @@ fn up(data: &Path) -> Process {
     }
     println!("up --honeypot took {:.1} s", since.elapsed().as_secs_f64());
     up
+}
+
+fn greets(port: &str) -> bool {
+    let mut greeting = [0; 4];
+    TcpStream::connect(format!("127.0.0.1:{port}")).is_ok_and(|mut connection| connection.read_exact(&mut greeting).is_ok() && &greeting == b"SSH-")
 }
 
 fn port(data: &Path, name: &str) -> String {
@@ -65,15 +75,20 @@ fn what_an_attacker_does_stands_in_every_table_and_on_the_terminal() {
     eventually("the last event is on the terminal", || fs::read_to_string(&out).unwrap().matches("session.closed").count() == 3);
     terminal(&fs::read_to_string(&out).unwrap(), lines());
 
+    let pid = || fs::read_to_string(data.join("honeypot.pid")).unwrap_or_default();
+    let crashed = pid();
+    assert!(Command::new("kill").args(["-9", crashed.trim()]).status().unwrap().success());
+    eventually("a honeypot that crashed is started again", || pid() != crashed && greets(&port(&data, "HONEYPOT_SSH")));
+
     // Nothing is installed again, and the ports are the same.
     first.signal(Signal::INT);
     assert!(first.end());
     let before = port(&data, "HONEYPOT_SSH");
-    let mut second = up(&data);
+    let second = up(&data);
     assert_eq!(port(&data, "HONEYPOT_SSH"), before);
     assert!(!fs::read_to_string(data.with_extension("err")).unwrap().contains("installing"));
-    second.signal(Signal::TERM);
-    assert!(second.end());
+    second.kill();
+    eventually("nothing is left running", || running(&data).is_empty());
 }
 
 fn tables(database: &str, lines: usize) {
