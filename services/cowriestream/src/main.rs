@@ -14,7 +14,9 @@ use store::{Store, StoreArgs};
     name = "cowriestream",
     version,
     after_help = "Start here:
-  cowriestream up --log /path/to/cowrie.json     everything in one process, with private servers
+  cowriestream up --honeypot                     everything in one process, with private servers and a Cowrie to try
+  cowriestream up --log /path/to/cowrie.json     the same with the log of your own Cowrie
+  cowriestream tail                              events as they come, from another terminal
   cowriestream verify --log /path/to/cowrie.json count for yourself"
 )]
 struct Cli {
