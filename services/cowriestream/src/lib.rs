@@ -7,6 +7,7 @@ pub mod load;
 pub mod logs;
 pub mod servers;
 pub mod status;
+pub mod tail;
 pub mod target;
 pub mod up;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{dead_letters, load, status, target::Target, up, verify};
+use cowriestream::{dead_letters, load, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -14,7 +14,9 @@ use store::{Store, StoreArgs};
     name = "cowriestream",
     version,
     after_help = "Start here:
-  cowriestream up --log /path/to/cowrie.json     everything in one process, with private servers
+  cowriestream up --honeypot                     everything in one process, with private servers and a Cowrie to try
+  cowriestream up --log /path/to/cowrie.json     the same with the log of your own Cowrie
+  cowriestream tail                              events as they come, from another terminal
   cowriestream verify --log /path/to/cowrie.json count for yourself"
 )]
 struct Cli {
@@ -40,6 +42,8 @@ enum Command {
     Migrate(Target),
     /// Count for yourself: compare log files with the database
     Verify(verify::Args),
+    /// Show events as they come
+    Tail(Box<tail::Args>),
     /// Show where everything is: sensors, lag, streams
     Status(status::Args),
     /// List, show or replay what could not be used
@@ -113,6 +117,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,
         Command::Migrate(target) => Store::connect(&target.store()?).await?.migrate().await,
         Command::Verify(_) => Ok(()),
+        Command::Tail(args) => tail::run(*args, tasks.stop()).await,
         Command::Status(args) => status::run(args).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
     }

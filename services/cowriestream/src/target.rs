@@ -23,6 +23,12 @@ impl Target {
     pub fn bus(&self) -> anyhow::Result<BusArgs> {
         let mut bus = self.bus.clone();
         bus.nats_url = bus.nats_url.or_else(|| self.written("NATS_URL"));
+        if bus.nats_url.is_none() {
+            anyhow::bail!(
+                "NATS_URL (or --nats-url) is not set, and {} names none: is `cowriestream up` running with that --data-dir?",
+                self.data_dir.join("env").display()
+            );
+        }
         Ok(bus)
     }
 

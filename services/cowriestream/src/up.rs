@@ -10,7 +10,10 @@ use loader::{Loader, Statistics, Summary, Tuning, logs::LogSpec};
 use serde::Serialize;
 use store::{Store, StoreArgs};
 
-use crate::servers::{DataDir, Servers, Wanted};
+use crate::{
+    servers::{Cowrie, DataDir, Honeypot, Servers, Wanted},
+    tail,
+};
 
 /// How often the terminal hears how it goes.
 const REPORT: Duration = Duration::from_secs(10);
@@ -19,6 +22,7 @@ const REPORT: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = "Examples:
+  cowriestream up --honeypot
   cowriestream up --log /srv/cowrie/var/log/cowrie/cowrie.json
   cowriestream up --log fra-1=/logs/fra-1/cowrie.json --log nyc-1='/logs/nyc-1/*.json*'
   cowriestream up --once --log '/backup/cowrie/**/cowrie.json*'
@@ -29,7 +33,13 @@ pub struct Args {
     /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times; without any, no loader runs
     #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     pub logs: Vec<LogSpec>,
-    /// Sensor id of the logs that name none
+    /// Also start a real Cowrie on loopback, tail its log, and show its events as they come
+    #[arg(long, conflicts_with = "once")]
+    pub honeypot: bool,
+    /// Version of Cowrie on PyPI that --honeypot installs in the data directory. COWRIESTREAM_COWRIE names the bin directory of another
+    #[arg(long, env = "COWRIESTREAM_COWRIE_VERSION", default_value = "3.1.4", value_name = "VERSION")]
+    pub cowrie_version: String,
+    /// Sensor id of the honeypot, and of the logs that name none
     #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]
     pub sensor: SensorId,
     /// Where data, ports, secrets, the checkpoint and `env` are kept
@@ -73,7 +83,18 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let data = DataDir::take(&args.data_dir)?;
     let wanted = Wanted { nats: args.bus.nats_url.is_none(), postgres: args.store.database_url.is_none(), redis: args.redis_url.is_none() };
     tracing::info!(data = %data.path().display(), "starting");
+    let cowrie = if args.honeypot { Some(cowrie(&args, &data, &tasks).await?) } else { None };
     let mut servers = Servers::start(&data, wanted).await?;
+    let honeypot = match &cowrie {
+        Some(cowrie) => match servers.add_honeypot(&data, cowrie).await {
+            Ok(honeypot) => Some(honeypot),
+            Err(error) => {
+                servers.stop().await;
+                return Err(error);
+            }
+        },
+        None => None,
+    };
     let urls = servers.urls.clone();
     let mut args = args;
     args.bus.nats_url = args.bus.nats_url.or(urls.nats);
@@ -81,7 +102,7 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     args.redis_url = args.redis_url.or(urls.redis);
     // The servers outlive the roles: these must be able to finish their work.
     let stopped = boot::CancellationToken::new();
-    let roles = tasks.start(roles(args, data, tasks.group()));
+    let roles = tasks.start(roles(args, data, honeypot, tasks.group()));
     let supervised = tokio::select! {
         biased;
         outcome = servers.supervise(&stopped) => Err(outcome.err().unwrap_or_else(|| anyhow::anyhow!("supervision ended early"))),
@@ -96,7 +117,17 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     outcome
 }
 
-async fn roles(args: Args, data: DataDir, tasks: Tasks) -> anyhow::Result<()> {
+/// The Cowrie to run; the first time it is installed, which a stop interrupts.
+async fn cowrie(args: &Args, data: &DataDir, tasks: &Tasks) -> anyhow::Result<Cowrie> {
+    let stop = tasks.stop();
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => anyhow::bail!("stopped while Cowrie was installed; the next start begins anew"),
+        cowrie = Cowrie::find(data, &args.cowrie_version) => cowrie,
+    }
+}
+
+async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks: Tasks) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.bus, "up").await?;
     let store = Store::connect(&args.store).await?;
     store.migrate().await?;
@@ -106,8 +137,13 @@ async fn roles(args: Args, data: DataDir, tasks: Tasks) -> anyhow::Result<()> {
     // The processor ends after the loader, so that what the loader has in flight is still receipted.
     let working = tasks.detached();
     processor::start(&args.processor, &args.topology, bus.clone(), store.clone(), &health, &working).await?;
-    let env = write_env(&args, &data, listening)?;
+    let env = write_env(&args, &data, listening, honeypot.as_ref())?;
     tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", env.display());
+    if let Some(honeypot) = &honeypot {
+        let others = !args.logs.is_empty();
+        args.logs.push(LogSpec { sensor: Some(args.sensor.clone()), pattern: honeypot.log.to_string_lossy().into_owned() });
+        show(honeypot, others, &bus, &tasks).await?;
+    }
     let outcome = if args.logs.is_empty() {
         tasks.stop().cancelled().await;
         Ok(())
@@ -119,14 +155,24 @@ async fn roles(args: Args, data: DataDir, tasks: Tasks) -> anyhow::Result<()> {
     outcome
 }
 
-fn write_env(args: &Args, data: &DataDir, listening: SocketAddr) -> anyhow::Result<PathBuf> {
+/// Says how to try the honeypot, and shows what comes.
+async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) -> anyhow::Result<()> {
+    let live = tail::Live::begin(bus, with_sensor).await?;
+    boot::say!("{}", honeypot.invitation());
+    tasks.spawn("live events", live.print(tasks.stop()));
+    Ok(())
+}
+
+fn write_env(args: &Args, data: &DataDir, listening: SocketAddr, honeypot: Option<&Honeypot>) -> anyhow::Result<PathBuf> {
     let value = |url: &Option<String>| url.clone().unwrap_or_default();
-    data.write_env(&[
+    let mut values = vec![
         ("DATABASE_URL", value(&args.store.database_url)),
         ("NATS_URL", value(&args.bus.nats_url)),
         ("REDIS_URL", value(&args.redis_url)),
         ("HEALTH_URL", format!("http://{listening}")),
-    ])
+    ];
+    values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));
+    data.write_env(&values)
 }
 
 /// Runs the loader until stop; with `--once` until everything is in, and prints what that was.
@@ -141,9 +187,12 @@ async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, tasks: &Tas
     };
     let loader = Loader::start(&loader_args, bus, tasks).await?;
     let statistics = loader.statistics.clone();
-    let reporting = tasks.start(report(statistics.clone(), args.once, tasks.stop()));
+    // Whoever sees every event of the only sensor need not be told how many there were.
+    let reporting = (!args.honeypot || args.logs.len() > 1).then(|| tasks.start(report(statistics.clone(), args.once, tasks.stop())));
     let finished = loader.finish().await;
-    reporting.abort();
+    if let Some(reporting) = reporting {
+        reporting.abort();
+    }
     if !finished? {
         anyhow::ensure!(!args.once, "stopped before everything was committed; start again to continue");
         return Ok(());

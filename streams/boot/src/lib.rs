@@ -3,12 +3,14 @@
 //! **Invariant**: every task is spawned here and noticed when it ends; a role that stops leaves nothing running.
 
 mod health;
+mod safe;
 mod secret;
 mod tasks;
 
 use std::{future::Future, process::ExitCode, time::Duration};
 
 pub use health::{Health, HealthArgs};
+pub use safe::{safe, safe_up_to};
 pub use secret::adopt_secret_files;
 pub use tasks::{Task, Tasks};
 pub use tokio_util::sync::CancellationToken;
@@ -100,14 +102,4 @@ pub fn write_line(line: std::fmt::Arguments<'_>) {
     {
         tracing::warn!(%error, "could not write to standard output");
     }
-}
-
-/// The text with control characters escaped: safe for a terminal, whoever wrote it.
-pub fn safe(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let bidi = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || bidi { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out
 }

@@ -5,6 +5,7 @@
 
 mod connect;
 mod dead;
+mod follow;
 mod intake;
 mod loaders;
 mod publish;
@@ -13,6 +14,7 @@ mod subjects;
 pub mod topology;
 
 pub use connect::{Bus, BusArgs, StreamFacts};
+pub use follow::{Beginning, Events, Followed, Following, Subjects};
 pub use intake::{Batch, ConsumerFacts, Delivered, Intake, Item, Limits};
 pub use loaders::{FileBeat, Heartbeat, Repairs};
 pub use publish::{Ack, EventMessage, PublishError, Published};

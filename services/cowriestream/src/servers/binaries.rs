@@ -45,6 +45,16 @@ fn tools() -> PathBuf {
     env::var_os("COWRIESTREAM_TOOLS").map_or_else(home, PathBuf::from)
 }
 
+/// What starts a program so that it ends when this process does.
+pub(super) fn setpriv() -> Option<PathBuf> {
+    ["/usr/bin/setpriv", "/bin/setpriv"].map(PathBuf::from).into_iter().find(|path| path.exists())
+}
+
+/// The first program on `PATH` with one of these names.
+pub(super) fn on_path(names: &[&str]) -> Option<PathBuf> {
+    path().into_iter().flat_map(|directory| names.iter().map(move |name| directory.join(name)).collect::<Vec<_>>()).find(|program| program.is_file())
+}
+
 fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyhow::Result<PathBuf> {
     if let Some(given) = env::var_os(variable) {
         let given = PathBuf::from(given);
@@ -53,8 +63,7 @@ fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyho
         }
         bail!("{variable}={}: no such file", given.display());
     }
-    let on_path = path().into_iter().flat_map(|directory| names.iter().map(move |name| directory.join(name)).collect::<Vec<_>>());
-    match places.iter().cloned().chain(on_path).find(|program| program.is_file()) {
+    match places.iter().find(|program| program.is_file()).cloned().or_else(|| on_path(names)) {
         Some(program) => Ok(program),
         None => bail!("{what} is not installed: run .ci/install, or set {variable} to the program, or give the URL of a running server"),
     }

@@ -1,21 +1,26 @@
-//! Private NATS, Postgres and Redis servers: child processes on free loopback ports, their data in one directory.
+//! Private NATS, Postgres and Redis servers, and a honeypot: child processes on free loopback ports, their data in one directory.
 //!
 //! **Invariant**: nothing is left running. Each server dies with this process (where the system can do that), and a start
 //! first ends what a killed run left behind.
 
 mod binaries;
+mod cowrie;
 mod directory;
+mod honeypot;
 mod nats;
 mod ports;
 mod postgres;
 mod process;
 mod redis;
+mod users;
 
 use std::{path::Path, time::Duration};
 
 use boot::CancellationToken;
 
+pub use cowrie::Cowrie;
 pub use directory::DataDir;
+pub use honeypot::Honeypot;
 use process::Server;
 
 /// After a server ended by itself, before it is started again.
@@ -83,6 +88,15 @@ impl Servers {
             server.ready().await?;
         }
         Ok(())
+    }
+
+    /// Starts a honeypot too, and waits until it listens.
+    pub async fn add_honeypot(&mut self, data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<Honeypot> {
+        let (command, honeypot) = honeypot::prepare(data, cowrie).await?;
+        let mut server = Server::start(command).await?;
+        let ready = server.ready().await;
+        self.running.push(server);
+        ready.map(|()| honeypot)
     }
 
     /// Watches until stop: a server that ends is started again on its port. Fails when one keeps ending.

@@ -7,19 +7,31 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::{DataDir, binaries, passable, ports, process::Command};
+use super::{
+    DataDir, binaries, passable, ports,
+    process::Command,
+    users::{self, User},
+};
+
+/// Who runs it when we are root.
+const USERS: [&str; 2] = ["postgres", "nobody"];
+
+/// Who runs it, when not we.
+pub(super) fn user() -> anyhow::Result<Option<User>> {
+    users::instead_of_root(&USERS, None)
+}
 
 /// How to run it, and its URL. The first time the cluster is made.
 pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     let bin = binaries::postgres()?;
     let folder = data.folder("postgres")?;
-    let user = other_user()?;
+    let user = user()?;
     if let Some((uid, gid)) = user {
         if !passable(data.path()) {
             bail!(
@@ -53,22 +65,7 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
     Ok((command, format!("postgres://cowriestream:{secret}@127.0.0.1:{port}/postgres")))
 }
 
-/// When we are root: user `postgres`, else `nobody`.
-fn other_user() -> anyhow::Result<Option<(u32, u32)>> {
-    if !geteuid().is_root() {
-        return Ok(None);
-    }
-    let users = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
-    let id = |name: &str| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
-        let mut numbers = line.split(':').skip(2).map(str::parse);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-    };
-    let user = id("postgres").or_else(|| id("nobody"));
-    user.map(Some).context("Postgres must not run as root, and there is neither a user postgres nor nobody")
-}
-
-async fn create(data: &DataDir, bin: &Path, folder: &Path, user: Option<(u32, u32)>, secret: &str) -> anyhow::Result<()> {
+async fn create(data: &DataDir, bin: &Path, folder: &Path, user: Option<User>, secret: &str) -> anyhow::Result<()> {
     tracing::info!("creating the database (the first time only)");
     // What an interrupted initdb left.
     for entry in folder.read_dir().context("look into the database directory")?.filter_map(Result::ok) {
@@ -90,7 +87,7 @@ async fn create(data: &DataDir, bin: &Path, folder: &Path, user: Option<(u32, u3
     Ok(())
 }
 
-fn password_file(data: &DataDir, user: Option<(u32, u32)>, secret: &str) -> anyhow::Result<PathBuf> {
+fn password_file(data: &DataDir, user: Option<User>, secret: &str) -> anyhow::Result<PathBuf> {
     let path = data.write_private("postgres.initial", secret)?;
     if let Some((uid, gid)) = user {
         chown(&path, Some(uid), Some(gid)).context("give the password file to the database's user")?;

@@ -15,6 +15,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::process::Child;
 
+use super::binaries;
+
 /// How long a server may take to answer after its start; generous, for a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to stop before it is killed.
@@ -125,8 +127,7 @@ fn pid_file(command: &Command) -> PathBuf {
 /// process ends however it ends. `setpriv` does that: Rust could only with unsafe code.
 fn spawn(command: &Command) -> anyhow::Result<Child> {
     let log = File::create(log_file(command)).with_context(|| format!("create {}", log_file(command).display()))?;
-    let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].map(Path::new).into_iter().find(|path| path.exists());
-    let mut process = match setpriv {
+    let mut process = match binaries::setpriv() {
         Some(setpriv) => {
             let mut process = tokio::process::Command::new(setpriv);
             process.args(["--pdeathsig", if command.stop_signal == Signal::INT { "INT" } else { "TERM" }]);
@@ -149,7 +150,7 @@ fn spawn(command: &Command) -> anyhow::Result<Child> {
     process
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)));
-    process.current_dir(command.folder.parent().unwrap_or(&command.folder));
+    process.current_dir(&command.folder);
     let child = process.spawn().with_context(|| format!("start {}", command.program.display()))?;
     if let Some(id) = child.id() {
         fs::write(pid_file(command), id.to_string()).context("write a pid file")?;

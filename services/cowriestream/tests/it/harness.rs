@@ -155,6 +155,12 @@ impl Process {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn().unwrap())
     }
 
+    /// Starts with its output in a file.
+    pub fn start_writing(command: &mut Command, output: &Path, errors: &Path) -> Self {
+        let (output, errors) = (fs::File::create(output).unwrap(), fs::File::create(errors).unwrap());
+        Self(command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap())
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.0.id().cast_signed()).unwrap(), signal).unwrap();
     }

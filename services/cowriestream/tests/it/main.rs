@@ -6,9 +6,11 @@
 mod competing;
 mod dead_letters;
 mod harness;
+mod honeypot;
 mod kill;
 mod loss;
 mod matrix;
 mod samples;
+mod tail;
 mod up;
 mod verify;

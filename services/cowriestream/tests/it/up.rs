@@ -15,7 +15,7 @@ fn up(data: &Path, log: &Path) -> Process {
 }
 
 /// Processes whose command line names the directory.
-fn running(data: &Path) -> Vec<String> {
+pub fn running(data: &Path) -> Vec<String> {
     let out = Command::new("pgrep").args(["-f", data.to_str().unwrap()]).output().unwrap();
     String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
 }

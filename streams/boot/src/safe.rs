@@ -1,0 +1,55 @@
+//! Text that an attacker wrote, made safe for a terminal.
+
+/// The text with everything escaped that a terminal would act on, or not show: control characters, bidirectional overrides, line
+/// separators, zero-width and other invisible characters.
+pub fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
+/// As [`safe`], cut after `most` characters of the text, with a mark that says how many more there were.
+pub fn safe_up_to(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => safe(text),
+        Some((end, _)) => format!("{}…(+{} characters)", safe(&text[..end]), text[end..].chars().count()),
+    }
+}
+
+/// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators, and the marks of interlinear annotation.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_or_hides_reaches_the_terminal() {
+        let steering = "\0\u{7}\u{8}\t\n\r\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9d}\u{9f}";
+        let hiding = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{3164}\u{fe0f}\u{feff}\u{fffb}\u{e0041}";
+        for c in steering.chars().chain(hiding.chars()) {
+            assert_eq!(safe(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+    }
+
+    #[test]
+    fn what_people_write_stays_as_it_is() {
+        let text = "wget http://[2001:db8::1]/x; echo 'Größe' 漢字 🦀 C:\\x";
+        assert_eq!(safe(text), text);
+        assert_eq!(safe_up_to(text, 1000), text);
+    }
+
+    #[test]
+    fn long_text_is_cut_with_a_mark_and_never_inside_a_character() {
+        assert_eq!(safe_up_to("ééé\u{1b}x", 4), "ééé\\u{1b}…(+1 characters)");
+        assert_eq!(safe_up_to("ééé", 3), "ééé");
+    }
+}
