@@ -30,6 +30,8 @@ async fn tail_prints_every_event_once_over_a_restart_and_goes_on_with_a_new_stre
     let mut tail = Process::start_writing(&mut hub.command(&since), &out, &hub.dir.path().join("tail.err"));
     let whole = |n: i64| eventually(&format!("{n} events are printed"), || printed(&out).len() as i64 >= n);
     whole(writer.events);
+    // A processor that is just starting gives up when the broker goes away.
+    hub.wait_for_events(writer.events);
     for _ in 0..2 {
         hub.rob_nats(|_| ()).await;
         writer.append(2000);
