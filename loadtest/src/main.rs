@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use loadtest::bench;
+use loadtest::{bench, generate};
 
 /// Measures the parts of cowriestream beside their bare limits.
 #[derive(Parser)]
@@ -11,6 +11,8 @@ use loadtest::bench;
 enum Command {
     /// Measure the parts beside their bare limits, in one run
     Bench(Box<bench::Args>),
+    /// Learn the profile of made logs from real ones: counts and quantiles
+    Learn(generate::learn::Args),
 }
 
 #[tokio::main]
@@ -19,6 +21,7 @@ async fn main() -> ExitCode {
     boot::run(|tasks| async {
         match command {
             Command::Bench(args) => bench::run(*args, tasks).await,
+            Command::Learn(args) => generate::learn::run(&args),
         }
     })
     .await
