@@ -11,6 +11,8 @@ use loadtest::{bench, generate};
 enum Command {
     /// Measure the parts beside their bare limits, in one run
     Bench(Box<bench::Args>),
+    /// Make Cowrie logs, as files or live
+    Generate(Box<generate::Args>),
     /// Learn the profile of made logs from real ones: counts and quantiles
     Learn(generate::learn::Args),
 }
@@ -21,6 +23,7 @@ async fn main() -> ExitCode {
     boot::run(|tasks| async {
         match command {
             Command::Bench(args) => bench::run(*args, tasks).await,
+            Command::Generate(args) => generate::run(*args, tasks).await,
             Command::Learn(args) => generate::learn::run(&args),
         }
     })

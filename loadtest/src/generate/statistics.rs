@@ -60,7 +60,11 @@ impl Statistics {
         Self {
             events: events.values().sum(),
             sessions: seen.len() as u64,
-            event_shares: events.iter().filter(|(name, _)| !NOT_SHARED.contains(name)).map(|(name, n)| ((*name).to_owned(), *n as f64 / shared as f64)).collect(),
+            event_shares: events
+                .iter()
+                .filter(|(name, _)| !NOT_SHARED.contains(name))
+                .map(|(name, n)| ((*name).to_owned(), *n as f64 / shared as f64))
+                .collect(),
             profile_shares: profiles.into_iter().map(|(profile, n)| (profile, n as f64 / seen.len() as f64)).collect(),
             numbers,
         }
@@ -68,7 +72,8 @@ impl Statistics {
 }
 
 fn spreads(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
-    let sizes = seen.iter().map(|session| f64::from(session.events.iter().filter(|(name, _)| !NOT_SHARED.contains(&name.as_str())).map(|(_, n)| n).sum::<u32>()));
+    let sizes =
+        seen.iter().map(|session| f64::from(session.events.iter().filter(|(name, _)| !NOT_SHARED.contains(&name.as_str())).map(|(_, n)| n).sum::<u32>()));
     quantiles("events in a session", sizes.clone(), &[0.25, 0.5, 0.75, 0.9, 0.95, 0.99], numbers);
     numbers.insert("events in a session, mean".to_owned(), mean(sizes));
     quantiles("session seconds", seen.iter().filter_map(|session| session.seconds), &[0.1, 0.25, 0.5, 0.75, 0.9, 0.95], numbers);
