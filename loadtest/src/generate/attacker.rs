@@ -41,6 +41,10 @@ const SLOW: f64 = 25.0;
 /// The longest that an attacker is at it, in seconds.
 const LONGEST: f64 = 6.0 * 3600.0;
 
+/// The next session comes at once, and how soon that is, as a part of the mean.
+const VOLLEY: f64 = 0.7;
+const TOGETHER: f64 = 0.02;
+
 impl Attacker {
     /// With the number of its stream; the sessions it makes are given.
     pub fn new(seed: u64, number: u64, profile: Profile, sessions: usize, sensors: usize, source: Arc<str>) -> Self {
@@ -59,6 +63,12 @@ impl Attacker {
             pace,
             random,
         }
+    }
+
+    /// Microseconds to its next session: tools open several at once, then wait.
+    pub fn pause(&mut self) -> i64 {
+        let mean = if self.random.chance(VOLLEY) { self.pace * TOGETHER } else { self.pace * (1.0 - VOLLEY * TOGETHER) / (1.0 - VOLLEY) };
+        (self.random.exponential(mean) * 1e6) as i64
     }
 
     /// What its next session is for.

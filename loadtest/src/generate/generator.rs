@@ -168,7 +168,7 @@ impl Generator {
         let mut first = at;
         while first < self.plan.start && attacker.left > 0 {
             attacker.left -= 1;
-            first += (attacker.random.exponential(attacker.pace) * 1e6) as i64;
+            first += attacker.pause();
         }
         if attacker.left > 0 {
             self.push(first, Whose::Attacker(Box::new(attacker)));
@@ -202,7 +202,7 @@ impl Generator {
         self.push(at, Whose::Session(Box::new(session)));
         attacker.left -= 1;
         if attacker.left > 0 {
-            let next = at + (attacker.random.exponential(attacker.pace) * 1e6) as i64;
+            let next = at + attacker.pause();
             self.push(next, Whose::Attacker(attacker));
         }
     }

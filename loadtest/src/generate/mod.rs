@@ -3,6 +3,7 @@
 mod args;
 mod attacker;
 mod commands;
+pub mod compare;
 pub mod cowrie;
 mod forward;
 mod generator;

@@ -148,7 +148,7 @@ impl Script<'_> {
 
     fn command(&mut self, input: Text) {
         if self.cowrie == Cowrie::V1_3 {
-            let parts: Vec<String> = input.split([';', '|']).map(str::trim).filter(|part| !part.is_empty()).take(3).map(str::to_owned).collect();
+            let parts: Vec<String> = input.split([';', '|']).map(str::trim).filter(|part| !part.is_empty()).take(1).map(str::to_owned).collect();
             self.steps.push(Step::Command { input });
             self.steps.extend(parts.into_iter().map(|input| Step::Found { input: input.into() }));
         } else {

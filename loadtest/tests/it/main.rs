@@ -1,0 +1,5 @@
+//! The load test's own tests: its logs are like real ones, and always the same.
+
+mod generate;
+mod like_samples;
+mod shapes;
