@@ -35,6 +35,8 @@ pub struct Attacker {
 
 /// Not one sensor but all.
 const SWEEPS: f64 = 0.4;
+/// Sessions from which on an attacker attacks all.
+const MANY: usize = 40;
 /// Seconds from session to session of the fast ones, and of the slow ones.
 const FAST: f64 = 2.5;
 const SLOW: f64 = 25.0;
@@ -59,7 +61,7 @@ impl Attacker {
             key: random.bits(),
             host: host(&mut random),
             left,
-            only: (!random.chance(SWEEPS)).then(|| random.below(sensors)),
+            only: (left < MANY && !random.chance(SWEEPS)).then(|| random.below(sensors)),
             pace,
             random,
         }

@@ -147,12 +147,11 @@ impl Script<'_> {
     }
 
     fn command(&mut self, input: Text) {
-        if self.cowrie == Cowrie::V1_3 {
-            let parts: Vec<String> = input.split([';', '|']).map(str::trim).filter(|part| !part.is_empty()).take(1).map(str::to_owned).collect();
-            self.steps.push(Step::Command { input });
-            self.steps.extend(parts.into_iter().map(|input| Step::Found { input: input.into() }));
-        } else {
-            self.steps.push(Step::Command { input });
+        let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.4));
+        let first = input.split([';', '|']).next().unwrap_or_default().trim().to_owned();
+        self.steps.push(Step::Command { input });
+        if found && !first.is_empty() {
+            self.steps.push(Step::Found { input: first.into() });
         }
     }
 

@@ -15,6 +15,9 @@ use super::{
 /// Events that a log has only when its sensors are of the newest versions: not part of the shares.
 const NOT_SHARED: &[&str] = &["telnet.option", "telnet.exploit_attempt", "client.malformed_packet"];
 
+/// A gap from which on a sensor was off, or its log not kept, in microseconds.
+const PAUSE: f64 = 600e6;
+
 /// Statistics of a log.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Statistics {
@@ -117,7 +120,7 @@ fn gaps(connections: &mut BTreeMap<String, Vec<i64>>, numbers: &mut BTreeMap<Str
     let mut relative = Vec::new();
     for times in connections.values_mut().filter(|times| times.len() >= 50) {
         times.sort_unstable();
-        let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64).filter(|&gap| gap < PAUSE).collect();
         let middle = mean(gaps.iter().copied());
         relative.extend(gaps.iter().map(|gap| gap / middle));
     }

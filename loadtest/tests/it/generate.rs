@@ -57,6 +57,7 @@ fn a_plan_keeps_its_rate_from_the_beginning() {
         let lines: Vec<Made> = Generator::new(plan.clone()).take(200_000).collect();
         let seconds = (lines.last().unwrap().at_micros - plan.start) as f64 / 1e6;
         let kept = lines.len() as f64 / seconds / rate;
+        println!("{kept} of {rate}");
         assert!((0.75..1.25).contains(&kept), "{kept} of {rate} events/s");
     }
 }
