@@ -161,18 +161,11 @@ impl Generator {
         let place = self.place(Place::Sessions(profile));
         let sessions = LEARNT.sources[&profile].sessions.number(place, &mut self.random);
         let source = self.addresses.take();
-        let mut attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, self.sensors.len(), source);
+        let attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, self.sensors.len(), source);
         self.arrivals += 1;
         let next = at + (self.random.exponential(self.pause) / rhythm(at)) as i64;
         self.push(next.max(at + 1), Whose::Arrival);
-        let mut first = at;
-        while first < self.plan.start && attacker.left > 0 {
-            attacker.left -= 1;
-            first += attacker.pause();
-        }
-        if attacker.left > 0 {
-            self.push(first, Whose::Attacker(Box::new(attacker)));
-        }
+        self.push(at, Whose::Attacker(Box::new(attacker)));
     }
 
     /// The attacker's next session begins; and when the one after it does.
@@ -183,23 +176,27 @@ impl Generator {
         let kind = attacker.kind(cowrie == Cowrie::V1_3);
         let table = LEARNT.kind(kind, telnet).expect("kinds are drawn from the learnt ones");
         let (duration, repeats) = (self.place(Place::Duration(kind, telnet)), self.place(Place::Repeats(kind, telnet)));
-        let repeats = table.repeats.number(repeats, &mut attacker.random);
-        let steps = script(&mut attacker, cowrie, table, repeats);
-        let steps = timed(steps, table.duration.at(duration), &mut attacker.random);
-        self.numbers[sensor] += 1;
-        let session = Session {
-            sensor,
-            id: hex(attacker.random.bits(), 12),
-            source: attacker.source.clone(),
-            port: 1024 + attacker.random.below(64_000) as u16,
-            telnet,
-            client: attacker.client.clone(),
-            number: self.numbers[sensor],
-            started: at,
-            steps,
-            next: 0,
-        };
-        self.push(at, Whose::Session(Box::new(session)));
+        let seconds = table.duration.at(duration).max(0.001);
+        // Before the start, only what lasts until after it matters.
+        if at + (seconds * 1e6) as i64 > self.plan.start {
+            let repeats = table.repeats.number(repeats, &mut attacker.random);
+            let mut session = Session {
+                sensor,
+                id: hex(attacker.random.bits(), 12),
+                source: attacker.source.clone(),
+                port: 1024 + attacker.random.below(64_000) as u16,
+                telnet,
+                client: attacker.client.clone(),
+                number: self.numbers[sensor],
+                started: at,
+                steps: timed(script(&mut attacker, cowrie, table, repeats), seconds, &mut attacker.random),
+                next: 0,
+            };
+            self.numbers[sensor] += 1;
+            session.part();
+            session.not_before(self.plan.start, &mut attacker.random);
+            self.push(session.started, Whose::Session(Box::new(session)));
+        }
         attacker.left -= 1;
         if attacker.left > 0 {
             let next = at + attacker.pause();
@@ -253,7 +250,7 @@ fn sensor(plan: &Plan, i: usize) -> Sensor {
 
 /// When the steps happen: greeting and end at their places, all others anywhere between, in order.
 fn timed(steps: Vec<Step>, seconds: f64, random: &mut Random) -> Vec<(i64, Step)> {
-    let whole = (seconds.max(0.001) * 1e6) as i64;
+    let whole = (seconds * 1e6) as i64;
     let greeting = |step: &Step| matches!(step, Step::Connect | Step::Version | Step::Kex | Step::ServerKex | Step::Option { .. });
     let greeted = (whole / 5).min(400_000);
     let mut between: Vec<i64> = steps

@@ -224,9 +224,6 @@ fn private(source: &str) -> bool {
 fn harmless(text: &str, longest: usize) -> bool {
     let number = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|c| c.is_ascii_digit());
     let address = text.split(|c: char| c != '.' && !c.is_ascii_digit()).any(|run| run.split('.').filter(|part| number(part)).count() >= 4);
-    text.len() <= longest
-        && !address
-        && !text.contains("://")
-        && !(text.contains('@') && text.contains('.'))
-        && text.chars().all(|c| !c.is_control() || c == '\0')
+    let mail = text.contains('@') && text.contains('.');
+    text.len() <= longest && !address && !mail && !text.contains("://") && text.chars().all(|c| !c.is_control() || c == '\0')
 }

@@ -34,7 +34,7 @@ impl Random {
 
     /// From 0 to below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (u128::from(self.bits()) * n as u128 >> 64) as usize
+        ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
     /// True with this probability.

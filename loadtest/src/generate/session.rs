@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::profile::Tool;
+use super::{profile::Tool, random::Random};
 
 /// Text that is mostly known beforehand.
 pub type Text = Cow<'static, str>;
@@ -98,4 +98,34 @@ impl Session {
     pub fn at(&self) -> Option<i64> {
         self.steps.get(self.next).map(|(offset, _)| self.started + offset)
     }
+
+    /// A session that is open when the log starts is in it from its connection on, but without most of what came before: so the
+    /// log has its rate from the start.
+    pub fn not_before(&mut self, start: i64, random: &mut Random) {
+        let late = start - self.started;
+        if late <= 0 {
+            return;
+        }
+        let whole = self.steps.last().map_or(0, |(offset, _)| *offset);
+        let first = random.below((whole - late).clamp(1, GREETED) as usize) as i64;
+        let needed = |step: &Step| {
+            matches!(step, Step::Connect | Step::Version | Step::Kex | Step::Login { success: true, .. } | Step::Params { .. } | Step::LogOpen { .. })
+        };
+        self.steps.retain(|(offset, step)| *offset >= late || needed(step));
+        self.steps.iter_mut().for_each(|(offset, _)| *offset = (*offset - late - first).max(0));
+        self.started = start + first;
+        self.part();
+    }
+
+    /// No two steps at once: no line is written twice.
+    pub fn part(&mut self) {
+        let mut last = -1;
+        for (offset, _) in &mut self.steps {
+            *offset = (*offset).max(last + 1);
+            last = *offset;
+        }
+    }
 }
+
+/// Sessions that are open when a log starts connect within this time, in microseconds.
+const GREETED: i64 = 30_000_000;
