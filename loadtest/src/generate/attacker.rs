@@ -33,6 +33,17 @@ pub struct Attacker {
     pub pace: f64,
 }
 
+/// What is given to an attacker.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where it comes from.
+    pub source: Arc<str>,
+    /// The place of its client in the tables, from 0 to below 1.
+    pub client: f64,
+    /// How many sensors there are.
+    pub sensors: usize,
+}
+
 /// Not one sensor but all.
 const SWEEPS: f64 = 0.4;
 /// Sessions from which on an attacker attacks all.
@@ -49,19 +60,19 @@ const TOGETHER: f64 = 0.02;
 
 impl Attacker {
     /// With the number of its stream; the sessions it makes are given.
-    pub fn new(seed: u64, number: u64, profile: Profile, sessions: usize, sensors: usize, source: Arc<str>) -> Self {
+    pub fn new(seed: u64, number: u64, profile: Profile, sessions: usize, origin: Origin) -> Self {
         let mut random = Random::new(seed, number + 1);
         let left = sessions.max(1);
         let median = if random.chance(0.6) { FAST } else { SLOW };
         let pace = random.lognormal(median, 1.0).min(LONGEST / left as f64);
         Self {
             profile,
-            source,
-            client: client(&mut random, profile),
+            client: client(&mut random, profile, origin.client),
+            source: origin.source,
             key: random.bits(),
             host: host(&mut random),
             left,
-            only: (left < MANY && !random.chance(SWEEPS)).then(|| random.below(sensors)),
+            only: (left < MANY && !random.chance(SWEEPS)).then(|| random.below(origin.sensors)),
             pace,
             random,
         }
@@ -115,26 +126,26 @@ fn uncommon(random: &mut Random) -> String {
     }
 }
 
-fn client(random: &mut Random, profile: Profile) -> Client {
+fn client(random: &mut Random, profile: Profile, place: f64) -> Client {
     let weights = match profile {
         Profile::Scanner => &TABLES.scanners,
         Profile::Human => &TABLES.humans,
         _ => &TABLES.tools,
     };
     if profile == Profile::Scanner && random.chance(0.8) {
-        return Client::Other(banner(random));
+        return Client::Other(banner(random, place));
     }
-    Client::Ssh(&LEARNT.tools[weights.draw(random)])
+    Client::Ssh(&LEARNT.tools[weights.at(place)])
 }
 
 /// What is sent to a port of which it is not known what listens.
-fn banner(random: &mut Random) -> Text {
+fn banner(random: &mut Random, place: f64) -> Text {
     match random.below(40) {
         0 => "\u{16}\u{3}\u{1}\0{\u{1}\0\0w\u{3}\u{3}\\xe0\u{7f}".into(),
         1 => "\u{3}\0\0/*\\xe0\0\0\0\0\0Cookie: mstshash=Administr".into(),
         2 => "".into(),
         3 => "MGLNDD_192.0.2.10_2222".into(),
-        _ => LEARNT.versions[TABLES.versions.draw(random)].0.as_str().into(),
+        _ => LEARNT.versions[TABLES.versions.at(place)].0.as_str().into(),
     }
 }
 

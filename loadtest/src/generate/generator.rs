@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    attacker::{Addresses, Attacker},
+    attacker::{Addresses, Attacker, Origin},
     cowrie::Cowrie,
     json::hex,
     kind::{Kind, Profile},
@@ -78,6 +78,20 @@ enum Place {
     Sessions(Profile),
     Duration(Kind, bool),
     Repeats(Kind, bool),
+    Client(Profile, bool),
+}
+
+impl Place {
+    /// From one to the next, of 2^64: parts of square roots that have no ratio, so that no two walk in step.
+    fn step(self) -> u64 {
+        match self {
+            Self::Profile => 0x3c6e_f372_fe94_f82b,
+            Self::Sessions(_) => 0x6a09_e667_f3bc_c908,
+            Self::Duration(..) => 0xbb67_ae85_84ca_a73b,
+            Self::Repeats(..) => 0xa54f_f53a_5f1d_36f1,
+            Self::Client(..) => 0x510e_527f_ade6_82d1,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -97,8 +111,8 @@ enum Whose {
 /// How long before the start attackers arrive whose sessions come after it, in microseconds, and how many.
 const BEFORE: f64 = 2.0 * 3600.0 * 1e6;
 const MOST_BEFORE: f64 = 100_000.0;
-/// Step of an evenly spread place: the golden ratio of 2^64.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Sessions from which on an attacker's client weighs.
+const HEAVY: usize = 20;
 const DAY: i64 = 86_400_000_000;
 
 impl Generator {
@@ -150,7 +164,7 @@ impl Generator {
                 self.places.entry(of).or_insert(first)
             }
         };
-        *place = place.wrapping_add(GOLDEN);
+        *place = place.wrapping_add(of.step());
         (*place >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -160,8 +174,8 @@ impl Generator {
         let profile = self.profiles[self.weights.at(profile_place)];
         let place = self.place(Place::Sessions(profile));
         let sessions = LEARNT.sources[&profile].sessions.number(place, &mut self.random);
-        let source = self.addresses.take();
-        let attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, self.sensors.len(), source);
+        let origin = Origin { source: self.addresses.take(), client: self.place(Place::Client(profile, sessions >= HEAVY)), sensors: self.sensors.len() };
+        let attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, origin);
         self.arrivals += 1;
         let next = at + (self.random.exponential(self.pause) / rhythm(at)) as i64;
         self.push(next.max(at + 1), Whose::Arrival);
