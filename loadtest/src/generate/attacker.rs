@@ -44,6 +44,8 @@ pub struct Origin {
     pub sensors: usize,
 }
 
+/// A client whose algorithms were not logged: what only 2017 saw.
+const UNNAMED: f64 = 0.12;
 /// Not one sensor but all.
 const SWEEPS: f64 = 0.4;
 /// Sessions from which on an attacker attacks all.
@@ -134,6 +136,9 @@ fn client(random: &mut Random, profile: Profile, place: f64) -> Client {
     };
     if profile == Profile::Scanner && random.chance(0.8) {
         return Client::Other(banner(random, place));
+    }
+    if profile != Profile::Human && random.chance(UNNAMED) {
+        return Client::Other(LEARNT.versions[TABLES.clients.at(place)].0.as_str().into());
     }
     Client::Ssh(&LEARNT.tools[weights.at(place)])
 }

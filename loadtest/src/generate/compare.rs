@@ -61,7 +61,7 @@ fn tolerance(name: &str) -> (f64, f64) {
         "sessions without an end" => (0.0, 0.03),
         _ if name.starts_with("line length, 90") => (0.75, 0.0),
         // A heavy attacker more or less is a client more or less.
-        _ if name.starts_with("SSH sessions by") => (0.35, 0.0),
+        _ if name.starts_with("SSH sessions by") => (0.4, 0.0),
         // Where the quantile climbs from seconds to minutes.
         "session seconds, 90th of 100" => (0.6, 0.0),
         _ if name.starts_with("session seconds") => (0.4, 0.3),

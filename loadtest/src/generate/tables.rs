@@ -27,6 +27,8 @@ pub struct Tables {
     pub scanners: Weights,
     /// `versions`.
     pub versions: Weights,
+    /// `versions`, as far as they are of SSH clients.
+    pub clients: Weights,
     /// `targets`.
     pub targets: Weights,
     /// `sizes`.
@@ -67,6 +69,7 @@ pub static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         humans: tools(&|version| if version.contains("OpenSSH_for_Windows") { 50.0 } else { f64::from(u8::from(version.contains("OpenSSH"))) }),
         scanners: tools(&|version| if version.contains("ZGrab") { 20.0 } else { 1.0 }),
         versions: Weights::counted(LEARNT.versions.iter().map(|row| row.1)),
+        clients: Weights::counted(LEARNT.versions.iter().map(|row| if row.0.starts_with("SSH-2.0-") { row.1 } else { 0 })),
         targets: Weights::counted(LEARNT.targets.iter().map(|row| row.2)),
         sizes: Weights::counted(LEARNT.sizes.iter().map(|row| row.2)),
         archs: Weights::counted(LEARNT.archs.iter().map(|row| row.1)),
