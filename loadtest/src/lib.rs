@@ -1,3 +1,4 @@
 //! A load and a yardstick: made Cowrie logs, and the parts measured beside their bare limits.
 
 pub mod bench;
+pub mod generate;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use boot::LogArgs;
 use clap::{Parser, Subcommand};
-use loadtest::bench;
+use loadtest::{bench, generate};
 
-/// Measures the parts of cowriestream beside their bare limits.
+/// A load and a yardstick: made Cowrie logs, and the parts of cowriestream beside their bare limits.
 #[derive(Parser)]
 #[command(name = "loadtest", version)]
 struct Cli {
@@ -20,6 +20,10 @@ struct Cli {
 enum Command {
     /// Measure the parts beside their bare limits, in one run
     Bench(Box<bench::Args>),
+    /// Make Cowrie logs, as files or live
+    Generate(Box<generate::Args>),
+    /// Learn the profile of made logs from real ones: counts and quantiles
+    Learn(generate::learn::Args),
 }
 
 #[tokio::main]
@@ -32,6 +36,8 @@ async fn main() -> ExitCode {
     boot::run(|tasks| async {
         match cli.command {
             Command::Bench(args) => bench::run(*args, tasks).await,
+            Command::Generate(args) => generate::run(*args, tasks).await,
+            Command::Learn(args) => generate::learn::run(&args),
         }
     })
     .await

@@ -20,6 +20,7 @@ use boot::Tasks;
 use bus::topology::TopologyArgs;
 use bytes::Bytes;
 
+use crate::generate::{Generator, Plan};
 use rates::Part;
 use report::{Report, median};
 use site::Site;
@@ -34,9 +35,12 @@ use site::Site;
 
 Keep the machine quiet meanwhile: a run that was disturbed says so.")]
 pub struct Args {
-    /// Take the lines of this plain log, repeated with other sessions until there are enough
+    /// Take the lines of this plain log, repeated with other sessions until there are enough; without it, made ones
     #[arg(long)]
-    log: PathBuf,
+    log: Option<PathBuf>,
+    /// Of the made lines
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Events in each measurement of a rate
     #[arg(long, default_value_t = 300_000)]
     events: usize,
@@ -126,19 +130,25 @@ fn best_publish(measured: &[(Part, rates::Measured)], events: usize) -> Option<f
     Some(best)
 }
 
-/// Distinct lines of realistic shape: those of the log, repeated with another session and time.
+/// The lines: made ones of one sensor with the newest Cowrie, or those of a log.
 fn lines(args: &Args) -> anyhow::Result<Vec<Bytes>> {
-    let text = fs::read_to_string(&args.log)?;
-    let originals: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    anyhow::ensure!(!originals.is_empty(), "{} has no events", args.log.display());
-    let copy = |n: usize| -> anyhow::Result<Bytes> {
-        let mut event = originals[n % originals.len()].clone();
-        let again = n / originals.len();
-        if let Some(session) = event["session"].as_str() {
-            event["session"] = format!("{again:04x}{}", &session[session.len().min(4)..]).into();
-        }
-        event["copy"] = again.into();
-        Ok(serde_json::to_vec(&event)?.into())
+    let Some(log) = &args.log else {
+        let plan = Plan { seed: args.seed, sensors: 1, ..Plan::default() };
+        return Ok(Generator::new(plan).take(args.events).map(|made| made.line.into()).collect());
     };
-    (0..args.events).map(copy).collect()
+    let text = fs::read_to_string(log)?;
+    let originals: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    anyhow::ensure!(!originals.is_empty(), "{} has no events", log.display());
+    (0..args.events).map(|n| Ok(serde_json::to_vec(&copy(&originals[n % originals.len()], n / originals.len()))?.into())).collect()
+}
+
+/// The same event in another session.
+fn copy(event: &serde_json::Value, again: usize) -> serde_json::Value {
+    let mut event = event.clone();
+    if let Some(session) = event["session"].as_str() {
+        let rest: String = session.chars().skip(4).collect();
+        event["session"] = format!("{again:04x}{rest}").into();
+    }
+    event["copy"] = again.into();
+    event
 }

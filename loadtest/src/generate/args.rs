@@ -1,0 +1,227 @@
+//! `loadtest generate`: files of any size, or logs that grow now.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use boot::{CancellationToken, Tasks};
+
+use super::{
+    cowrie::Cowrie,
+    generator::{Generator, Made, Plan},
+    time::written,
+    write::Log,
+};
+
+/// `loadtest generate`
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = "Examples:
+  loadtest generate --out logs --events 1000000
+  loadtest generate --out logs --sensors 20 --days 30 --rate 2 --start 2024-03-01T00:00:00Z
+  loadtest generate --out logs --bytes 10G --cowrie 3.0.12 --seed 7
+  loadtest generate --out logs --live --rate 500")]
+pub struct Args {
+    /// Where: `DIR/sensor-01/cowrie.json` and so on
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The same seed, the same log
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many sensors
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..))]
+    sensors: u16,
+    /// Stop after so many events
+    #[arg(long)]
+    events: Option<u64>,
+    /// Stop after so many days of the log's time
+    #[arg(long)]
+    days: Option<f64>,
+    /// Stop after so many bytes, e.g. 500M, 10G
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    bytes: Option<u64>,
+    /// The first moment of the log; live it is now
+    #[arg(long, default_value = "2024-03-01T00:00:00Z", value_parser = moment)]
+    start: i64,
+    /// Mean events in a second of the log's time, of all sensors together
+    #[arg(long, default_value_t = 20.0, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
+    rate: f64,
+    /// What the sensors run: 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12, or `mix` for all in turn
+    #[arg(long, default_value = "mix", value_parser = cowrie)]
+    cowrie: Mix,
+    /// Write as it happens, with present times, until told to stop
+    #[arg(long)]
+    live: bool,
+    /// Print what was made as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One version, or all in turn.
+#[derive(Clone, Copy, Debug)]
+struct Mix(Option<Cowrie>);
+
+/// Events when nothing else says when to stop.
+const EVENTS: u64 = 100_000;
+/// Between two lines about how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// Events between two looks at the clock and at whether to stop.
+const LOOK: u64 = 1024;
+
+/// Writes what was asked for.
+pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
+    let start = if args.live { now()? } else { args.start };
+    let plan = Plan { seed: args.seed, sensors: usize::from(args.sensors), cowrie: args.cowrie.0, start, rate: args.rate, weights: BTreeMap::new() };
+    let generator = Generator::new(plan);
+    let open = |sensor: &super::Sensor| {
+        let directory = args.out.join(&sensor.name);
+        Log::open(&directory, sensor.cowrie, args.live).with_context(|| format!("create {}/cowrie.json", directory.display()))
+    };
+    let logs = generator.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut making = Making { limits: Limits::of(&args, start), logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };
+    if args.live {
+        making.play(generator, tasks.stop()).await?
+    } else {
+        making.files(generator, &tasks.stop())?
+    }
+    making.report(args.json)
+}
+
+/// When to stop.
+#[derive(Debug)]
+struct Limits {
+    events: u64,
+    bytes: u64,
+    until: i64,
+}
+
+impl Limits {
+    fn of(args: &Args, start: i64) -> Self {
+        let unlimited = args.live || args.days.is_some() || args.bytes.is_some();
+        let until = args.days.map_or(i64::MAX, |days| start.saturating_add((days * 86_400e6) as i64));
+        Self { events: args.events.unwrap_or(if unlimited { u64::MAX } else { EVENTS }), bytes: args.bytes.unwrap_or(u64::MAX), until }
+    }
+}
+
+#[derive(Debug, Default, serde::Serialize)]
+struct Summary {
+    sensors: usize,
+    events: u64,
+    bytes: u64,
+    first: Option<String>,
+    last: Option<String>,
+    seconds: f64,
+    events_per_second: f64,
+}
+
+struct Making {
+    limits: Limits,
+    logs: Vec<Log>,
+    made: Summary,
+    started: Instant,
+    told: Instant,
+}
+
+impl Making {
+    fn files(&mut self, generator: Generator, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut last = 0;
+        for made in generator {
+            if self.ends(made.at_micros) || (self.made.events.is_multiple_of(LOOK) && self.tell(stop)) {
+                break;
+            }
+            last = made.at_micros;
+            self.write(&made)?;
+        }
+        self.made.last = Some(written(last, false));
+        Ok(())
+    }
+
+    /// Each line at its time; late ones at once.
+    async fn play(&mut self, generator: Generator, stop: CancellationToken) -> anyhow::Result<()> {
+        for made in generator {
+            let early = made.at_micros - now()?;
+            if early > 0 {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_micros(early.unsigned_abs())) => (),
+                    () = stop.cancelled() => break,
+                }
+            }
+            if self.ends(made.at_micros) || self.tell(&stop) {
+                break;
+            }
+            self.write(&made)?;
+            self.made.last = Some(written(made.at_micros, false));
+        }
+        Ok(())
+    }
+
+    fn ends(&self, at: i64) -> bool {
+        self.made.events >= self.limits.events || self.made.bytes >= self.limits.bytes || at >= self.limits.until
+    }
+
+    fn write(&mut self, made: &Made) -> anyhow::Result<()> {
+        self.logs[made.sensor].write(made.at_micros, &made.line).context("write the log")?;
+        self.made.events += 1;
+        self.made.bytes += made.line.len() as u64 + 1;
+        self.made.first.get_or_insert_with(|| written(made.at_micros, false));
+        Ok(())
+    }
+
+    /// How far it is, now and then; and whether it was told to stop.
+    fn tell(&mut self, stop: &CancellationToken) -> bool {
+        if self.told.elapsed() >= PROGRESS {
+            self.told = Instant::now();
+            let rate = self.made.events as f64 / self.started.elapsed().as_secs_f64();
+            eprintln!("{} events, {} MB, {rate:.0} events/s", self.made.events, self.made.bytes / 1_000_000);
+        }
+        stop.is_cancelled()
+    }
+
+    fn report(mut self, json: bool) -> anyhow::Result<()> {
+        self.logs.iter_mut().try_for_each(Log::flush).context("write the log")?;
+        self.made.sensors = self.logs.len();
+        self.made.seconds = self.started.elapsed().as_secs_f64();
+        self.made.events_per_second = self.made.events as f64 / self.made.seconds;
+        let made = &self.made;
+        if json {
+            boot::say!("{}", serde_json::to_string(made)?);
+        } else {
+            let [first, last] = [&made.first, &made.last].map(|at| at.as_deref().unwrap_or("-"));
+            boot::say!("{} events, {} bytes, {} sensors, {first} to {last}, {:.0} events/s", made.events, made.bytes, made.sensors, made.events_per_second);
+        }
+        Ok(())
+    }
+}
+
+fn now() -> anyhow::Result<i64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock: it is before 1970")?;
+    i64::try_from(since.as_micros()).context("read the clock")
+}
+
+fn moment(text: &str) -> Result<i64, String> {
+    events::time::read(text).ok_or_else(|| format!("{text:?}: expected a time such as 2024-03-01T00:00:00Z, from 2015 to 2099"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|&rate: &f64| rate > 0.0 && rate.is_finite()).ok_or_else(|| format!("{text:?}: expected a number above 0"))
+}
+
+fn cowrie(text: &str) -> Result<Mix, String> {
+    if text == "mix" { Ok(Mix(None)) } else { text.parse().map(|version| Mix(Some(version))) }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().trim_end_matches(['B', 'I']) {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        "T" => 1_u64 << 40,
+        _ => return Err(format!("{text:?}: expected a size such as 500M or 10G")),
+    };
+    digits.parse().ok().and_then(|number: u64| number.checked_mul(unit)).ok_or_else(|| format!("{text:?}: expected a size such as 500M or 10G"))
+}

@@ -1,0 +1,72 @@
+//! Real and made statistics side by side, with how far apart they may be.
+
+use std::fmt;
+
+use super::statistics::Statistics;
+
+/// One statistic of both.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What it is.
+    pub name: String,
+    /// Of the real logs.
+    pub real: f64,
+    /// Of the made ones.
+    pub made: f64,
+    /// How far the made one may be away.
+    pub tolerance: f64,
+}
+
+impl Row {
+    /// Near enough.
+    pub fn holds(&self) -> bool {
+        (self.made - self.real).abs() <= self.tolerance
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.holds() { "" } else { "  <-- too far" };
+        write!(f, "{:<52} {:>10.4} {:>10.4}  ±{:<9.4}{verdict}", self.name, self.real, self.made, self.tolerance)
+    }
+}
+
+/// Every statistic that either has.
+pub fn compare(real: &Statistics, made: &Statistics) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add =
+        |name: String, pair: (f64, f64), (part, least): (f64, f64)| rows.push(Row { name, real: pair.0, made: pair.1, tolerance: pair.0 * part + least });
+    let both = |a: Option<&f64>, b: Option<&f64>| (a.copied().unwrap_or(0.0), b.copied().unwrap_or(0.0));
+    let mut names: Vec<_> = real.event_shares.keys().chain(made.event_shares.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        add(format!("events: {name}"), both(real.event_shares.get(name), made.event_shares.get(name)), (0.25, 0.003));
+    }
+    for (profile, share) in &real.profile_shares {
+        add(format!("sessions: {profile:?}"), both(Some(share), made.profile_shares.get(profile)), (0.35, 0.005));
+    }
+    for (name, number) in &real.numbers {
+        add(name.clone(), both(Some(number), made.numbers.get(name)), tolerance(name));
+    }
+    rows
+}
+
+/// As a part of the real one, and at least. Wide where the samples are a few captures of laboratories and not the internet.
+fn tolerance(name: &str) -> (f64, f64) {
+    match name {
+        // Captures with nights between them, a log each: bursts are looked for, not their exact size.
+        _ if name.starts_with("gap between") => (1.5, 0.1),
+        // Made logs end with whatever is open; the samples were mostly cut by day.
+        "sessions without an end" => (0.0, 0.03),
+        _ if name.starts_with("line length, 90") => (0.75, 0.0),
+        // A heavy attacker more or less is a client more or less.
+        _ if name.starts_with("SSH sessions by") => (0.4, 0.0),
+        // Where the quantile climbs from seconds to minutes.
+        "session seconds, 90th of 100" => (0.6, 0.0),
+        _ if name.starts_with("session seconds") => (0.4, 0.3),
+        _ if name.starts_with("sessions by address") => (0.25, 0.02),
+        _ if name.starts_with("events in a session") => (0.15, 1.0),
+        _ => (0.2, 0.01),
+    }
+}

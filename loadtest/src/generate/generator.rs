@@ -1,0 +1,312 @@
+//! The log of a plan: attackers arrive, make sessions, sessions happen, all merged by time.
+//!
+//! **Invariant**: the same plan gives the same lines; held in memory are the attackers that are at it and the sessions that are open.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{BTreeMap, BinaryHeap, HashMap},
+};
+
+use super::{
+    attacker::{Addresses, Attacker, Origin},
+    cowrie::Cowrie,
+    json::hex,
+    kind::{Kind, Profile},
+    line::{Sensor, line},
+    profile::LEARNT,
+    random::{Random, Weights},
+    script::script,
+    session::{Session, Step},
+};
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Another seed, another log.
+    pub seed: u64,
+    /// How many sensors, of one version or of all in turn.
+    pub sensors: usize,
+    /// Of all sensors; `None`: of all versions in turn.
+    pub cowrie: Option<Cowrie>,
+    /// The first moment, in microseconds since 1970.
+    pub start: i64,
+    /// Mean events a second, of all sensors together.
+    pub rate: f64,
+    /// How much more or less often than learnt the sessions of a profile are.
+    pub weights: BTreeMap<Profile, f64>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { seed: 1, sensors: 6, cowrie: None, start: 1_709_251_200_000_000, rate: 20.0, weights: BTreeMap::new() }
+    }
+}
+
+/// A line, and where and when it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Which of the plan's sensors.
+    pub sensor: usize,
+    /// Its time, in microseconds since 1970.
+    pub at_micros: i64,
+    /// Without a newline.
+    pub line: Vec<u8>,
+}
+
+/// An endless log.
+#[derive(Debug)]
+pub struct Generator {
+    plan: Plan,
+    sensors: Vec<Sensor>,
+    numbers: Vec<u32>,
+    random: Random,
+    addresses: Addresses,
+    profiles: Vec<Profile>,
+    weights: Weights,
+    /// Places that are spread evenly: a long tail is met as often as it should be, not by luck.
+    places: HashMap<Place, u64>,
+    arrivals: u64,
+    /// Mean microseconds from one attacker to the next.
+    pause: f64,
+    turns: BinaryHeap<Reverse<Turn>>,
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Profile,
+    Sessions(Profile),
+    Duration(Kind, bool),
+    Repeats(Kind, bool),
+    Client(Profile, bool),
+}
+
+impl Place {
+    /// From one to the next, of 2^64: parts of square roots that have no ratio, so that no two walk in step.
+    fn step(self) -> u64 {
+        match self {
+            Self::Profile => 0x3c6e_f372_fe94_f82b,
+            Self::Sessions(_) => 0x6a09_e667_f3bc_c908,
+            Self::Duration(..) => 0xbb67_ae85_84ca_a73b,
+            Self::Repeats(..) => 0xa54f_f53a_5f1d_36f1,
+            Self::Client(..) => 0x510e_527f_ade6_82d1,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Turn {
+    at: i64,
+    number: u64,
+    whose: Whose,
+}
+
+#[derive(Debug)]
+enum Whose {
+    Arrival,
+    Attacker(Box<Attacker>),
+    Session(Box<Session>),
+}
+
+/// How long before the start attackers arrive whose sessions come after it, in microseconds, and how many.
+const BEFORE: f64 = 2.0 * 3600.0 * 1e6;
+const MOST_BEFORE: f64 = 100_000.0;
+/// Sessions from which on an attacker's client weighs.
+const HEAVY: usize = 20;
+const DAY: i64 = 86_400_000_000;
+
+impl Generator {
+    /// From its first line on. A plan has at least one sensor and a rate above 0.
+    pub fn new(plan: Plan) -> Self {
+        let mut random = Random::new(plan.seed, 0);
+        let sensors: Vec<Sensor> = (0..plan.sensors.max(1)).map(|i| sensor(&plan, i)).collect();
+        let factor = |profile: &Profile| plan.weights.get(profile).copied().unwrap_or(1.0);
+        let shares: Vec<f64> = Profile::ALL.iter().map(|profile| LEARNT.statistics.profile_shares[profile] * factor(profile)).collect();
+        let sessions: Vec<f64> = Profile::ALL.iter().map(|profile| LEARNT.sources[profile].sessions.mean()).collect();
+        let attackers: Vec<f64> = shares.iter().zip(&sessions).map(|(share, sessions)| share / sessions).collect();
+        let events: f64 = shares.iter().zip(Profile::ALL).map(|(share, profile)| share * events_of(profile)).sum();
+        let pause = events / attackers.iter().sum::<f64>() / plan.rate.max(1e-6) * 1e6;
+        let before = BEFORE.min(pause * MOST_BEFORE) as i64;
+        let mut generator = Self {
+            numbers: vec![0; sensors.len()],
+            addresses: Addresses::new(plan.seed),
+            places: HashMap::new(),
+            profiles: Profile::ALL.to_vec(),
+            weights: Weights::new(attackers),
+            arrivals: 0,
+            turns: BinaryHeap::new(),
+            turn: 0,
+            sensors,
+            pause,
+            random: random.clone(),
+            plan,
+        };
+        generator.push(generator.plan.start - before + random.exponential(pause) as i64, Whose::Arrival);
+        generator
+    }
+
+    /// In the order of [`Made::sensor`].
+    pub fn sensors(&self) -> &[Sensor] {
+        &self.sensors
+    }
+
+    fn push(&mut self, at: i64, whose: Whose) {
+        self.turn += 1;
+        self.turns.push(Reverse(Turn { at, number: self.turn, whose }));
+    }
+
+    /// The next of places that fill 0 to 1 evenly.
+    fn place(&mut self, of: Place) -> f64 {
+        let place = match self.places.get_mut(&of) {
+            Some(place) => place,
+            None => {
+                let first = self.random.bits();
+                self.places.entry(of).or_insert(first)
+            }
+        };
+        *place = place.wrapping_add(of.step());
+        (*place >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// One more attacker is there; and when the next one is.
+    fn arrive(&mut self, at: i64) {
+        let profile_place = self.place(Place::Profile);
+        let profile = self.profiles[self.weights.at(profile_place)];
+        let place = self.place(Place::Sessions(profile));
+        let sessions = LEARNT.sources[&profile].sessions.number(place, &mut self.random);
+        let origin = Origin { source: self.addresses.take(), client: self.place(Place::Client(profile, sessions >= HEAVY)), sensors: self.sensors.len() };
+        let attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, origin);
+        self.arrivals += 1;
+        let next = at + (self.random.exponential(self.pause) / rhythm(at)) as i64;
+        self.push(next.max(at + 1), Whose::Arrival);
+        self.push(at, Whose::Attacker(Box::new(attacker)));
+    }
+
+    /// The attacker's next session begins; and when the one after it does.
+    fn attack(&mut self, mut attacker: Box<Attacker>, at: i64) {
+        let sensor = attacker.only.unwrap_or_else(|| attacker.random.below(self.sensors.len()));
+        let cowrie = self.sensors[sensor].cowrie;
+        let telnet = attacker.profile == Profile::Mirai;
+        let kind = attacker.kind(cowrie == Cowrie::V1_3);
+        let table = LEARNT.kind(kind, telnet).expect("kinds are drawn from the learnt ones");
+        let (duration, repeats) = (self.place(Place::Duration(kind, telnet)), self.place(Place::Repeats(kind, telnet)));
+        let seconds = table.duration.at(duration).max(0.001);
+        // Before the start, only what lasts until after it matters.
+        if at + (seconds * 1e6) as i64 > self.plan.start {
+            let repeats = table.repeats.number(repeats, &mut attacker.random);
+            let mut session = Session {
+                sensor,
+                id: hex(attacker.random.bits(), 12),
+                source: attacker.source.clone(),
+                port: 1024 + attacker.random.below(64_000) as u16,
+                telnet,
+                client: attacker.client.clone(),
+                number: self.numbers[sensor],
+                started: at,
+                steps: timed(script(&mut attacker, cowrie, table, repeats), seconds, &mut attacker.random),
+                next: 0,
+            };
+            self.numbers[sensor] += 1;
+            session.part();
+            session.not_before(self.plan.start, &mut attacker.random);
+            self.push(session.started, Whose::Session(Box::new(session)));
+        }
+        attacker.left -= 1;
+        if attacker.left > 0 {
+            let next = at + attacker.pause();
+            self.push(next, Whose::Attacker(attacker));
+        }
+    }
+}
+
+impl Iterator for Generator {
+    type Item = Made;
+
+    fn next(&mut self) -> Option<Made> {
+        loop {
+            let Reverse(Turn { at, whose, .. }) = self.turns.pop()?;
+            match whose {
+                Whose::Arrival => self.arrive(at),
+                Whose::Attacker(attacker) => self.attack(attacker, at),
+                Whose::Session(mut session) => {
+                    let made =
+                        Made { sensor: session.sensor, at_micros: at, line: line(&self.sensors[session.sensor], &session, &session.steps[session.next].1, at) };
+                    session.next += 1;
+                    if let Some(next) = session.at() {
+                        self.push(next, Whose::Session(session));
+                    }
+                    return Some(made);
+                }
+            }
+        }
+    }
+}
+
+/// Mean events in a session of a profile.
+fn events_of(profile: Profile) -> f64 {
+    let tables = || LEARNT.kinds.iter().filter(|table| Profile::of(table.kind, table.telnet) == profile);
+    let share: f64 = tables().map(|table| table.share).sum();
+    tables().map(|table| table.share * table.means.values().map(|&mean| f64::from(mean)).sum::<f64>()).sum::<f64>() / share
+}
+
+/// A little more by day than by night, UTC; 1 on average.
+fn rhythm(at: i64) -> f64 {
+    let of_day = at.rem_euclid(DAY) as f64 / DAY as f64;
+    0.8 + 0.8 * (0.5 - (of_day - 0.55).abs()).clamp(0.0, 0.5)
+}
+
+fn sensor(plan: &Plan, i: usize) -> Sensor {
+    let cowrie = plan.cowrie.unwrap_or(Cowrie::ALL[(i * 5 + 2) % Cowrie::ALL.len()]);
+    let digits = hex(plan.seed ^ (i as u64 + 1), 32);
+    let uuid = format!("{}-{}-11f1-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..28]);
+    Sensor { name: format!("sensor-{:02}", i + 1), cowrie, uuid, address: format!("10.{}.{}.5", i / 250, i % 250) }
+}
+
+/// When the steps happen: greeting and end at their places, all others anywhere between, in order.
+fn timed(steps: Vec<Step>, seconds: f64, random: &mut Random) -> Vec<(i64, Step)> {
+    let whole = (seconds * 1e6) as i64;
+    let greeting = |step: &Step| matches!(step, Step::Connect | Step::Version | Step::Kex | Step::ServerKex | Step::Option { .. });
+    let greeted = (whole / 5).min(400_000);
+    let mut between: Vec<i64> = steps
+        .iter()
+        .map(|step| if greeting(step) { random.below(greeted.max(1) as usize) as i64 } else { greeted + random.below((whole - greeted) as usize) as i64 })
+        .collect();
+    between.sort_unstable();
+    if let (Some(first), Some(last)) = (between.first().copied(), between.last_mut()) {
+        *last = whole;
+        debug_assert!(first <= whole);
+    }
+    if let Some(first) = between.first_mut() {
+        *first = 0;
+    }
+    let mut timed: Vec<(i64, Step)> = between.into_iter().zip(steps).collect();
+    let mut opened = 0;
+    for (at, step) in &mut timed {
+        match step {
+            Step::Params { .. } | Step::LogOpen { .. } => opened = *at,
+            Step::LogClosed { seconds, .. } => *seconds = (*at - opened) as f64 / 1e6,
+            _ => (),
+        }
+    }
+    timed
+}
+
+impl Ord for Turn {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for Turn {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Turn {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Turn {}

@@ -1,0 +1,8 @@
+//! The load test's own tests: its logs are like real ones, and always the same.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(clippy::print_stdout, reason = "what a test measured")]
+
+mod generate;
+mod like_samples;
+mod shapes;
