@@ -130,7 +130,7 @@ fn tables(database: &str, lines: usize) {
         ],
     );
     rows(
-        "select kind, dst_host, host(dst_ip), dst_port, host(claimed_ip), claimed_port, replace(data, E'\\r\\n', '<CRLF>') from forwards where kind in ('request', 'data') order by ts",
+        "select kind, dst_host, host(dst_ip), dst_port, host(claimed_ip), claimed_port, replace(python_text(data), E'\\r\\n', '<CRLF>') from forwards where kind in ('request', 'data') order by ts",
         &["request|192.0.2.80|192.0.2.80|80|198.51.100.7|4242|", "data|192.0.2.80|192.0.2.80|80|||GET /e2e HTTP/1.0<CRLF><CRLF>"],
     );
     rows(
