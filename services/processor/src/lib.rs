@@ -27,7 +27,7 @@ pub use relay::settle;
 #[group(skip)]
 pub struct Args {
     /// Most events in one transaction; batches are as small as the backlog allows
-    #[arg(long, env = "COWRIESTREAM_BATCH", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000), value_name = "N")]
+    #[arg(long, env = "COWRIESTREAM_BATCH", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=50_000), value_name = "N")]
     pub batch: u32,
     /// Most bytes of log lines in one transaction
     #[arg(long, env = "COWRIESTREAM_BATCH_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 30), value_name = "BYTES")]
