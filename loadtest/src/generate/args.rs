@@ -78,7 +78,8 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let generator = Generator::new(plan);
     let open = |sensor: &super::Sensor| {
         let directory = args.out.join(&sensor.name);
-        Log::open(&directory, sensor.cowrie, args.live).with_context(|| format!("create {}/cowrie.json", directory.display()))
+        Log::open(&directory, sensor.cowrie, args.live)
+            .with_context(|| format!("create {}/cowrie.json; name a new directory, or go on with a log by --live", directory.display()))
     };
     let logs = generator.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let mut making = Making { limits: Limits::of(&args, start), logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };

@@ -147,7 +147,7 @@ impl Script<'_> {
     }
 
     fn command(&mut self, input: Text) {
-        let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.4));
+        let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.7));
         let first = input.split([';', '|']).next().unwrap_or_default().trim().to_owned();
         self.steps.push(Step::Command { input });
         if found && !first.is_empty() {

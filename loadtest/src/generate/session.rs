@@ -128,4 +128,4 @@ impl Session {
 }
 
 /// Sessions that are open when a log starts connect within this time, in microseconds.
-const GREETED: i64 = 30_000_000;
+const GREETED: i64 = 600_000_000;
