@@ -11,7 +11,8 @@ use boot::{CancellationToken, Tasks};
 
 use super::{
     cowrie::Cowrie,
-    generator::{Generator, Made, Plan},
+    generator::{Generator, Made},
+    plan::Plan,
     time::written,
     write::Log,
 };
