@@ -127,9 +127,9 @@ fn others(json: &mut Json, cowrie: Cowrie, step: &Step) {
             json.text("value", value);
         }
         Step::Malformed => {
-            json.number("messagenum", 71);
+            json.number("messagenum", 5);
             json.number("datalen", 21);
-            json.text("data", "474554202f20485454502f312e310d0a0d0a000000");
+            json.text("data", "000000ff7373682d75736572617574680000000000");
         }
         Step::Size { width, height } => {
             json.number("width", u64::from(*width));

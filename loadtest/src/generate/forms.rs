@@ -32,7 +32,7 @@ pub fn duration(json: &mut Json, cowrie: Cowrie, telnet: bool, seconds: f64) {
     } else if cowrie == Cowrie::V2_8 && !telnet {
         json.text("duration", &format!("{seconds:.1}"));
     } else {
-        json.raw("duration", &format!("{:?}", seconds + 0.000_000_3));
+        json.raw("duration", &format!("{:?}", seconds.max(0.000_1) + 0.000_000_3));
     }
 }
 

@@ -76,10 +76,10 @@ fn forwarded(json: &mut Json, cowrie: Cowrie, step: &Step) {
         }
         Step::Ja4 { to, print } => json.parts("message", &["JA4 fingerprint for forwarded TLS to ", &to.host, ":", &to.port.to_string(), ": ", print]),
         Step::Ja4h { to, print } => json.parts("message", &["JA4H fingerprint for forwarded HTTP to ", &to.host, ":", &to.port.to_string(), ": ", print]),
-        Step::Option { command, name, byte } => json.parts("message", &["Telnet ", command, " ", name, " (", &byte.to_string(), ")"]),
-        Step::Exploit { value } => json.parts("message", &["CVE-2026-24061 exploit attempt: USER=", value]),
+        Step::Option { command, name, .. } => json.parts("message", &["Telnet ", command, " ", name]),
+        Step::Exploit { value } => json.parts("message", &["CVE-2026-24061 exploit attempt detected: USER=", value]),
         Step::ServerKex => json.text("message", "Server offering host key algorithms: ['ssh-rsa', 'ecdsa-sha2-nistp256', 'ssh-ed25519']"),
-        _ => json.text("message", "Malformed packet of 21 bytes"),
+        _ => json.text("message", "Malformed SSH packet (message 5, 21 bytes); disconnecting"),
     }
 }
 
