@@ -47,7 +47,7 @@ pub struct Args {
     /// The first moment of the log; live it is now
     #[arg(long, default_value = "2024-03-01T00:00:00Z", value_parser = moment)]
     start: i64,
-    /// Mean events in a second of the log's time, of all sensors together
+    /// Mean events in a second of the log's time, of all sensors together; a fifth more by day, less by night (UTC)
     #[arg(long, default_value_t = 20.0, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
     rate: f64,
     /// What the sensors run: 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12, or `mix` for all in turn
