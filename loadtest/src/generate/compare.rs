@@ -44,7 +44,7 @@ pub fn compare(real: &Statistics, made: &Statistics) -> Vec<Row> {
         add(format!("events: {name}"), both(real.event_shares.get(name), made.event_shares.get(name)), (0.25, 0.0015));
     }
     for (profile, share) in &real.profile_shares {
-        add(format!("sessions: {profile:?}"), both(Some(share), made.profile_shares.get(profile)), (0.35, 0.005));
+        add(format!("sessions: {profile:?}"), both(Some(share), made.profile_shares.get(profile)), (0.2, 0.008));
     }
     for (name, number) in &real.numbers {
         add(name.clone(), both(Some(number), made.numbers.get(name)), tolerance(name));
