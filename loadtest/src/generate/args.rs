@@ -11,7 +11,8 @@ use boot::{CancellationToken, Tasks};
 
 use super::{
     cowrie::Cowrie,
-    generator::{Generator, Made, Plan},
+    generator::{Generator, Made},
+    plan::Plan,
     time::written,
     write::Log,
 };
@@ -46,7 +47,7 @@ pub struct Args {
     /// The first moment of the log; live it is now
     #[arg(long, default_value = "2024-03-01T00:00:00Z", value_parser = moment)]
     start: i64,
-    /// Mean events in a second of the log's time, of all sensors together
+    /// Mean events in a second of the log's time, of all sensors together; a fifth more by day, less by night (UTC)
     #[arg(long, default_value_t = 20.0, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
     rate: f64,
     /// What the sensors run: 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12, or `mix` for all in turn
@@ -78,7 +79,8 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let generator = Generator::new(plan);
     let open = |sensor: &super::Sensor| {
         let directory = args.out.join(&sensor.name);
-        Log::open(&directory, sensor.cowrie, args.live).with_context(|| format!("create {}/cowrie.json", directory.display()))
+        Log::open(&directory, sensor.cowrie, args.live)
+            .with_context(|| format!("create {}/cowrie.json; name a new directory, or go on with a log by --live", directory.display()))
     };
     let logs = generator.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let mut making = Making { limits: Limits::of(&args, start), logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };

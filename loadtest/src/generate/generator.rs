@@ -4,43 +4,22 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::BinaryHeap,
 };
 
 use super::{
     attacker::{Addresses, Attacker, Origin},
     cowrie::Cowrie,
     json::hex,
-    kind::{Kind, Profile},
+    kind::Profile,
     line::{Sensor, line},
+    places::{Place, Places},
+    plan::Plan,
     profile::LEARNT,
     random::{Random, Weights},
     script::script,
     session::{Session, Step},
 };
-
-/// What is to be made.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Another seed, another log.
-    pub seed: u64,
-    /// How many sensors, of one version or of all in turn.
-    pub sensors: usize,
-    /// Of all sensors; `None`: of all versions in turn.
-    pub cowrie: Option<Cowrie>,
-    /// The first moment, in microseconds since 1970.
-    pub start: i64,
-    /// Mean events a second, of all sensors together.
-    pub rate: f64,
-    /// How much more or less often than learnt the sessions of a profile are.
-    pub weights: BTreeMap<Profile, f64>,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self { seed: 1, sensors: 6, cowrie: None, start: 1_709_251_200_000_000, rate: 20.0, weights: BTreeMap::new() }
-    }
-}
 
 /// A line, and where and when it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,35 +42,12 @@ pub struct Generator {
     addresses: Addresses,
     profiles: Vec<Profile>,
     weights: Weights,
-    /// Places that are spread evenly: a long tail is met as often as it should be, not by luck.
-    places: HashMap<Place, u64>,
+    places: Places,
     arrivals: u64,
     /// Mean microseconds from one attacker to the next.
     pause: f64,
     turns: BinaryHeap<Reverse<Turn>>,
     turn: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Profile,
-    Sessions(Profile),
-    Duration(Kind, bool),
-    Repeats(Kind, bool),
-    Client(Profile, bool),
-}
-
-impl Place {
-    /// From one to the next, of 2^64: parts of square roots that have no ratio, so that no two walk in step.
-    fn step(self) -> u64 {
-        match self {
-            Self::Profile => 0x3c6e_f372_fe94_f82b,
-            Self::Sessions(_) => 0x6a09_e667_f3bc_c908,
-            Self::Duration(..) => 0xbb67_ae85_84ca_a73b,
-            Self::Repeats(..) => 0xa54f_f53a_5f1d_36f1,
-            Self::Client(..) => 0x510e_527f_ade6_82d1,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -130,7 +86,7 @@ impl Generator {
         let mut generator = Self {
             numbers: vec![0; sensors.len()],
             addresses: Addresses::new(plan.seed),
-            places: HashMap::new(),
+            places: Places::default(),
             profiles: Profile::ALL.to_vec(),
             weights: Weights::new(attackers),
             arrivals: 0,
@@ -155,17 +111,8 @@ impl Generator {
         self.turns.push(Reverse(Turn { at, number: self.turn, whose }));
     }
 
-    /// The next of places that fill 0 to 1 evenly.
     fn place(&mut self, of: Place) -> f64 {
-        let place = match self.places.get_mut(&of) {
-            Some(place) => place,
-            None => {
-                let first = self.random.bits();
-                self.places.entry(of).or_insert(first)
-            }
-        };
-        *place = place.wrapping_add(of.step());
-        (*place >> 11) as f64 / (1_u64 << 53) as f64
+        self.places.next(of, &mut self.random)
     }
 
     /// One more attacker is there; and when the next one is.

@@ -163,7 +163,7 @@ impl Learning {
             telnet: telnet.top(80).into_iter().map(flat).collect(),
             tools: self.tools.top(22).into_iter().filter_map(tool).collect(),
             versions: self.versions.top(30),
-            targets: self.targets.top(40).into_iter().map(|((host, port), n)| (host, port, n)).collect(),
+            targets: self.targets.top(19).into_iter().map(|((host, port), n)| (host, port, n)).collect(),
             sizes: self.sizes.top(20).into_iter().map(|((width, height), n)| (width, height, n)).collect(),
             archs: self.archs.top(6),
             statistics: Statistics::observed(self.observed),

@@ -2,11 +2,10 @@
 
 use super::{
     cowrie::Cowrie,
+    forms::{downloads, fingerprint, shown, ttylog, version},
     json::{Json, hex},
-    line::{downloads, fingerprint, shown, version},
     profile::LEARNT,
     session::{Client, Session, Step},
-    time,
 };
 
 /// `message`, whatever its form.
@@ -14,7 +13,7 @@ pub fn message(json: &mut Json, cowrie: Cowrie, session: &Session, step: &Step, 
     match step {
         Step::Params { .. } => json.raw("message", if cowrie == Cowrie::V3_0_12 { "\"\"" } else { "[]" }),
         Step::Connect => {
-            let ports = [session.port, if session.telnet { 2223 } else { 2222 }].map(|port| port.to_string());
+            let ports = [session.port, session.sensor_port()].map(|port| port.to_string());
             json.parts("message", &["New connection: ", &session.source, ":", &ports[0], " (", address, ":", &ports[1], ") [session: ", &session.id, "]"]);
         }
         Step::Version => json.parts("message", &["Remote SSH version: ", &version(cowrie, session.client.version())]),
@@ -47,18 +46,9 @@ fn rare(json: &mut Json, cowrie: Cowrie, session: &Session, step: &Step) {
             let seconds = session.steps.last().map_or(0, |(offset, _)| *offset) as f64 / 1e6;
             json.parts("message", &["Connection lost after ", &lasted(cowrie, session.telnet, seconds)]);
         }
-        Step::LogOpen { index } => {
-            let kind = if session.telnet { "i" } else { "e" };
-            let name = format!("log/tty/{}-{}-{index}{kind}.log", time::compact(session.started), session.id);
-            json.parts("message", &["Opening TTY Log: ", &name]);
-        }
+        Step::LogOpen { index } => json.parts("message", &["Opening TTY Log: ", &ttylog(session, *index)]),
         Step::LogClosed { index, sum, seconds, .. } => {
-            let kind = if session.telnet { "i" } else { "e" };
-            let name = if cowrie.has_kex() {
-                format!("var/lib/cowrie/tty/{}", hex(*sum, 64))
-            } else {
-                format!("log/tty/{}-{}-{index}{kind}.log", time::compact(session.started), session.id)
-            };
+            let name = if cowrie.has_kex() { format!("var/lib/cowrie/tty/{}", hex(*sum, 64)) } else { ttylog(session, *index) };
             json.parts("message", &["Closing TTY Log: ", &name, " after ", &lasted(cowrie, session.telnet, *seconds)]);
         }
         Step::Download { url, sum, .. } => {
@@ -86,10 +76,10 @@ fn forwarded(json: &mut Json, cowrie: Cowrie, step: &Step) {
         }
         Step::Ja4 { to, print } => json.parts("message", &["JA4 fingerprint for forwarded TLS to ", &to.host, ":", &to.port.to_string(), ": ", print]),
         Step::Ja4h { to, print } => json.parts("message", &["JA4H fingerprint for forwarded HTTP to ", &to.host, ":", &to.port.to_string(), ": ", print]),
-        Step::Option { command, name, byte } => json.parts("message", &["Telnet ", command, " ", name, " (", &byte.to_string(), ")"]),
-        Step::Exploit { value } => json.parts("message", &["CVE-2026-24061 exploit attempt: USER=", value]),
+        Step::Option { command, name, .. } => json.parts("message", &["Telnet ", command, " ", name]),
+        Step::Exploit { value } => json.parts("message", &["CVE-2026-24061 exploit attempt detected: USER=", value]),
         Step::ServerKex => json.text("message", "Server offering host key algorithms: ['ssh-rsa', 'ecdsa-sha2-nistp256', 'ssh-ed25519']"),
-        _ => json.text("message", "Malformed packet of 21 bytes"),
+        _ => json.text("message", "Malformed SSH packet (message 5, 21 bytes); disconnecting"),
     }
 }
 

@@ -75,7 +75,7 @@ impl Script<'_> {
                 self.steps.push(Step::ServerKex);
             }
         }
-        if self.cowrie == Cowrie::V3_0_12 && self.attacker.random.chance(0.002) {
+        if self.cowrie == Cowrie::V3_0_12 && self.table.kind == Kind::Banner && self.attacker.random.chance(0.01) {
             self.steps.push(Step::Malformed);
         }
     }
@@ -83,8 +83,8 @@ impl Script<'_> {
     fn negotiate(&mut self) {
         const OPTIONS: &[(&str, &str, u8)] =
             &[("WILL", "NAWS", 31), ("DO", "ECHO", 1), ("DO", "SGA", 3), ("WILL", "TTYPE", 24), ("DONT", "LINEMODE", 34), ("WONT", "NEW_ENVIRON", 39)];
-        for _ in 0..1 + self.attacker.random.below(9) {
-            let (command, name, byte) = *self.attacker.random.pick(OPTIONS);
+        let (first, all) = (self.attacker.random.below(OPTIONS.len()), 1 + self.attacker.random.below(OPTIONS.len()));
+        for (command, name, byte) in OPTIONS.iter().cycle().skip(first).take(all).copied() {
             self.steps.push(Step::Option { command, name, byte });
         }
         if self.attacker.random.chance(0.01) {
@@ -147,7 +147,7 @@ impl Script<'_> {
     }
 
     fn command(&mut self, input: Text) {
-        let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.4));
+        let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.7));
         let first = input.split([';', '|']).next().unwrap_or_default().trim().to_owned();
         self.steps.push(Step::Command { input });
         if found && !first.is_empty() {

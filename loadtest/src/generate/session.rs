@@ -40,6 +40,49 @@ pub enum Step {
     Closed,
 }
 
+impl Step {
+    /// Its name in the log.
+    pub fn eventid(&self) -> &'static str {
+        match self {
+            Self::Connect => "cowrie.session.connect",
+            Self::Version => "cowrie.client.version",
+            Self::Kex => "cowrie.client.kex",
+            Self::ServerKex => "cowrie.server.kex",
+            Self::Malformed => "cowrie.client.malformed_packet",
+            Self::Option { .. } => "cowrie.telnet.option",
+            Self::Exploit { .. } => "cowrie.telnet.exploit_attempt",
+            Self::Fingerprint { .. } => "cowrie.client.fingerprint",
+            Self::KeyLogin { .. } | Self::Login { success: false, .. } => "cowrie.login.failed",
+            Self::Login { .. } => "cowrie.login.success",
+            Self::Size { .. } => "cowrie.client.size",
+            Self::Var { .. } => "cowrie.client.var",
+            Self::Params { .. } => "cowrie.session.params",
+            Self::LogOpen { .. } => "cowrie.log.open",
+            Self::LogClosed { .. } => "cowrie.log.closed",
+            Self::Command { .. } => "cowrie.command.input",
+            Self::Found { .. } => "cowrie.command.success",
+            Self::NotFound { .. } => "cowrie.command.failed",
+            Self::Input { .. } => "cowrie.session.input",
+            Self::Download { .. } => "cowrie.session.file_download",
+            Self::DownloadFailed { .. } => "cowrie.session.file_download.failed",
+            Self::Upload { .. } => "cowrie.session.file_upload",
+            Self::Request { .. } => "cowrie.direct-tcpip.request",
+            Self::Data { .. } => "cowrie.direct-tcpip.data",
+            Self::Ja4 { .. } => "cowrie.direct-tcpip.ja4",
+            Self::Ja4h { .. } => "cowrie.direct-tcpip.ja4h",
+            Self::Closed => "cowrie.session.closed",
+        }
+    }
+
+    /// Where it goes through the sensor.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Request { to, .. } | Self::Data { to, .. } | Self::Ja4 { to, .. } | Self::Ja4h { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+}
+
 /// Where a forwarded connection goes.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -94,6 +137,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// As logged.
+    pub fn protocol(&self) -> &'static str {
+        if self.telnet { "telnet" } else { "ssh" }
+    }
+
+    /// Where the sensor listens.
+    pub fn sensor_port(&self) -> u16 {
+        if self.telnet { 2223 } else { 2222 }
+    }
+
     /// When the next step happens.
     pub fn at(&self) -> Option<i64> {
         self.steps.get(self.next).map(|(offset, _)| self.started + offset)
@@ -128,4 +181,4 @@ impl Session {
 }
 
 /// Sessions that are open when a log starts connect within this time, in microseconds.
-const GREETED: i64 = 30_000_000;
+const GREETED: i64 = 600_000_000;

@@ -9,7 +9,7 @@ use std::{
 use super::{cowrie::Cowrie, time::date};
 
 /// What is kept in memory of a file that need not be seen at once.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// `cowrie.json` of one sensor.
 #[derive(Debug)]

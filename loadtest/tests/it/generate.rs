@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
+    net::IpAddr,
 };
 
 use events::{Record, SensorId};
@@ -19,6 +20,14 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(first.iter().all(|line| by_hand.next().as_ref() == Some(line)));
     let known: HashSet<_> = first.iter().map(|made| &made.line).collect();
     assert!(made(8, 20_000).iter().all(|made| !known.contains(&made.line)));
+}
+
+/// A figure measured on the log of a seed stays comparable: whoever changes that log changes this, and says so.
+#[test]
+fn the_log_of_a_seed_is_the_one_it_always_was() {
+    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = made(1, 20_000).iter().flat_map(|made| &made.line).fold(0xcbf2_9ce4_8422_2325, fnv);
+    assert_eq!(format!("{hash:016x}"), "07afcbbeb6047f70");
 }
 
 #[test]
@@ -42,6 +51,21 @@ fn every_line_is_an_event_in_order_and_every_session_begins_with_its_connection(
 }
 
 #[test]
+fn addresses_are_public_and_some_are_ipv6() {
+    let sources: HashSet<String> =
+        made(3, 100_000).iter().map(|made| serde_json::from_slice::<Value>(&made.line).unwrap()["src_ip"].as_str().unwrap().to_owned()).collect();
+    let (v6, v4): (Vec<_>, Vec<_>) = sources.iter().map(|source| source.parse::<IpAddr>().unwrap()).partition(IpAddr::is_ipv6);
+    assert!(!v6.is_empty() && v4.len() > 1000);
+    for address in v4 {
+        let IpAddr::V4(address) = address else { unreachable!("the others are apart") };
+        assert!(
+            !(address.is_private() || address.is_loopback() || address.is_link_local() || address.is_multicast() || address.is_documentation()),
+            "{address}"
+        );
+    }
+}
+
+#[test]
 fn hostile_bytes_are_in_it() {
     let all: Vec<u8> = made(3, 100_000).into_iter().flat_map(|made| made.line).collect();
     let text = String::from_utf8(all).unwrap();
@@ -57,7 +81,6 @@ fn a_plan_keeps_its_rate_from_the_beginning() {
         let lines: Vec<Made> = Generator::new(plan.clone()).take(200_000).collect();
         let seconds = (lines.last().unwrap().at_micros - plan.start) as f64 / 1e6;
         let kept = lines.len() as f64 / seconds / rate;
-        println!("{kept} of {rate}");
         assert!((0.75..1.25).contains(&kept), "{kept} of {rate} events/s");
     }
 }

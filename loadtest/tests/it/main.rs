@@ -5,4 +5,5 @@
 
 mod generate;
 mod like_samples;
+mod program;
 mod shapes;

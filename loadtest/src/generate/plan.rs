@@ -1,0 +1,28 @@
+//! What is to be made.
+
+use std::collections::BTreeMap;
+
+use super::{cowrie::Cowrie, kind::Profile};
+
+/// All that decides what a log is.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Another seed, another log.
+    pub seed: u64,
+    /// How many sensors, of one version or of all in turn.
+    pub sensors: usize,
+    /// Of all sensors; `None`: of all versions in turn.
+    pub cowrie: Option<Cowrie>,
+    /// The first moment, in microseconds since 1970.
+    pub start: i64,
+    /// Mean events a second, of all sensors together.
+    pub rate: f64,
+    /// How much more or less often than learnt the sessions of a profile are.
+    pub weights: BTreeMap<Profile, f64>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { seed: 1, sensors: 6, cowrie: None, start: 1_709_251_200_000_000, rate: 20.0, weights: BTreeMap::new() }
+    }
+}
