@@ -3,12 +3,15 @@ and to its line in `cowriestream tail`.
 
   attacker.py SSH_PORT TELNET_PORT DATABASE_URL TAIL...
 
-TAIL is the command that prints events as JSON lines.
+TAIL is the command that prints events as JSON lines. With PUBLIC_ADDRESS, an address of this machine that Cowrie takes for public,
+files are downloaded from a server there.
 """
 
 import contextlib
+import http.server
 import io
 import json
+import os
 import re
 import socket
 import subprocess
@@ -35,8 +38,7 @@ def ssh(port, measure):
         shell.get_pty("xterm", 132, 43)
         shell.invoke_shell()
         wait_for(shell.recv, b"# ")
-        # A file comes in by redirection and by SFTP: Cowrie downloads from public addresses only.
-        for command in ["uname -a", "no-such-program --e2e", "printf 'dropped by e2e' > /tmp/dropped"]:
+        for command in ["uname -a", "no-such-program --e2e", "printf 'dropped by e2e' > /tmp/dropped", *downloads()]:
             shell.sendall(command.encode() + b"\n")
             wait_for(shell.recv, b"# ")
         measure(lambda command: (shell.sendall(command.encode() + b"\n"), wait_for(shell.recv, b"# ")))
@@ -49,6 +51,30 @@ def ssh(port, measure):
         shell.sendall(b"exit\n")
         shell.recv_exit_status()
         transport.close()
+
+
+class Malware(http.server.BaseHTTPRequestHandler):
+    """Has one file."""
+
+    def do_GET(self):
+        body = b"downloaded by e2e" if self.path == "/e2e" else b""
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def downloads():
+    """Commands that download. Cowrie does so from public addresses only."""
+    address = os.environ.get("PUBLIC_ADDRESS")
+    if not address:
+        return []
+    server = http.server.ThreadingHTTPServer((address, 8099), Malware)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return [f"wget http://{address}:8099/e2e", f"wget http://{address}:8099/missing"]
 
 
 def steer(port):
