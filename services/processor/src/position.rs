@@ -118,6 +118,7 @@ impl Place {
         };
         self.compared[index] = true;
         if let Some(why) = why {
+            shared.release.notify_one();
             return reset(shared, stream, consumer.created, why).await.inspect_err(|_| self.compared[index] = false);
         }
         let seen = Position { created: facts.created, last_seq: facts.last_seq, floor: consumer.floor };
@@ -149,9 +150,8 @@ fn went_back(recorded: Option<Position>, last: Option<(Position, i64)>, facts: &
 }
 
 /// Makes the consumer anew from the lower of what the stream has and what Postgres has. One processor does it: `made` is when the
-/// consumer that was looked at was made.
+/// consumer that was looked at was made. Waits until the ingest, which the caller asked, has let go of the consumers.
 async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> anyhow::Result<()> {
-    shared.release.notify_one();
     let _unbound = shared.bound.write().await;
     let mut transaction = shared.store.lock_consumers().await?;
     let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);

@@ -21,6 +21,10 @@ use crate::{
     topology::{self, DEAD, EVENTS, PROCESSOR},
 };
 
+/// Fewest messages to pull at once. The client loses count of those that arrive before it has noted its own request, and asks for more when
+/// half are left: with few it may stop asking until it misses the heartbeats.
+const LEAST_PULL: usize = 1_000;
+
 /// How large a batch may become.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -104,17 +108,20 @@ pub struct Intake {
     limits: Limits,
     /// Taken, and not yet given to the caller.
     taken: Batch,
+    /// Whether anything was asked for yet.
+    asked: bool,
 }
 
 impl Intake {
     /// Binds the consumers. Fails when a stream or consumer does not exist.
     pub async fn open(bus: &Bus, limits: Limits) -> anyhow::Result<Self> {
-        Ok(Self { events: bind(bus, EVENTS, limits).await?, dead: bind(bus, DEAD, limits).await?, limits, taken: Batch::default() })
+        Ok(Self { events: bind(bus, EVENTS, limits).await?, dead: bind(bus, DEAD, limits).await?, limits, taken: Batch::default(), asked: false })
     }
 
     /// Waits for a first message, then takes what is there up to the limits. An error means: open anew. Cancel-safe: what was taken
     /// is in the next batch, or handed back.
     pub async fn next(&mut self) -> anyhow::Result<Batch> {
+        self.asked = true;
         let mut bytes = 0;
         let mut more = !self.taken.items.is_empty() || self.take(&mut bytes).await?;
         let mut patience = pin!(tokio::time::sleep(self.limits.patience));
@@ -140,7 +147,8 @@ impl Intake {
         for item in self.taken.items {
             item.message.ack_with(AckKind::Nak(None)).await.ok();
         }
-        for pulled in [&mut self.events, &mut self.dead] {
+        // A stream that was never polled has nothing, and polling it would ask.
+        for pulled in [&mut self.events, &mut self.dead].into_iter().filter(|_| self.asked) {
             while let Some(Some(Ok(message))) = pulled.next().now_or_never() {
                 message.ack_with(AckKind::Nak(None)).await.ok();
             }
@@ -168,7 +176,7 @@ async fn bind(bus: &Bus, stream: &str, limits: Limits) -> anyhow::Result<pull::S
         bus.jetstream.get_consumer_from_stream(PROCESSOR, stream).await.with_context(|| format!("bind consumer {PROCESSOR} of {stream}"))?;
     consumer
         .stream()
-        .max_messages_per_batch(limits.messages)
+        .max_messages_per_batch(limits.messages.max(LEAST_PULL))
         .max_bytes_per_batch(2 * limits.bytes)
         .expires(Duration::from_secs(30))
         .heartbeat(Duration::from_secs(5))
