@@ -8,6 +8,10 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::Stdio,
+    sync::{
+        LazyLock,
+        mpsc::{SyncSender, sync_channel},
+    },
     time::Duration,
 };
 
@@ -151,11 +155,30 @@ fn spawn(command: &Command) -> anyhow::Result<Child> {
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)));
     process.current_dir(&command.folder);
-    let child = process.spawn().with_context(|| format!("start {}", command.program.display()))?;
+    let child = on_lasting_thread(move || process.spawn()).with_context(|| format!("start {}", command.program.display()))?;
     if let Some(id) = child.id() {
         fs::write(pid_file(command), id.to_string()).context("write a pid file")?;
     }
     Ok(child)
+}
+
+/// Does it on a thread that lives as long as this process: a child gets its signal when the *thread* that started it ends, and a worker of
+/// tokio that ever blocked in place ends when it has been idle for ten seconds.
+fn on_lasting_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    type Work = Box<dyn FnOnce() + Send>;
+    static THREAD: LazyLock<SyncSender<Work>> = LazyLock::new(|| {
+        let (sender, receiver) = sync_channel::<Work>(1);
+        std::thread::spawn(move || receiver.iter().for_each(|work| work()));
+        sender
+    });
+    let (done, result) = sync_channel(1);
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        let _entered = runtime.enter();
+        done.send(work()).ok();
+    };
+    THREAD.send(Box::new(work)).expect("the thread ends only with the process");
+    result.recv().expect("the thread answers all that it is given")
 }
 
 /// Ends a server that a killed run left behind: the process of the pid file, if it is really ours.
@@ -179,4 +202,40 @@ fn is_ours(pid: Pid, folder: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) else { return false };
     let folder = folder.as_os_str().as_encoded_bytes();
     line.windows(folder.len()).any(|part| part == folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_outlives_the_thread_that_started_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("server");
+        fs::create_dir(&folder).unwrap();
+        let command = Command {
+            name: "a server",
+            program: "/bin/sh".into(),
+            arguments: ["-c", "echo ready; exec sleep 60"].map(OsString::from).to_vec(),
+            folder,
+            user: None,
+            stop_signal: Signal::TERM,
+            probe: Box::new(|| Box::pin(async { true })),
+        };
+        let log = log_file(&command);
+        let runtime = tokio::runtime::Handle::current();
+        let start = move || {
+            let _entered = runtime.enter();
+            let child = spawn(&command).unwrap();
+            while fs::read_to_string(&log).unwrap() != "ready\n" {
+                std::thread::yield_now();
+            }
+            child
+        };
+        let mut child = std::thread::spawn(start).join().unwrap();
+        // A signal would come as the thread ends, not later.
+        let ended = tokio::time::timeout(Duration::from_millis(300), child.wait()).await;
+        assert!(ended.is_err(), "it ended: {ended:?}");
+        child.kill().await.unwrap();
+    }
 }
