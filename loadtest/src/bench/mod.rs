@@ -8,6 +8,7 @@ mod latency;
 mod rates;
 mod report;
 mod site;
+mod windows;
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +48,9 @@ pub struct Args {
     /// How often each rate is measured
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Sessions over which windows are asked for
+    #[arg(long, default_value_t = 1_000_000)]
+    sessions: usize,
     /// What to measure
     #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,whole,latency,edge")]
     parts: Vec<Part>,
@@ -104,6 +108,7 @@ async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Repor
         let site = Site::start(dir, &args.topology).await?;
         setting = site.versions().await?;
         let more = match part {
+            Part::Windows => windows::measure(&site, args).await,
             Part::Latency => latency::measure(&site, args, tasks, &lines).await,
             _ => edge::measure(&site, args, tasks, &log, &lines).await,
         };

@@ -41,12 +41,14 @@ pub enum Part {
     Latency,
     /// The loader alone: memory, idle, an unchanged file, a small machine
     Edge,
+    /// Sliding windows over many sessions
+    Windows,
 }
 
 impl Part {
     /// Whether it is measured at full rate, in rounds.
     pub fn is_rate(self) -> bool {
-        !matches!(self, Self::Latency | Self::Edge)
+        !matches!(self, Self::Latency | Self::Edge | Self::Windows)
     }
 }
 
@@ -58,7 +60,7 @@ pub async fn measure(part: Part, site: &Site, args: &Args, tasks: &Tasks, log: &
         Part::Insert => insert(site, lines, args.processor.batch as usize).await,
         Part::Process => process(site, args, tasks, lines).await,
         Part::Whole => whole(site, args, tasks, log, lines.len()).await,
-        Part::Latency | Part::Edge => anyhow::bail!("{part:?} is no rate"),
+        Part::Latency | Part::Edge | Part::Windows => anyhow::bail!("{part:?} is no rate"),
     }
 }
 

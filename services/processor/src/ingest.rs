@@ -67,7 +67,7 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
     let mut pause = FIRST_PAUSE;
     let (mut again, mut failures) = (false, 0);
     while let Some(part) = todo.pop() {
-        match keep(&shared.store, &part).await {
+        match keep(&shared.store, &part, shared.windows).await {
             Ok(kept) => {
                 pause = FIRST_PAUSE;
                 (again, failures) = (false, 0);

@@ -3,14 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate};
-use events::{FileId, RangeSet, SensorDelta, SensorId, SessionDelta};
+use events::{FileId, Pane, PaneKey, Panes, RangeSet, SensorDelta, SensorId, SessionDelta};
 use store::{Connection, Delivery, Failure, FileReceipt, Store, StoredEvent};
 
 use crate::prepare::{Prepared, What};
 
+/// Whether events add to the sliding windows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Windows {
+    Kept,
+    /// For measuring what they cost.
+    Left,
+}
+
 /// What a committed batch changed.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// The files it covered, with all that is committed of them.
     pub receipts: Vec<FileReceipt>,
     /// What was delivered, by sensor.
@@ -18,7 +27,7 @@ pub(crate) struct Kept {
 }
 
 /// Commits everything that these messages mean, or nothing.
-pub(crate) async fn keep(store: &Store, batch: &[Prepared<'_>]) -> Result<Kept, Failure> {
+pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows) -> Result<Kept, Failure> {
     let (events, mut deliveries) = distinct(batch);
     let sealed = store.open_days(&days(&events)).await?;
     let (events, late) = unsealed(events, &sealed);
@@ -32,6 +41,9 @@ pub(crate) async fn keep(store: &Store, batch: &[Prepared<'_>]) -> Result<Kept, 
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
     derive(&mut transaction, &new).await?;
+    if windows == Windows::Kept {
+        store::add_panes(&mut transaction, &panes(&new)).await?;
+    }
     bury(&mut transaction, batch).await?;
     derive_sensors(&mut transaction, &new).await?;
     store::add_deliveries(&mut transaction, &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>()).await?;
@@ -86,6 +98,15 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent]) -> Result<(), Failure
         return Ok(());
     }
     store::merge_sessions(on, &sessions.into_values().collect::<Vec<_>>()).await
+}
+
+/// What the new events add to the windows.
+fn panes<'a>(new: &[&'a StoredEvent]) -> Vec<(PaneKey<'a>, Pane)> {
+    let mut panes = Panes::default();
+    for event in new {
+        panes.add(&event.record);
+    }
+    panes.into_sorted()
 }
 
 /// What the new events add to their sensors.

@@ -5,9 +5,11 @@
 mod answers;
 mod ingest;
 mod keep;
+mod leader;
 mod position;
 mod prepare;
 mod relay;
+mod rollup;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,10 +19,12 @@ use std::{
 use boot::{Health, Tasks};
 use bus::{Bus, Limits, StreamMark, topology::TopologyArgs};
 use store::Store;
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Notify, RwLock, watch};
 
-pub use keep::day;
+pub use keep::{Kept, Windows, day, keep};
+pub use prepare::Prepared;
 pub use relay::settle;
+pub use rollup::Retention;
 
 /// What the processor may be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +42,12 @@ pub struct Args {
     /// Most bytes of dead letters kept per sensor; the oldest go first, their length and hash stay
     #[arg(long, env = "COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(0..=1 << 40), value_name = "BYTES")]
     pub dead_letters_max_bytes: u64,
+    /// How long panes are kept
+    #[command(flatten)]
+    pub retention: Retention,
+    /// For measuring what they cost: windows stay empty, and `verify` says so
+    #[arg(long, env = "COWRIESTREAM_WITHOUT_PANES", hide = true)]
+    pub without_panes: bool,
 }
 
 /// What the tasks of a processor share.
@@ -49,6 +59,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     /// Bytes of dead letters kept per sensor.
     pub dead_letters_max_bytes: i64,
+    pub windows: Windows,
     /// Told when something was queued in the outbox.
     pub queued: Arc<Notify>,
     /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
@@ -80,6 +91,7 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
         bus,
         store,
         topology: topology.clone(),
+        windows: if args.without_panes { Windows::Left } else { Windows::Kept },
         queued: Arc::default(),
         bound: Arc::default(),
         release: Arc::default(),
@@ -89,6 +101,9 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
     health.needs("broker", move || connected.connected());
     let place = position::take_place(&shared).await?;
     health.needs("database", place.database());
+    let (tell, lease) = watch::channel(None);
+    tasks.spawn("leader", leader::lead(shared.store.clone(), tell, tasks.stop()));
+    tasks.spawn("roll-up", rollup::roll_up(shared.store.clone(), args.retention, lease, tasks.stop()));
     tasks.spawn("positions", position::watch(shared.clone(), place, tasks.stop()));
     tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));
     tasks.spawn("relay", relay::relay(shared.clone(), tasks.stop()));

@@ -1,12 +1,12 @@
 //! A delivered message, read: what is to be stored of it, and which bytes it stands for.
 
 use bus::{Delivered, Item};
-use events::{Announcement, DeadId, DeadLetter, Reason, Record, Source};
+use events::{Announcement, DeadId, DeadLetter, Reason, Record, SensorId, Source};
 use store::StoredEvent;
 
 /// What is to be stored of a message.
 #[derive(Clone, Debug)]
-pub(crate) enum What {
+pub enum What {
     /// An event, and the dead letter it replays.
     Event(Box<StoredEvent>, Option<DeadId>),
     /// A dead letter, and the path of its file.
@@ -17,25 +17,21 @@ pub(crate) enum What {
 
 /// A message, read.
 #[derive(Clone, Debug)]
-pub(crate) struct Prepared<'a> {
+pub struct Prepared<'a> {
+    /// What is to be stored.
     pub what: What,
+    /// The bytes it covers.
     pub source: &'a Source,
+    /// The file it announces.
     pub announce: Option<&'a Announcement>,
 }
 
 impl<'a> Prepared<'a> {
     /// Reads a message. A line that is no event (a foreign publisher's) becomes a dead letter.
     pub fn of(item: &'a Item) -> Self {
-        let path = item.announce.as_ref().map(|announce| announce.path.clone());
         let what = match &item.what {
-            Delivered::Event { sensor, line, replay } => match Record::read(sensor, line) {
-                Ok(record) => What::Event(Box::new(stored(record, line, &item.source)), *replay),
-                Err(why) => {
-                    let dead = DeadLetter::of_line(sensor.clone(), Reason::from(&why), why.to_string(), line, item.source.clone());
-                    What::Dead(Box::new(dead), path)
-                }
-            },
-            Delivered::Dead(dead) => What::Dead(Box::new(dead.clone()), path),
+            Delivered::Event { sensor, line, replay } => return Self::of_line(sensor, line, *replay, &item.source, item.announce.as_ref()),
+            Delivered::Dead(dead) => What::Dead(Box::new(dead.clone()), item.announce.as_ref().map(|announce| announce.path.clone())),
             Delivered::Foreign(why) => {
                 tracing::warn!(why, "dropped a message that none of ours would send");
                 metrics::counter!("cowriestream_processor_foreign_messages_total").increment(1);
@@ -43,6 +39,18 @@ impl<'a> Prepared<'a> {
             }
         };
         Self { what, source: &item.source, announce: item.announce.as_ref() }
+    }
+
+    /// Reads a line of a sensor, of these bytes of its files.
+    pub fn of_line(sensor: &SensorId, line: &[u8], replay: Option<DeadId>, source: &'a Source, announce: Option<&'a Announcement>) -> Self {
+        let what = match Record::read(sensor, line) {
+            Ok(record) => What::Event(Box::new(stored(record, line, source)), replay),
+            Err(why) => {
+                let dead = DeadLetter::of_line(sensor.clone(), Reason::from(&why), why.to_string(), line, source.clone());
+                What::Dead(Box::new(dead), announce.map(|announce| announce.path.clone()))
+            }
+        };
+        Self { what, source, announce }
     }
 
     /// The same message with its event refused by the database.

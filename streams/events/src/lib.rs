@@ -10,11 +10,14 @@ mod json;
 mod known;
 pub mod line;
 mod name;
+pub mod normal;
+mod pane;
 mod ranges;
 mod record;
 pub mod repair;
 mod sensor;
 mod session;
+mod sketch;
 mod source;
 pub mod time;
 
@@ -24,10 +27,12 @@ pub use identity::{DeadId, EventId, FileId, Fingerprint};
 pub use known::is_known;
 pub use line::LineReader;
 pub use name::EventName;
+pub use pane::{Dimension, MINUTE, Pane, PaneKey, Panes, bounded};
 pub use ranges::RangeSet;
 pub use record::Record;
 pub use sensor::SensorId;
 pub use session::{Rank, Ranked, SensorDelta, SessionDelta};
+pub use sketch::{SIZE as SKETCH_SIZE, Sketch, hash as sketch_hash};
 pub use source::{Announcement, Source};
 
 /// The longest line that is an event, in bytes without its newline: NATS carries 1 MiB by default, headers included.

@@ -46,6 +46,12 @@ pub struct Record {
     pub password: Option<String>,
     /// `duration_ms`, or `duration` in seconds, as milliseconds.
     pub duration_ms: Option<i64>,
+    /// `input` of command.input.
+    pub command: Option<String>,
+    /// `shasum` of session.file_download and session.file_upload.
+    pub shasum: Option<String>,
+    /// `dst_ip:dst_port` of direct-tcpip.request; only `dst_ip` when the port is no integer of 32 bits.
+    pub forward: Option<String>,
 }
 
 impl Record {
@@ -58,9 +64,13 @@ impl Record {
             Err(_) => Unusable::NotJson(error.to_string()),
         })?;
         let eventid = fields.eventid.and_then(json::filled).ok_or(Unusable::NoEventId)?;
+        let kind = eventid.strip_prefix("cowrie.").unwrap_or_default();
         Ok(Self {
             id: EventId::of(sensor, line),
             sensor: sensor.clone(),
+            command: fields.input.filter(|_| kind == "command.input").and_then(json::string),
+            shasum: fields.shasum.filter(|_| matches!(kind, "session.file_download" | "session.file_upload")).and_then(json::filled),
+            forward: fields.dst_ip.filter(|_| kind == "direct-tcpip.request").and_then(json::filled).map(|host| target(host, fields.dst_port)),
             eventid,
             session: fields.session.and_then(json::filled),
             ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)),
@@ -96,6 +106,15 @@ fn without_repr(text: &str) -> &str {
     text
 }
 
+/// `host:port`.
+fn target(host: String, port: Option<&RawValue>) -> String {
+    let port = port.and_then(|raw| json::string(raw).unwrap_or_else(|| raw.get().to_owned()).parse::<i32>().ok());
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
 /// Milliseconds, from any of the three forms; `None` when negative or absurd (over 31 thousand years).
 fn duration_ms(fields: &Fields<'_>) -> Option<i64> {
     let of = |raw: Option<&RawValue>, factor: f64| {
@@ -126,6 +145,10 @@ struct Fields<'a> {
     password: Option<&'a RawValue>,
     duration: Option<&'a RawValue>,
     duration_ms: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+    shasum: Option<&'a RawValue>,
+    dst_ip: Option<&'a RawValue>,
+    dst_port: Option<&'a RawValue>,
     /// A key stands twice.
     repeated: bool,
 }
@@ -145,6 +168,10 @@ impl<'a> Fields<'a> {
             "password" => &mut self.password,
             "duration" => &mut self.duration,
             "duration_ms" => &mut self.duration_ms,
+            "input" => &mut self.input,
+            "shasum" => &mut self.shasum,
+            "dst_ip" => &mut self.dst_ip,
+            "dst_port" => &mut self.dst_port,
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: events are inserted and never changed; everything else is derived, updated only from what an insert
 //! returned as new, in the same transaction. A transaction takes rows in one order: events, sessions, dead letters,
-//! outbox, sensors, deliveries, loader files; within a table by key.
+//! outbox, sensors, deliveries, loader files; within a table by key. Panes are only added, and wait for nobody.
 
 mod connect;
 mod dead_letters;
@@ -10,8 +10,11 @@ mod deliveries;
 mod events;
 mod failure;
 mod files;
+mod leases;
 mod outbox;
+mod panes;
 mod positions;
+mod rollup;
 mod sensors;
 mod sessions;
 mod status;
@@ -23,8 +26,11 @@ pub use deliveries::{Delivery, add_deliveries};
 pub use events::{StoredEvent, insert_events};
 pub use failure::Failure;
 pub use files::{FileReceipt, committed_of, merge_receipts};
+pub use leases::{Lease, still_holds};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};
+pub use panes::{Grain, PaneRow, add_panes, insert_panes};
 pub use positions::{Position, position, record_position};
+pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
 pub use sensors::merge_sensors;
 pub use sessions::{close_idle, merge_sessions};
 /// A transaction, or a connection outside one.

@@ -14,3 +14,4 @@ mod samples;
 mod tail;
 mod up;
 mod verify;
+mod windows;

@@ -1,13 +1,16 @@
 //! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes nothing.
 
 use std::{
-    collections::BTreeSet,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
+
+use events::normal::{normalise, sequence_fingerprint};
 
 use crate::harness::{Hub, PROGRAM, directory, dump, provenance, psql, with_database};
 
@@ -50,6 +53,7 @@ fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change(
         }
         oracle(url, &files);
         verify(url, &files);
+        windows(url);
         dump(url) + &provenance(url)
     });
 
@@ -64,6 +68,32 @@ fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change(
 
     // And with the checkpoint there, nothing is read at all.
     assert_eq!(once(&data, &files)["bytes"].as_u64(), Some(0));
+}
+
+/// Windows of every dimension equal a recomputation; and how far commands collapse.
+fn windows(url: &str) {
+    let typed = psql(
+        url,
+        "select coalesce(json_agg(json_build_array(sensor || session, payload ->> 'input') order by ts, event_id), '[]') from events
+        where eventid = 'cowrie.command.input' and jsonb_typeof(payload -> 'input') = 'string'",
+    );
+    let typed: Vec<(String, String)> = serde_json::from_str(&typed).unwrap();
+    let commands: BTreeSet<String> = typed.iter().map(|(_, command)| command.clone()).collect();
+    let normal: BTreeSet<_> = commands.iter().map(|command| normalise(command)).collect();
+    let mut sessions = BTreeMap::<&str, (Vec<&str>, Vec<Cow<'_, str>>)>::new();
+    for (session, command) in &typed {
+        let (raw, normal) = sessions.entry(session).or_default();
+        raw.push(command);
+        normal.push(normalise(command));
+    }
+    let raw: BTreeSet<_> = sessions.values().map(|(raw, _)| raw).collect();
+    let normalised: BTreeSet<_> = sessions.values().map(|(_, normal)| sequence_fingerprint(normal.iter().map(AsRef::as_ref))).collect();
+    println!("{} commands: {} distinct, {} normalised", typed.len(), commands.len(), normal.len());
+    println!("{} sessions with commands: {} distinct sequences, {} normalised", sessions.len(), raw.len(), normalised.len());
+    assert!(normal.len() < commands.len() && normalised.len() < raw.len());
+    let compared = crate::windows::compare(url, &commands.into_iter().collect::<Vec<_>>(), 1);
+    println!("windows compared with a recomputation: {compared:?}");
+    assert!(compared.values().sum::<u64>() >= 200, "{compared:?}");
 }
 
 fn verify(url: &str, files: &[PathBuf]) {

