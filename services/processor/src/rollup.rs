@@ -35,8 +35,15 @@ pub(crate) async fn roll_up(store: Store, retention: Retention, lease: watch::Re
             () = tokio::time::sleep(INTERVAL) => (),
         }
         let Some(held) = lease.borrow().clone() else { continue };
-        if let Err(failure) = work(&store, &held, &stop).await {
-            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the roll-up waits");
+        loop {
+            match work(&store, &held, &stop).await {
+                Ok(true) if !stop.is_cancelled() => (),
+                Ok(_) => break,
+                Err(failure) => {
+                    tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the roll-up waits");
+                    break;
+                }
+            }
         }
         if looked.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
             looked = Some(Instant::now());
@@ -47,11 +54,17 @@ pub(crate) async fn roll_up(store: Store, retention: Retention, lease: watch::Re
     }
 }
 
-/// Does what is due now.
-async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<(), Failure> {
+/// Does what is due now; returns whether more is.
+async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<bool, Failure> {
     let mut transaction = store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
-        return Ok(());
+        return Ok(false);
+    }
+    if let Some(day) = store::backfill_day(&mut transaction).await? {
+        let left = store::backfill_left(&mut transaction).await?;
+        transaction.commit().await?;
+        tracing::info!(%day, left, "added a day of earlier events to the windows");
+        return Ok(true);
     }
     let visits = store::due_visits(&mut transaction, SETTLED).await?;
     transaction.commit().await?;
@@ -59,7 +72,7 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
         while !stop.is_cancelled() {
             let mut transaction = store.begin().await?;
             if !store::still_holds(&mut transaction, lease).await? {
-                return Ok(());
+                return Ok(false);
             }
             let taken = store::visit(&mut transaction, visit).await?;
             if taken == 0 {
@@ -72,7 +85,7 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
             }
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Lets go of what is older than is to be kept.

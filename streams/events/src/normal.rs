@@ -52,7 +52,10 @@ fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);
     }
-    let mut end = text.floor_char_boundary(most - "<cut>".len());
+    let mut end = most - "<cut>".len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     if let Some(open) = text[..end].rfind('<')
         && PLACEHOLDERS.iter().any(|p| text[open..].starts_with(p) && open + p.len() > end)
     {

@@ -96,7 +96,7 @@ pub struct PaneKey<'a> {
 }
 
 /// What some events of one pane add up to. Times in microseconds since 1970.
-#[derive(Clone, Default, PartialEq, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Pane {
     /// Events.
     pub events: i64,
@@ -146,6 +146,34 @@ impl Pane {
         self.sensors.merge(&other.sensors);
         self.session_ids.merge(&other.session_ids);
         self.credentials.merge(&other.credentials);
+    }
+
+    /// The measures by which another pane of the same dimension differs, each with its value there and here. Sketches that the dimension implies
+    /// are not looked at.
+    pub fn differences(&self, dimension: Dimension, other: &Self) -> Vec<(&'static str, i64, i64)> {
+        let sketch = |implied: bool, mine: &Sketch, theirs: &Sketch| if implied || mine.same(theirs) { (0, 0) } else { (theirs.count(), mine.count()) };
+        let src_ips = sketch(dimension == Dimension::SrcIp, &self.src_ips, &other.src_ips);
+        let sensors = sketch(dimension == Dimension::Sensor, &self.sensors, &other.sensors);
+        let sessions = sketch(false, &self.session_ids, &other.session_ids);
+        let credentials = sketch(dimension == Dimension::Credential, &self.credentials, &other.credentials);
+        [
+            ("events", other.events, self.events),
+            ("sessions", other.sessions, self.sessions),
+            ("logins_failed", other.logins_failed, self.logins_failed),
+            ("logins_succeeded", other.logins_succeeded, self.logins_succeeded),
+            ("commands", other.commands, self.commands),
+            ("downloads", other.downloads, self.downloads),
+            ("bytes", other.bytes, self.bytes),
+            ("first_seen", other.first_seen, self.first_seen),
+            ("last_seen", other.last_seen, self.last_seen),
+            ("distinct_src_ips", src_ips.0, src_ips.1),
+            ("distinct_sensors", sensors.0, sensors.1),
+            ("distinct_sessions", sessions.0, sessions.1),
+            ("distinct_credentials", credentials.0, credentials.1),
+        ]
+        .into_iter()
+        .filter(|(_, theirs, mine)| theirs != mine)
+        .collect()
     }
 
     fn add(&mut self, event: &Seen) {

@@ -19,7 +19,7 @@ pub fn hash(text: &str) -> i64 {
 }
 
 /// A set of values, as far as it must be known to count them.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Sketch {
     /// Sorted and distinct up to `sorted`; what was added since follows.
     hashes: Vec<i64>,
@@ -62,6 +62,11 @@ impl Sketch {
         let mut settled = self.clone();
         settled.settle();
         count(&settled.hashes)
+    }
+
+    /// Whether both stand for the same set.
+    pub fn same(&self, other: &Self) -> bool {
+        self.clone().into_hashes() == other.clone().into_hashes()
     }
 
     fn settle(&mut self) {

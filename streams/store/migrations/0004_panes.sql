@@ -314,3 +314,17 @@ begin
             using of_dimension, w.from_at, w.to_at, n;
     end if;
 end $$;
+
+-- Days with events that were here before there were panes: the leader adds them, newest first. Those ingested before `before` have none.
+create table pane_backfill (
+    day date primary key,
+    before timestamptz not null
+);
+do $$ begin
+    -- After this every earlier insert is visible, and a later one comes from a processor that knows panes.
+    lock table events in share row exclusive mode;
+    insert into pane_backfill
+    select to_date(right(relname, 8), 'YYYYMMDD'), clock_timestamp()
+    from pg_inherits join pg_class c on c.oid = inhrelid
+    where inhparent = 'events'::regclass and relname ~ '^events_[0-9]{8}$';
+end $$;

@@ -81,6 +81,14 @@ impl Store {
         Ok(self.pool.begin().await?)
     }
 
+    /// Starts a transaction that sees one state and has no time limit.
+    pub async fn begin_reading(&self) -> Result<Transaction, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("set transaction isolation level repeatable read").execute(&mut *transaction).await?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
     /// A connection for reading.
     pub async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Failure> {
         Ok(self.pool.acquire().await?)

@@ -108,7 +108,7 @@ async fn roll_up(on: &mut PgConnection, grain: Grain, start: DateTime<Utc>, end:
         )
         delete from feature_panes p using many m
         where p.dimension = m.dimension and p.key = m.key and not p.covered and p.at >= $1 and p.at < $2 and p.grain <= $3::text::pane_grain
-        returning p.dimension::text as "dimension!", p.key, p.grain::text as "grain!", p.at, p.first_seen, p.last_seen, p.bytes, p.events, p.sessions,
+        returning p.dimension::text as "dimension!", p.key, p.grain::text as "grain!", p.covered, p.at, p.first_seen, p.last_seen, p.bytes, p.events, p.sessions,
             p.logins_failed, p.logins_succeeded, p.commands, p.downloads, p.src_ips, p.sensors, p.session_ids, p.credentials"#,
         start,
         end,
@@ -197,7 +197,7 @@ async fn merge_minutes(on: &mut PgConnection, hour: DateTime<Utc>) -> Result<u64
         )
         delete from feature_panes_minute p using many m
         where p.dimension = m.dimension and p.key = m.key and p.at = m.at and not p.covered
-        returning p.dimension::text as "dimension!", p.key, p.grain::text as "grain!", p.at, p.first_seen, p.last_seen, p.bytes, p.events, p.sessions,
+        returning p.dimension::text as "dimension!", p.key, p.grain::text as "grain!", p.covered, p.at, p.first_seen, p.last_seen, p.bytes, p.events, p.sessions,
             p.logins_failed, p.logins_succeeded, p.commands, p.downloads, p.src_ips, p.sensors, p.session_ids, p.credentials"#,
         hour,
         hour + chrono::Duration::hours(1),
@@ -217,17 +217,45 @@ async fn merge_minutes(on: &mut PgConnection, hour: DateTime<Utc>) -> Result<u64
 }
 
 /// (dimension, key, start in microseconds) and what it adds up to.
-type Place = (Dimension, String, i64);
+pub(crate) type Place = (Dimension, String, i64);
 type Sums = BTreeMap<Place, Pane>;
 
 fn rows_of(sums: &Sums, grain: Grain, covered: bool) -> impl Iterator<Item = PaneRow<'_>> {
     sums.iter().map(move |((dimension, key, at), pane)| PaneRow { dimension: *dimension, key, grain, at: *at, covered, pane })
 }
 
+/// A stored row.
+pub(crate) struct Stored {
+    pub grain: Grain,
+    pub covered: bool,
+    pub place: Place,
+    pub pane: Pane,
+}
+
+/// Every row that begins within a span.
+pub(crate) async fn stored(on: &mut PgConnection, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Vec<Stored>, Failure> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select dimension::text as "dimension!", key, grain::text as "grain!", covered, at, first_seen, last_seen, bytes, events, sessions,
+            logins_failed, logins_succeeded, commands, downloads, src_ips, sensors, session_ids, credentials
+        from feature_panes where at >= $1 and at < $2"#,
+        start,
+        end,
+    )
+    .fetch_all(on)
+    .await?;
+    let read = |row: Row| {
+        let covered = row.covered;
+        row.read().map(|(grain, place, pane)| Stored { grain, covered, place, pane })
+    };
+    rows.into_iter().map(read).collect()
+}
+
 struct Row {
     dimension: String,
     key: String,
     grain: String,
+    covered: bool,
     at: DateTime<Utc>,
     first_seen: DateTime<Utc>,
     last_seen: DateTime<Utc>,

@@ -65,8 +65,20 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     for files in sensors {
         verify_sensor(&mut connection, &args, &files, &mut report).await?;
     }
+    verify_windows(&store, &mut report).await?;
     report.print(args.json)?;
     Ok(report.agrees())
+}
+
+/// Recounts the panes of every day from its events, all sensors together.
+async fn verify_windows(store: &Store, report: &mut Report) -> anyhow::Result<()> {
+    let mut transaction = store.begin_reading().await?;
+    for day in store::recountable_days(&mut transaction).await? {
+        for difference in store::pane_differences(&mut transaction, day).await? {
+            report.wrong(format!("{day}: {difference}"));
+        }
+    }
+    Ok(())
 }
 
 /// What the files of one sensor say.

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write};
 
-use crate::harness::{Hub, Writer, dump};
+use crate::harness::{Hub, Writer, dump, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_names_what_was_tampered_with() {
@@ -118,6 +118,13 @@ async fn a_database_with_events_gets_its_side_tables() {
     hub.psql(
         "drop table commands, login_attempts, downloads, forwards, client_fingerprints cascade;
         do $$ declare f text; begin
+            drop table feature_panes, pane_touches, pane_visits, pane_retention, pane_backfill, leases cascade;
+            drop type pane_dimension, pane_grain cascade;
+            drop aggregate sketch_union(bigint[]);
+            for f in select oid::regprocedure from pg_proc
+                where pronamespace = 'public'::regnamespace and proname ~ '^(panes_add_day|pane_key|sketch_.*|credential_key|json_text|event_keys|window_.*)$' loop
+                execute 'drop function if exists ' || f || ' cascade';
+            end loop;
             for f in select oid::regprocedure from pg_proc where proname ~ '^(json_(int|bool)|text_inet(_checked)?|python_text)$' loop
                 execute 'drop function ' || f;
             end loop;
@@ -130,6 +137,18 @@ async fn a_database_with_events_gets_its_side_tables() {
     assert!(dump(&hub.database_url) == before, "the rows are others");
     assert_eq!(hub.count("select unknown_count from sensors"), 1);
     hub.assert_verified(&writer.path);
+
+    // The windows come with the next processor.
+    assert_eq!(hub.count("select events from window_features('all', '', '90 days', (select max(ts) from events))"), 0);
+    let _processor = hub.processor(&[]);
+    let all = writer.events + 1;
+    eventually("the windows hold the earlier events", || {
+        hub.count("select events from window_features('all', '', '90 days', (select max(ts) from events))") == all
+    });
+    assert_eq!(hub.count("select count(*) from pane_backfill"), 0);
+    hub.assert_verified(&writer.path);
+    hub.psql("update feature_panes set events = events + 1 where dimension = 'sensor'");
+    finds(&hub, &writer, "wrong", &["window sensor \"s\", day: events is"]);
 }
 
 /// A large database answers by several workers, in which some things are forbidden.

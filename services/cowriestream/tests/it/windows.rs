@@ -209,7 +209,7 @@ pub fn compare(url: &str, commands: &[String], seed: u64) -> BTreeMap<String, u6
 }
 
 async fn futures_of(competitors: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>, leader: impl Future<Output = ()>) {
-    let running: Vec<_> = competitors.map(tokio::task::spawn).collect();
+    let running: Vec<_> = competitors.map(|one| tokio::runtime::Handle::current().spawn(one)).collect();
     leader.await;
     for one in running {
         one.await.unwrap();
