@@ -7,7 +7,7 @@ use bus::{
     topology::{DEAD, EVENTS, SESSIONS},
 };
 use serde::Serialize;
-use store::{SensorStatus, Store};
+use store::{SensorStatus, Store, WindowStatus};
 
 use crate::target::Target;
 
@@ -29,6 +29,7 @@ pub struct Args {
 struct Status {
     sensors: Vec<Sensor>,
     streams: Vec<Stream>,
+    windows: WindowStatus,
     outbox_waiting: i64,
 }
 
@@ -66,8 +67,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let consumer = bus.consumer(name).await?;
         streams.extend(bus.stream(name).await?.map(|facts| stream(name, facts, consumer)));
     }
-    let status =
-        Status { sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(), streams, outbox_waiting: store::waiting(&mut connection).await? };
+    let status = Status {
+        sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(),
+        streams,
+        windows: store::window_status(&mut connection).await?,
+        outbox_waiting: store::waiting(&mut connection).await?,
+    };
     if args.json {
         boot::say!("{}", serde_json::to_string(&status)?);
     } else {
@@ -100,7 +105,7 @@ fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts
 
 fn print(status: &Status) {
     boot::say!(
-        "{:<20} {:<8} {:>12} {:>8} {:>10} {:>10} {:>10} {:>8} {:>6} {:>8} {:>8}  last event",
+        "{:<20} {:<8} {:>12} {:>8} {:>10} {:>10} {:>10} {:>8} {:>8} {:>6} {:>8} {:>8}  last event               windows to",
         "sensor",
         "loader",
         "events",
@@ -108,6 +113,7 @@ fn print(status: &Status) {
         "sessions",
         "lag bytes",
         "duplicates",
+        "late",
         "sealed",
         "dead",
         "gap",
@@ -115,15 +121,17 @@ fn print(status: &Status) {
     );
     for Sensor { stored, loader, heartbeat } in &status.sensors {
         let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        let minute = stored.newest_minute.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%dT%H:%MZ").to_string());
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
         let dropped = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.dropped.to_string());
         boot::say!(
-            "{:<20} {loader:<8} {:>12} {:>8} {:>10} {lag:>10} {:>10} {:>8} {:>6} {:>8} {dropped:>8}  {last}",
+            "{:<20} {loader:<8} {:>12} {:>8} {:>10} {lag:>10} {:>10} {:>8} {:>8} {:>6} {:>8} {dropped:>8}  {last:<24} {minute}",
             stored.sensor,
             stored.events,
             stored.unknown,
             stored.sessions,
             stored.duplicates,
+            stored.late,
             stored.sealed,
             stored.dead_letters,
             stored.gap_bytes
@@ -152,6 +160,17 @@ fn print(status: &Status) {
             or_none(stream.pending),
             or_none(stream.unacknowledged)
         );
+    }
+    let windows = &status.windows;
+    let (waiting, lag) = (windows.visits + windows.touches, windows.roll_up_lag_seconds);
+    boot::say!("windows: roll-up: {waiting} waiting, the oldest for {lag:.0} s");
+    if windows.days_to_add > 0 {
+        boot::say!("windows: {} days of earlier events are still to be added", windows.days_to_add);
+    }
+    for (before, grain) in [(windows.minutes_dropped_before, "hour"), (windows.hours_dropped_before, "day")] {
+        if let Some(before) = before {
+            boot::say!("windows: exact to the {grain} before {}", before.format("%Y-%m-%d"));
+        }
     }
     boot::say!("outbox: {} waiting", status.outbox_waiting);
 }

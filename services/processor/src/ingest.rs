@@ -138,6 +138,7 @@ fn count(kept: &Kept) {
         for (result, n) in [("new", new), ("duplicate", delivery.duplicates), ("sealed", delivery.sealed)] {
             metrics::counter!("cowriestream_processor_events_total", "result" => result).increment(n.max(0) as u64);
         }
+        metrics::counter!("cowriestream_processor_late_events_total").increment(delivery.late.max(0) as u64);
     }
 }
 
@@ -162,6 +163,7 @@ impl Kept {
             sum.events += more.events;
             sum.duplicates += more.duplicates;
             sum.sealed += more.sealed;
+            sum.late += more.late;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate};
-use events::{FileId, Pane, PaneKey, Panes, RangeSet, SensorDelta, SensorId, SessionDelta};
+use events::{FileId, MINUTE, Pane, PaneKey, Panes, RangeSet, SensorDelta, SensorId, SessionDelta};
 use store::{Connection, Delivery, Failure, FileReceipt, Store, StoredEvent};
 
 use crate::prepare::{Prepared, What};
@@ -45,6 +45,7 @@ pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows) -> Re
         store::add_panes(&mut transaction, &panes(&new)).await?;
     }
     bury(&mut transaction, batch).await?;
+    count_late(&mut transaction, &new, &mut deliveries).await?;
     derive_sensors(&mut transaction, &new).await?;
     store::add_deliveries(&mut transaction, &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>()).await?;
     let receipts = store::merge_receipts(&mut transaction, &receipts(batch)).await?;
@@ -107,6 +108,21 @@ fn panes<'a>(new: &[&'a StoredEvent]) -> Vec<(PaneKey<'a>, Pane)> {
         panes.add(&event.record);
     }
     panes.into_sorted()
+}
+
+/// An event that far behind the newest of its sensor is late.
+const LATE: i64 = 60 * MINUTE;
+
+/// Counts the events that are late.
+async fn count_late(on: &mut Connection, new: &[&StoredEvent], deliveries: &mut BTreeMap<SensorId, Delivery>) -> Result<(), Failure> {
+    let sensors: Vec<_> = deliveries.keys().map(SensorId::as_str).collect();
+    let newest = store::newest_events(on, &sensors).await?;
+    for StoredEvent { record, .. } in new {
+        if record.ts.zip(newest.get(record.sensor.as_str())).is_some_and(|(ts, newest)| ts < newest - LATE) {
+            deliveries.entry(record.sensor.clone()).or_default().late += 1;
+        }
+    }
+    Ok(())
 }
 
 /// What the new events add to their sensors.

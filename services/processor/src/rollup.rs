@@ -67,7 +67,10 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
         return Ok(true);
     }
     let visits = store::due_visits(&mut transaction, SETTLED).await?;
+    let status = store::window_status(&mut transaction).await?;
     transaction.commit().await?;
+    metrics::gauge!("cowriestream_processor_roll_up_lag_seconds").set(status.roll_up_lag_seconds);
+    metrics::gauge!("cowriestream_processor_roll_up_visits").set(status.visits as f64);
     for visit in visits {
         while !stop.is_cancelled() {
             let mut transaction = store.begin().await?;

@@ -328,3 +328,6 @@ do $$ begin
     from pg_inherits join pg_class c on c.oid = inhrelid
     where inhparent = 'events'::regclass and relname ~ '^events_[0-9]{8}$';
 end $$;
+
+-- New events more than an hour behind the newest event of their sensor that was committed before: they changed windows of the past.
+alter table deliveries add column late bigint not null default 0;

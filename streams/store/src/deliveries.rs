@@ -14,22 +14,26 @@ pub struct Delivery {
     pub duplicates: i64,
     /// Events of a sealed day.
     pub sealed: i64,
+    /// New events more than an hour behind the newest of their sensor.
+    pub late: i64,
 }
 
 /// Adds what was delivered (sorted by sensor).
 pub async fn add_deliveries(on: &mut PgConnection, deliveries: &[(&SensorId, Delivery)]) -> Result<(), Failure> {
     for (sensor, delivery) in deliveries {
         sqlx::query!(
-            "insert into deliveries as d (sensor, events, duplicates, sealed) values ($1, $2, $3, $4)
+            "insert into deliveries as d (sensor, events, duplicates, sealed, late) values ($1, $2, $3, $4, $5)
             on conflict (sensor) do update set
                 events = d.events + excluded.events,
                 duplicates = d.duplicates + excluded.duplicates,
                 sealed = d.sealed + excluded.sealed,
+                late = d.late + excluded.late,
                 last_delivery_at = now()",
             sensor.as_str(),
             delivery.events,
             delivery.duplicates,
             delivery.sealed,
+            delivery.late,
         )
         .execute(&mut *on)
         .await?;

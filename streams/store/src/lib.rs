@@ -20,6 +20,7 @@ mod sensors;
 mod sessions;
 mod status;
 pub mod verify;
+mod windows;
 
 pub use connect::{Membership, Store, StoreArgs, unhurried};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters};
@@ -33,11 +34,13 @@ pub use panes::{Grain, PaneRow, add_panes, insert_panes};
 pub use positions::{Position, position, record_position};
 pub use recount::{backfill_day, backfill_left, pane_differences, recountable_days};
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
-pub use sensors::merge_sensors;
+pub use sensors::{merge_sensors, newest_events};
 pub use sessions::{close_idle, merge_sessions};
 /// A transaction, or a connection outside one.
 pub use sqlx::PgConnection as Connection;
-pub use status::{SensorStatus, sensor_status};
+pub use status::{SensorStatus, WindowStatus, sensor_status, window_status};
+
+pub use windows::{Measure, Window, window_features, window_series, window_top};
 
 /// A transaction that rolls back unless committed.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

@@ -13,7 +13,7 @@ use std::{
 
 use chrono::DateTime;
 use cowriestream::servers::{DataDir, Servers, Wanted};
-use events::{SensorId, Source};
+use events::{Dimension, SensorId, Source};
 use processor::{Prepared, Windows, keep};
 use store::{Grain, Store, StoreArgs};
 
@@ -182,8 +182,30 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
     roll_up(&store).await;
 
     let compared = compare(&url, &COMMANDS.map(str::to_owned), seed);
+    typed(&store, &url).await;
     assert!(compared.values().all(|&comparisons| comparisons >= 20), "seed {seed}: too few comparisons: {compared:?}");
     compared
+}
+
+/// The typed questions give what SQL gives; the parts of a series add up to the whole; the first of a top list is the largest.
+async fn typed(store: &Store, url: &str) {
+    let mut connection = store.connection().await.unwrap();
+    let (end, day) = (DateTime::from_timestamp(START + DAYS as i64 * 86_400, 0).unwrap(), Duration::from_secs(86_400));
+    let whole = store::window_features(&mut connection, Dimension::All, "", day * 14, end).await.unwrap();
+    assert_eq!(psql(url, "select count(*) from events").trim(), whole.events.to_string());
+    let parts = store::window_series(&mut connection, Dimension::All, "", day * 14, day / 2, end).await.unwrap();
+    assert_eq!((parts.len(), parts.iter().map(|part| part.events).sum::<i64>()), (28, whole.events));
+    for measure in [store::Measure::LoginsFailed, store::Measure::DistinctSessions] {
+        let top = store::window_top(&mut connection, Dimension::Username, measure, day * 14, end, 3).await.unwrap();
+        let mut all = Vec::new();
+        for user in ["root", "ad:min", r"a\b", ""] {
+            let window = store::window_features(&mut connection, Dimension::Username, user, day * 14, end).await.unwrap();
+            all.push((if measure == store::Measure::LoginsFailed { window.logins_failed } else { window.distinct_sessions }, user.to_owned()));
+        }
+        all.sort_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
+        all.truncate(3);
+        assert_eq!(top.into_iter().map(|(key, value)| (value, key)).collect::<Vec<_>>(), all);
+    }
 }
 
 /// Compares windows of every dimension with a recomputation in SQL; `commands` are all that were typed. Returns how many comparisons were not of
