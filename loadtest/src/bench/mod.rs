@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1_000_000)]
     sessions: usize,
     /// What to measure
-    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,whole,latency,edge")]
+    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,process-without-panes,whole,latency,edge,windows")]
     parts: Vec<Part>,
     /// Print JSON
     #[arg(long)]

@@ -35,6 +35,8 @@ pub enum Part {
     Insert,
     /// From the start of the processor to the last commit, with all events waiting in the stream
     Process,
+    /// The same without sliding windows
+    ProcessWithoutPanes,
     /// Loader and processor together: from the start to the last commit
     Whole,
     /// From the log file to a row that can be asked for, at 1 000 events/s
@@ -58,7 +60,8 @@ pub async fn measure(part: Part, site: &Site, args: &Args, tasks: &Tasks, log: &
         Part::Publish => publish(site, lines).await,
         Part::Load => load(site, log, tasks, lines.len()).await,
         Part::Insert => insert(site, lines, args.processor.batch as usize).await,
-        Part::Process => process(site, args, tasks, lines).await,
+        Part::Process => process(site, args, &args.processor, tasks, lines).await,
+        Part::ProcessWithoutPanes => process(site, args, &processor::Args { without_panes: true, ..args.processor.clone() }, tasks, lines).await,
         Part::Whole => whole(site, args, tasks, log, lines.len()).await,
         Part::Latency | Part::Edge | Part::Windows => anyhow::bail!("{part:?} is no rate"),
     }
@@ -186,11 +189,11 @@ async fn bare_insert(on: &mut store::Connection, events: &[StoredEvent]) -> anyh
     Ok(())
 }
 
-async fn process(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Measured> {
+async fn process(site: &Site, args: &Args, processor: &processor::Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Measured> {
     publish(site, lines).await?;
     let group = tasks.detached();
     let clock = Clock::start(site);
-    processor::start(&args.processor, &args.topology, site.bus.clone(), site.store.clone(), &Health::default(), &group).await?;
+    processor::start(processor, &args.topology, site.bus.clone(), site.store.clone(), &Health::default(), &group).await?;
     committed(&site.store, lines.len()).await?;
     let measured = clock.stop(site);
     group.stop().cancel();

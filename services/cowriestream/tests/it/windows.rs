@@ -277,7 +277,7 @@ async fn windows_equal_a_recomputation() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let of = |dimension: &str| sums.iter().filter_map(|sums| sums.get(dimension)).sum::<u64>();
-    let comparisons: Vec<_> = events::Dimension::ALL.iter().map(|dimension| (dimension.name(), of(dimension.name()))).collect();
+    let comparisons: Vec<_> = Dimension::ALL.iter().map(|dimension| (dimension.name(), of(dimension.name()))).collect();
     println!("{seeds} seeds, comparisons that were not of nothing, by dimension: {comparisons:?}");
     servers.stop().await;
 }
