@@ -10,6 +10,7 @@ mod json;
 mod known;
 pub mod line;
 mod name;
+pub mod normal;
 mod ranges;
 mod record;
 pub mod repair;
