@@ -6,11 +6,13 @@
 
 use std::net::Ipv6Addr;
 
-use super::{known, word::{self, Look}};
+use super::{
+    known,
+    word::{self, Look},
+};
 
 /// Every placeholder, as it is recognised in a command that has been through here.
-const PLACEHOLDERS: [&str; 10] =
-    ["<url>", "<ip>", "<hex>", "<base64>", "<sshkey>", "<random>", "<file>", "<password>", "<n>", CUT];
+const PLACEHOLDERS: [&str; 10] = ["<url>", "<ip>", "<hex>", "<base64>", "<sshkey>", "<random>", "<file>", "<password>", "<n>", CUT];
 pub(super) const CUT: &str = "<cut>";
 
 /// The most bytes of a normalised command, before `<cut>`.
@@ -37,6 +39,8 @@ enum Program {
     Openssl,
     OpensslPasswd,
     Chpasswd,
+    /// Its quoted argument is a program of its own, with slashes that are no paths.
+    Text,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,6 +152,9 @@ impl<'a> Scanner<'a> {
 
     /// Writes one token and what is between it and the last; false when there is no room, and nothing more is written.
     fn emit(&mut self, token: &str) -> bool {
+        if self.cut {
+            return false;
+        }
         let gap = self.gap.take();
         let room = self.out.len() + gap.map_or(0, char::len_utf8) + token.len() <= LIMIT;
         if let Some(gap) = gap {
@@ -346,6 +353,9 @@ impl<'a> Scanner<'a> {
         if let Some(length) = word::ipv4(word) {
             return self.address(&word[length..]);
         }
+        if self.opened(from, word) {
+            return;
+        }
         let look = word::look(word);
         match look {
             Look::Number => self.number(word),
@@ -356,10 +366,33 @@ impl<'a> Scanner<'a> {
                 self.remember(word);
                 self.put("<url>");
             }
+            Look::File if self.program == Program::Text && self.quote.is_some() => self.keep(word),
             Look::File => self.file(word),
             Look::System => self.keep(word),
             Look::Plain | Look::Random => self.name(word, look),
         }
+    }
+
+    /// `/dev/tcp/` before an address, `/proc/` before a process: what follows is looked at by itself.
+    fn opened(&mut self, from: usize, word: &'a str) -> bool {
+        let bytes = self.text.as_bytes();
+        for start in ["/dev/tcp/", "/dev/udp/"] {
+            if word.starts_with(start) {
+                self.at = from + start.len();
+                self.keep(start);
+                return true;
+            }
+        }
+        let Some(rest) = word.strip_prefix("/proc/") else { return false };
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let at = from + word.len() - rest.len() + digits;
+        if digits == 0 || (digits < rest.len() && bytes[at] != b'/') {
+            return false;
+        }
+        self.at = at;
+        self.keep("/proc/");
+        self.put("<n>");
+        true
     }
 
     fn retry_ipv6(&mut self, from: usize, end: usize) -> bool {
@@ -399,7 +432,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// After the four numbers: a port, a network's length, or a path.
+    /// After the four numbers: a port, a network's length, `/dev/tcp`'s port, or a path.
     fn address(&mut self, path: &'a str) {
         if path.is_empty() && self.byte(self.at) == b':' {
             let port = self.text.as_bytes()[self.at + 1..].iter().take(5).take_while(|c| c.is_ascii_digit()).count();
@@ -411,7 +444,7 @@ impl<'a> Scanner<'a> {
                 return self.put("<url>");
             }
         }
-        let network = path.len() <= 3 && path.bytes().skip(1).all(|c| c.is_ascii_digit());
+        let network = path.len() <= 6 && path.bytes().skip(1).all(|c| c.is_ascii_digit());
         if !network {
             self.remember(path);
             self.rest_of_url();
@@ -471,7 +504,8 @@ impl<'a> Scanner<'a> {
                 false
             }
             Program::Awaited => false,
-            Program::Chmod | Program::Files | Program::Interpreter => bare,
+            Program::Chmod => bare && !word.bytes().all(|c| b"ugo".contains(&c)) && !self.out.ends_with('='),
+            Program::Files | Program::Interpreter => bare,
             Program::Web | Program::Tftp if bare && self.expected == Expected::Anything && is_host(word) => {
                 return self.put(if self.program == Program::Web { "<url>" } else { "<ip>" });
             }
@@ -552,6 +586,7 @@ fn program(name: &str) -> Program {
         "useradd" | "usermod" | "adduser" | "sshpass" => Program::Account,
         "openssl" => Program::Openssl,
         "chpasswd" => Program::Chpasswd,
+        "awk" | "gawk" | "sed" | "grep" | "egrep" => Program::Text,
         _ => Program::Other,
     }
 }

@@ -79,7 +79,7 @@ fn is_base64(word: &str) -> bool {
 fn path(word: &str) -> Look {
     let mut inner = word.trim_matches('/');
     let absolute = word.starts_with('/');
-    if inner.is_empty() || known::is_name(inner) || (absolute && known::is_directory(inner)) || inner.split('/').all(known::is_name) {
+    if inner.is_empty() || inner == "s" || known::is_name(inner) || (absolute && known::is_directory(inner)) || inner.split('/').all(known::is_name) {
         return Look::System;
     }
     let (home, below) = inner.split_once('/').unwrap_or((inner, ""));
@@ -92,6 +92,8 @@ fn path(word: &str) -> Look {
         }
     } else if word.starts_with("./") {
         return Look::File;
+    } else if known::is_system_root(home) && below.is_empty() {
+        return Look::System;
     }
     let strange = |name: &str| (name.starts_with('.') && !known::is_name(name)) || is_random(name) || name.len() > 64;
     let ours = home.starts_with('~') || (absolute && matches!(home, "root" | "home"));
