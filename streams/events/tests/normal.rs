@@ -1,4 +1,6 @@
 //! Real logs, where they are at hand: how far normalising makes one of what is one attack.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(clippy::print_stdout, reason = "what a test measured")]
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -4,10 +4,12 @@
 //! placeholders are tokens of their own; what is remembered between tokens follows from what was emitted. Where a decision
 //! looks at the next character, `<` decides like the text that a placeholder may have replaced.
 
-use std::net::Ipv6Addr;
+mod address;
+mod password;
 
 use super::{
     known,
+    program::Program,
     word::{self, Look},
 };
 
@@ -20,28 +22,6 @@ pub(super) const LIMIT: usize = 4096;
 
 /// How many names of fetched files are remembered.
 const NAMES: usize = 8;
-
-/// What a command does with its arguments, as far as it matters here.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Program {
-    /// The next word is a program.
-    Awaited,
-    Busybox,
-    Other,
-    Chmod,
-    /// Its bare arguments are files.
-    Files,
-    /// As `Files`, and after `-c` comes a command.
-    Interpreter,
-    Web,
-    Tftp,
-    Account,
-    Openssl,
-    OpensslPasswd,
-    Chpasswd,
-    /// Its quoted argument is a program of its own, with slashes that are no paths.
-    Text,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
@@ -298,42 +278,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The password that the words before it announced.
-    fn password(&mut self) -> bool {
-        let (from, bytes, c) = (self.at, self.text.as_bytes(), self.byte(self.at));
-        if matches!(c, b'"' | b'\'') && self.quote.is_none() {
-            let length = memchr::memchr(c, &bytes[from + 1..]);
-            let (content, close) = length.map_or((bytes.len() - from - 1, 0), |length| (length, 1));
-            self.at = from + 1 + content + close;
-            let mark = if c == b'"' { "\"" } else { "'" };
-            let token = [mark, if content == 0 { "" } else { "<password>" }, if close == 0 { "" } else { mark }].concat();
-            self.emit(&token);
-            self.passed();
-            return true;
-        }
-        let ends = |c: u8| c.is_ascii_whitespace() || c.is_ascii_control() || b";|&()<>`\"'".contains(&c);
-        let length = bytes[from..].iter().take_while(|c| !ends(**c)).count();
-        if length == 0 || c == b'-' {
-            return false;
-        }
-        self.at = from + length;
-        self.put("<password>");
-        true
-    }
-
-    fn ipv6(&mut self) -> bool {
-        let (from, bytes) = (self.at, self.text.as_bytes());
-        let length = bytes[from..].iter().take(46).take_while(|c| c.is_ascii_hexdigit() || matches!(c, b':' | b'.')).count();
-        let next = self.text[from + length..].chars().next();
-        let ends = next.is_none_or(|c| c.is_whitespace() || "␤\"'`]/%;,)|&".contains(c));
-        if !ends || length < 3 || self.text[from..from + length].parse::<Ipv6Addr>().is_err() {
-            return false;
-        }
-        self.at += length;
-        self.put("<ip>");
-        true
-    }
-
     fn word(&mut self) {
         let (from, text, bytes) = (self.at, self.text, self.text.as_bytes());
         let mut end = from + bytes[from..].iter().take_while(|c| is_word(**c)).count();
@@ -373,56 +317,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `/dev/tcp/` before an address, `/proc/` before a process: what follows is looked at by itself.
-    fn opened(&mut self, from: usize, word: &'a str) -> bool {
-        let bytes = self.text.as_bytes();
-        for start in ["/dev/tcp/", "/dev/udp/"] {
-            if word.starts_with(start) {
-                self.at = from + start.len();
-                self.keep(start);
-                return true;
-            }
-        }
-        let Some(rest) = word.strip_prefix("/proc/") else { return false };
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let at = from + word.len() - rest.len() + digits;
-        if digits == 0 || (digits < rest.len() && bytes[at] != b'/') {
-            return false;
-        }
-        self.at = at;
-        self.keep("/proc/");
-        self.put("<n>");
-        true
-    }
-
-    fn retry_ipv6(&mut self, from: usize, end: usize) -> bool {
-        self.at = from;
-        let found = self.ipv6();
-        if !found {
-            self.at = end;
-        }
-        found
-    }
-
-    fn url(&mut self, scheme: &str) -> bool {
-        let rest = &self.text.as_bytes()[self.at..];
-        let begins = rest.starts_with(b"://") && rest.get(3).is_some_and(|c| c.is_ascii_alphanumeric() || b"[$%".contains(c));
-        if !begins || !scheme.as_bytes()[0].is_ascii_alphabetic() {
-            return false;
-        }
-        self.rest_of_url();
-        self.put("<url>");
-        true
-    }
-
-    fn rest_of_url(&mut self) {
-        let (from, bytes) = (self.at, self.text.as_bytes());
-        let length = bytes[from..].iter().take_while(|c| !c.is_ascii_whitespace() && !c.is_ascii_control() && !b"\"'`;|&<>()\\".contains(c)).count();
-        self.at = from + length;
-        let text = self.text;
-        self.remember(&text[from..self.at]);
-    }
-
     /// The last name of a link is likely to come again as a file.
     fn remember(&mut self, path: &'a str) {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -430,27 +324,6 @@ impl<'a> Scanner<'a> {
             self.names[self.named % NAMES] = name;
             self.named += 1;
         }
-    }
-
-    /// After the four numbers: a port, a network's length, `/dev/tcp`'s port, or a path.
-    fn address(&mut self, path: &'a str) {
-        if path.is_empty() && self.byte(self.at) == b':' {
-            let port = self.text.as_bytes()[self.at + 1..].iter().take(5).take_while(|c| c.is_ascii_digit()).count();
-            if port > 0 {
-                self.at += 1 + port;
-            }
-            if self.byte(self.at) == b'/' {
-                self.rest_of_url();
-                return self.put("<url>");
-            }
-        }
-        let network = path.len() <= 6 && path.bytes().skip(1).all(|c| c.is_ascii_digit());
-        if !network {
-            self.remember(path);
-            self.rest_of_url();
-            return self.put("<url>");
-        }
-        self.put("<ip>");
     }
 
     fn blob(&mut self, placeholder: &str) {
@@ -509,7 +382,7 @@ impl<'a> Scanner<'a> {
             Program::Web | Program::Tftp if bare && self.expected == Expected::Anything && is_host(word) => {
                 return self.put(if self.program == Program::Web { "<url>" } else { "<ip>" });
             }
-            _ => self.names.contains(&word),
+            _ => self.names[..self.named.min(NAMES)].contains(&word),
         };
         if named || (bare && (self.redirected || self.expected == Expected::File)) {
             return self.file(word);
@@ -521,7 +394,7 @@ impl<'a> Scanner<'a> {
         let was = self.program;
         if matches!(was, Program::Awaited | Program::Busybox) {
             let name = word.rsplit('/').next().unwrap_or(word);
-            self.program = program(name);
+            self.program = Program::named(name);
             if matches!(name, "passwd" | "chpasswd") && !self.hide_piped() {
                 return;
             }
@@ -538,57 +411,6 @@ impl<'a> Scanner<'a> {
         };
         self.emit(word);
     }
-
-    /// What was echoed into a command that sets passwords is one; false when there is no room for it.
-    fn hide_piped(&mut self) -> bool {
-        let Some(Piped { start, end, closes }) = self.piped.take() else { return true };
-        let segment = self.out[start..end].trim();
-        let echo = ["echo ", "printf "].iter().find(|echo| segment.starts_with(**echo));
-        let hidden = if let Some(echo) = echo {
-            let mut kept = (*echo).to_owned();
-            for flag in segment[echo.len()..].split(' ').take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E")) {
-                kept.push_str(flag);
-                kept.push(' ');
-            }
-            if kept.len() >= segment.len() {
-                return true;
-            }
-            kept + "<password>"
-        } else if closes && segment.len() > 1 {
-            format!("<password>{}", &segment[segment.len() - 1..])
-        } else {
-            return true;
-        };
-        let space = if self.out[start..end].starts_with(' ') { " " } else { "" };
-        let after = if self.out[start..end].ends_with(' ') { " " } else { "" };
-        let tail = [space, &hidden, after, &self.out[end..]].concat();
-        self.out.truncate(start);
-        if start + tail.len() > LIMIT {
-            self.out.push_str(CUT);
-            self.cut = true;
-            return false;
-        }
-        self.out.push_str(&tail);
-        self.start = self.out.len();
-        true
-    }
-}
-
-fn program(name: &str) -> Program {
-    match name {
-        "busybox" => Program::Busybox,
-        "sudo" | "nohup" | "exec" | "do" | "then" | "else" | "if" | "elif" | "while" | "until" | "time" | "env" | "command" | "setsid" => Program::Awaited,
-        "chmod" => Program::Chmod,
-        "rm" | "touch" => Program::Files,
-        "sh" | "bash" | "ash" | "dash" | "perl" | "python" | "python2" | "python3" | "php" => Program::Interpreter,
-        "wget" | "curl" | "lwp-download" => Program::Web,
-        "tftp" | "ftpget" => Program::Tftp,
-        "useradd" | "usermod" | "adduser" | "sshpass" => Program::Account,
-        "openssl" => Program::Openssl,
-        "chpasswd" => Program::Chpasswd,
-        "awk" | "gawk" | "sed" | "grep" | "egrep" => Program::Text,
-        _ => Program::Other,
-    }
 }
 
 /// `evil.example`: a name with a dot whose last part is letters.
@@ -597,8 +419,19 @@ fn is_host(word: &str) -> bool {
 }
 
 fn is_word(c: u8) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, b'.' | b'/' | b'_' | b'-' | b'+' | b'~' | b'%')
+    WORD[usize::from(c)]
 }
+
+/// The characters of words, as a table: most of the time goes into finding where one ends.
+const WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut c = 0_u8;
+    while c < 128 {
+        table[c as usize] = c.is_ascii_alphanumeric() || matches!(c, b'.' | b'/' | b'_' | b'-' | b'+' | b'~' | b'%');
+        c += 1;
+    }
+    table
+};
 
 /// Characters that show nothing, or turn the text around them.
 fn is_unseen(c: char) -> bool {

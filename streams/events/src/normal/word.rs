@@ -26,7 +26,7 @@ pub(super) fn look(word: &str) -> Look {
     if is_number(word) {
         return Look::Number;
     }
-    if ["AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "AAAAGnNrLX"].iter().any(|start| word.starts_with(start)) {
+    if word.starts_with("AAAA") && ["B3NzaC1", "C3NzaC1", "E2VjZHNh", "GnNrLX"].iter().any(|start| word[4..].starts_with(start)) {
         return Look::Key;
     }
     let at_root = word.starts_with(['/', '.', '~']);
@@ -51,6 +51,9 @@ pub(super) fn look(word: &str) -> Look {
 
 /// `1.2.3.4` at the start, alone or before a slash: its length.
 pub(super) fn ipv4(word: &str) -> Option<usize> {
+    if !word.as_bytes()[0].is_ascii_digit() {
+        return None;
+    }
     let length = word.bytes().take(16).take_while(|c| c.is_ascii_digit() || *c == b'.').count();
     let whole = length == word.len() || word.as_bytes()[length] == b'/';
     (whole && word[..length].parse::<Ipv4Addr>().is_ok()).then_some(length)
@@ -79,7 +82,13 @@ fn is_base64(word: &str) -> bool {
 fn path(word: &str) -> Look {
     let mut inner = word.trim_matches('/');
     let absolute = word.starts_with('/');
-    if inner.is_empty() || inner == "s" || known::is_name(inner) || (absolute && known::is_directory(inner)) || inner.split('/').all(known::is_name) {
+    if inner.is_empty()
+        || inner == "s"
+        || is_number(inner)
+        || known::is_name(inner)
+        || (absolute && known::is_directory(inner))
+        || inner.split('/').all(known::is_name)
+    {
         return Look::System;
     }
     let (home, below) = inner.split_once('/').unwrap_or((inner, ""));
@@ -102,9 +111,12 @@ fn path(word: &str) -> Look {
     if dropped || inner.split('/').any(strange) { Look::File } else { Look::System }
 }
 
+/// The shortest name that can be told to be random.
+const RANDOM: usize = 6;
+
 /// A name in which letters, capitals and digits take turns as in no word, or with more consonants on end than can be said.
 pub(super) fn is_random(word: &str) -> bool {
-    !known::is_word(word) && word.split(['_', '-', '.', '+', '%', '~', '/']).any(|part| part.len() >= 6 && part.is_ascii() && is_random_part(part.as_bytes()))
+    word.len() >= RANDOM && word.split(['_', '-', '.', '+', '%', '~', '/']).any(|part| part.len() >= RANDOM && is_random_part(part.as_bytes()))
 }
 
 fn is_random_part(part: &[u8]) -> bool {
@@ -112,7 +124,7 @@ fn is_random_part(part: &[u8]) -> bool {
     if part.iter().any(u8::is_ascii_digit) {
         return turns >= 2 && !known_part(part);
     }
-    (turns >= 3 && turns * 3 >= part.len()) || (consonants(part) >= 5 && !known_part(part))
+    ((turns >= 3 && turns * 3 >= part.len()) || consonants(part) >= 5) && !known_part(part)
 }
 
 fn known_part(part: &[u8]) -> bool {
@@ -121,7 +133,7 @@ fn known_part(part: &[u8]) -> bool {
 
 /// How often the kind of character changes; the capital that begins a word costs nothing.
 fn turns(word: &[u8]) -> usize {
-    let kind = |c: u8| (u8::from(c.is_ascii_lowercase()), u8::from(c.is_ascii_uppercase()), u8::from(c.is_ascii_digit()));
+    let kind = |c: u8| u8::from(c.is_ascii_lowercase()) | u8::from(c.is_ascii_uppercase()) << 1 | u8::from(c.is_ascii_digit()) << 2;
     let mut turns = 0;
     for at in 1..word.len() {
         let (before, now) = (word[at - 1], word[at]);
