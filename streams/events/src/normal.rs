@@ -7,7 +7,7 @@
 //! | `<hex>`      | bytes written as `\x7f` or `\177`, with what is printable between them; 8 or more hexadecimal digits |
 //! | `<base64>`   | 24 or more characters of base64 |
 //! | `<sshkey>`   | the blob of an SSH public key; its type and comment stay, they name who planted it |
-//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p` or `openssl passwd`; a password's hash |
+//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p` or `openssl passwd`, or noted in `/tmp/up.txt`; a password's hash |
 //! | `<file>`     | a path outside the system's directories, or hidden or random in one; a bare name that is fetched, run, removed, redirected to or made executable; a name that ends as a script, program or archive does |
 //! | `<random>`   | a name no one would give, and what busybox is asked for and does not have |
 //! | `<n>`        | a number that is a word of its own |
@@ -104,6 +104,8 @@ mod tests {
         ("usermod -p `openssl passwd -1 secret` root", "usermod -p `openssl passwd -1 <password>` root"),
         ("echo 'x:$6$saltsalt$Zk3v.9/aB:0' >> /etc/shadow", "echo 'x:<password>:<n>' >> /etc/shadow"),
         ("chpasswd <<< 'root:pw'", "chpasswd <<< '<password>'"),
+        ("echo a|'b;c d'|chpasswd", "echo a|'b;c d'|chpasswd"),
+        (r#"echo "admin hunter2" > /tmp/up.txt; rm -rf /tmp/up.txt"#, "echo <password> > <file>; rm -rf <file>"),
         ("cat /etc/passwd | grep root", "cat /etc/passwd | grep root"),
         // What stays tells attacks apart.
         (
@@ -180,14 +182,14 @@ mod tests {
             "&", ">&", "2>", "(", "`", "$", "$1$", "${", ":", "::", "://", "http", "1.2.3.4", "fe80::", ":80", "/", "/tmp/", "/etc/passwd", "./", ".",
             "..", "~/", "x9f3kq2", "TmqWwR7A", "abc", "echo ", "-e ", "passwd", "chpasswd", "| passwd", "openssl passwd -1 ", "useradd -p ",
             "busybox ", "/bin/busybox ", "chmod ", "777", "12", "wget ", "tftp -r ", "sh ", "rm ", "-c ", "=", "==", KEY,
-            "IyEvYmluL2Jhc2gKY2QgL3RtcAkKcm0g", "deadbeef01", "\u{1}", "\u{85}", "\u{202e}", "é", "evil.com", "/dev/tcp/", "/proc/", "-", "@", ",",
+            "IyEvYmluL2Jhc2gKY2QgL3RtcAkKcm0g", "deadbeef01", "\u{1}", "\u{85}", "\u{202e}", "é", "evil.com", "/dev/tcp/", "/proc/", "> /tmp/up.txt", "-", "@", ",",
             "*", "get ", "awk ", "go", "␁", "0x1f", "mdrfckr",
         ];
         prop_oneof![8 => prop::sample::select(tokens.to_vec()).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from), 1 => "[ -~]{1,4}"]
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(std::env::var("CASES").map_or(4_000, |c| c.parse().unwrap())) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4_000) })]
 
         #[test]
         fn normalising_twice_is_normalising_once(pieces in prop::collection::vec(piece(), 0..40), times in prop_oneof![9 => Just(1usize), 1 => Just(100)]) {

@@ -47,11 +47,13 @@ pub(super) struct Scanner<'a> {
     program: Program,
     expected: Expected,
     redirected: bool,
+    /// Where in `out` the output was last turned elsewhere.
+    turned: usize,
     /// The open quotation mark, and where it is in `out`.
     quote: Option<(u8, usize)>,
     /// Where the command at hand begins in `out`.
     start: usize,
-    /// The command whose output this one reads.
+    /// The command whose output the next one reads.
     piped: Option<Piped>,
     names: [&'a str; NAMES],
     named: usize,
@@ -68,6 +70,7 @@ impl<'a> Scanner<'a> {
             program: Program::Awaited,
             expected: Expected::Anything,
             redirected: false,
+            turned: 0,
             quote: None,
             start: 0,
             piped: None,
@@ -126,6 +129,7 @@ impl<'a> Scanner<'a> {
             self.gap = Some(gap);
         }
         if gap == '␤' {
+            self.piped = None;
             (self.program, self.expected, self.redirected) = (Program::Awaited, Expected::Anything, false);
         }
     }
@@ -140,7 +144,7 @@ impl<'a> Scanner<'a> {
         if let Some(gap) = gap {
             self.out.push(gap);
             if gap == '␤' && self.quote.is_none() {
-                (self.start, self.piped) = (self.out.len(), None);
+                self.start = self.out.len();
             }
         }
         self.out.push_str(if room { token } else { CUT });
@@ -154,13 +158,7 @@ impl<'a> Scanner<'a> {
             self.emit(placeholder);
         }
         self.gap = None;
-        self.redirected = false;
-        if self.program != Program::OpensslPasswd {
-            self.expected = Expected::Anything;
-        }
-        if matches!(self.program, Program::Awaited | Program::Busybox) {
-            self.program = Program::Other;
-        }
+        self.passed();
     }
 
     fn less(&mut self) {
@@ -204,12 +202,18 @@ impl<'a> Scanner<'a> {
             return;
         }
         match c {
-            b'>' => self.redirected = true,
+            b'>' => {
+                if !(self.redirected && again) {
+                    self.turned = self.out.len() - 1;
+                }
+                self.redirected = true;
+            }
             b'<' if self.program == Program::Chpasswd => self.expected = Expected::Password,
             b';' | b'|' | b'&' | b'(' | b')' | b'{' | b'}' | b'`' if !turned => {
                 (self.program, self.expected, self.redirected) = (Program::Awaited, Expected::Anything, false);
+                let pipe = c == b'|' && !again && self.quote.is_none();
+                self.piped = pipe.then_some(Piped { start: self.start, end: self.out.len() - 1, closes });
                 if self.quote.is_none() {
-                    self.piped = (c == b'|' && !again).then_some(Piped { start: self.start, end: self.out.len() - 1, closes });
                     self.start = self.out.len();
                 }
             }
@@ -267,7 +271,7 @@ impl<'a> Scanner<'a> {
         self.passed();
     }
 
-    /// A token that stays was an argument, or the program itself.
+    /// A token was an argument, or the program itself.
     fn passed(&mut self) {
         self.redirected = false;
         if self.program != Program::OpensslPasswd {
@@ -338,7 +342,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             self.emit(&text[self.at - 1 - word.len()..self.at]);
             self.passed();
-            self.redirected = true;
+            (self.redirected, self.turned) = (true, self.out.len() - 1);
         } else if self.program == Program::Chmod || (self.redirected && self.gap.is_none() && self.out.ends_with('&')) {
             self.keep(word);
         } else {
@@ -347,6 +351,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn file(&mut self, word: &'a str) {
+        if !self.hide_noted(word) {
+            return;
+        }
         self.remember(word);
         self.put("<file>");
     }
@@ -391,8 +398,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn keep(&mut self, word: &str) {
-        let was = self.program;
-        if matches!(was, Program::Awaited | Program::Busybox) {
+        if matches!(self.program, Program::Awaited | Program::Busybox) {
             let name = word.rsplit('/').next().unwrap_or(word);
             self.program = Program::named(name);
             if matches!(name, "passwd" | "chpasswd") && !self.hide_piped() {

@@ -30,33 +30,47 @@ impl Scanner<'_> {
     pub(super) fn hide_piped(&mut self) -> bool {
         let Some(Piped { start, end, closes }) = self.piped.take() else { return true };
         let segment = self.out[start..end].trim();
-        let echo = ["echo ", "printf "].iter().find(|echo| segment.starts_with(**echo));
-        let hidden = if let Some(echo) = echo {
-            let mut kept = (*echo).to_owned();
-            for flag in segment[echo.len()..].split(' ').take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E")) {
-                kept.push_str(flag);
-                kept.push(' ');
-            }
-            if kept.len() >= segment.len() {
-                return true;
-            }
-            kept + "<password>"
-        } else if closes && segment.len() > 1 {
-            format!("<password>{}", &segment[segment.len() - 1..])
-        } else {
-            return true;
+        let hidden = match echoed(segment) {
+            Some(hidden) => hidden,
+            None if closes && segment.len() > 1 => format!("<password>{}", &segment[segment.len() - 1..]),
+            None => return true,
         };
-        let space = if self.out[start..end].starts_with(' ') { " " } else { "" };
-        let after = if self.out[start..end].ends_with(' ') { " " } else { "" };
-        let tail = [space, &hidden, after, &self.out[end..]].concat();
-        self.out.truncate(start);
-        if start + tail.len() > LIMIT {
-            self.out.push_str(CUT);
-            self.cut = true;
+        let length = self.out.len();
+        if !self.replace(start, end, &hidden) {
             return false;
         }
-        self.out.push_str(&tail);
-        self.start = self.out.len();
+        // Both are behind the pipe.
+        self.start = self.start + self.out.len() - length;
+        self.quote = self.quote.map(|(mark, at)| (mark, at + self.out.len() - length));
         true
     }
+
+    /// The name and password a session began with are noted in this file by the planters of one key.
+    pub(super) fn hide_noted(&mut self, file: &str) -> bool {
+        let noted = file == "/tmp/up.txt" && self.redirected && self.quote.is_none() && self.turned > self.start;
+        match echoed(self.out[self.start..if noted { self.turned } else { self.start }].trim()) {
+            Some(hidden) => self.replace(self.start, self.turned, &hidden),
+            None => true,
+        }
+    }
+
+    /// Writes over a command, but not over the spaces around it; false when that made the text too long.
+    fn replace(&mut self, start: usize, end: usize, hidden: &str) -> bool {
+        let [before, after] = [self.out[start..end].starts_with(' '), self.out[start..end].ends_with(' ')].map(|space| if space { " " } else { "" });
+        let tail = [before, hidden, after, &self.out[end..]].concat();
+        self.out.truncate(start);
+        self.cut = start + tail.len() > LIMIT;
+        self.out.push_str(if self.cut { CUT } else { &tail });
+        !self.cut
+    }
+}
+
+/// A command that echoes something, as one that echoes a password.
+fn echoed(command: &str) -> Option<String> {
+    let mut kept = ["echo ", "printf "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();
+    for flag in command[kept.len()..].split(' ').take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E")) {
+        kept.push_str(flag);
+        kept.push(' ');
+    }
+    (kept.len() < command.len()).then(|| kept + "<password>")
 }
