@@ -178,37 +178,37 @@ language sql stable as $$
     ) w
 $$;
 
+-- Starts of the hour and day that hold a time, or begin at or after it.
+create function hour_of(at timestamptz) returns timestamptz language sql immutable parallel safe as $$ select date_bin('1 hour', at, 'epoch') $$;
+create function day_of(at timestamptz) returns timestamptz language sql immutable parallel safe as $$ select date_bin('1 day', at, 'epoch') $$;
+create function hour_from(at timestamptz) returns timestamptz language sql immutable parallel safe as $$ select date_bin('1 hour', at + interval '3599.999999 seconds', 'epoch') $$;
+create function day_from(at timestamptz) returns timestamptz language sql immutable parallel safe as $$ select date_bin('1 day', at + interval '86399.999999 seconds', 'epoch') $$;
+
 -- The rows that add up to what lies from `from_at` to before `to_at` (whole minutes): whole days, whole hours beside them, minutes at the
--- ends, and whatever is not rolled up.
+-- ends, and whatever is not rolled up. Every bound is an expression of the arguments, so that each is a condition of the index.
 create function window_panes(of_dimension pane_dimension, of_key text, from_at timestamptz, to_at timestamptz) returns setof feature_panes
 language sql stable as $$
-    with ends as materialized (
-        select
-            date_bin('1 hour', from_at + interval '1 hour' - interval '1 microsecond', 'epoch') as first_hour,
-            date_bin('1 hour', to_at, 'epoch') as end_hour,
-            date_bin('1 day', from_at + interval '1 day' - interval '1 microsecond', 'epoch') as first_day,
-            date_bin('1 day', to_at, 'epoch') as end_day
-    )
-    select p.* from feature_panes_minute p
+    select * from feature_panes_minute p
     where p.dimension = of_dimension and p.key = of_key and not p.covered and p.at >= from_at and p.at < to_at
     union all
-    select p.* from ends, feature_panes_minute p
-    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= from_at and p.at < least(first_hour, to_at)
+    select * from feature_panes_minute p
+    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= from_at and p.at < least(hour_from(from_at), to_at)
     union all
-    select p.* from ends, feature_panes_minute p
-    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= greatest(end_hour, least(first_hour, to_at)) and p.at < to_at
+    select * from feature_panes_minute p
+    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= greatest(hour_of(to_at), least(hour_from(from_at), to_at)) and p.at < to_at
     union all
-    select p.* from ends, feature_panes_hour p
-    where p.dimension = of_dimension and p.key = of_key and not p.covered and p.at >= first_hour and p.at < end_hour
+    select * from feature_panes_hour p
+    where p.dimension = of_dimension and p.key = of_key and not p.covered and p.at >= hour_from(from_at) and p.at < hour_of(to_at)
     union all
-    select p.* from ends, feature_panes_hour p
-    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= first_hour and p.at < least(first_day, end_hour)
+    select * from feature_panes_hour p
+    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= hour_from(from_at) and p.at < least(day_from(from_at), hour_of(to_at))
     union all
-    select p.* from ends, feature_panes_hour p
-    where p.dimension = of_dimension and p.key = of_key and p.covered and p.at >= greatest(end_day, least(first_day, end_hour)) and p.at < end_hour
+    select * from feature_panes_hour p
+    where p.dimension = of_dimension and p.key = of_key and p.covered
+        and p.at >= greatest(day_of(to_at), least(day_from(from_at), hour_of(to_at))) and p.at < hour_of(to_at)
     union all
-    select p.* from ends, feature_panes_day p
-    where p.dimension = of_dimension and p.key = of_key and p.at >= first_day and p.at < end_day
+    select * from feature_panes_day p
+    where p.dimension = of_dimension and p.key = of_key and not p.covered and p.at >= day_from(from_at) and p.at < day_of(to_at)
 $$;
 
 -- Who does what only one may do. A holder that was paused and wakes is refused by its epoch.
@@ -265,24 +265,17 @@ $$;
 -- The rows that add up to a window, of every key.
 create function window_panes(of_dimension pane_dimension, from_at timestamptz, to_at timestamptz) returns setof feature_panes
 language sql stable as $$
-    with ends as materialized (
-        select
-            date_bin('1 hour', from_at + interval '1 hour' - interval '1 microsecond', 'epoch') as first_hour,
-            date_bin('1 hour', to_at, 'epoch') as end_hour,
-            date_bin('1 day', from_at + interval '1 day' - interval '1 microsecond', 'epoch') as first_day,
-            date_bin('1 day', to_at, 'epoch') as end_day
-    )
-    select p.* from feature_panes_minute p where p.dimension = of_dimension and not p.covered and p.at >= from_at and p.at < to_at
+    select * from feature_panes_minute p where p.dimension = of_dimension and not p.covered and p.at >= from_at and p.at < to_at
     union all
-    select p.* from ends, feature_panes_minute p
-    where p.dimension = of_dimension and p.covered and p.at >= from_at and p.at < to_at and (p.at < first_hour or p.at >= end_hour)
+    select * from feature_panes_minute p
+    where p.dimension = of_dimension and p.covered and p.at >= from_at and p.at < to_at and (p.at < hour_from(from_at) or p.at >= hour_of(to_at))
     union all
-    select p.* from ends, feature_panes_hour p where p.dimension = of_dimension and not p.covered and p.at >= first_hour and p.at < end_hour
+    select * from feature_panes_hour p where p.dimension = of_dimension and not p.covered and p.at >= hour_from(from_at) and p.at < hour_of(to_at)
     union all
-    select p.* from ends, feature_panes_hour p
-    where p.dimension = of_dimension and p.covered and p.at >= first_hour and p.at < end_hour and (p.at < first_day or p.at >= end_day)
+    select * from feature_panes_hour p
+    where p.dimension = of_dimension and p.covered and p.at >= hour_from(from_at) and p.at < hour_of(to_at) and (p.at < day_from(from_at) or p.at >= day_of(to_at))
     union all
-    select p.* from ends, feature_panes_day p where p.dimension = of_dimension and p.at >= first_day and p.at < end_day
+    select * from feature_panes_day p where p.dimension = of_dimension and p.at >= day_from(from_at) and p.at < day_of(to_at)
 $$;
 
 -- The keys with most of a measure within a window: events, sessions, logins_failed, logins_succeeded, commands, downloads, bytes,

@@ -122,7 +122,7 @@ async fn a_database_with_events_gets_its_side_tables() {
             drop type pane_dimension, pane_grain cascade;
             drop aggregate sketch_union(bigint[]);
             for f in select oid::regprocedure from pg_proc
-                where pronamespace = 'public'::regnamespace and proname ~ '^(panes_add_day|pane_key|sketch_.*|credential_key|json_text|event_keys|window_.*)$' loop
+                where pronamespace = 'public'::regnamespace and proname ~ '^(panes_add_day|pane_key|sketch_.*|credential_key|json_text|event_keys|window_.*|(hour|day)_(of|from))$' loop
                 execute 'drop function if exists ' || f || ' cascade';
             end loop;
             for f in select oid::regprocedure from pg_proc where proname ~ '^(json_(int|bool)|text_inet(_checked)?|python_text)$' loop
