@@ -156,6 +156,11 @@ mod tests {
         assert!(normal.ends_with(" uname <cut>") && normal.len() <= scan::LIMIT + 6);
         assert_eq!(normalise(&normal), normal);
         assert_eq!(normalise(&"é".repeat(5_000)), "<cut>");
+        // What follows a `$` decides whether it is a password, and may be what is cut.
+        for length in 4_070..4_100 {
+            let normal = normalise(&format!("{}useradd -p $(a", "x;".repeat(length / 2) + &"y".repeat(length % 2))).into_owned();
+            assert_eq!(normalise(&normal), normal);
+        }
     }
 
     #[test]
@@ -170,7 +175,26 @@ mod tests {
     /// Time that grows faster than the text would show as a test that does not end.
     #[test]
     fn nothing_is_looked_at_again_and_again() {
-        for piece in ["a:", ":", "\\", "\\x4", "$1$", "'|passwd", "echo a|passwd;", "\u{feff}é", "fe80:", "-p '", "<", "a/", "(", "useradd -p ", "1.", "a|"] {
+        for piece in [
+            "a:",
+            ":",
+            "\\",
+            "\\x4",
+            "$1$",
+            "'|passwd",
+            "echo a|passwd;",
+            "\u{feff}é",
+            "fe80:",
+            "-p '",
+            "<",
+            "a/",
+            "/dev/tcp/",
+            "/proc/1",
+            "(",
+            "useradd -p ",
+            "1.",
+            "a|",
+        ] {
             normalise(&piece.repeat(1_000_000 / piece.len()));
         }
     }

@@ -69,7 +69,9 @@ impl<'a> Scanner<'a> {
 
     /// `/dev/tcp/` before an address, `/proc/` before a process: what follows is looked at by itself.
     pub(super) fn opened(&mut self, from: usize, word: &'a str) -> bool {
-        if word.as_bytes()[0] != b'/' {
+        // Once: a path of thousands of these would be looked at thousands of times.
+        let again = self.gap.is_none() && (self.out.ends_with('/') || self.out.ends_with("<n>"));
+        if word.as_bytes()[0] != b'/' || again {
             return false;
         }
         let bytes = self.text.as_bytes();

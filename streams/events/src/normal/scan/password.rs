@@ -18,7 +18,7 @@ impl Scanner<'_> {
         }
         let ends = |c: u8| c.is_ascii_whitespace() || c.is_ascii_control() || b";|&()<>`\"'".contains(&c);
         let length = bytes[from..].iter().take_while(|c| !ends(**c)).count();
-        if length == 0 || c == b'-' || bytes[from..].starts_with(b"$(") {
+        if length == 0 || c == b'-' || bytes[from..].starts_with(b"$(") || bytes[from..].starts_with(b"$<cut>") {
             return false;
         }
         self.at = from + length;
