@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::Scanner;
+use super::{Scanner, is_host};
 
 impl<'a> Scanner<'a> {
     pub(super) fn retry_ipv6(&mut self, from: usize, end: usize) -> bool {
@@ -35,6 +35,21 @@ impl<'a> Scanner<'a> {
         }
         self.rest_of_url();
         self.put("<url>");
+        true
+    }
+
+    /// `somebody@host.example`, of which `who` has been read.
+    pub(super) fn mailbox(&mut self, who: &str) -> bool {
+        if who.contains('/') || who.starts_with('-') {
+            return false;
+        }
+        let (from, text) = (self.at + 1, self.text);
+        let end = self.word_end(from);
+        if !is_host(&text[from..end]) {
+            return false;
+        }
+        self.at = end;
+        self.put("<email>");
         true
     }
 
