@@ -4,10 +4,11 @@
 //! |--------------|------------|
 //! | `<url>`      | a link; an address or, for `wget` and `curl`, a host with or without a path |
 //! | `<ip>`       | an IPv4 or IPv6 address, with its port; a host that `tftp` or `ftpget` is given |
+//! | `<email>`    | a name, `@` and a host's name |
 //! | `<hex>`      | bytes written as `\x7f` or `\177`, with what is printable between them; 8 or more hexadecimal digits |
 //! | `<base64>`   | 24 or more characters of base64 |
 //! | `<sshkey>`   | the blob of an SSH public key; its type and comment stay, they name who planted it |
-//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p` or `openssl passwd`, or noted in `/tmp/up.txt`; a password's hash |
+//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p`, `openssl passwd`, `curl -u` or any `--password`, or noted in `/tmp/up.txt`; a password's hash |
 //! | `<file>`     | a path outside the system's directories, or hidden or random in one; a bare name that is fetched, run, removed, redirected to or made executable; a name that ends as a script, program or archive does |
 //! | `<random>`   | a name no one would give, and what busybox is asked for and does not have |
 //! | `<n>`        | a number that is a word of its own |
@@ -104,6 +105,16 @@ mod tests {
         ("usermod -p `openssl passwd -1 secret` root", "usermod -p `openssl passwd -1 <password>` root"),
         ("echo 'x:$6$saltsalt$Zk3v.9/aB:0' >> /etc/shadow", "echo 'x:<password>:<n>' >> /etc/shadow"),
         ("chpasswd <<< 'root:pw'", "chpasswd <<< '<password>'"),
+        ("passwd root << EOF\nold\nnew\n  EOF\nid", "passwd root <<EOF␤<password>␤EOF␤id"),
+        ("chpasswd <<'E_1'\nroot:pw", "chpasswd <<E_1␤<password>"),
+        ("chpasswd < /tmp/users", "chpasswd < <file>"),
+        ("yes secret | passwd root", "yes <password> | passwd root"),
+        ("usermod --password=secret root; sshpass -psecret id", "usermod --password=<password> root; sshpass -p<password> id"),
+        (
+            "curl -u admin:secret -T x ftp://192.0.2.1; wget --http-password secret x.example",
+            "curl -u <password> -T x <url>; wget --http-password <password> <url>",
+        ),
+        ("echo hi | mail someone@mail.example; ssh root@192.0.2.1", "echo hi | mail <email>; ssh root@<ip>"),
         ("echo a|'b;c d'|chpasswd", "echo a|'b;c d'|chpasswd"),
         (r#"echo "admin hunter2" > /tmp/up.txt; rm -rf /tmp/up.txt"#, "echo <password> > <file>; rm -rf <file>"),
         ("cat /etc/passwd | grep root", "cat /etc/passwd | grep root"),
@@ -156,6 +167,11 @@ mod tests {
         assert!(normal.ends_with(" uname <cut>") && normal.len() <= scan::LIMIT + 6);
         assert_eq!(normalise(&normal), normal);
         assert_eq!(normalise(&"é".repeat(5_000)), "<cut>");
+        // What follows a `$` decides whether it is a password, and may be what is cut.
+        for length in 4_070..4_100 {
+            let normal = normalise(&format!("{}useradd -p $(a", "x;".repeat(length / 2) + &"y".repeat(length % 2))).into_owned();
+            assert_eq!(normalise(&normal), normal);
+        }
     }
 
     #[test]
@@ -170,7 +186,28 @@ mod tests {
     /// Time that grows faster than the text would show as a test that does not end.
     #[test]
     fn nothing_is_looked_at_again_and_again() {
-        for piece in ["a:", ":", "\\", "\\x4", "$1$", "'|passwd", "echo a|passwd;", "\u{feff}é", "fe80:", "-p '", "<", "a/", "(", "useradd -p ", "1.", "a|"] {
+        for piece in [
+            "a:",
+            ":",
+            "\\",
+            "\\x4",
+            "$1$",
+            "'|passwd",
+            "echo a|passwd;",
+            "\u{feff}é",
+            "fe80:",
+            "-p '",
+            "<",
+            "a/",
+            "a@",
+            "/dev/tcp/",
+            "/proc/1",
+            "passwd <<E\n",
+            "(",
+            "useradd -p ",
+            "1.",
+            "a|",
+        ] {
             normalise(&piece.repeat(1_000_000 / piece.len()));
         }
     }
@@ -183,7 +220,7 @@ mod tests {
             "..", "~/", "x9f3kq2", "TmqWwR7A", "abc", "echo ", "-e ", "passwd", "chpasswd", "| passwd", "openssl passwd -1 ", "useradd -p ",
             "busybox ", "/bin/busybox ", "chmod ", "777", "12", "wget ", "tftp -r ", "sh ", "rm ", "-c ", "=", "==", KEY,
             "IyEvYmluL2Jhc2gKY2QgL3RtcAkKcm0g", "deadbeef01", "\u{1}", "\u{85}", "\u{202e}", "é", "evil.com", "/dev/tcp/", "/proc/", "> /tmp/up.txt", "-", "@", ",",
-            "*", "get ", "awk ", "go", "␁", "0x1f", "mdrfckr",
+            "*", "get ", "awk ", "go", "␁", "0x1f", "mdrfckr", "passwd <<E\nx\n", "<<E", "E", "\u{a0}", "curl -u ", "--password", "-px", "@b.example", "$(",
         ];
         prop_oneof![8 => prop::sample::select(tokens.to_vec()).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from), 1 => "[ -~]{1,4}"]
     }

@@ -17,7 +17,8 @@ pub(super) enum Program {
     Account,
     Openssl,
     OpensslPasswd,
-    Chpasswd,
+    /// It reads passwords.
+    Passwords,
     /// Its quoted argument is a program of its own, with slashes that are no paths.
     Text,
 }
@@ -37,7 +38,7 @@ impl Program {
             b"tftp" | b"ftpget" => Self::Tftp,
             b"useradd" | b"usermod" | b"adduser" | b"sshpass" => Self::Account,
             b"openssl" => Self::Openssl,
-            b"chpasswd" => Self::Chpasswd,
+            b"chpasswd" | b"passwd" => Self::Passwords,
             b"awk" | b"gawk" | b"sed" | b"grep" | b"egrep" => Self::Text,
             _ => Self::Other,
         }

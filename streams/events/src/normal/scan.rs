@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Every placeholder, as it is recognised in a command that has been through here.
-const PLACEHOLDERS: [&str; 10] = ["<url>", "<ip>", "<hex>", "<base64>", "<sshkey>", "<random>", "<file>", "<password>", "<n>", CUT];
+const PLACEHOLDERS: [&str; 11] = ["<url>", "<ip>", "<email>", "<hex>", "<base64>", "<sshkey>", "<random>", "<file>", "<password>", "<n>", CUT];
 pub(super) const CUT: &str = "<cut>";
 
 /// The most bytes of a normalised command, before `<cut>`.
@@ -162,6 +162,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn less(&mut self) {
+        if self.program == Program::Passwords && self.heredoc() {
+            return;
+        }
         let rest = &self.text[self.at..];
         let Some(placeholder) = PLACEHOLDERS.iter().find(|placeholder| rest.starts_with(**placeholder)) else { return self.mark(b'<') };
         if *placeholder == CUT {
@@ -208,7 +211,7 @@ impl<'a> Scanner<'a> {
                 }
                 self.redirected = true;
             }
-            b'<' if self.program == Program::Chpasswd => self.expected = Expected::Password,
+            b'<' if self.program == Program::Passwords && self.out.ends_with("<<<") => self.expected = Expected::Password,
             b';' | b'|' | b'&' | b'(' | b')' | b'{' | b'}' | b'`' if !turned => {
                 (self.program, self.expected, self.redirected) = (Program::Awaited, Expected::Anything, false);
                 let pipe = c == b'|' && !again && self.quote.is_none();
@@ -282,17 +285,26 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn word(&mut self) {
-        let (from, text, bytes) = (self.at, self.text, self.text.as_bytes());
+    fn word_end(&self, from: usize) -> usize {
+        let (text, bytes) = (self.text, self.text.as_bytes());
         let mut end = from + bytes[from..].iter().take_while(|c| is_word(**c)).count();
         while self.byte(end) >= 0x80 {
             let Some(c) = text[end..].chars().next().filter(|c| !is_break(*c)) else { break };
             end += c.len_utf8();
             end += bytes[end..].iter().take_while(|c| is_word(**c)).count();
         }
+        end
+    }
+
+    fn word(&mut self) {
+        let (from, text) = (self.at, self.text);
+        let end = self.word_end(from);
         let word = &text[from..end];
         self.at = end;
         if self.byte(end) == b':' && (self.url(word) || (word.len() <= 4 && self.retry_ipv6(from, end))) {
+            return;
+        }
+        if self.byte(end) == b'@' && self.mailbox(word) {
             return;
         }
         if word.starts_with('-') {
@@ -359,12 +371,18 @@ impl<'a> Scanner<'a> {
     }
 
     fn flag(&mut self, flag: &str) {
+        if self.program == Program::Account && flag.len() > 2 && flag.starts_with("-p") {
+            self.emit("-p");
+            return self.put("<password>");
+        }
         self.emit(flag);
         self.redirected = false;
         self.expected = match self.program {
             Program::Web if matches!(flag, "-O" | "-o" | "-qO" | "-sO") => Expected::File,
             Program::Tftp if matches!(flag, "-r" | "-l") => Expected::File,
-            Program::Account if matches!(flag, "-p" | "--password") => Expected::Password,
+            Program::Account if flag == "-p" => Expected::Password,
+            Program::Web if matches!(flag, "-u" | "--user") => Expected::Password,
+            _ if matches!(flag, "--password" | "--http-password" | "--ftp-password") => Expected::Password,
             Program::OpensslPasswd => Expected::Password,
             _ => Expected::Anything,
         };

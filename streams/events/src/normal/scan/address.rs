@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::Scanner;
+use super::{Scanner, is_host};
 
 impl<'a> Scanner<'a> {
     pub(super) fn retry_ipv6(&mut self, from: usize, end: usize) -> bool {
@@ -38,6 +38,21 @@ impl<'a> Scanner<'a> {
         true
     }
 
+    /// `somebody@host.example`, of which `who` has been read.
+    pub(super) fn mailbox(&mut self, who: &str) -> bool {
+        if who.contains('/') || who.starts_with('-') {
+            return false;
+        }
+        let (from, text) = (self.at + 1, self.text);
+        let end = self.word_end(from);
+        if !is_host(&text[from..end]) {
+            return false;
+        }
+        self.at = end;
+        self.put("<email>");
+        true
+    }
+
     pub(super) fn rest_of_url(&mut self) {
         let (from, bytes) = (self.at, self.text.as_bytes());
         let length = bytes[from..].iter().take_while(|c| !c.is_ascii_whitespace() && !c.is_ascii_control() && !b"\"'`;|&<>()\\".contains(c)).count();
@@ -69,7 +84,9 @@ impl<'a> Scanner<'a> {
 
     /// `/dev/tcp/` before an address, `/proc/` before a process: what follows is looked at by itself.
     pub(super) fn opened(&mut self, from: usize, word: &'a str) -> bool {
-        if word.as_bytes()[0] != b'/' {
+        // Once: a path of thousands of these would be looked at thousands of times.
+        let again = self.gap.is_none() && (self.out.ends_with('/') || self.out.ends_with("<n>"));
+        if word.as_bytes()[0] != b'/' || again {
             return false;
         }
         let bytes = self.text.as_bytes();

@@ -16,13 +16,39 @@ impl Scanner<'_> {
             self.passed();
             return true;
         }
+        if c == b'=' && self.gap.is_none() {
+            self.at += 1;
+            self.emit("=");
+            return true;
+        }
         let ends = |c: u8| c.is_ascii_whitespace() || c.is_ascii_control() || b";|&()<>`\"'".contains(&c);
         let length = bytes[from..].iter().take_while(|c| !ends(**c)).count();
-        if length == 0 || c == b'-' || bytes[from..].starts_with(b"$(") {
+        if length == 0 || c == b'-' || bytes[from..].starts_with(b"$(") || bytes[from..].starts_with(b"$<cut>") {
             return false;
         }
         self.at = from + length;
         self.put("<password>");
+        true
+    }
+
+    /// `<<EOF`, the lines up to `EOF`, and it: the lines are a password. Without that end, all that follows is.
+    pub(super) fn heredoc(&mut self) -> bool {
+        let (rest, space) = (&self.text[self.at..], |c: char| c.is_whitespace() && c != '\n');
+        let Some(quoted) = rest.strip_prefix("<<").map(|rest| rest.strip_prefix('-').unwrap_or(rest).trim_start_matches(space)) else { return false };
+        let named = quoted.strip_prefix(['"', '\'', '\\']).unwrap_or(quoted);
+        let (end, lines) = named.split_at(named.bytes().take_while(|c| c.is_ascii_alphanumeric() || *c == b'_').count());
+        let lines = lines.strip_prefix(['"', '\'']).unwrap_or(lines).trim_start_matches(space);
+        if end.is_empty() || !lines.starts_with(['\n', '␤']) {
+            return false;
+        }
+        let closed = lines.match_indices(['\n', '␤']).find_map(|(at, mark)| {
+            let line = lines[at + mark.len()..].trim_start_matches(space);
+            line.strip_prefix(end).filter(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        });
+        self.at = self.text.len() - closed.map_or(0, str::len);
+        let token = ["<<", end, "␤<password>", if closed.is_some() { "␤" } else { "" }, if closed.is_some() { end } else { "" }].concat();
+        self.emit(&token);
+        self.passed();
         true
     }
 
@@ -67,7 +93,7 @@ impl Scanner<'_> {
 
 /// A command that echoes something, as one that echoes a password.
 fn echoed(command: &str) -> Option<String> {
-    let mut kept = ["echo ", "printf "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();
+    let mut kept = ["echo ", "printf ", "yes "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();
     for flag in command[kept.len()..].split(' ').take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E")) {
         kept.push_str(flag);
         kept.push(' ');
