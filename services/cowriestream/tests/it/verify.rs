@@ -130,6 +130,7 @@ async fn a_database_with_events_gets_its_side_tables() {
             end loop;
         end $$;
         alter table sensors drop column unknown_count;
+        alter table deliveries drop column late;
         create index outbox_published on outbox (published_at);
         delete from _sqlx_migrations where version > 1",
     );
