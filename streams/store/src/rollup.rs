@@ -61,7 +61,7 @@ pub async fn due_visits(on: &mut PgConnection, settled: Duration) -> Result<Vec<
         )
         select grain = 'day' as "day!", at, coalesce(over, false) as "over!" from v
         where case when over then touched_at <= clock_timestamp() - make_interval(secs => $2) else grain = 'hour' end
-        order by grain, at limit 100"#,
+        order by over desc, grain, at limit 100"#,
         OVER,
         settled.as_secs_f64(),
     )
@@ -148,7 +148,8 @@ pub async fn drop_oldest(on: &mut PgConnection, grain: Grain, before: DateTime<U
         }
     }
     let mut transaction = sqlx::Connection::begin(on).await?;
-    // The parent first, as who inserts does.
+    // The parent first, as who inserts does; and not for long, for who inserts waits behind us.
+    sqlx::query("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!("lock table {parent} in access exclusive mode"))).execute(&mut *transaction).await?;
     while roll_up(&mut transaction, coarser, oldest.start, oldest.end, 1).await? > 0 {}
     sqlx::query(sqlx::AssertSqlSafe(format!("drop table {}", oldest.name))).execute(&mut *transaction).await?;
