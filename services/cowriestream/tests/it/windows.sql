@@ -42,7 +42,8 @@ select 'wrong|' || dimension || '|' || key || '|' || span || '|' || at || '|' ||
 -- A window is as asked for, but where minutes were dropped.
 select 'bounds|' || dimension || '|' || span || '|' || at || '|' || from_at from r
 where grain = 'minute' and (to_at - from_at <> span or to_at < at or to_at >= at + interval '1 minute')
-    or grain = 'hour' and (from_at > at - span + interval '1 minute' or from_at < at - span - interval '1 hour' or to_at < at or to_at > at + interval '1 hour');
+    or grain = 'hour' and (from_at > at - span + interval '1 minute' or from_at < at - span - interval '1 hour' or to_at < at or to_at > at + interval '1 hour')
+    or grain = 'day' and (from_at > at - span + interval '1 minute' or from_at < at - span - interval '1 day' or to_at < at or to_at > at + interval '1 day');
 -- Each event in exactly one row that is not covered, and in one of each finer grain below.
 select 'rows|' || (select sum(events) from feature_panes where dimension = 'all' and not covered) || '|' || count(*) from events
 having count(*) <> (select sum(events) from feature_panes where dimension = 'all' and not covered);
