@@ -172,7 +172,7 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
             }
             roll_up(&store).await;
             // The first week of minutes goes, and in every second seed January's hours.
-            let drops: &[Grain] = if seed % 2 == 0 { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
+            let drops: &[Grain] = if seed.is_multiple_of(2) { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
             for &grain in drops.iter().filter(|_| part == 2) {
                 let mut connection = store.connection().await.unwrap();
                 while store::drop_oldest(&mut connection, grain, before).await.unwrap().is_some() {}
