@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a command speaks to the same parts as a role; nothing works only here.
 
+pub mod backfill;
 pub mod dead_letters;
 pub mod load;
 pub mod logs;

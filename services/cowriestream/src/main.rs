@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{dead_letters, load, status, tail, target::Target, up, verify};
+use cowriestream::{backfill, dead_letters, load, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -36,6 +36,8 @@ enum Command {
     Processor(Box<ProcessorArgs>),
     /// Load logs of the past through the same path, with a progress bar
     Load(Box<load::Args>),
+    /// Add windows and features of what was stored before they were defined, with a progress bar
+    Backfill(backfill::Args),
     /// Create or update streams and consumers
     Provision(ProvisionArgs),
     /// Create or update the database schema
@@ -114,6 +116,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Loader(args) => run_loader(*args, tasks).await,
         Command::Processor(args) => run_processor(*args, tasks).await,
         Command::Load(args) => load::run(*args, tasks).await,
+        Command::Backfill(args) => backfill::run(args, tasks.stop()).await,
         Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,
         Command::Migrate(target) => Store::connect(&target.store()?).await?.migrate().await,
         Command::Verify(_) => Ok(()),

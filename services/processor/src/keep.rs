@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate};
-use events::{FileId, MINUTE, Pane, PaneKey, Panes, RangeSet, SensorDelta, SensorId, SessionDelta};
-use store::{Connection, Delivery, Failure, FileReceipt, Store, StoredEvent};
+use events::{FileId, MINUTE, Pane, PaneKey, Panes, RangeSet, Record, SensorDelta, SensorId, SessionDelta, features::features};
+use store::{Connection, Delivery, Failure, FileReceipt, MergedSession, SessionKey, Store, StoredEvent};
 
 use crate::prepare::{Prepared, What};
 
-/// Whether events add to the sliding windows.
+/// Whether events add to the sliding windows and to the features of sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Windows {
@@ -40,7 +40,7 @@ pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows) -> Re
     for event in known {
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
-    derive(&mut transaction, &new).await?;
+    derive(&mut transaction, &new, windows).await?;
     if windows == Windows::Kept {
         store::add_panes(&mut transaction, &panes(&new)).await?;
     }
@@ -87,18 +87,44 @@ fn unsealed<'a>(events: Vec<&'a StoredEvent>, sealed: &BTreeSet<NaiveDate>) -> (
     events.into_iter().partition(|event| day(event).is_none_or(|day| !sealed.contains(&day)))
 }
 
-/// What the new events add to their sessions.
-async fn derive(on: &mut Connection, new: &[&StoredEvent]) -> Result<(), Failure> {
-    let mut sessions = BTreeMap::<(&SensorId, &str), SessionDelta>::new();
+/// What the new events add to their sessions, and the features of those that have ended.
+async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> Result<(), Failure> {
+    let mut sessions = BTreeMap::<SessionKey, (SessionDelta, Vec<&Record>)>::new();
     for StoredEvent { record, .. } in new {
         let Some(session) = &record.session else { continue };
-        let sum = sessions.entry((&record.sensor, session)).or_insert_with(|| SessionDelta::nothing(record.sensor.clone(), session.clone()));
+        let nothing = || (SessionDelta::nothing(record.sensor.clone(), session.clone()), Vec::new());
+        let (sum, records) = sessions.entry((record.sensor.as_str().to_owned(), session.clone())).or_insert_with(nothing);
         sum.add(record);
+        records.push(record);
     }
     if sessions.is_empty() {
         return Ok(());
     }
-    store::merge_sessions(on, &sessions.into_values().collect::<Vec<_>>()).await
+    let (deltas, records): (Vec<_>, BTreeMap<_, _>) = sessions.into_iter().map(|(key, (delta, records))| (delta, (key, records))).unzip();
+    let merged = store::merge_sessions(on, &deltas).await?;
+    if windows == Windows::Kept {
+        derive_features(on, merged, records).await?;
+    }
+    Ok(())
+}
+
+/// The features of sessions that have ended. Those that are new with this batch need no look at what is stored.
+async fn derive_features(on: &mut Connection, merged: Vec<MergedSession>, mut records: BTreeMap<SessionKey, Vec<&Record>>) -> Result<(), Failure> {
+    let (mut whole, mut earlier, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    for MergedSession { sensor, session, event_count, closed } in merged {
+        let key = (sensor, session);
+        let records = records.remove(&key).unwrap_or_default();
+        match (closed, records.len() as i64 == event_count) {
+            (true, true) => whole.push((key, features(records))),
+            (true, false) => earlier.push(key),
+            // It may have been idle, and features with it.
+            (false, false) => open.push(key),
+            (false, true) => (),
+        }
+    }
+    store::insert_features(on, &whole).await?;
+    store::delete_features(on, &open).await?;
+    store::refresh_features(on, &earlier).await
 }
 
 /// What the new events add to the windows.

@@ -75,8 +75,15 @@ pub async fn settle(store: &Store, bus: &Bus) -> anyhow::Result<()> {
 }
 
 async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
-    let mut connection = store.connection().await?;
-    while store::close_idle(&mut connection).await? > 0 {}
+    loop {
+        let mut transaction = store.begin().await?;
+        let ended = store::close_idle(&mut transaction).await?;
+        store::refresh_features(&mut transaction, &ended).await?;
+        transaction.commit().await?;
+        if ended.is_empty() {
+            break;
+        }
+    }
     for (subjects, stream) in STREAMS {
         let mut transaction = store.begin().await?;
         store::lock_places(&mut transaction).await?;
@@ -87,6 +94,7 @@ async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
             tracing::warn!(stream, messages = lost, "the broker lost messages: publishing them again");
         }
     }
+    let mut connection = store.connection().await?;
     store::forget_published(&mut connection).await?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The roll-up: panes that are many become coarser ones, and old ones are let go of. A duty of the leader.
+//! The roll-up: panes that are many become coarser ones, and old ones are let go of; and what was stored before there were panes or features gets
+//! them. A duty of the leader.
 
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,12 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
         let left = store::backfill_left(&mut transaction).await?;
         transaction.commit().await?;
         tracing::info!(%day, left, "added a day of earlier events to the windows");
+        return Ok(true);
+    }
+    let features = store::backfill_features(&mut transaction, false).await?;
+    if features.sessions > 0 {
+        transaction.commit().await?;
+        metrics::counter!("cowriestream_processor_backfilled_sessions_total").increment(features.sessions);
         return Ok(true);
     }
     let visits = store::due_visits(&mut transaction, SETTLED).await?;

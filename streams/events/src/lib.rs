@@ -5,6 +5,7 @@
 
 mod dead;
 mod envelope;
+pub mod features;
 mod identity;
 mod json;
 mod known;

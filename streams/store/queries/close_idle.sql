@@ -13,8 +13,11 @@ swept as (
     from due
     where s.sensor = due.sensor and s.session = due.session
     returning s.*
+),
+queued as (
+    insert into outbox (subject, msg_id, payload)
+    select 'cowrie.sessions.' || swept.sensor, session_summary_id(swept.sensor, swept.session, swept.event_count), to_json(summary)
+    from swept, session_summary(swept::sessions) summary
+    on conflict (msg_id) do nothing
 )
-insert into outbox (subject, msg_id, payload)
-select 'cowrie.sessions.' || swept.sensor, session_summary_id(swept.sensor, swept.session, swept.event_count), to_json(summary)
-from swept, session_summary(swept::sessions) summary
-on conflict (msg_id) do nothing
+select sensor as "sensor!", session as "session!" from swept

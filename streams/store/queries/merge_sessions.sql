@@ -54,10 +54,13 @@ with merged as (
         forward_count = s.forward_count + excluded.forward_count,
         bytes = s.bytes + excluded.bytes
     returning s.*
+),
+queued as (
+    insert into outbox (subject, msg_id, payload)
+    select 'cowrie.sessions.' || merged.sensor, session_summary_id(merged.sensor, merged.session, merged.event_count), to_json(summary)
+    from merged, session_summary(merged::sessions) summary
+    where merged.closed
+    order by merged.sensor, merged.session
+    on conflict (msg_id) do nothing
 )
-insert into outbox (subject, msg_id, payload)
-select 'cowrie.sessions.' || merged.sensor, session_summary_id(merged.sensor, merged.session, merged.event_count), to_json(summary)
-from merged, session_summary(merged::sessions) summary
-where merged.closed
-order by merged.sensor, merged.session
-on conflict (msg_id) do nothing
+select sensor as "sensor!", session as "session!", event_count as "event_count!", closed as "closed!" from merged

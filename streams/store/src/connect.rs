@@ -73,12 +73,24 @@ impl Store {
         if !found {
             bail!("the database has no cowriestream schema yet: run `cowriestream migrate`");
         }
+        let newest = sqlx::migrate!().iter().map(|migration| migration.version).max();
+        let applied = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success").fetch_one(&self.pool).await?;
+        if applied < newest {
+            bail!("the database has an older schema than this program needs: run `cowriestream migrate`");
+        }
         Ok(())
     }
 
     /// Starts a transaction.
     pub async fn begin(&self) -> Result<Transaction, Failure> {
         Ok(self.pool.begin().await?)
+    }
+
+    /// Starts a transaction that has no time limit.
+    pub async fn begin_long(&self) -> Result<Transaction, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+        Ok(transaction)
     }
 
     /// Starts a transaction that sees one state and has no time limit.

@@ -1,14 +1,16 @@
 //! Postgres: migrations and one file per noun; the home of sqlx.
 //!
 //! **Invariant**: events are inserted and never changed; everything else is derived, updated only from what an insert
-//! returned as new, in the same transaction. A transaction takes rows in one order: events, sessions, dead letters,
-//! outbox, sensors, deliveries, loader files; within a table by key. Panes are only added, and wait for nobody.
+//! returned as new, in the same transaction. A transaction takes rows in one order: events, sessions, command sequences, features,
+//! dead letters, outbox, sensors, deliveries, loader files; within a table by key. Panes are only added, and wait for nobody.
 
 mod connect;
+mod copy;
 mod dead_letters;
 mod deliveries;
 mod events;
 mod failure;
+mod features;
 mod files;
 mod leases;
 mod outbox;
@@ -27,6 +29,10 @@ pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_let
 pub use deliveries::{Delivery, add_deliveries};
 pub use events::{StoredEvent, insert_events};
 pub use failure::Failure;
+pub use features::{
+    BackfillPlace, FeatureDifferences, SessionKey, backfill_features, delete_features, feature_differences, features_progress, insert_features,
+    orphaned_features, refresh_features, restart_backfill, sessions_left,
+};
 pub use files::{FileReceipt, committed_of, merge_receipts};
 pub use leases::{Lease, still_holds};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};
@@ -35,7 +41,7 @@ pub use positions::{Position, position, record_position};
 pub use recount::{backfill_day, backfill_left, pane_differences, recountable_days};
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
 pub use sensors::{merge_sensors, newest_events};
-pub use sessions::{close_idle, merge_sessions};
+pub use sessions::{MergedSession, close_idle, merge_sessions};
 /// A transaction, or a connection outside one.
 pub use sqlx::PgConnection as Connection;
 pub use status::{SensorStatus, WindowStatus, sensor_status, window_status};

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use events::{Dimension, MINUTE, Pane, PaneKey, Sketch};
 use sqlx::PgConnection;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    copy::{self, field},
+};
 
 /// How long a pane is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -76,31 +79,17 @@ pub async fn insert_panes<'a>(on: &mut PgConnection, grain: Grain, rows: impl It
             dimension, grain, covered, key, src_ips, sensors, session_ids, credentials) from stdin (format binary)",
         grain.name()
     );
-    let mut copy = on.copy_in_raw(&statement).await?;
-    let mut buffer = Vec::with_capacity(COPY_BUFFER + 4_096);
-    buffer.extend(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-    for row in rows {
+    let rows = rows.map(|row| {
         if row.pane.events > i64::from(i32::MAX) {
             return Err(Failure::Reject(anyhow::anyhow!("a pane of more than {} events: {} {:?}", i32::MAX, row.dimension.name(), row.key)));
         }
-        encode(&mut buffer, &row);
-        if buffer.len() >= COPY_BUFFER {
-            copy.send(buffer.as_slice()).await?;
-            buffer.clear();
-        }
-    }
-    buffer.extend((-1_i16).to_be_bytes());
-    copy.send(buffer.as_slice()).await?;
-    copy.finish().await?;
-    Ok(())
+        Ok(row)
+    });
+    copy::rows(on, &statement, rows, |out, row| encode(out, &row)).await
 }
 
-/// Bytes sent at a time.
-const COPY_BUFFER: usize = 64 << 10;
 /// Microseconds from 1970 to 2000, where Postgres counts from.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
-/// The type of `bigint`.
-const INT8: i32 = 20;
 
 /// A row in the binary format of COPY.
 fn encode(out: &mut Vec<u8>, row: &PaneRow<'_>) {
@@ -127,23 +116,12 @@ fn encode(out: &mut Vec<u8>, row: &PaneRow<'_>) {
     }
 }
 
-fn field(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend((bytes.len() as i32).to_be_bytes());
-    out.extend(bytes);
-}
-
 /// A sketch as `bigint[]`; null when it is empty or implied.
 fn array(out: &mut Vec<u8>, sketch: &Sketch, implied: bool) {
     let hashes = if implied { Vec::new() } else { sketch.clone().into_hashes() };
     if hashes.is_empty() {
-        out.extend((-1_i32).to_be_bytes());
-        return;
-    }
-    out.extend((20 + 12 * hashes.len() as i32).to_be_bytes());
-    for part in [1, 0, INT8, hashes.len() as i32, 1] {
-        out.extend(part.to_be_bytes());
-    }
-    for hash in hashes {
-        field(out, &hash.to_be_bytes());
+        copy::null(out);
+    } else {
+        copy::array(out, copy::INT8, hashes.iter().map(|hash| hash.to_be_bytes()));
     }
 }

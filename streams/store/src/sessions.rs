@@ -4,13 +4,23 @@ use chrono::DateTime;
 use events::{Ranked, SessionDelta};
 use sqlx::PgConnection;
 
-use crate::Failure;
+use crate::{Failure, SessionKey};
 
 /// How many sessions one sweep closes at a time.
-const SWEEP: i64 = 5_000;
+const SWEEP: i64 = 1_000;
+
+/// A session as it is after a merge.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the table documents each column")]
+pub struct MergedSession {
+    pub sensor: String,
+    pub session: String,
+    pub event_count: i64,
+    pub closed: bool,
+}
 
 /// Merges deltas (one per session, in the order of `(sensor, session)`) into their rows, and queues a summary of every one that is closed.
-pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> Result<(), Failure> {
+pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> Result<Vec<MergedSession>, Failure> {
     fn column<'a, T>(deltas: &'a [SessionDelta], value: impl Fn(&'a SessionDelta) -> T) -> Vec<T> {
         deltas.iter().map(value).collect()
     }
@@ -21,7 +31,8 @@ pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> R
         ranked.as_ref().map(|Ranked(_, value)| value)
     }
     let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
-    sqlx::query_file!(
+    let merged = sqlx::query_file_as!(
+        MergedSession,
         "queries/merge_sessions.sql",
         &column(deltas, |d| d.sensor.as_str()) as &[&str],
         &column(deltas, |d| d.session.as_str()) as &[&str],
@@ -53,13 +64,13 @@ pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> R
         &column(deltas, |d| d.forward_count),
         &column(deltas, |d| d.bytes),
     )
-    .execute(on)
+    .fetch_all(on)
     .await?;
-    Ok(())
+    Ok(merged)
 }
 
-/// Marks sessions idle whose sensor has seen an hour of later events, and queues their summaries. Returns how many; call until it returns 0.
-pub async fn close_idle(on: &mut PgConnection) -> Result<u64, Failure> {
-    let done = sqlx::query_file!("queries/close_idle.sql", SWEEP).execute(on).await?;
-    Ok(done.rows_affected())
+/// Marks sessions idle whose sensor has seen an hour of later events, and queues their summaries. Call it in a transaction, until it returns none.
+pub async fn close_idle(on: &mut PgConnection) -> Result<Vec<SessionKey>, Failure> {
+    let closed = sqlx::query_file!("queries/close_idle.sql", SWEEP).fetch_all(on).await?;
+    Ok(closed.into_iter().map(|row| (row.sensor, row.session)).collect())
 }

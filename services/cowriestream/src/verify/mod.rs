@@ -66,6 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
         verify_sensor(&mut connection, &args, &files, &mut report).await?;
     }
     verify_windows(&store, &mut report).await?;
+    verify_features(&store, &mut report).await?;
     report.print(args.json)?;
     Ok(report.agrees())
 }
@@ -73,10 +74,31 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
 /// Recounts the panes of every day from its events, all sensors together.
 async fn verify_windows(store: &Store, report: &mut Report) -> anyhow::Result<()> {
     let mut transaction = store.begin_reading().await?;
+    report.window_days_to_add = store::backfill_left(&mut transaction).await?;
     for day in store::recountable_days(&mut transaction).await? {
         for difference in store::pane_differences(&mut transaction, day).await? {
             report.wrong(format!("{day}: {difference}"));
         }
+    }
+    Ok(())
+}
+
+/// Computes the features of every session once more, all sensors together.
+async fn verify_features(store: &Store, report: &mut Report) -> anyhow::Result<()> {
+    let mut transaction = store.begin_reading().await?;
+    let mut after = store::SessionKey::default();
+    let finished = store::sessions_left(&mut transaction).await? == 0;
+    while let Some(found) = store::feature_differences(&mut transaction, &after).await? {
+        if finished {
+            found.outdated.into_iter().for_each(|(sensor, session)| report.wrong(format!("features of session {session} of {sensor}: no row")));
+        } else {
+            report.features_to_add += found.outdated.len() as u64;
+        }
+        found.wrong.into_iter().for_each(|difference| report.wrong(difference));
+        after = found.last;
+    }
+    for (sensor, session) in store::orphaned_features(&mut transaction).await? {
+        report.wrong(format!("features of session {session} of {sensor}: a row without a session"));
     }
     Ok(())
 }

@@ -20,6 +20,10 @@ pub(super) struct Report {
     pub sessions: u64,
     /// Events that the database refused and that stand among the dead letters.
     pub rejected: u64,
+    /// Days of earlier events that the windows still lack.
+    pub window_days_to_add: i64,
+    /// Sessions whose features are still to be computed.
+    pub features_to_add: u64,
     missing: Names,
     extra: Names,
     wrong: Names,
@@ -88,6 +92,12 @@ impl Report {
             if names.count > names.names.len() as u64 {
                 writeln!(out, "  … and {} more", names.count - names.names.len() as u64)?;
             }
+        }
+        if self.window_days_to_add > 0 {
+            writeln!(out, "not looked at: windows of {} days of earlier events, which are still being added", self.window_days_to_add)?;
+        }
+        if self.features_to_add > 0 {
+            writeln!(out, "not looked at: features of {} sessions, which are still to be computed (`cowriestream backfill`)", self.features_to_add)?;
         }
         writeln!(out, "{}", if self.agrees() { "clean: the database holds exactly what the files say" } else { "NOT CLEAN" })?;
         Ok(())

@@ -112,7 +112,8 @@ impl Hub {
     /// Waits until `verify` finds nothing wrong.
     pub fn assert_verified(&self, log: &Path) {
         let out = self.run(&["verify", "--sensor", "s", "--log", log.to_str().unwrap()]);
-        assert!(String::from_utf8_lossy(&out.stdout).contains("clean"));
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(text.contains("clean") && !text.contains("not looked at"), "{text}");
     }
 
     /// What is stored once the sweep has judged every session.
@@ -221,6 +222,8 @@ pub fn dump(url: &str) -> String {
         "select * from downloads order by event_id",
         "select * from forwards order by event_id",
         "select * from client_fingerprints order by event_id",
+        "select * from session_features order by sensor, session",
+        "select * from command_sequences where sequence in (select sequence from session_features) order by sequence",
         "select dead_id, sensor, reason, detail, body, length, hash from dead_letters order by dead_id",
     ]
     .map(|sql| psql(url, sql))

@@ -58,6 +58,20 @@ async fn verify_names_what_was_tampered_with() {
     }
     hub.assert_verified(&writer.path);
 
+    hub.psql("create table saved_features as select * from session_features where session = '000000000005'");
+    for (change, said) in [
+        ("update session_features set vector[3] = vector[3] + 0.01 where session = '000000000005'", "session 000000000005 of s: the vector is another one"),
+        ("update session_features set profile[1] = 0.5 where session = '000000000005'", "session 000000000005 of s: the profile is another one"),
+        ("update session_features set sequence = '\\x00' where session = '000000000005'", "session 000000000005 of s: the sequence of commands is another one"),
+        ("delete from session_features where session = '000000000005'", "session 000000000005 of s: no row"),
+        ("insert into session_features select 's', 'ghost', version, vector from saved_features", "session ghost of s: a row without a session"),
+    ] {
+        hub.psql(change);
+        finds(&hub, &writer, "wrong", &[said]);
+        hub.psql("delete from session_features where session in ('000000000005', 'ghost'); insert into session_features select * from saved_features");
+    }
+    hub.assert_verified(&writer.path);
+
     // A line is cut: from the middle, the end, the start.
     let whole = fs::read_to_string(&writer.path).unwrap();
     let lines: Vec<_> = whole.lines().collect();
@@ -118,6 +132,7 @@ async fn a_database_with_events_gets_its_side_tables() {
     hub.psql(
         "drop table commands, login_attempts, downloads, forwards, client_fingerprints cascade;
         do $$ declare f text; begin
+            drop table session_features, command_sequences, feature_elements, features_backfill cascade;
             drop table feature_panes, pane_touches, pane_visits, pane_retention, pane_backfill, leases cascade;
             drop type pane_dimension, pane_grain cascade;
             drop aggregate sketch_union(bigint[]);
@@ -135,18 +150,32 @@ async fn a_database_with_events_gets_its_side_tables() {
         delete from _sqlx_migrations where version > 1",
     );
     hub.run(&["migrate"]);
-    assert!(dump(&hub.database_url) == before, "the rows are others");
     assert_eq!(hub.count("select unknown_count from sensors"), 1);
+    let verified = hub.run(&["verify", "--sensor", "s", "--log", writer.path.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&verified.stdout);
+    assert!(text.contains("windows of 1 days") && text.contains("features of 37 sessions"), "{text}");
+
+    // Both come with the command,
+    let windows = "select events from window_features('all', '', '90 days', (select max(ts) from events))";
+    let all = writer.events + 1;
+    assert_eq!(hub.count(windows), 0);
+    let backfill = |arguments: &[&str]| -> serde_json::Value { serde_json::from_slice(&hub.run(arguments).stdout).unwrap() };
+    let done = backfill(&["backfill", "--json"]);
+    assert_eq!((&done["days"], &done["ended"], &done["with_features"]), (&1.into(), &37.into(), &37.into()), "{done}");
+    assert_eq!(hub.count(windows), all);
+    assert!(dump(&hub.database_url) == before, "the features are others");
+    hub.psql("update session_features set vector[1] = 7");
+    assert_eq!(backfill(&["backfill", "--json"])["sessions"], 0);
+    assert_eq!(backfill(&["backfill", "--json", "--again"])["sessions"], done["sessions"]);
+    assert!(dump(&hub.database_url) == before, "the features are others");
     hub.assert_verified(&writer.path);
 
-    // The windows come with the next processor.
-    assert_eq!(hub.count("select events from window_features('all', '', '90 days', (select max(ts) from events))"), 0);
+    // or with the next processor.
+    hub.psql("insert into pane_backfill select distinct ts::date, now() from events; truncate feature_panes, session_features, features_backfill");
     let _processor = hub.processor(&[]);
-    let all = writer.events + 1;
-    eventually("the windows hold the earlier events", || {
-        hub.count("select events from window_features('all', '', '90 days', (select max(ts) from events))") == all
-    });
-    assert_eq!(hub.count("select count(*) from pane_backfill"), 0);
+    eventually("the windows hold the earlier events", || hub.count(windows) == all);
+    eventually("the features are there", || hub.count("select count(*) from features_backfill where finished_at is not null") == 1);
+    assert!(dump(&hub.database_url) == before, "the features are others");
     hub.assert_verified(&writer.path);
     hub.psql("update feature_panes set events = events + 1 where dimension = 'sensor'");
     finds(&hub, &writer, "wrong", &["window sensor \"s\", day: events is"]);

@@ -13,7 +13,10 @@ use std::{
 
 use chrono::DateTime;
 use cowriestream::servers::{DataDir, Servers, Wanted};
-use events::{Dimension, SensorId, Source};
+use events::{
+    Dimension, SensorId, Source,
+    features::{CLIENTS, ELEMENTS, HASSH_BUCKETS, VERSION},
+};
 use processor::{Prepared, Windows, keep};
 use store::{Grain, Store, StoreArgs};
 
@@ -137,6 +140,57 @@ async fn connect(url: &str) -> Store {
     Store::connect(&StoreArgs { database_url: Some(url.to_owned()), database_connections: 4 }).await.unwrap()
 }
 
+/// Every session that has ended has features that its events give, and no other has.
+async fn features(store: &Store, url: &str, seed: u64) {
+    let mut transaction = store.begin_reading().await.unwrap();
+    let mut after = store::SessionKey::default();
+    while let Some(found) = store::feature_differences(&mut transaction, &after).await.unwrap() {
+        assert!(found.outdated.is_empty() && found.wrong.is_empty(), "seed {seed}: {found:?}");
+        after = found.last;
+    }
+    // And in SQL, which knows nothing of Rust.
+    let wrong = psql(
+        url,
+        "select s.sensor, s.session from sessions s full join session_features f using (sensor, session)
+        left join lateral (
+            select count(*) filter (where eventid = 'cowrie.login.failed') as failed, count(*) filter (where eventid = 'cowrie.session.file_download') as downloads,
+                count(distinct payload ->> 'password') as passwords, count(*) filter (where eventid = 'cowrie.command.input') as commands,
+                count(*) as events, sum(length) as bytes
+            from events e where e.sensor = s.sensor and e.session = s.session
+        ) e on true
+        where (s.closed or s.idle) is distinct from (f.version is not null) or f.version is not null and (
+            abs(feature(f, 'events') - ln(1 + e.events)) > 1e-4 or abs(feature(f, 'bytes') - ln(1 + e.bytes)) > 1e-4
+            or abs(feature(f, 'logins_failed') - ln(1 + e.failed)) > 1e-4 or abs(feature(f, 'downloads') - ln(1 + e.downloads)) > 1e-4
+            or abs(feature(f, 'passwords') - ln(1 + e.passwords)) > 1e-4 or abs(feature(f, 'commands') - ln(1 + e.commands)) > 1e-4
+            or (e.commands > 0) is distinct from exists (select from command_sequences q where q.sequence = f.sequence and q.length = e.commands))",
+    );
+    assert_eq!(wrong.trim(), "", "seed {seed}");
+    let ended = psql(url, "select count(*), count(*) filter (where profile is not null) from session_features");
+    assert!(ended.trim().split('|').all(|count| count.parse::<u32>().unwrap() > 20), "seed {seed}: {ended}");
+}
+
+/// What the table says of the elements of a vector is what the program does.
+fn elements(url: &str) {
+    let mut expected: Vec<String> = ELEMENTS.iter().map(|one| format!("{}|{}|{}", one.name, one.unit, one.scaling.formula())).collect();
+    expected.extend(CLIENTS.iter().map(|client| format!("client_{client}|1 for the family of the client, else 0|x")));
+    expected.extend((0..HASSH_BUCKETS).map(|bucket| format!("hassh_{bucket}|1 for the bucket of the hassh, else 0|x")));
+    let stored = psql(url, &format!("select name, unit, scaling from feature_elements where version = {VERSION} order by position"));
+    assert_eq!(stored.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Closes what is idle, as the sweep does.
+async fn sweep(store: &Store) {
+    loop {
+        let mut transaction = store.begin().await.unwrap();
+        let ended = store::close_idle(&mut transaction).await.unwrap();
+        store::refresh_features(&mut transaction, &ended).await.unwrap();
+        transaction.commit().await.unwrap();
+        if ended.is_empty() {
+            return;
+        }
+    }
+}
+
 /// Rolls up what is due.
 async fn roll_up(store: &Store) {
     let mut connection = store.connection().await.unwrap();
@@ -171,6 +225,7 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             roll_up(&store).await;
+            sweep(&store).await;
             // The first week of minutes goes, and in every second seed January's hours.
             let drops: &[Grain] = if seed.is_multiple_of(2) { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
             for &grain in drops.iter().filter(|_| part == 2) {
@@ -182,6 +237,7 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
     let competitors = (0..3).map(|_| compete(url.clone(), batches.clone(), done.clone(), Random(random.next())));
     futures_of(competitors, leader).await;
     roll_up(&store).await;
+    features(&store, &url, seed).await;
 
     let compared = compare(&url, &COMMANDS.map(str::to_owned), seed);
     typed(&store, &url).await;
@@ -256,6 +312,7 @@ async fn windows_equal_a_recomputation() {
     {
         connect(&database("migrated")).await.migrate().await.unwrap();
     }
+    elements(&database("migrated"));
     let next = AtomicU64::new(0);
     let one = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

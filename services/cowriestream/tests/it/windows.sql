@@ -16,7 +16,7 @@ from (
         (array['1 minute', '5 minutes', '37 minutes', '1 hour', '24 hours', '3 days 7 minutes', '7 days', '30 days', '90 days'])[1 + floor(random() * 9)::int]::interval as span
     from o
 ) k
-where place <= 30;
+where place <= 40;
 
 create temp table r as
 select q.*, b.grain, b.from_at, b.to_at,

@@ -1,0 +1,111 @@
+//! `backfill`: windows and features of what was stored before they were defined, while the stream runs.
+
+use boot::CancellationToken;
+use indicatif::{ProgressBar, ProgressStyle};
+use store::Store;
+
+use crate::target::Target;
+
+/// `cowriestream backfill`
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = "Examples:
+  cowriestream backfill              do now what the processors do little by little
+  cowriestream backfill --again      look at every session once more
+
+Processors go on meanwhile, and may be doing the same; nothing is done twice. Stopped, it continues where it was.")]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Look at every session again, whatever was looked at before
+    #[arg(long)]
+    again: bool,
+    /// Print the summary as JSON, and no progress bar
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was done.
+#[derive(Debug, Default, serde::Serialize)]
+struct Summary {
+    /// Days of events added to the windows.
+    days: u64,
+    /// Sessions looked at.
+    sessions: u64,
+    /// Sessions that have ended.
+    ended: u64,
+    /// Of them, those that have features of this program's definition.
+    with_features: u64,
+}
+
+/// Does everything that is to be done, and prints what it was.
+pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let store = Store::connect(&args.target.store()?).await?;
+    store.check_schema().await?;
+    let mut summary = Summary::default();
+    add_days(&store, args.json, &stop, &mut summary).await?;
+    add_features(&store, &args, &stop, &mut summary).await?;
+    let mut connection = store.connection().await?;
+    store::unhurried(&mut connection).await?;
+    (summary.ended, summary.with_features) = store::features_progress(&mut connection).await?;
+    connection.detach();
+    if args.json {
+        boot::say!("{}", serde_json::to_string(&summary)?);
+    } else {
+        boot::say!(
+            "added {} days to the windows, looked at {} sessions; {} of {} that have ended have their features",
+            summary.days,
+            summary.sessions,
+            summary.with_features,
+            summary.ended
+        );
+    }
+    anyhow::ensure!(!stop.is_cancelled(), "stopped before everything was done; run it again to continue");
+    Ok(())
+}
+
+async fn add_days(store: &Store, quiet: bool, stop: &CancellationToken, summary: &mut Summary) -> anyhow::Result<()> {
+    let left = store::backfill_left(&mut *store.connection().await?).await?;
+    let bar = bar(quiet, left as u64, "days of windows");
+    while !stop.is_cancelled() {
+        let mut transaction = store.begin_long().await?;
+        let day = store::backfill_day(&mut transaction).await?;
+        transaction.commit().await?;
+        if day.is_none() {
+            break;
+        }
+        summary.days += 1;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn add_features(store: &Store, args: &Args, stop: &CancellationToken, summary: &mut Summary) -> anyhow::Result<()> {
+    let mut connection = store.connection().await?;
+    if args.again {
+        store::restart_backfill(&mut connection).await?;
+    }
+    let bar = bar(args.json, store::sessions_left(&mut connection).await?, "sessions");
+    drop(connection);
+    while !stop.is_cancelled() {
+        let mut transaction = store.begin_long().await?;
+        let step = store::backfill_features(&mut transaction, args.again).await?;
+        transaction.commit().await?;
+        summary.sessions += step.sessions;
+        bar.inc(step.sessions);
+        if step.finished {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn bar(quiet: bool, length: u64, of: &'static str) -> ProgressBar {
+    let bar = if quiet || length == 0 { ProgressBar::hidden() } else { ProgressBar::new(length) };
+    let style = ProgressStyle::with_template("{spinner} {bar:30} {human_pos}/{human_len} {msg}, {per_sec}, eta {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(of);
+    bar
+}

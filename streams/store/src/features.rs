@@ -1,0 +1,300 @@
+//! The tables `session_features` and `command_sequences`: what analyses know of a session that has ended.
+//!
+//! Whoever writes here holds the lock of the session's row, so that it sees all that is committed of the session.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use events::{
+    EventId, Record, SensorId,
+    features::{Features, MOST_EVENTS, Sequence, VERSION, features},
+    normal,
+};
+use futures::TryStreamExt as _;
+use sqlx::PgConnection;
+
+use crate::{
+    Failure,
+    copy::{self, field},
+};
+
+/// A session.
+pub type SessionKey = (String, String);
+
+/// What an element of a vector may differ by between two processors of different make.
+const TOLERANCE: f32 = 1e-5;
+/// Sessions that one step of the backfill looks at.
+const BACKFILL: i64 = 500;
+
+/// Writes the features of sessions that have none.
+pub async fn insert_features(on: &mut PgConnection, rows: &[(SessionKey, Features)]) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sequences: BTreeMap<_, _> =
+        rows.iter().filter_map(|(_, features)| features.sequence.as_ref()).map(|sequence| (sequence.fingerprint, sequence)).collect();
+    insert_sequences(on, &sequences.into_values().collect::<Vec<_>>()).await?;
+    copy::rows(
+        on,
+        "copy session_features (sensor, session, version, vector, profile, sequence) from stdin (format binary)",
+        rows.iter().map(Ok),
+        |out, ((sensor, session), features)| {
+            let float = |value: &f32| value.to_be_bytes();
+            out.extend(6_i16.to_be_bytes());
+            field(out, sensor.as_bytes());
+            field(out, session.as_bytes());
+            field(out, &VERSION.to_be_bytes());
+            copy::array(out, copy::FLOAT4, features.vector.iter().map(float));
+            match &features.profile {
+                Some(profile) => copy::array(out, copy::FLOAT4, profile.iter().map(float)),
+                None => copy::null(out),
+            }
+            match &features.sequence {
+                Some(sequence) => field(out, &sequence.fingerprint),
+                None => copy::null(out),
+            }
+        },
+    )
+    .await
+}
+
+async fn insert_sequences(on: &mut PgConnection, sequences: &[&Sequence]) -> Result<(), Failure> {
+    if sequences.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into command_sequences (sequence, version, length, commands)
+        select s.sequence, $1, s.length, s.commands from unnest($2::bytea[], $3::int4[], $4::text[]) as s (sequence, length, commands)
+        on conflict (sequence) do nothing",
+        normal::VERSION,
+        &sequences.iter().map(|sequence| sequence.fingerprint.to_vec()).collect::<Vec<_>>(),
+        &sequences.iter().map(|sequence| sequence.length as i32).collect::<Vec<_>>(),
+        &sequences.iter().map(|sequence| sequence.commands.as_str()).collect::<Vec<_>>() as &[&str],
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Deletes the features of sessions.
+pub async fn delete_features(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let (sensors, sessions): (Vec<&str>, Vec<&str>) = sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
+    sqlx::query!(
+        "delete from session_features f using unnest($1::text[], $2::text[]) as k (sensor, session) where f.sensor = k.sensor and f.session = k.session",
+        &sensors as &[&str],
+        &sessions as &[&str],
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Writes the features of sessions anew, from their stored events.
+pub async fn refresh_features(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
+    delete_features(on, sessions).await?;
+    let rows = recomputed(on, sessions).await?;
+    insert_features(on, &rows).await
+}
+
+/// The features of sessions, from their stored events.
+async fn recomputed(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<Vec<(SessionKey, Features)>, Failure> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (sensors, names): (Vec<&str>, Vec<&str>) = sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
+    // As parameters they choose the partitions before anything is planned.
+    let span = sqlx::query!(
+        "select min(started_at) as first, max(last_event_at) as last
+        from unnest($1::text[], $2::text[]) as k (sensor, session) join sessions s on s.sensor = k.sensor and s.session = k.session",
+        &sensors as &[&str],
+        &names as &[&str],
+    )
+    .fetch_one(&mut *on)
+    .await?;
+    let mut rows = sqlx::query!(
+        r#"select k.n as "n!", e.event_id as "event_id!", e.length as "length!", e.payload::text as "payload!", e.line
+        from unnest($1::text[], $2::text[]) with ordinality as k (sensor, session, n)
+        join sessions s on s.sensor = k.sensor and s.session = k.session
+        cross join lateral (
+            (select 0 as late, event_id, ts, length, payload, line from events e
+            where e.sensor = s.sensor and e.session = s.session and e.ts >= $3 and e.ts <= $4 and e.ts >= s.started_at and e.ts <= s.last_event_at
+            order by e.ts, e.event_id limit $5)
+            union all
+            (select 1, event_id, ts, length, payload, line from events_outside_time e
+            where e.sensor = s.sensor and e.session = s.session order by e.event_id limit $5)
+        ) e
+        order by k.n, e.late, e.ts, e.event_id"#,
+        &sensors as &[&str],
+        &names as &[&str],
+        span.first.unwrap_or(DateTime::<Utc>::UNIX_EPOCH),
+        span.last.unwrap_or(DateTime::<Utc>::UNIX_EPOCH),
+        MOST_EVENTS as i64,
+    )
+    .fetch(on);
+    let mut found = Vec::with_capacity(sessions.len());
+    let mut events: Vec<Record> = Vec::new();
+    let mut of = 0;
+    while let Some(row) = rows.try_next().await? {
+        if row.n != of {
+            close(&mut found, sessions, of, &mut events);
+            of = row.n;
+        }
+        let line = row.line.unwrap_or_else(|| row.payload.into_bytes());
+        let sensor = &sessions[row.n as usize - 1].0;
+        // What is no event any more was tampered with, and `verify` names it.
+        let Some(mut record) = sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok()) else { continue };
+        (record.id, record.length) = (EventId(row.event_id.into_bytes()), row.length as u64);
+        if events.len() < MOST_EVENTS {
+            events.push(record);
+        }
+    }
+    close(&mut found, sessions, of, &mut events);
+    Ok(found)
+}
+
+/// The features of the n-th session, counted from 1, of which these are the events.
+fn close(found: &mut Vec<(SessionKey, Features)>, sessions: &[SessionKey], n: i64, events: &mut Vec<Record>) {
+    if let Some(session) = usize::try_from(n - 1).ok().and_then(|n| sessions.get(n)) {
+        found.push((session.clone(), features(events.iter().collect())));
+    }
+    events.clear();
+}
+
+/// How far the backfill of this program's definition is.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillPlace {
+    /// Sessions looked at in this step.
+    pub sessions: u64,
+    /// Nothing is left.
+    pub finished: bool,
+}
+
+/// Looks at the next sessions that ended before this definition came, and writes the features that lack; with `again`, all. Call it in a transaction.
+pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<BackfillPlace, Failure> {
+    sqlx::query!("insert into features_backfill (version) values ($1) on conflict (version) do nothing", VERSION).execute(&mut *on).await?;
+    let place = sqlx::query!("select sensor, session from features_backfill where version = $1 and finished_at is null for update", VERSION)
+        .fetch_optional(&mut *on)
+        .await?;
+    let Some(place) = place else { return Ok(BackfillPlace { sessions: 0, finished: true }) };
+    let next = sqlx::query!(
+        r#"select s.sensor, s.session, (s.closed or s.idle) as "ended!", f.version as "version?"
+        from sessions s left join session_features f on f.sensor = s.sensor and f.session = s.session
+        where (s.sensor, s.session) > ($1, $2) order by s.sensor, s.session limit $3 for update of s"#,
+        place.sensor,
+        place.session,
+        BACKFILL,
+    )
+    .fetch_all(&mut *on)
+    .await?;
+    let finished = next.len() < BACKFILL as usize;
+    let sessions = next.len() as u64;
+    let last = next.last().map_or((place.sensor, place.session), |row| (row.sensor.clone(), row.session.clone()));
+    // The join may be older than the lock: what was written meanwhile is written once more, and is the same.
+    let lacking: Vec<_> = next.into_iter().filter(|row| row.ended && (again || row.version != Some(VERSION))).map(|row| (row.sensor, row.session)).collect();
+    refresh_features(on, &lacking).await?;
+    sqlx::query!(
+        "update features_backfill set sensor = $2, session = $3, finished_at = case when $4 then clock_timestamp() end where version = $1",
+        VERSION,
+        last.0,
+        last.1,
+        finished,
+    )
+    .execute(on)
+    .await?;
+    Ok(BackfillPlace { sessions, finished })
+}
+
+/// Lets the backfill begin again.
+pub async fn restart_backfill(on: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query!("delete from features_backfill where version = $1", VERSION).execute(on).await?;
+    Ok(())
+}
+
+/// Sessions that the backfill has not looked at.
+pub async fn sessions_left(on: &mut PgConnection) -> Result<u64, Failure> {
+    let left = sqlx::query_scalar!(
+        r#"select count(*) as "left!" from sessions s
+        where not exists (select from features_backfill b where b.version = $1 and (b.finished_at is not null or (s.sensor, s.session) <= (b.sensor, b.session)))"#,
+        VERSION
+    )
+    .fetch_one(on)
+    .await?;
+    Ok(left as u64)
+}
+
+/// Sessions that have ended, and how many of them have features of this program's definition.
+pub async fn features_progress(on: &mut PgConnection) -> Result<(u64, u64), Failure> {
+    let row = sqlx::query!(
+        r#"select (select count(*) from sessions where closed or idle) as "ended!", (select count(*) from session_features where version = $1) as "done!""#,
+        VERSION
+    )
+    .fetch_one(on)
+    .await?;
+    Ok((row.ended as u64, row.done as u64))
+}
+
+/// How the features of the sessions after one differ from a recomputation, and the last session compared; `None` at the end. Features of another
+/// definition are named, not compared. Call it in a transaction that sees one state (repeatable read).
+pub async fn feature_differences(on: &mut PgConnection, after: &SessionKey) -> Result<Option<FeatureDifferences>, Failure> {
+    let rows = sqlx::query!(
+        r#"select s.sensor, s.session, (s.closed or s.idle) as "ended!", f.version as "version?", f.vector as "vector?", f.profile, f.sequence
+        from sessions s left join session_features f on f.sensor = s.sensor and f.session = s.session
+        where (s.sensor, s.session) > ($1, $2) order by s.sensor, s.session limit $3"#,
+        after.0,
+        after.1,
+        BACKFILL,
+    )
+    .fetch_all(&mut *on)
+    .await?;
+    let Some(last) = rows.last().map(|row| (row.sensor.clone(), row.session.clone())) else { return Ok(None) };
+    let mut differences = FeatureDifferences { last, outdated: Vec::new(), wrong: Vec::new() };
+    let mut stored = BTreeMap::new();
+    for row in rows {
+        let name = format!("features of session {} of {}", row.session, row.sensor);
+        match (row.ended, row.version) {
+            (false, None) => (),
+            (false, Some(_)) => differences.wrong.push(format!("{name}: are there, and the session has not ended")),
+            (true, Some(VERSION)) => {
+                let features = (row.vector.unwrap_or_default(), row.profile, row.sequence);
+                stored.insert((row.sensor, row.session), features);
+            }
+            (true, _) => differences.outdated.push((row.sensor, row.session)),
+        }
+    }
+    let sessions: Vec<_> = stored.keys().cloned().collect();
+    for ((sensor, session), features) in recomputed(on, &sessions).await? {
+        let name = format!("features of session {session} of {sensor}");
+        let Some((vector, profile, sequence)) = stored.remove(&(sensor, session)) else { continue };
+        let same = |one: &[f32], other: &[f32]| one.len() == other.len() && one.iter().zip(other).all(|(one, other)| (one - other).abs() <= TOLERANCE);
+        if !same(&vector, &features.vector) {
+            differences.wrong.push(format!("{name}: the vector is another one"));
+        }
+        if !same(profile.as_deref().unwrap_or_default(), features.profile.as_deref().unwrap_or_default()) {
+            differences.wrong.push(format!("{name}: the profile is another one"));
+        }
+        if sequence.as_deref() != features.sequence.as_ref().map(|sequence| sequence.fingerprint.as_slice()) {
+            differences.wrong.push(format!("{name}: the sequence of commands is another one"));
+        }
+    }
+    Ok(Some(differences))
+}
+
+/// What [`feature_differences`] found.
+#[derive(Debug)]
+pub struct FeatureDifferences {
+    /// The last session compared.
+    pub last: SessionKey,
+    /// Sessions whose features are missing or of another definition.
+    pub outdated: Vec<SessionKey>,
+    /// What does not agree.
+    pub wrong: Vec<String>,
+}
+
+/// Features without a session.
+pub async fn orphaned_features(on: &mut PgConnection) -> Result<Vec<SessionKey>, Failure> {
+    let rows = sqlx::query!("select sensor, session from session_features except select sensor, session from sessions order by 1, 2").fetch_all(on).await?;
+    Ok(rows.into_iter().filter_map(|row| row.sensor.zip(row.session)).collect())
+}
