@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod dead_letters;
 pub mod load;
 pub mod logs;
+pub mod rules;
 pub mod servers;
 pub mod status;
 pub mod tail;

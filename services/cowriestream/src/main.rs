@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{backfill, dead_letters, load, status, tail, target::Target, up, verify};
+use cowriestream::{backfill, dead_letters, load, rules, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -48,6 +48,8 @@ enum Command {
     Tail(Box<tail::Args>),
     /// Show where everything is: sensors, lag, streams
     Status(status::Args),
+    /// Show the rules of live signals, or check a file of them
+    Rules(rules::Args),
     /// List, show or replay what could not be used
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -122,6 +124,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Verify(_) => Ok(()),
         Command::Tail(args) => tail::run(*args, tasks.stop()).await,
         Command::Status(args) => status::run(args).await,
+        Command::Rules(args) => rules::run(&args),
         Command::DeadLetters(command) => dead_letters::run(command).await,
     }
 }

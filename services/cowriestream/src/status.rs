@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bus::{
     Bus, ConsumerFacts, Heartbeat, StreamFacts,
-    topology::{DEAD, EVENTS, SESSIONS},
+    topology::{DEAD, EVENTS, FINDINGS, SESSIONS},
 };
 use serde::Serialize;
 use store::{SensorStatus, Store, WindowStatus};
@@ -63,7 +63,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let beats = bus.heartbeats().await.unwrap_or_default();
     let stored = store::sensor_status(&mut connection).await?;
     let mut streams = Vec::new();
-    for name in [EVENTS, DEAD, SESSIONS] {
+    for name in [EVENTS, DEAD, SESSIONS, FINDINGS] {
         let consumer = bus.consumer(name).await?;
         streams.extend(bus.stream(name).await?.map(|facts| stream(name, facts, consumer)));
     }

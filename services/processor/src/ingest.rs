@@ -67,7 +67,7 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
     let mut pause = FIRST_PAUSE;
     let (mut again, mut failures) = (false, 0);
     while let Some(part) = todo.pop() {
-        match keep(&shared.store, &part, shared.windows).await {
+        match keep(&shared.store, &part, shared.windows, Some(&shared.live)).await {
             Ok(kept) => {
                 pause = FIRST_PAUSE;
                 (again, failures) = (false, 0);
@@ -164,6 +164,7 @@ impl Kept {
             sum.duplicates += more.duplicates;
             sum.sealed += more.sealed;
             sum.late += more.late;
+            sum.live += more.live;
         }
     }
 }

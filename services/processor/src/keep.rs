@@ -3,10 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate};
-use events::{FileId, MINUTE, Pane, PaneKey, Panes, RangeSet, Record, SensorDelta, SensorId, SessionDelta, features::features};
+use events::{
+    FileId, MINUTE, Pane, PaneKey, Panes, RangeSet, Record, SensorDelta, SensorId, SessionDelta,
+    features::{Features, features},
+};
 use store::{Connection, Delivery, Failure, FileReceipt, MergedSession, SessionKey, Store, StoredEvent};
 
-use crate::prepare::{Prepared, What};
+use crate::{
+    prepare::{Prepared, What},
+    signals::Live,
+};
 
 /// Whether events add to the sliding windows and to the features of sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,8 +32,8 @@ pub struct Kept {
     pub deliveries: BTreeMap<SensorId, Delivery>,
 }
 
-/// Commits everything that these messages mean, or nothing.
-pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows) -> Result<Kept, Failure> {
+/// Commits everything that these messages mean, or nothing. Keys of live events are marked for the rules, if there are any.
+pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows, live: Option<&Live>) -> Result<Kept, Failure> {
     let (events, mut deliveries) = distinct(batch);
     let sealed = store.open_days(&days(&events)).await?;
     let (events, late) = unsealed(events, &sealed);
@@ -40,12 +46,20 @@ pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows) -> Re
     for event in known {
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
-    derive(&mut transaction, &new, windows).await?;
+    // What waits for nobody comes first: from its sessions on, a batch holds back the next one, which has events of the same sessions.
     if windows == Windows::Kept {
-        store::add_panes(&mut transaction, &panes(&new)).await?;
+        let panes = panes(&new);
+        store::add_panes(&mut transaction, &panes).await?;
+        if let Some(live) = live {
+            live.mark(&mut transaction, &panes).await?;
+        }
     }
+    derive(&mut transaction, &new, windows).await?;
     bury(&mut transaction, batch).await?;
     count_late(&mut transaction, &new, &mut deliveries).await?;
+    for event in new.iter().filter(|event| live.is_some_and(|live| live.is_live(event.record.ts))) {
+        deliveries.entry(event.record.sensor.clone()).or_default().live += 1;
+    }
     derive_sensors(&mut transaction, &new).await?;
     store::add_deliveries(&mut transaction, &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>()).await?;
     let receipts = store::merge_receipts(&mut transaction, &receipts(batch)).await?;
@@ -101,25 +115,26 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> 
         return Ok(());
     }
     let (deltas, records): (Vec<_>, BTreeMap<_, _>) = sessions.into_iter().map(|(key, (delta, records))| (delta, (key, records))).unzip();
-    let merged = store::merge_sessions(on, &deltas).await?;
-    if windows == Windows::Kept {
-        derive_features(on, merged, records).await?;
+    if windows == Windows::Left {
+        return store::merge_sessions(on, &deltas).await.map(drop);
     }
-    Ok(())
+    let closed = deltas.iter().filter(|delta| delta.closed).map(|delta| (delta.sensor.as_str().to_owned(), delta.session.clone()));
+    let mut ended: BTreeMap<_, _> = closed.filter_map(|key| records.get(&key).map(|records| (key, (features(records.clone()), records.len())))).collect();
+    let merged = store::merge_sessions(on, &deltas).await?;
+    derive_features(on, merged, &mut ended).await
 }
 
-/// The features of sessions that have ended. Those that are new with this batch need no look at what is stored.
-async fn derive_features(on: &mut Connection, merged: Vec<MergedSession>, mut records: BTreeMap<SessionKey, Vec<&Record>>) -> Result<(), Failure> {
+/// The features of sessions that have ended; `ended`: of those that the batch closes, by its own events, and how many these are. Where these are
+/// all, nothing needs to be read.
+async fn derive_features(on: &mut Connection, merged: Vec<MergedSession>, ended: &mut BTreeMap<SessionKey, (Features, usize)>) -> Result<(), Failure> {
     let (mut whole, mut earlier, mut open) = (Vec::new(), Vec::new(), Vec::new());
     for MergedSession { sensor, session, event_count, closed } in merged {
         let key = (sensor, session);
-        let records = records.remove(&key).unwrap_or_default();
-        match (closed, records.len() as i64 == event_count) {
-            (true, true) => whole.push((key, features(records))),
-            (true, false) => earlier.push(key),
+        match ended.remove(&key) {
+            Some((features, events)) if events as i64 == event_count => whole.push((key, features)),
+            _ if closed => earlier.push(key),
             // It may have been idle, and features with it.
-            (false, false) => open.push(key),
-            (false, true) => (),
+            _ => open.push(key),
         }
     }
     store::insert_features(on, &whole).await?;

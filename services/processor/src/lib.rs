@@ -10,8 +10,11 @@ mod position;
 mod prepare;
 mod relay;
 mod rollup;
+pub mod rules;
+pub mod signals;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -45,6 +48,9 @@ pub struct Args {
     /// How long panes are kept
     #[command(flatten)]
     pub retention: Retention,
+    /// Rules of live signals (TOML); without it, a default set: `cowriestream rules` shows it
+    #[arg(long, env = "COWRIESTREAM_RULES", value_name = "FILE")]
+    pub rules: Option<PathBuf>,
     /// For measuring what they cost: windows stay empty, and `verify` says so
     #[arg(long, env = "COWRIESTREAM_WITHOUT_PANES", hide = true)]
     pub without_panes: bool,
@@ -60,6 +66,7 @@ pub(crate) struct Shared {
     /// Bytes of dead letters kept per sensor.
     pub dead_letters_max_bytes: i64,
     pub windows: Windows,
+    pub live: signals::Live,
     /// Told when something was queued in the outbox.
     pub queued: Arc<Notify>,
     /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
@@ -85,6 +92,7 @@ impl Shared {
 /// Starts a processor; it runs until `tasks` stop. Streams and schema must exist.
 pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<()> {
     store.check_schema().await?;
+    let rules = rules::Rules::load(args.rules.as_deref())?;
     let shared = Shared {
         limits: Limits { messages: args.batch as usize, bytes: usize::try_from(args.batch_bytes)?, patience: Duration::from_millis(50) },
         dead_letters_max_bytes: i64::try_from(args.dead_letters_max_bytes)?,
@@ -92,6 +100,7 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
         store,
         topology: topology.clone(),
         windows: if args.without_panes { Windows::Left } else { Windows::Kept },
+        live: signals::Live::of(&rules),
         queued: Arc::default(),
         bound: Arc::default(),
         release: Arc::default(),
@@ -103,7 +112,8 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
     health.needs("database", place.database());
     let (tell, lease) = watch::channel(None);
     tasks.spawn("leader", leader::lead(shared.store.clone(), tell, tasks.stop()));
-    tasks.spawn("roll-up", rollup::roll_up(shared.store.clone(), args.retention, lease, tasks.stop()));
+    tasks.spawn("roll-up", rollup::roll_up(shared.store.clone(), args.retention, lease.clone(), tasks.stop()));
+    tasks.spawn("signals", signals::judge(shared.clone(), rules, lease, tasks.stop()));
     tasks.spawn("positions", position::watch(shared.clone(), place, tasks.stop()));
     tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));
     tasks.spawn("relay", relay::relay(shared.clone(), tasks.stop()));

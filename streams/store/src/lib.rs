@@ -20,6 +20,7 @@ mod recount;
 mod rollup;
 mod sensors;
 mod sessions;
+mod signals;
 mod status;
 pub mod verify;
 mod windows;
@@ -42,6 +43,9 @@ pub use recount::{backfill_day, backfill_left, pane_differences, recountable_day
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
 pub use sensors::{merge_sensors, newest_events};
 pub use sessions::{MergedSession, close_idle, merge_sessions};
+pub use signals::{
+    Mark, NewFinding, crossing, end_episodes, end_episodes_of, first_event, live_sensors, mark_signals, open_episode, prolong_episode, take_marks,
+};
 /// A transaction, or a connection outside one.
 pub use sqlx::PgConnection as Connection;
 pub use status::{SensorStatus, WindowStatus, sensor_status, window_status};

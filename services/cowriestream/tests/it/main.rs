@@ -11,6 +11,7 @@ mod kill;
 mod loss;
 mod matrix;
 mod samples;
+mod signals;
 mod tail;
 mod up;
 mod verify;

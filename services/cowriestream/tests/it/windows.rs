@@ -112,7 +112,7 @@ async fn compete(url: String, batches: Arc<Mutex<VecDeque<Vec<Line>>>>, done: Ar
         let prepared: Vec<_> = batch.iter().map(|(sensor, line)| Prepared::of_line(sensor, line, None, &source, None)).collect();
         let dies = random.below(6);
         let patience = if dies == 0 { Duration::from_micros(random.below(20_000)) } else { Duration::from_secs(60) };
-        let kept = tokio::time::timeout(patience, keep(&store, &prepared, Windows::Kept)).await;
+        let kept = tokio::time::timeout(patience, keep(&store, &prepared, Windows::Kept, None)).await;
         let unfinished = match kept {
             Ok(Ok(_)) => dies == 1 && random.below(2) == 0,
             Ok(Err(store::Failure::Retry(_))) => true,

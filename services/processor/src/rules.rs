@@ -1,0 +1,241 @@
+//! The rules of live signals: a file.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use events::Dimension;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use store::Measure;
+
+/// The rules that hold unless a file is given.
+pub const DEFAULT: &str = include_str!("../rules.toml");
+
+/// Rules, each with a name of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(Vec<Rule>);
+
+/// What is looked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Rule {
+    /// A window with at least so much of something.
+    Activity(Activity),
+    /// A sensor that sends nothing.
+    Silence(Silence),
+}
+
+/// See `rules.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the file documents each field")]
+pub struct Activity {
+    pub name: String,
+    pub title: String,
+    pub severity: Severity,
+    #[serde(deserialize_with = "dimension")]
+    pub dimension: Dimension,
+    #[serde(deserialize_with = "measure")]
+    pub measure: Measure,
+    pub at_least: i64,
+    pub distinct_src_ips: Option<i64>,
+    #[serde(deserialize_with = "length")]
+    pub window: Duration,
+    #[serde(default, deserialize_with = "some_length")]
+    pub first_seen_within: Option<Duration>,
+    pub times_usual: Option<f64>,
+    #[serde(default = "week", deserialize_with = "length")]
+    pub usual_over: Duration,
+    #[serde(default = "hour", deserialize_with = "length")]
+    pub cooldown: Duration,
+}
+
+/// See `rules.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the file documents each field")]
+pub struct Silence {
+    pub name: String,
+    pub title: String,
+    pub severity: Severity,
+    #[serde(deserialize_with = "length")]
+    pub window: Duration,
+    pub usual: i64,
+    #[serde(default = "week", deserialize_with = "length")]
+    pub usual_over: Duration,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// As in subjects.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl Rules {
+    /// Reads a file, or the default set.
+    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        match path {
+            None => Self::read(DEFAULT).context("read the default rules"),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("read rules {}", path.display()))?;
+                Self::read(&text).with_context(|| format!("read rules {}", path.display()))
+            }
+        }
+    }
+
+    /// Reads rules.
+    pub fn read(text: &str) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            #[serde(default)]
+            rule: Vec<Rule>,
+        }
+        let File { rule: rules } = toml::from_str(text)?;
+        let mut names = BTreeSet::new();
+        for rule in &rules {
+            rule.check().with_context(|| format!("rule {:?}", rule.name()))?;
+            ensure!(names.insert(rule.name()), "rule {:?} stands twice", rule.name());
+        }
+        Ok(Self(rules))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Rule] {
+        &self.0
+    }
+
+    /// The rules on windows.
+    pub fn activities(&self) -> impl Iterator<Item = &Activity> {
+        self.0.iter().filter_map(|rule| if let Rule::Activity(rule) = rule { Some(rule) } else { None })
+    }
+
+    /// The rules on silence.
+    pub fn silences(&self) -> impl Iterator<Item = &Silence> {
+        self.0.iter().filter_map(|rule| if let Rule::Silence(rule) = rule { Some(rule) } else { None })
+    }
+}
+
+impl Rule {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Activity(rule) => &rule.name,
+            Self::Silence(rule) => &rule.name,
+        }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let name = self.name();
+        let fits = !name.is_empty() && name.len() <= 64 && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        ensure!(fits, "a name is 1 to 64 of a-z, 0-9 and -");
+        match self {
+            Self::Activity(rule) => {
+                ensure!(rule.at_least >= 1, "at_least must be 1 or more");
+                ensure!(rule.times_usual.is_none_or(|times| times.is_finite() && times > 0.0), "times_usual must be more than 0");
+                ensure!(rule.first_seen_within.is_none_or(|within| within > rule.window), "first_seen_within must be longer than the window");
+                ensure!(rule.times_usual.is_none() || rule.usual_over >= rule.window, "usual_over must not be shorter than the window");
+            }
+            Self::Silence(rule) => {
+                ensure!(rule.usual >= 1, "usual must be 1 or more");
+                ensure!(rule.usual_over >= rule.window, "usual_over must not be shorter than the window");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn dimension<'de, D: Deserializer<'de>>(from: D) -> Result<Dimension, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| D::Error::custom(format!("no dimension {text:?}; one of {}", Dimension::ALL.map(Dimension::name).join(", "))))
+}
+
+fn measure<'de, D: Deserializer<'de>>(from: D) -> Result<Measure, D::Error> {
+    let known = [Measure::Events, Measure::Sessions, Measure::LoginsFailed, Measure::LoginsSucceeded, Measure::Commands, Measure::Downloads, Measure::Bytes];
+    let text = String::deserialize(from)?;
+    let found = known.into_iter().find(|measure| measure.name() == text);
+    found.ok_or_else(|| D::Error::custom(format!("no measure {text:?}; one of {}", known.map(Measure::name).join(", "))))
+}
+
+fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    read_length(&text).map_err(D::Error::custom)
+}
+
+fn some_length<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    length(from).map(Some)
+}
+
+/// `5m`, `1h`, `7d`: whole minutes, up to 90 days.
+fn read_length(text: &str) -> anyhow::Result<Duration> {
+    let (number, unit) = text.split_at(text.len().saturating_sub(text.chars().next_back().map_or(0, char::len_utf8)));
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 1_440,
+        _ => bail!("{text:?} is no length of time: 5m, 1h or 7d"),
+    };
+    let number: u64 = number.parse().with_context(|| format!("{text:?} is no length of time: 5m, 1h or 7d"))?;
+    let minutes = number.saturating_mul(minutes);
+    ensure!((1..=90 * 1_440).contains(&minutes), "{text:?} is not between 1m and 90d");
+    Ok(Duration::from_secs(minutes * 60))
+}
+
+fn hour() -> Duration {
+    Duration::from_secs(3_600)
+}
+
+fn week() -> Duration {
+    Duration::from_secs(7 * 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rules_are_rules() {
+        let rules = Rules::load(None).unwrap();
+        assert_eq!((rules.activities().count(), rules.silences().count()), (4, 1));
+    }
+
+    #[test]
+    fn what_is_no_rule_is_named() {
+        let rules: String = DEFAULT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        let refused = |from: &str, to: &str| format!("{:#}", Rules::read(&rules.replacen(from, to, 1)).unwrap_err());
+        for (from, to, why) in [
+            ("\"hassh\"", "\"hash\"", "no dimension \"hash\""),
+            ("measure = \"events\"", "measure = \"event\"", "no measure \"event\""),
+            ("window = \"1h\"", "window = \"1 hour\"", "is no length of time"),
+            ("window = \"1h\"", "window = \"91d\"", "not between"),
+            ("first_seen_within = \"30d\"", "first_seen_within = \"30m\"", "longer than the window"),
+            ("at_least = 1", "at_least = 0", "at_least"),
+            ("\"new-hassh\"", "\"new hassh\"", "a name is"),
+            ("\"new-hassh\"", "\"new-download\"", "stands twice"),
+            ("\"activity\"", "\"activities\"", "unknown variant"),
+            ("severity = \"info\"", "severity = \"worst\"", "unknown variant"),
+            ("window = \"1h\"", "windows = \"1h\"", "unknown field"),
+        ] {
+            let said = refused(from, to);
+            assert!(said.contains(why), "{to}: {said}");
+        }
+    }
+}

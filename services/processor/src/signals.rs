@@ -1,0 +1,298 @@
+//! Live signals: rules held against the windows of the keys that live events touched. A duty of the leader.
+//!
+//! Batches mark keys in their own transactions; one transaction here takes the marks, looks at the windows, opens episodes and queues findings. Killed
+//! before its commit, the marks are still there; after it, the finding is in the outbox.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use boot::CancellationToken;
+use bus::topology::EVENTS;
+use chrono::{DateTime, Utc};
+use events::{Dimension, MINUTE, Pane, PaneKey};
+use serde_json::{Value, json};
+use store::{Connection, Failure, Lease, NewFinding, Store, Window};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    Shared,
+    rules::{Activity, Rules, Severity, Silence},
+};
+
+/// How often marks are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often silent sensors are looked for.
+const SILENCE_INTERVAL: Duration = Duration::from_secs(10);
+/// Silence counts only after so long with a broker whose backlog is worked off: what was down was us.
+const CAUGHT_UP: Duration = Duration::from_secs(60);
+/// An event is live when its time is so near the clock.
+const LIVE_MINUTES: i64 = 10;
+/// Before there is so much history, everything is seen for the first time.
+const HISTORY: chrono::Duration = chrono::Duration::days(1);
+
+/// What batches need to know to mark keys.
+#[derive(Clone, Debug)]
+pub struct Live {
+    dimensions: Arc<BTreeSet<Dimension>>,
+    /// Microseconds since 1970.
+    now: fn() -> i64,
+}
+
+impl Live {
+    /// By these rules and the clock.
+    pub fn of(rules: &Rules) -> Self {
+        Self { dimensions: Arc::new(rules.activities().map(|rule| rule.dimension).collect()), now: || Utc::now().timestamp_micros() }
+    }
+
+    /// Whether an event of this time is live.
+    pub(crate) fn is_live(&self, ts: Option<i64>) -> bool {
+        ts.is_some_and(|ts| (ts - (self.now)()).abs() <= LIVE_MINUTES * MINUTE)
+    }
+
+    /// Marks the keys that live panes have.
+    pub(crate) async fn mark(&self, on: &mut Connection, panes: &[(PaneKey<'_>, Pane)]) -> Result<(), Failure> {
+        let mut marks = BTreeMap::<Dimension, BTreeMap<&str, DateTime<Utc>>>::new();
+        for (PaneKey { dimension, key, minute }, _) in panes {
+            if !self.dimensions.contains(dimension) || !self.is_live(Some(minute * MINUTE)) {
+                continue;
+            }
+            let Some(minute) = DateTime::from_timestamp(minute * 60, 0) else { continue };
+            let newest = marks.entry(*dimension).or_default().entry(key.as_ref()).or_insert(minute);
+            *newest = minute.max(*newest);
+        }
+        for (dimension, keys) in marks {
+            let (keys, minutes): (Vec<&str>, Vec<DateTime<Utc>>) = keys.into_iter().unzip();
+            store::mark_signals(on, dimension, &keys, &minutes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Judges while the lease is ours, until stop.
+pub(crate) async fn judge(shared: Shared, rules: Rules, lease: watch::Receiver<Option<Lease>>, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut looked, mut caught_up) = (Instant::now(), None::<Instant>);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(INTERVAL) => (),
+        }
+        let Some(held) = lease.borrow().clone() else {
+            caught_up = None;
+            continue;
+        };
+        if let Err(failure) = judge_marks(&shared.store, &rules, &held).await {
+            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the signals wait");
+            continue;
+        }
+        shared.queued.notify_one();
+        if looked.elapsed() < SILENCE_INTERVAL {
+            continue;
+        }
+        looked = Instant::now();
+        if !worked_off(&shared).await {
+            caught_up = None;
+        } else if caught_up.get_or_insert_with(Instant::now).elapsed() >= CAUGHT_UP
+            && let Err(failure) = judge_silence(&shared.store, &rules, &held).await
+        {
+            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the signals wait");
+        }
+    }
+}
+
+/// Whether the broker is there and holds nothing that is not committed.
+async fn worked_off(shared: &Shared) -> bool {
+    let facts = shared.bus.consumer(EVENTS).await;
+    shared.bus.connected() && facts.is_ok_and(|facts| facts.is_some_and(|facts| facts.pending == 0 && facts.unacknowledged == 0))
+}
+
+/// Judges every mark that is there; returns how many findings came of them.
+pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<u64, Failure> {
+    let mut findings = 0;
+    loop {
+        let mut transaction = store.begin().await?;
+        if !store::still_holds(&mut transaction, lease).await? {
+            return Ok(findings);
+        }
+        let marks = store::take_marks(&mut transaction).await?;
+        for rule in rules.activities() {
+            let mine: Vec<_> = marks.iter().filter(|(dimension, ..)| *dimension == rule.dimension).map(|(_, key, minute)| (key.clone(), *minute)).collect();
+            findings += judge_activity(&mut transaction, rule, &mine).await?;
+        }
+        for rule in rules.activities() {
+            let before = Utc::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
+            store::end_episodes(&mut transaction, &rule.name, before).await?;
+        }
+        transaction.commit().await?;
+        if marks.is_empty() {
+            return Ok(findings);
+        }
+    }
+}
+
+async fn judge_activity(on: &mut Connection, rule: &Activity, marks: &[(String, DateTime<Utc>)]) -> Result<u64, Failure> {
+    let mut findings = 0;
+    if marks.is_empty() {
+        return Ok(0);
+    }
+    let mut crossing = store::crossing(on, rule.dimension, rule.measure, rule.window, rule.at_least, marks).await?;
+    crossing.sort_by(|(key, minute, _), (other_key, other, _)| (minute, key).cmp(&(other, other_key)));
+    for (key, minute, value) in crossing {
+        if store::prolong_episode(on, &rule.name, &key, minute).await? {
+            continue;
+        }
+        if let Some(evidence) = evidence(on, rule, &key, minute, value).await? {
+            open(on, (&rule.name, &rule.title, rule.severity), (rule.dimension, &key), minute, None, evidence).await?;
+            findings += 1;
+        }
+    }
+    Ok(findings)
+}
+
+/// The window and what it was held against; `None` when the rule does not hold.
+async fn evidence(on: &mut Connection, rule: &Activity, key: &str, minute: DateTime<Utc>, value: i64) -> Result<Option<Value>, Failure> {
+    let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
+    let window = store::window_features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1)).await?;
+    let before = minute + chrono::Duration::minutes(1) - span;
+    let addresses = if rule.dimension == Dimension::SrcIp { 1 } else { window.distinct_src_ips };
+    if rule.distinct_src_ips.is_some_and(|least| addresses < least) {
+        return Ok(None);
+    }
+    let mut evidence = json!({ "measure": rule.measure.name(), "value": value, "at_least": rule.at_least, "window": window });
+    if let Some(within) = rule.first_seen_within {
+        if store::first_event(on).await?.is_none_or(|first| first > minute - HISTORY) {
+            return Ok(None);
+        }
+        let earlier = store::window_features(on, rule.dimension, key, within - rule.window, before).await?;
+        if earlier.events > 0 {
+            return Ok(None);
+        }
+        evidence["not_seen_since"] = json!(earlier.from_at);
+    }
+    if let Some(times) = rule.times_usual {
+        let earlier = store::window_features(on, rule.dimension, key, rule.usual_over, before).await?;
+        let usual = measured(&earlier, rule) as f64 * rule.window.as_secs_f64() / rule.usual_over.as_secs_f64();
+        if (value as f64) < times * usual {
+            return Ok(None);
+        }
+        evidence["usual"] = json!(usual);
+        evidence["times_usual"] = json!(times);
+    }
+    Ok(Some(evidence))
+}
+
+fn measured(window: &Window, rule: &Activity) -> i64 {
+    use store::Measure;
+    match rule.measure {
+        Measure::Sessions => window.sessions,
+        Measure::LoginsFailed => window.logins_failed,
+        Measure::LoginsSucceeded => window.logins_succeeded,
+        Measure::Commands => window.commands,
+        Measure::Downloads => window.downloads,
+        Measure::Bytes => window.bytes,
+        _ => window.events,
+    }
+}
+
+/// Looks for sensors that were live and are not any more; returns how many findings came of it.
+pub async fn judge_silence(store: &Store, rules: &Rules, lease: &Lease) -> Result<u64, Failure> {
+    let mut findings = 0;
+    for rule in rules.silences() {
+        let mut transaction = store.begin().await?;
+        if !store::still_holds(&mut transaction, lease).await? {
+            return Ok(findings);
+        }
+        for (sensor, last) in store::live_sensors(&mut transaction).await? {
+            findings += u64::from(judge_sensor(&mut transaction, rule, &sensor, last).await?);
+        }
+        transaction.commit().await?;
+    }
+    Ok(findings)
+}
+
+async fn judge_sensor(on: &mut Connection, rule: &Silence, sensor: &str, last: DateTime<Utc>) -> Result<bool, Failure> {
+    let silent = Utc::now() - last;
+    let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
+    if silent < span {
+        store::end_episodes_of(on, &rule.name, sensor).await?;
+        return Ok(false);
+    }
+    if store::prolong_episode(on, &rule.name, sensor, Utc::now()).await? {
+        return Ok(false);
+    }
+    let usually = store::window_features(on, Dimension::Sensor, sensor, rule.usual_over, last).await?;
+    let usual = usually.events as f64 * rule.window.as_secs_f64() / rule.usual_over.as_secs_f64();
+    if usual < rule.usual as f64 {
+        return Ok(false);
+    }
+    let evidence = json!({ "last_live_at": last, "silent_seconds": silent.num_seconds(), "usual": usual, "at_least": rule.usual });
+    open(on, (&rule.name, &rule.title, rule.severity), (Dimension::Sensor, sensor), Utc::now(), Some(sensor), evidence).await?;
+    Ok(true)
+}
+
+async fn open(
+    on: &mut Connection,
+    (rule, title, severity): (&str, &str, Severity),
+    (dimension, key): (Dimension, &str),
+    found_at: DateTime<Utc>,
+    sensor: Option<&str>,
+    evidence: Value,
+) -> Result<(), Failure> {
+    let id = Uuid::new_v4();
+    let payload = json!({
+        "schema": 1, "finding_id": id, "kind": "signal", "severity": severity.name(), "rule": rule, "title": title, "sensor": sensor,
+        "dimension": dimension.name(), "key": public(dimension, key), "found_at": found_at, "evidence": evidence,
+    });
+    tracing::info!(rule, dimension = dimension.name(), severity = severity.name(), "a rule holds: a finding");
+    metrics::counter!("cowriestream_processor_findings_total", "severity" => severity.name()).increment(1);
+    let finding = NewFinding {
+        id,
+        severity: severity.name(),
+        rule,
+        title,
+        sensor,
+        dimension,
+        key,
+        found_at,
+        evidence: evidence.to_string(),
+        payload: payload.to_string(),
+    };
+    store::open_episode(on, &finding).await
+}
+
+/// A key as it leaves the database: of a password its first character and its length.
+fn public(dimension: Dimension, key: &str) -> String {
+    let hidden = |password: &str| {
+        let length = password.chars().count();
+        format!("{}… ({length} characters)", password.chars().next().filter(|_| length > 3).map_or_else(String::new, String::from))
+    };
+    match dimension {
+        Dimension::Password => hidden(key),
+        Dimension::Credential => {
+            let mut escaped = false;
+            let end = key.char_indices().find(|&(_, c)| {
+                let ends = c == ':' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            end.map_or_else(|| hidden(key), |(at, _)| format!("{}:{}", &key[..at], hidden(&key[at + 1..])))
+        }
+        _ => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_stays_inside() {
+        assert_eq!(public(Dimension::Credential, r"ro\:ot:hunter2"), r"ro\:ot:h… (7 characters)");
+        assert_eq!(public(Dimension::Credential, "root:abc"), "root:… (3 characters)");
+        assert_eq!(public(Dimension::Password, "pässwort"), "p… (8 characters)");
+        assert_eq!(public(Dimension::SrcNet, "192.0.2.0/24"), "192.0.2.0/24");
+    }
+}

@@ -1,0 +1,162 @@
+//! The tables `signal_marks`, `episodes` and `findings`: what live events touched, and what rules made of it.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use events::Dimension;
+use sqlx::{PgConnection, postgres::types::PgInterval};
+use uuid::Uuid;
+
+use crate::{Failure, Measure};
+
+/// Marks judged in one transaction.
+const MARKS_AT_ONCE: i64 = 500;
+
+/// Marks keys of a dimension, each with the start of a minute.
+pub async fn mark_signals(on: &mut PgConnection, dimension: Dimension, keys: &[&str], minutes: &[DateTime<Utc>]) -> Result<(), Failure> {
+    sqlx::query!("insert into signal_marks (dimension, keys, minutes) values ($1::text::pane_dimension, $2, $3)", dimension.name(), keys as &[&str], minutes,)
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// A key that live events touched.
+pub type Mark = (Dimension, String, DateTime<Utc>);
+
+/// Takes the oldest marks, each key and minute once. They are gone when the transaction commits.
+pub async fn take_marks(on: &mut PgConnection) -> Result<BTreeSet<Mark>, Failure> {
+    let rows = sqlx::query!(
+        r#"with taken as (delete from signal_marks where id = any(array(select id from signal_marks order by id limit $1)) returning dimension, keys, minutes)
+        select distinct dimension::text as "dimension!", k.key as "key!", k.minute as "minute!" from taken, unnest(keys, minutes) as k (key, minute)"#,
+        MARKS_AT_ONCE
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.dimension.parse().ok()?, row.key, row.minute))).collect())
+}
+
+/// Of these keys, each with the minute with which its window ends, those whose window has at least so much of a measure; with how much.
+pub async fn crossing(
+    on: &mut PgConnection,
+    dimension: Dimension,
+    measure: Measure,
+    length: std::time::Duration,
+    at_least: i64,
+    marks: &[(String, DateTime<Utc>)],
+) -> Result<Vec<(String, DateTime<Utc>, i64)>, Failure> {
+    let (keys, minutes): (Vec<&str>, Vec<DateTime<Utc>>) = marks.iter().map(|(key, minute)| (key.as_str(), *minute)).unzip();
+    let length = PgInterval::try_from(length).map_err(|error| Failure::Reject(anyhow::anyhow!("a window of {length:?}: {error}")))?;
+    let rows = sqlx::query!(
+        r#"select k.key as "key!", k.minute as "minute!", w.value as "value!"
+        from unnest($1::text[], $2::timestamptz[]) as k (key, minute)
+        cross join lateral (
+            select sum(case $3 when 'sessions' then p.sessions when 'logins_failed' then p.logins_failed when 'logins_succeeded' then p.logins_succeeded
+                when 'commands' then p.commands when 'downloads' then p.downloads when 'bytes' then p.bytes else p.events end)::bigint as value
+            from window_panes($4::text::pane_dimension, k.key, k.minute + interval '1 minute' - $5::interval, k.minute + interval '1 minute') p
+        ) w
+        where w.value >= $6"#,
+        &keys as &[&str],
+        &minutes,
+        measure.name(),
+        dimension.name(),
+        length,
+        at_least,
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.key, row.minute, row.value)).collect())
+}
+
+/// Lets an episode of a rule last on. Returns whether there is one, open or over, that has this minute.
+pub async fn prolong_episode(on: &mut PgConnection, rule: &str, key: &str, minute: DateTime<Utc>) -> Result<bool, Failure> {
+    let prolonged = sqlx::query!(
+        "with open as (update episodes set last_at = greatest(last_at, $3) where rule = $1 and key = $2 and closed_at is null returning 1)
+        select exists (select from open) or exists (select from episodes where rule = $1 and key = $2 and $3 between opened_at and closed_at) as \"there!\"",
+        rule,
+        key,
+        minute,
+    )
+    .fetch_one(on)
+    .await?;
+    Ok(prolonged.there)
+}
+
+/// What a rule found.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the table documents each column")]
+pub struct NewFinding<'a> {
+    pub id: Uuid,
+    pub severity: &'a str,
+    pub rule: &'a str,
+    pub title: &'a str,
+    pub sensor: Option<&'a str>,
+    pub dimension: Dimension,
+    pub key: &'a str,
+    pub found_at: DateTime<Utc>,
+    /// JSON.
+    pub evidence: String,
+    /// What is published of it: JSON.
+    pub payload: String,
+}
+
+/// Opens an episode with its finding, and queues the finding for FINDINGS. Fails where one is open.
+pub async fn open_episode(on: &mut PgConnection, finding: &NewFinding<'_>) -> Result<(), Failure> {
+    sqlx::query!(
+        "insert into findings (finding_id, kind, severity, rule, title, sensor, dimension, key, found_at, evidence)
+        values ($1, 'signal', $2, $3, $4, $5, $6::text::pane_dimension, $7, $8, $9::text::jsonb)",
+        finding.id,
+        finding.severity,
+        finding.rule,
+        finding.title,
+        finding.sensor,
+        finding.dimension.name(),
+        finding.key,
+        finding.found_at,
+        finding.evidence,
+    )
+    .execute(&mut *on)
+    .await?;
+    sqlx::query!(
+        "insert into episodes (rule, key, opened_at, last_at, finding_id) values ($1, $2, $3, $3, $4)",
+        finding.rule,
+        finding.key,
+        finding.found_at,
+        finding.id
+    )
+    .execute(&mut *on)
+    .await?;
+    sqlx::query!(
+        "insert into outbox (subject, msg_id, payload) values ('cowrie.findings.signal.' || $1 || '.' || coalesce($2, 'all'), 'finding.' || $3::text, $4::text::json)",
+        finding.severity,
+        finding.sensor,
+        finding.id.to_string(),
+        finding.payload,
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Ends the episodes of a rule that were last seen before a moment.
+pub async fn end_episodes(on: &mut PgConnection, rule: &str, before: DateTime<Utc>) -> Result<u64, Failure> {
+    let done = sqlx::query!("update episodes set closed_at = last_at where rule = $1 and closed_at is null and last_at < $2", rule, before).execute(on).await?;
+    Ok(done.rows_affected())
+}
+
+/// Ends the open episode of a rule for one key.
+pub async fn end_episodes_of(on: &mut PgConnection, rule: &str, key: &str) -> Result<u64, Failure> {
+    let done = sqlx::query!("update episodes set closed_at = last_at where rule = $1 and key = $2 and closed_at is null", rule, key).execute(on).await?;
+    Ok(done.rows_affected())
+}
+
+/// Sensors with the time at which their last live event was committed; those that never had one are left out.
+pub async fn live_sensors(on: &mut PgConnection) -> Result<Vec<(String, DateTime<Utc>)>, Failure> {
+    let rows =
+        sqlx::query!(r#"select sensor, last_live_at as "last_live_at!" from deliveries where last_live_at is not null order by sensor"#).fetch_all(on).await?;
+    Ok(rows.into_iter().map(|row| (row.sensor, row.last_live_at)).collect())
+}
+
+/// The time of the first event of all.
+pub async fn first_event(on: &mut PgConnection) -> Result<Option<DateTime<Utc>>, Failure> {
+    Ok(sqlx::query_scalar!("select min(first_event_at) from sensors").fetch_one(on).await?)
+}
