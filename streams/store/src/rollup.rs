@@ -127,10 +127,26 @@ async fn roll_up(on: &mut PgConnection, grain: Grain, start: DateTime<Utc>, end:
             sums.entry(to).or_default().entry((place.0, place.1.clone(), at)).or_default().merge(&pane);
         }
     }
+    if taken > 0 {
+        open_coarser(on, [start, end - chrono::Duration::microseconds(1)]).await?;
+    }
     for (of, sums) in &sums {
         insert_panes(on, *of, rows_of(sums, *of, *of < grain)).await?;
     }
     Ok(taken)
+}
+
+/// Makes sure that hours and days have partitions there: a month of hours may be gone while a week of minutes, which begins in one month and ends in
+/// the next, is still written to.
+async fn open_coarser(on: &mut PgConnection, ends: [DateTime<Utc>; 2]) -> Result<(), Failure> {
+    sqlx::query!(
+        "select panes_add_day(day) from unnest($1::date[]) as d (day)
+        where to_regclass('feature_panes_hour_' || to_char(day, 'YYYYMM')) is null or to_regclass('feature_panes_day_' || to_char(day, 'YYYY')) is null",
+        &ends.map(|end| end.date_naive()),
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(())
 }
 
 /// Drops the oldest partition of a grain that ends before `before`, after everything in it stands in coarser rows. Returns the partition.

@@ -245,6 +245,37 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
     compared
 }
 
+/// A month of hours was dropped; then a late event opens a week that began in that month, and one of that month comes from a processor to which
+/// nobody has said so.
+async fn a_week_outlives_its_month(url: &str) {
+    let (knows, store) = (connect(url).await, connect(url).await);
+    let commit = async |store: &Store, time: &str| {
+        let line = format!(r#"{{"timestamp":"{time}","session":"{:012x}","src_ip":"192.0.2.1","eventid":"cowrie.session.connect"}}"#, time.len());
+        let (sensor, source) = ("a".parse().unwrap(), Source::default());
+        let prepared = Prepared::of_line(&sensor, line.as_bytes(), None, &source, None);
+        keep(store, &[prepared], Windows::Kept, None).await.unwrap();
+    };
+    for second in 10..30 {
+        commit(&knows, &format!("2026-01-30T10:00:{second}Z")).await;
+    }
+    commit(&store, "2026-02-09T00:00:00Z").await;
+    roll_up(&store).await;
+    let mut connection = store.connection().await.unwrap();
+    let before = DateTime::from_timestamp(START + 7 * 86_400, 0).unwrap();
+    for grain in [Grain::Minute, Grain::Hour] {
+        while store::drop_oldest(&mut connection, grain, before).await.unwrap().is_some() {}
+    }
+    commit(&store, "2026-02-01T10:00:00Z").await;
+    for second in 30..50 {
+        commit(&knows, &format!("2026-01-30T10:00:{second}Z")).await;
+    }
+    assert_eq!(psql(url, "select to_regclass('feature_panes_hour_202601') is null").trim(), "t");
+    roll_up(&store).await;
+    let day = Duration::from_secs(86_400);
+    let window = store::window_features(&mut connection, Dimension::All, "", day, DateTime::from_timestamp(START + 5 * 86_400, 0).unwrap()).await.unwrap();
+    assert_eq!(window.events, 40);
+}
+
 /// The typed questions give what SQL gives; the parts of a series add up to the whole; the first of a top list is the largest.
 async fn typed(store: &Store, url: &str) {
     let mut connection = store.connection().await.unwrap();
@@ -313,6 +344,8 @@ async fn windows_equal_a_recomputation() {
         connect(&database("migrated")).await.migrate().await.unwrap();
     }
     elements(&database("migrated"));
+    psql(&url, "create database straddling template migrated");
+    a_week_outlives_its_month(&database("straddling")).await;
     let next = AtomicU64::new(0);
     let one = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
