@@ -122,14 +122,16 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
             let mine: Vec<_> = marks.iter().filter(|(dimension, ..)| *dimension == rule.dimension).map(|(_, key, minute)| (key.clone(), *minute)).collect();
             findings += judge_activity(&mut transaction, rule, &mine).await?;
         }
-        for rule in rules.activities() {
-            let before = Utc::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
-            store::end_episodes(&mut transaction, &rule.name, before).await?;
-        }
-        transaction.commit().await?;
         if marks.is_empty() {
+            // Only now: marks that waited may belong to an episode that looks over.
+            for rule in rules.activities() {
+                let before = Utc::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
+                store::end_episodes(&mut transaction, &rule.name, before).await?;
+            }
+            transaction.commit().await?;
             return Ok(findings);
         }
+        transaction.commit().await?;
     }
 }
 
