@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1_000_000)]
     sessions: usize,
     /// What to measure
-    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,process-without-panes,whole,latency,edge,windows")]
+    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,process-without-panes,whole,latency,freshness,edge,windows")]
     parts: Vec<Part>,
     /// Print JSON
     #[arg(long)]
@@ -110,6 +110,7 @@ async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Repor
         let more = match part {
             Part::Windows => windows::measure(&site, args).await,
             Part::Latency => latency::measure(&site, args, tasks, &lines).await,
+            Part::Freshness => latency::freshness(&site, args, tasks, &lines).await,
             _ => edge::measure(&site, args, tasks, &log, &lines).await,
         };
         site.stop().await?;

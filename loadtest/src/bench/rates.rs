@@ -41,6 +41,8 @@ pub enum Part {
     Whole,
     /// From the log file to a row that can be asked for, at 1 000 events/s
     Latency,
+    /// From the log file to the 5-minute window of all events, at 1 000 and 5 000 events/s
+    Freshness,
     /// The loader alone: memory, idle, an unchanged file, a small machine
     Edge,
     /// Sliding windows over many sessions
@@ -50,7 +52,7 @@ pub enum Part {
 impl Part {
     /// Whether it is measured at full rate, in rounds.
     pub fn is_rate(self) -> bool {
-        !matches!(self, Self::Latency | Self::Edge | Self::Windows)
+        !matches!(self, Self::Latency | Self::Freshness | Self::Edge | Self::Windows)
     }
 }
 
@@ -63,7 +65,7 @@ pub async fn measure(part: Part, site: &Site, args: &Args, tasks: &Tasks, log: &
         Part::Process => process(site, args, &args.processor, tasks, lines).await,
         Part::ProcessWithoutPanes => process(site, args, &processor::Args { without_panes: true, ..args.processor.clone() }, tasks, lines).await,
         Part::Whole => whole(site, args, tasks, log, lines.len()).await,
-        Part::Latency | Part::Edge | Part::Windows => anyhow::bail!("{part:?} is no rate"),
+        Part::Latency | Part::Freshness | Part::Edge | Part::Windows => anyhow::bail!("{part:?} is no rate"),
     }
 }
 
