@@ -14,7 +14,8 @@ select dimension, key, span, ts + random() * (span - interval '1 minute') as at
 from (
     select dimension, key, ts, row_number() over (partition by dimension order by random()) as place,
         (array['1 minute', '5 minutes', '37 minutes', '1 hour', '24 hours', '3 days 7 minutes', '7 days', '30 days', '90 days'])[1 + floor(random() * 9)::int]::interval as span
-    from o
+    -- Twice: of a rare dimension there may be fewer than twenty events.
+    from o, generate_series(1, 2)
 ) k
 where place <= 40;
 
