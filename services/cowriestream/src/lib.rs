@@ -4,6 +4,7 @@
 
 pub mod backfill;
 pub mod dead_letters;
+pub mod jobs;
 pub mod load;
 pub mod logs;
 pub mod rules;

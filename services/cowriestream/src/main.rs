@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{backfill, dead_letters, load, rules, status, tail, target::Target, up, verify};
+use cowriestream::{backfill, dead_letters, jobs, load, rules, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -34,6 +34,18 @@ enum Command {
     Loader(Box<LoaderArgs>),
     /// Run a processor: write what the streams deliver into Postgres, exactly once
     Processor(Box<ProcessorArgs>),
+    /// Run a coordinator: take jobs over gRPC and REST, mirror their status to Redis
+    Coordinator(Box<CoordinatorArgs>),
+    /// Run a worker: run jobs
+    Worker(Box<WorkerArgs>),
+    /// Hand in, list, show, watch, cancel and retry jobs
+    Jobs(jobs::Jobs),
+    /// List, pause and resume queues
+    Queues(jobs::Queues),
+    /// List workers, and who takes the jobs of which queue
+    Workers(jobs::Workers),
+    /// List, create and delete schedules
+    Schedules(jobs::Schedules),
     /// Load logs of the past through the same path, with a progress bar
     Load(Box<load::Args>),
     /// Add windows and features of what was stored before they were defined, with a progress bar
@@ -83,6 +95,42 @@ struct ProcessorArgs {
 
 #[derive(clap::Args)]
 #[group(skip)]
+struct CoordinatorArgs {
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    topology: TopologyArgs,
+    #[command(flatten)]
+    health: HealthArgs,
+    /// Redis that mirrors the status of jobs; without it there is no mirror
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis_url: Option<String>,
+    #[command(flatten)]
+    coordinator: coordinator::Args,
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
+#[command(after_help = "Examples:
+  cowriestream worker                                              every queue, as many jobs as there are cores
+  cowriestream worker --queues longtail,snowshoe --concurrency 8   only these queues
+  cowriestream worker --profile io_bound
+  cowriestream worker --config worker-config.yaml --name m4-ml-worker")]
+struct WorkerArgs {
+    #[command(flatten)]
+    bus: BusArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    health: HealthArgs,
+    #[command(flatten)]
+    worker: worker::Args,
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
 struct ProvisionArgs {
     #[command(flatten)]
     target: Target,
@@ -117,6 +165,12 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Up(args) => up::run(*args, tasks).await,
         Command::Loader(args) => run_loader(*args, tasks).await,
         Command::Processor(args) => run_processor(*args, tasks).await,
+        Command::Coordinator(args) => run_coordinator(*args, tasks).await,
+        Command::Worker(args) => run_worker(*args, tasks).await,
+        Command::Jobs(args) => jobs::jobs(args).await,
+        Command::Queues(args) => jobs::queues(args).await,
+        Command::Workers(args) => jobs::workers(args).await,
+        Command::Schedules(args) => jobs::schedules(args).await,
         Command::Load(args) => load::run(*args, tasks).await,
         Command::Backfill(args) => backfill::run(args, tasks.stop()).await,
         Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,
@@ -153,6 +207,30 @@ async fn run_processor(args: ProcessorArgs, tasks: Tasks) -> anyhow::Result<()> 
     let health = Health::default();
     health.serve(&args.health, &tasks).await?;
     processor::start(&args.processor, &args.topology, bus, store, &health, &tasks).await?;
+    tasks.stop().cancelled().await;
+    Ok(())
+}
+
+async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<()> {
+    let bus = Bus::connect(&args.bus, "coordinator").await?;
+    let store = Store::connect(&args.store).await?;
+    store.check_schema().await?;
+    bus.provision(&args.topology).await?;
+    let health = Health::default();
+    health.serve(&args.health, &tasks).await?;
+    let listening = coordinator::start(&args.coordinator, args.redis_url.as_deref(), bus, store, &health, &tasks).await?;
+    tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
+    tasks.stop().cancelled().await;
+    Ok(())
+}
+
+async fn run_worker(args: WorkerArgs, tasks: Tasks) -> anyhow::Result<()> {
+    let bus = Bus::connect(&args.bus, "worker").await?;
+    let store = Store::connect(&args.store).await?;
+    let health = Health::default();
+    health.serve(&args.health, &tasks).await?;
+    let spec = worker::start(&args.worker, bus, store, &health, &tasks).await?;
+    tracing::info!(name = spec.name, concurrency = spec.concurrency, "worker ready");
     tasks.stop().cancelled().await;
     Ok(())
 }

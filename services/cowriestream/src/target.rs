@@ -1,6 +1,6 @@
 //! Which running system a command speaks to: the given URLs, or those that `up` wrote.
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{collections::HashMap, fs, path::{Path, PathBuf}};
 
 use bus::BusArgs;
 use store::StoreArgs;
@@ -41,12 +41,17 @@ impl Target {
     }
 
     /// The data directory.
-    pub fn data_dir(&self) -> &std::path::Path {
+    pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
     fn written(&self, name: &str) -> Option<String> {
-        let text = fs::read_to_string(self.data_dir.join("env")).ok()?;
+        Self::written_in(&self.data_dir, name)
+    }
+
+    /// What the `env` of a data directory says.
+    pub(crate) fn written_in(data_dir: &Path, name: &str) -> Option<String> {
+        let text = fs::read_to_string(data_dir.join("env")).ok()?;
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         let values: HashMap<_, _> = pairs.map(|(name, value)| (name.trim(), value.trim().trim_matches('\''))).collect();
         values.get(name).map(|&value| value.to_owned())

@@ -61,6 +61,10 @@ pub struct Args {
     processor: processor::Args,
     #[command(flatten)]
     tuning: Tuning,
+    #[command(flatten)]
+    coordinator: coordinator::Args,
+    #[command(flatten)]
+    worker: worker::Args,
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
     #[arg(long, env = "COWRIESTREAM_HEALTH_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
     health_listen: SocketAddr,
@@ -137,7 +141,11 @@ async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks:
     // The processor ends after the loader, so that what the loader has in flight is still receipted.
     let working = tasks.detached();
     processor::start(&args.processor, &args.topology, bus.clone(), store.clone(), &health, &working).await?;
-    let env = write_env(&args, &data, listening, honeypot.as_ref())?;
+    let jobs = match args.once {
+        true => None,
+        false => Some(jobs(&args, &bus, &store, &health, &working).await?),
+    };
+    let env = write_env(&args, &data, listening, jobs, honeypot.as_ref())?;
     tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", env.display());
     if let Some(honeypot) = &honeypot {
         let others = !args.logs.is_empty();
@@ -163,7 +171,21 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
     Ok(())
 }
 
-fn write_env(args: &Args, data: &DataDir, listening: SocketAddr, honeypot: Option<&Honeypot>) -> anyhow::Result<PathBuf> {
+/// A coordinator and a worker.
+async fn jobs(args: &Args, bus: &Bus, store: &Store, health: &Health, tasks: &Tasks) -> anyhow::Result<coordinator::Listening> {
+    let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
+    let listening = coordinator::start(&wanted, args.redis_url.as_deref(), bus.clone(), store.clone(), health, tasks).await?;
+    worker::start(&args.worker, bus.clone(), store.clone(), health, tasks).await?;
+    Ok(listening)
+}
+
+fn write_env(
+    args: &Args,
+    data: &DataDir,
+    listening: SocketAddr,
+    jobs: Option<coordinator::Listening>,
+    honeypot: Option<&Honeypot>,
+) -> anyhow::Result<PathBuf> {
     let value = |url: &Option<String>| url.clone().unwrap_or_default();
     let mut values = vec![
         ("DATABASE_URL", value(&args.store.database_url)),
@@ -171,6 +193,9 @@ fn write_env(args: &Args, data: &DataDir, listening: SocketAddr, honeypot: Optio
         ("REDIS_URL", value(&args.redis_url)),
         ("HEALTH_URL", format!("http://{listening}")),
     ];
+    if let Some(listening) = jobs {
+        values.extend([("COORDINATOR_URL", format!("http://{}", listening.rest)), ("GRPC_URL", format!("http://{}", listening.grpc))]);
+    }
     values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));
     data.write_env(&values)
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use events::{EventName, SensorId};
 
+use crate::News;
+
 /// A subject that is safe to publish on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subject(String);
@@ -34,6 +36,20 @@ impl Subject {
         Self(format!("cowrie.receipts.{sensor}.ask"))
     }
 
+    /// `cowrie.jobs.<queue>`; `None` when the queue's name is no token.
+    pub fn jobs(queue: &str) -> Option<Self> {
+        is_token(queue).then(|| Self(format!("cowrie.jobs.{queue}")))
+    }
+
+    /// `cowrie.status.<job_id>` or `cowrie.progress.<job_id>`; `*` for all jobs.
+    pub fn of_job(news: News, job_id: &str) -> Option<Self> {
+        let kind = match news {
+            News::Status => "status",
+            News::Progress => "progress",
+        };
+        (job_id == "*" || is_token(job_id)).then(|| Self(format!("cowrie.{kind}.{job_id}")))
+    }
+
     /// A subject this program stored earlier (the outbox).
     pub fn stored(subject: String) -> Self {
         Self(subject)
@@ -55,6 +71,10 @@ impl From<Subject> for String {
     fn from(subject: Subject) -> Self {
         subject.0
     }
+}
+
+fn is_token(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a subject that is not ours.

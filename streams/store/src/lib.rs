@@ -4,6 +4,7 @@
 //! returned as new, in the same transaction. A transaction takes rows in one order: events, sessions, command sequences, features,
 //! dead letters, outbox, sensors, deliveries, loader files; within a table by key. Panes are only added, and wait for nobody.
 
+mod claims;
 mod connect;
 mod copy;
 mod dead_letters;
@@ -12,19 +13,26 @@ mod events;
 mod failure;
 mod features;
 mod files;
+mod jobs;
 mod leases;
 mod outbox;
 mod panes;
 mod positions;
 mod recount;
 mod rollup;
+mod schedules;
 mod sensors;
 mod sessions;
 mod signals;
 mod status;
 pub mod verify;
 mod windows;
+mod workers;
 
+pub use claims::{
+    Claimed, End, Outcome, Progress, cancelled_jobs, claim_jobs, diagnostic_step, end_jobs, holds_job, renew_jobs, set_checkpoint, set_progress,
+    starving_job, sweep_jobs,
+};
 pub use connect::{Membership, Store, StoreArgs, unhurried};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters};
 pub use deliveries::{Delivery, add_deliveries};
@@ -35,12 +43,17 @@ pub use features::{
     orphaned_features, refresh_features, restart_backfill, sessions_left,
 };
 pub use files::{FileReceipt, committed_of, merge_receipts};
+pub use jobs::{
+    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job,
+    submit_jobs,
+};
 pub use leases::{Lease, still_holds};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};
 pub use panes::{Grain, PaneRow, add_panes, insert_panes};
 pub use positions::{Position, position, record_position};
 pub use recount::{backfill_day, backfill_left, pane_differences, recountable_days};
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
+pub use schedules::{Schedule, delete_schedule, due_schedule, keep_schedules_of_file, put_schedule, schedule_fired, schedules};
 pub use sensors::{merge_sensors, newest_events};
 pub use sessions::{MergedSession, close_idle, merge_sessions};
 pub use signals::{
@@ -51,6 +64,7 @@ pub use sqlx::PgConnection as Connection;
 pub use status::{SensorStatus, WindowStatus, sensor_status, window_status};
 
 pub use windows::{Measure, Window, window_features, window_series, window_top};
+pub use workers::{Queue, Worker, beat_worker, forget_worker, pause_queue, queues, register_worker, workers};
 
 /// A transaction that rolls back unless committed.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

@@ -1,0 +1,56 @@
+//! What only one coordinator does: takes jobs from workers that are gone, and fires schedules.
+
+use std::time::Duration;
+
+use boot::CancellationToken;
+use store::{Failure, Lease};
+
+use crate::{desk::Desk, schedules, submissions::tell};
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The duty's name.
+const DUTY: &str = "coordinator";
+
+/// Holds or tries for the lease until stop, and does what is due while it is ours.
+pub(crate) async fn lead(desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut held = None::<Lease>;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(INTERVAL) => (),
+        }
+        let outcome = async {
+            held = desk.store.lease(DUTY, held.as_ref()).await?;
+            match &held {
+                Some(lease) => work(&desk, lease).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(failure) = outcome.await {
+            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the duties wait");
+        }
+    }
+    if let Some(lease) = &held {
+        desk.store.give_up(lease).await.ok();
+    }
+    Ok(())
+}
+
+async fn work(desk: &Desk, lease: &Lease) -> Result<(), Failure> {
+    let mut transaction = desk.store.begin().await?;
+    if !store::still_holds(&mut transaction, lease).await? {
+        return Ok(());
+    }
+    let changed = store::sweep_jobs(&mut transaction).await?;
+    transaction.commit().await.map_err(Failure::from)?;
+    for status in &changed {
+        let why = status.error.as_ref().map_or("", |error| error.message.as_str());
+        tracing::warn!(job_id = %status.job_id, state = %status.state, why, "took a job from its worker");
+        tell(&desk.bus, status).await;
+    }
+    if !changed.is_empty() {
+        desk.changed.notify_one();
+    }
+    schedules::fire(desk, lease).await
+}

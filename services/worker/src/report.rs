@@ -1,0 +1,106 @@
+//! `report`: counts and tops of a time range, from the sliding windows, as JSON and as Markdown.
+
+use std::{fmt::Write, time::Duration};
+
+use chrono::{DateTime, Utc};
+use events::Dimension;
+use jobs::Report;
+use serde_json::{Map, Value, json};
+use store::{Measure, Window};
+
+use crate::attempt::{Ended, Run};
+
+/// What stands in the lists, by which measure, under which heading.
+const TOPS: [(Dimension, Measure, &str); 8] = [
+    (Dimension::SrcIp, Measure::Events, "Source addresses, by events"),
+    (Dimension::SrcNet, Measure::DistinctSrcIps, "Source networks, by addresses"),
+    (Dimension::Username, Measure::LoginsFailed, "User names, by failed logins"),
+    (Dimension::Password, Measure::LoginsFailed, "Passwords, by failed logins"),
+    (Dimension::Command, Measure::Commands, "Commands (normalised), by times typed"),
+    (Dimension::Download, Measure::Downloads, "Downloads (SHA-256), by times"),
+    (Dimension::Hassh, Measure::Events, "SSH clients (hassh), by connections"),
+    (Dimension::Forward, Measure::Events, "Forward targets, by requests"),
+];
+/// Points of the timeline.
+const POINTS: u32 = 24;
+
+/// Each list is a step; a report that is tried again begins anew, for it writes nothing before its end.
+pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
+    let until = job.until.unwrap_or_else(Utc::now);
+    let length = Duration::from_secs(job.window_seconds.unsigned_abs());
+    let (dimension, key) = match &job.sensor {
+        Some(sensor) => (Dimension::Sensor, sensor.as_str()),
+        None => (Dimension::All, ""),
+    };
+    // The lists are of all sensors: a window of one sensor has no keys within it.
+    let tops: &[_] = if job.sensor.is_some() { &[] } else { &TOPS };
+    let total = tops.len() as i64 + 2;
+    let mut connection = run.shared.store.connection().await?;
+    run.progress("counts", 0, total).await?;
+    let counts = store::window_features(&mut connection, dimension, key, length, until).await?;
+    run.progress("timeline", 1, total).await?;
+    let step = Duration::from_secs((length.as_secs() / u64::from(POINTS)).div_ceil(60).max(1) * 60);
+    let series = store::window_series(&mut connection, dimension, key, length, step, until).await?;
+    let mut lists = Vec::new();
+    for (n, (dimension, measure, heading)) in tops.iter().enumerate() {
+        run.progress(heading, n as i64 + 2, total).await?;
+        let top = store::window_top(&mut connection, *dimension, *measure, length, until, job.top.unsigned_abs() as u32).await?;
+        lists.push((dimension.name(), *heading, top));
+    }
+    run.progress("done", total, total).await?;
+    let markdown = markdown(&job, &counts, &series, &lists);
+    let lists: Map<_, _> = lists
+        .into_iter()
+        .map(|(name, _, top)| (name.to_owned(), top.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()))
+        .collect();
+    Ok(json!({ "sensor": job.sensor, "counts": counts, "timeline": series, "top": lists, "markdown": markdown }))
+}
+
+fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[(&str, &str, Vec<(String, i64)>)]) -> String {
+    let mut out = String::new();
+    let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
+    let of = job.sensor.as_ref().map_or(String::new(), |sensor| format!(" of {sensor}"));
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "# Cowrie report{of}: {} to {} UTC\n", time(counts.from_at), time(counts.to_at));
+    let _ = writeln!(out, "| what | how many |\n|---|---:|");
+    for (what, count) in [
+        ("events", counts.events),
+        ("sessions", counts.sessions),
+        ("source addresses", counts.distinct_src_ips),
+        ("failed logins", counts.logins_failed),
+        ("successful logins", counts.logins_succeeded),
+        ("distinct credentials", counts.distinct_credentials),
+        ("commands", counts.commands),
+        ("downloads", counts.downloads),
+    ] {
+        let _ = writeln!(out, "| {what} | {count} |");
+    }
+    for (_, heading, top) in lists.iter().filter(|(_, _, top)| !top.is_empty()) {
+        let _ = writeln!(out, "\n## {heading}\n\n| | |\n|---|---:|");
+        for (key, value) in top {
+            let _ = writeln!(out, "| {} | {value} |", code(key));
+        }
+    }
+    let _ = writeln!(out, "\n## Timeline\n\n| until (UTC) | events | sessions | failed logins |\n|---|---:|---:|---:|");
+    for window in series {
+        let _ = writeln!(out, "| {} | {} | {} | {} |", time(window.to_at), window.events, window.sessions, window.logins_failed);
+    }
+    out
+}
+
+/// What an attacker wrote, as code in a cell: nothing of it is a link, markup, HTML, or the end of the cell.
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        return "(empty)".to_owned();
+    }
+    let safe = boot::safe_up_to(text, 200).replace('`', "\u{2b9}").replace('|', "\\|");
+    format!("`{safe}`")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_an_attacker_wrote_stays_in_its_cell() {
+        assert_eq!(super::code("a|`<img src=x>\n[x](http://e)"), "`a\\|\u{2b9}<img src=x>\\u{a}[x](http://e)`");
+    }
+}

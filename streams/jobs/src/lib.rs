@@ -1,0 +1,16 @@
+//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and the keys of the Redis mirror.
+//!
+//! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
+
+mod fields;
+mod kind;
+pub mod mirror;
+mod request;
+mod status;
+mod worker;
+
+pub use fields::{FieldError, Fields};
+pub use kind::{Diagnostic, Fail, Kind, Report, TYPES};
+pub use request::{Request, Requirements, is_name};
+pub use status::{JobError, State, Status};
+pub use worker::{Capabilities, Preference, WorkerSpec};

@@ -1,0 +1,203 @@
+//! A request to run a job.
+
+use chrono::{DateTime, Duration, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{FieldError, Fields, Kind};
+
+/// A valid request.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// Type and parameters.
+    pub kind: Kind,
+    /// Where it waits.
+    pub queue: String,
+    /// 1 (last) to 10 (first).
+    pub priority: i16,
+    /// Of one attempt.
+    pub timeout_seconds: i32,
+    /// Attempts before it is given up.
+    pub max_attempts: i32,
+    /// What its worker must have.
+    pub requirements: Requirements,
+    /// Not started before; at once without it.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Given up when not started by then.
+    pub deadline: Option<DateTime<Utc>>,
+    /// The same key again is the same job.
+    pub idempotency_key: Option<String>,
+    /// No second job with it while one waits or runs.
+    pub unique_key: Option<String>,
+    /// SHA-256 of the request as it was made.
+    pub hash: [u8; 32],
+}
+
+/// What a worker must have.
+#[derive(Clone, PartialEq, Default, Debug, Serialize)]
+pub struct Requirements {
+    /// GiB.
+    pub min_memory_gb: f64,
+    /// Cores.
+    pub min_cpu_cores: i32,
+    /// One of these; empty: any, or none.
+    pub accelerator: Vec<String>,
+}
+
+/// Most bytes of parameters.
+const LARGEST_PARAMETERS: usize = 64 << 10;
+/// Furthest that a job may be put off.
+const FURTHEST: Duration = Duration::days(366);
+
+impl Request {
+    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON). Everything that is wrong is said at once.
+    pub fn read(body: Value, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let hash = Sha256::digest(body.to_string().as_bytes()).into();
+        let mut fields = Fields::of(body, "", &mut errors);
+        let job_type = fields.text("job_type", 64);
+        if job_type.is_none() {
+            fields.wrong("job_type", "missing: the type of the job, e.g. report");
+        }
+        let parameters = fields.take("parameters").unwrap_or_default();
+        if parameters.to_string().len() > LARGEST_PARAMETERS {
+            fields.wrong("parameters", format!("larger than {LARGEST_PARAMETERS} bytes"));
+        }
+        let requirements = fields.take("requirements").unwrap_or_default();
+        let queue = fields.text("queue", 64);
+        if queue.as_deref().is_some_and(|queue| !is_name(queue)) {
+            fields.wrong("queue", "expected letters, digits, _ and -, at most 64");
+        }
+        let (not_before, deadline) = (fields.time("not_before"), fields.time("deadline"));
+        if not_before.is_some_and(|time| time > now + FURTHEST) {
+            fields.wrong("not_before", "more than a year ahead");
+        }
+        if deadline.is_some_and(|time| time <= now) {
+            fields.wrong("deadline", format!("already past: it is {}", now.format("%Y-%m-%dT%H:%M:%SZ")));
+        } else if deadline.zip(not_before).is_some_and(|(deadline, not_before)| deadline <= not_before) {
+            fields.wrong("deadline", "not after not_before");
+        }
+        let mut request = Self {
+            kind: Kind::Diagnostic(crate::Diagnostic {
+                steps: 0,
+                step_seconds: 0.0,
+                memory_mb: 0,
+                fail: crate::Fail::Never,
+                fail_at_step: 0,
+                fail_attempts: 0,
+            }),
+            queue: String::new(),
+            priority: fields.integer("priority", 1..=10, 5) as i16,
+            timeout_seconds: fields.integer("timeout_seconds", 1..=604_800, 3_600) as i32,
+            max_attempts: fields.integer("max_attempts", 1..=100, 3) as i32,
+            requirements: Requirements::default(),
+            not_before,
+            deadline,
+            idempotency_key: fields.text("idempotency_key", 200),
+            unique_key: fields.text("unique_key", 200),
+            hash,
+        };
+        fields.end();
+        request.requirements = Requirements::read(requirements, &mut errors);
+        let kind = job_type.and_then(|job_type| Kind::read(&job_type, parameters, &mut errors));
+        match kind {
+            Some(kind) if errors.is_empty() => {
+                request.queue = queue.unwrap_or_else(|| kind.queue().to_owned());
+                Ok(Self { kind, ..request })
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+impl Requirements {
+    fn read(value: Value, errors: &mut Vec<FieldError>) -> Self {
+        let mut fields = Fields::of(value, "requirements.", errors);
+        let min_memory_gb = fields.number("min_memory_gb", 0.0..=65_536.0, 0.0);
+        let min_cpu_cores = fields.integer("min_cpu_cores", 0..=65_536, 0) as i32;
+        let accelerator: Option<Vec<String>> = match fields.take("accelerator") {
+            None => Some(Vec::new()),
+            Some(Value::String(one)) => Some(vec![one]),
+            Some(Value::Array(some)) => some.into_iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+            Some(_) => None,
+        };
+        let accelerator = accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| is_name(name)));
+        if accelerator.is_none() {
+            fields.wrong("accelerator", "expected up to 16 names like nvidia_cuda or apple_neural_engine");
+        }
+        fields.end();
+        Self { min_memory_gb, min_cpu_cores, accelerator: accelerator.unwrap_or_default() }
+    }
+}
+
+/// Whether a text may name a queue, a worker or a schedule: `[A-Za-z0-9_-]{1,64}`.
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+    }
+
+    fn wrong(body: Value) -> Vec<String> {
+        Request::read(body, now()).unwrap_err().into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn what_is_silent_gets_its_default() {
+        let request = Request::read(json!({"job_type": "report", "parameters": {"time_window": "7d"}}), now()).unwrap();
+        assert_eq!((request.queue.as_str(), request.priority, request.timeout_seconds, request.max_attempts), ("reports", 5, 3_600, 3));
+        assert_eq!(Kind::stored("report", request.kind.parameters()), Ok(request.kind));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        assert_eq!(wrong(json!([])), ["body", "job_type"]);
+        assert_eq!(wrong(json!({"job_type": "mine_bitcoin"})), ["job_type"]);
+        assert_eq!(
+            wrong(json!({
+                "job_type": "diagnostic", "parameters": {"steps": "many", "fail": "maybe", "colour": 1}, "priority": 11, "timeout_seconds": 0,
+                "max_attempts": 1e9, "deadline": "2020-01-01T00:00:00Z", "not_before": "tomorrow", "queue": "a.b", "idempotency_key": "x".repeat(201),
+                "requirements": {"min_memory_gb": -1, "accelerator": 7}, "job_id": "mine"
+            })),
+            [
+                "queue", "not_before", "deadline", "priority", "timeout_seconds", "max_attempts", "idempotency_key", "job_id",
+                "requirements.min_memory_gb", "requirements.accelerator", "parameters.steps", "parameters.fail", "parameters.colour"
+            ]
+        );
+        assert_eq!(wrong(json!({"job_type": "report", "parameters": {"sensor": "x".repeat(70_000)}})), ["parameters", "parameters.sensor"]);
+        assert_eq!(
+            wrong(json!({"job_type": "report", "not_before": "2026-12-01T00:00:00Z", "deadline": "2026-11-30T00:00:00Z"})),
+            ["deadline"]
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<f64>().prop_map(Value::from), any::<String>().prop_map(Value::from)];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let names = prop_oneof![
+                Just("job_type".to_owned()), Just("parameters".to_owned()), Just("requirements".to_owned()), Just("priority".to_owned()),
+                Just("steps".to_owned()), Just("time_window".to_owned()), any::<String>()
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((names, inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect()))
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_panics(body in any_json()) {
+            let _ = Request::read(body, now());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The tables `workers`, `paused_queues` and `exclusive_queues`.
+
+use chrono::{DateTime, Utc};
+use ::jobs::{Capabilities, WorkerSpec};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::Failure;
+
+/// A worker as it is known.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Of this start of it.
+    pub worker_id: Uuid,
+    /// What it said of itself.
+    pub spec: WorkerSpec,
+    /// Jobs it runs.
+    pub running: i32,
+    /// Takes nothing more.
+    pub draining: bool,
+    /// Whether it was heard of lately.
+    pub alive: bool,
+    /// Last sign of life.
+    pub heartbeat_at: DateTime<Utc>,
+}
+
+/// Makes a worker known, or says that it lives with what it now says of itself. Its exclusive queues are remembered without it.
+pub async fn register_worker(on: &mut PgConnection, worker_id: Uuid, spec: &WorkerSpec) -> Result<(), Failure> {
+    let queues = serde_json::to_value(&spec.queues).map_err(|error| Failure::Reject(error.into()))?;
+    sqlx::query!(
+        "insert into workers (worker_id, name, hostname, type, platform, concurrency, queues, job_types, accelerator, memory_gb, cpu_cores)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        on conflict (worker_id) do update set heartbeat_at = clock_timestamp()",
+        worker_id,
+        spec.name,
+        spec.hostname,
+        spec.place,
+        spec.platform,
+        spec.concurrency,
+        queues,
+        &spec.job_types,
+        spec.capabilities.accelerator,
+        spec.capabilities.memory_gb,
+        spec.capabilities.cpu_cores,
+    )
+    .execute(&mut *on)
+    .await?;
+    let exclusive: Vec<_> = spec.queues.iter().filter(|queue| queue.exclusive).map(|queue| queue.queue.clone()).collect();
+    sqlx::query!("delete from exclusive_queues where worker = $1 and queue <> all($2)", spec.name, &exclusive).execute(&mut *on).await?;
+    sqlx::query!("insert into exclusive_queues (queue, worker) select unnest($2::text[]), $1 on conflict do nothing", spec.name, &exclusive)
+        .execute(&mut *on)
+        .await?;
+    sqlx::query!("delete from workers where heartbeat_at < clock_timestamp() - interval '1 day'").execute(on).await?;
+    Ok(())
+}
+
+/// Says that a worker lives; whether it is known.
+pub async fn beat_worker(on: &mut PgConnection, worker_id: Uuid, running: i32, draining: bool) -> Result<bool, Failure> {
+    let done = sqlx::query!(
+        "update workers set heartbeat_at = clock_timestamp(), running = $2, draining = $3 where worker_id = $1",
+        worker_id,
+        running,
+        draining
+    )
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets a worker that has stopped.
+pub async fn forget_worker(on: &mut PgConnection, worker_id: Uuid) -> Result<(), Failure> {
+    sqlx::query!("delete from workers where worker_id = $1", worker_id).execute(on).await?;
+    Ok(())
+}
+
+/// Every worker heard of within a day, by name.
+pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
+    let rows = sqlx::query!(
+        r#"select worker_id, name, hostname, type as "place!", platform, concurrency, running, queues, job_types, accelerator, memory_gb, cpu_cores,
+            draining, heartbeat_at, heartbeat_at > clock_timestamp() - interval '15 seconds' as "alive!"
+        from workers order by name, started_at"#
+    )
+    .fetch_all(on)
+    .await?;
+    let read = |row: serde_json::Value| serde_json::from_value(row).map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read a worker's queues")));
+    rows.into_iter()
+        .map(|row| {
+            Ok(Worker {
+                worker_id: row.worker_id,
+                running: row.running,
+                draining: row.draining,
+                alive: row.alive,
+                heartbeat_at: row.heartbeat_at,
+                spec: WorkerSpec {
+                    name: row.name,
+                    hostname: row.hostname,
+                    place: row.place,
+                    platform: row.platform,
+                    concurrency: row.concurrency,
+                    queues: read(row.queues)?,
+                    job_types: row.job_types,
+                    capabilities: Capabilities { accelerator: row.accelerator, memory_gb: row.memory_gb, cpu_cores: row.cpu_cores },
+                },
+            })
+        })
+        .collect()
+}
+
+/// A queue.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether its jobs are not started.
+    pub paused: bool,
+    /// Jobs that wait for a worker or for their time.
+    pub waiting: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// The only workers that may take its jobs; empty: any.
+    pub exclusive_to: Vec<String>,
+}
+
+/// Every queue that has jobs, is paused, is exclusive or is served; and those of the known types.
+pub async fn queues(on: &mut PgConnection) -> Result<Vec<Queue>, Failure> {
+    let known: Vec<_> = ::jobs::TYPES.iter().map(|(_, queue)| (*queue).to_owned()).collect();
+    let queues = sqlx::query_as!(
+        Queue,
+        r#"with counted as (
+            select queue, count(*) filter (where state <> 'in_progress') as waiting, count(*) filter (where state = 'in_progress') as running
+            from jobs where state in ('queued', 'in_progress', 'retrying') group by 1
+        ),
+        named as (
+            select queue from counted union select queue from paused_queues union select queue from exclusive_queues
+            union select q ->> 'queue' from workers, jsonb_array_elements(queues) q union select unnest($1::text[])
+        )
+        select n.queue as "name!", exists (select from paused_queues p where p.queue = n.queue) as "paused!", coalesce(c.waiting, 0) as "waiting!",
+            coalesce(c.running, 0) as "running!", array(select worker from exclusive_queues e where e.queue = n.queue order by 1) as "exclusive_to!"
+        from named n left join counted c using (queue) order by 1"#,
+        &known,
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(queues)
+}
+
+/// Starts no more jobs of a queue, or starts them again.
+pub async fn pause_queue(on: &mut PgConnection, queue: &str, paused: bool) -> Result<(), Failure> {
+    match paused {
+        true => sqlx::query!("insert into paused_queues (queue) values ($1) on conflict do nothing", queue).execute(on).await?,
+        false => sqlx::query!("delete from paused_queues where queue = $1", queue).execute(on).await?,
+    };
+    Ok(())
+}
