@@ -93,10 +93,7 @@ pub fn request(request: p::SubmitRequest) -> Result<Value, Problem> {
         }
     }
     if let Some(wanted) = request.requirements {
-        put(
-            "requirements",
-            json!({ "min_memory_gb": wanted.min_memory_gb, "min_cpu_cores": wanted.min_cpu_cores, "accelerator": wanted.accelerator }),
-        );
+        put("requirements", json!({ "min_memory_gb": wanted.min_memory_gb, "min_cpu_cores": wanted.min_cpu_cores, "accelerator": wanted.accelerator }));
     }
     Ok(Value::Object(body))
 }
@@ -263,7 +260,9 @@ pub fn worker_spec(worker: p::Worker) -> Result<WorkerSpec, Problem> {
         return Err(Problem::field("worker", "expected a concurrency of 1 to 256, 1 to 64 queues and at most 64 job types"));
     }
     let has = worker.capabilities.unwrap_or_default();
-    if ![&worker.hostname, &worker.r#type, &worker.platform, &has.accelerator].into_iter().chain(&worker.job_types).all(|text| short(text)) || !has.memory_gb.is_finite() {
+    if ![&worker.hostname, &worker.r#type, &worker.platform, &has.accelerator].into_iter().chain(&worker.job_types).all(|text| short(text))
+        || !has.memory_gb.is_finite()
+    {
         return Err(Problem::field("worker", "expected texts of at most 200 characters without control characters, and a memory that is a number"));
     }
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
@@ -283,7 +282,11 @@ pub fn worker_spec(worker: p::Worker) -> Result<WorkerSpec, Problem> {
             })
             .collect(),
         job_types: worker.job_types,
-        capabilities: Capabilities { accelerator: or(has.accelerator, "none"), memory_gb: has.memory_gb, cpu_cores: has.cpu_cores.min(1_000_000).cast_signed() },
+        capabilities: Capabilities {
+            accelerator: or(has.accelerator, "none"),
+            memory_gb: has.memory_gb,
+            cpu_cores: has.cpu_cores.min(1_000_000).cast_signed(),
+        },
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use boot::CancellationToken;
+use bus::topology::{JOBS, STATUS, TopologyArgs};
 use store::{Failure, Lease};
 
 use crate::{desk::Desk, schedules, submissions::tell};
@@ -13,7 +14,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const DUTY: &str = "coordinator";
 
 /// Holds or tries for the lease until stop, and does what is due while it is ours.
-pub(crate) async fn lead(desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
     loop {
         tokio::select! {
@@ -30,9 +31,23 @@ pub(crate) async fn lead(desk: Desk, stop: CancellationToken) -> anyhow::Result<
         if let Err(failure) = outcome.await {
             tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the duties wait");
         }
+        if held.is_some()
+            && let Err(error) = streams(&desk, &topology).await
+        {
+            tracing::debug!(error = format!("{error:#}"), "the streams of jobs wait");
+        }
     }
     if let Some(lease) = &held {
         desk.store.give_up(lease).await.ok();
+    }
+    Ok(())
+}
+
+/// Makes the streams anew when the broker lost them. Permits that went with them cost a second: workers look by themselves.
+async fn streams(desk: &Desk, topology: &TopologyArgs) -> anyhow::Result<()> {
+    if desk.bus.connected() && (desk.bus.stream(JOBS).await?.is_none() || desk.bus.stream(STATUS).await?.is_none()) {
+        tracing::warn!("the broker lost the streams of jobs: making them anew");
+        desk.bus.provision(topology).await?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use boot::{Health, Tasks};
-use bus::Bus;
+use bus::{Bus, topology::TopologyArgs};
 use store::Store;
 use tokio::sync::Notify;
 
@@ -55,7 +55,15 @@ pub struct Listening {
 }
 
 /// Starts a coordinator; it runs until `tasks` stop. Streams and schema must exist. Without a Redis there is no mirror.
-pub async fn start(args: &Args, redis_url: Option<&str>, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<Listening> {
+pub async fn start(
+    args: &Args,
+    redis_url: Option<&str>,
+    topology: &TopologyArgs,
+    bus: Bus,
+    store: Store,
+    health: &Health,
+    tasks: &Tasks,
+) -> anyhow::Result<Listening> {
     store.check_schema().await?;
     if let Some(file) = &args.schedules {
         schedules::load(&store, file).await?;
@@ -69,7 +77,7 @@ pub async fn start(args: &Args, redis_url: Option<&str>, bus: Bus, store: Store,
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
     tasks.spawn("rest", rest::serve(rest, desk.clone(), tasks.stop()));
     tasks.spawn("grpc", grpc::serve(grpc, desk.clone(), tasks.stop()));
-    tasks.spawn("duties", duties::lead(desk.clone(), tasks.stop()));
+    tasks.spawn("duties", duties::lead(desk.clone(), topology.clone(), tasks.stop()));
     if let Some(url) = redis_url {
         tasks.spawn("mirror", mirror::mirror(mirror::open(url)?, desk, args.mirror_days, tasks.stop()));
     }

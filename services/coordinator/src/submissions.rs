@@ -48,8 +48,12 @@ pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) 
                 }
                 let (jobs, tell): (Vec<NewJob>, Vec<_>) = asked.into_iter().unzip();
                 let outcomes = commit(&store, &jobs).await;
-                let created: Vec<_> =
-                    jobs.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Ok(Submitted::Created))).map(|(job, _)| (job.request.queue.clone(), job.job_id)).collect();
+                let created: Vec<_> = jobs
+                    .iter()
+                    .zip(&outcomes)
+                    .filter(|(_, outcome)| matches!(outcome, Ok(Submitted::Created)))
+                    .map(|(job, _)| (job.request.queue.clone(), job.job_id))
+                    .collect();
                 for (tell, outcome) in tell.into_iter().zip(outcomes) {
                     // Whoever asked may have gone; the job stays.
                     let _ = tell.send(outcome);

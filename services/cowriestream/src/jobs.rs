@@ -187,11 +187,7 @@ async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Res
         priority: submit.priority,
         timeout_seconds: submit.timeout,
         max_attempts: submit.max_attempts,
-        requirements: Some(p::Requirements {
-            min_memory_gb: submit.min_memory_gb,
-            min_cpu_cores: submit.min_cpu_cores,
-            accelerator: submit.accelerator,
-        }),
+        requirements: Some(p::Requirements { min_memory_gb: submit.min_memory_gb, min_cpu_cores: submit.min_cpu_cores, accelerator: submit.accelerator }),
         idempotency_key: submit.idempotency_key,
         unique_key: submit.unique_key,
         queue: submit.queue,
@@ -403,7 +399,8 @@ pub async fn workers(args: Workers) -> anyhow::Result<()> {
     boot::say!("{:<24}  {:<8}  {:<13}  {:>7}  {:<13}  HAS", "WORKER", "STATUS", "TYPE", "JOBS", "PLATFORM");
     for worker in &answer.workers {
         let has = worker.capabilities.clone().unwrap_or_default();
-        let queues: Vec<_> = worker.queues.iter().map(|served| format!("{}:{}{}", served.queue, served.priority, if served.exclusive { "!" } else { "" })).collect();
+        let queues: Vec<_> =
+            worker.queues.iter().map(|served| format!("{}:{}{}", served.queue, served.priority, if served.exclusive { "!" } else { "" })).collect();
         boot::say!(
             "{:<24}  {:<8}  {:<13}  {:>7}  {:<13}  {} cores, {:.1} GiB, {}; {}",
             boot::safe(&worker.name),
@@ -472,7 +469,8 @@ pub async fn schedules(args: Schedules) -> anyhow::Result<()> {
             }
             let job = p::SubmitRequest { job_type, parameters: Some(proto_struct(parameters)), ..Default::default() };
             let schedule = p::Schedule { name, cron, job: Some(job), catch_up, ..Default::default() };
-            let stored = client.put_schedule(p::PutScheduleRequest { schedule: Some(schedule) }).await.map_err(plain)?.into_inner().schedule.unwrap_or_default();
+            let stored =
+                client.put_schedule(p::PutScheduleRequest { schedule: Some(schedule) }).await.map_err(plain)?.into_inner().schedule.unwrap_or_default();
             boot::say!("next at {}", stored.next_at.map(time).unwrap_or_default());
         }
         Some(SchedulesCommand::Delete { name }) => {

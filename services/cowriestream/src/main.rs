@@ -218,7 +218,7 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
     bus.provision(&args.topology).await?;
     let health = Health::default();
     health.serve(&args.health, &tasks).await?;
-    let listening = coordinator::start(&args.coordinator, args.redis_url.as_deref(), bus, store, &health, &tasks).await?;
+    let listening = coordinator::start(&args.coordinator, args.redis_url.as_deref(), &args.topology, bus, store, &health, &tasks).await?;
     tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
     tasks.stop().cancelled().await;
     Ok(())

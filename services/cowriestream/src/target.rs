@@ -1,6 +1,10 @@
 //! Which running system a command speaks to: the given URLs, or those that `up` wrote.
 
-use std::{collections::HashMap, fs, path::{Path, PathBuf}};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use bus::BusArgs;
 use store::StoreArgs;

@@ -174,18 +174,12 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
 /// A coordinator and a worker.
 async fn jobs(args: &Args, bus: &Bus, store: &Store, health: &Health, tasks: &Tasks) -> anyhow::Result<coordinator::Listening> {
     let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
-    let listening = coordinator::start(&wanted, args.redis_url.as_deref(), bus.clone(), store.clone(), health, tasks).await?;
+    let listening = coordinator::start(&wanted, args.redis_url.as_deref(), &args.topology, bus.clone(), store.clone(), health, tasks).await?;
     worker::start(&args.worker, bus.clone(), store.clone(), health, tasks).await?;
     Ok(listening)
 }
 
-fn write_env(
-    args: &Args,
-    data: &DataDir,
-    listening: SocketAddr,
-    jobs: Option<coordinator::Listening>,
-    honeypot: Option<&Honeypot>,
-) -> anyhow::Result<PathBuf> {
+fn write_env(args: &Args, data: &DataDir, listening: SocketAddr, jobs: Option<coordinator::Listening>, honeypot: Option<&Honeypot>) -> anyhow::Result<PathBuf> {
     let value = |url: &Option<String>| url.clone().unwrap_or_default();
     let mut values = vec![
         ("DATABASE_URL", value(&args.store.database_url)),

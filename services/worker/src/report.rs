@@ -21,6 +21,8 @@ const TOPS: [(Dimension, Measure, &str); 8] = [
     (Dimension::Hassh, Measure::Events, "SSH clients (hassh), by connections"),
     (Dimension::Forward, Measure::Events, "Forward targets, by requests"),
 ];
+/// Name, heading, and keys with their values.
+type List = (&'static str, &'static str, Vec<(String, i64)>);
 /// Points of the timeline.
 const POINTS: u32 = 24;
 
@@ -41,7 +43,7 @@ pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     run.progress("timeline", 1, total).await?;
     let step = Duration::from_secs((length.as_secs() / u64::from(POINTS)).div_ceil(60).max(1) * 60);
     let series = store::window_series(&mut connection, dimension, key, length, step, until).await?;
-    let mut lists = Vec::new();
+    let mut lists: Vec<List> = Vec::new();
     for (n, (dimension, measure, heading)) in tops.iter().enumerate() {
         run.progress(heading, n as i64 + 2, total).await?;
         let top = store::window_top(&mut connection, *dimension, *measure, length, until, job.top.unsigned_abs() as u32).await?;
@@ -56,7 +58,7 @@ pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     Ok(json!({ "sensor": job.sensor, "counts": counts, "timeline": series, "top": lists, "markdown": markdown }))
 }
 
-fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[(&str, &str, Vec<(String, i64)>)]) -> String {
+fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[List]) -> String {
     let mut out = String::new();
     let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
     let of = job.sensor.as_ref().map_or(String::new(), |sensor| format!(" of {sensor}"));

@@ -169,23 +169,37 @@ mod tests {
                 "requirements": {"min_memory_gb": -1, "accelerator": 7}, "job_id": "mine"
             })),
             [
-                "queue", "not_before", "deadline", "priority", "timeout_seconds", "max_attempts", "idempotency_key", "job_id",
-                "requirements.min_memory_gb", "requirements.accelerator", "parameters.steps", "parameters.fail", "parameters.colour"
+                "queue",
+                "not_before",
+                "deadline",
+                "priority",
+                "timeout_seconds",
+                "max_attempts",
+                "idempotency_key",
+                "job_id",
+                "requirements.min_memory_gb",
+                "requirements.accelerator",
+                "parameters.steps",
+                "parameters.fail",
+                "parameters.colour"
             ]
         );
         assert_eq!(wrong(json!({"job_type": "report", "parameters": {"sensor": "x".repeat(70_000)}})), ["parameters", "parameters.sensor"]);
-        assert_eq!(
-            wrong(json!({"job_type": "report", "not_before": "2026-12-01T00:00:00Z", "deadline": "2026-11-30T00:00:00Z"})),
-            ["deadline"]
-        );
+        assert_eq!(wrong(json!({"job_type": "report", "not_before": "2026-12-01T00:00:00Z", "deadline": "2026-11-30T00:00:00Z"})), ["deadline"]);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<f64>().prop_map(Value::from), any::<String>().prop_map(Value::from)];
+        let leaf =
+            prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<f64>().prop_map(Value::from), any::<String>().prop_map(Value::from)];
         leaf.prop_recursive(3, 16, 4, |inner| {
             let names = prop_oneof![
-                Just("job_type".to_owned()), Just("parameters".to_owned()), Just("requirements".to_owned()), Just("priority".to_owned()),
-                Just("steps".to_owned()), Just("time_window".to_owned()), any::<String>()
+                Just("job_type".to_owned()),
+                Just("parameters".to_owned()),
+                Just("requirements".to_owned()),
+                Just("priority".to_owned()),
+                Just("steps".to_owned()),
+                Just("time_window".to_owned()),
+                any::<String>()
             ];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

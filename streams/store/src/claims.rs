@@ -1,8 +1,8 @@
 //! The table `jobs`, as those see it who run them: claims, leases, progress, checkpoints and ends.
 //! Every write names the attempt, and is refused when that is not the one that runs.
 
-use chrono::{DateTime, Utc};
 use ::jobs::Status;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -131,9 +131,8 @@ pub async fn renew_jobs(on: &mut PgConnection, worker_id: Uuid, running: &[(Uuid
 
 /// Those of our jobs that somebody wants cancelled.
 pub async fn cancelled_jobs(on: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uuid>, Failure> {
-    let ids = sqlx::query_scalar!("select job_id from jobs where worker_id = $1 and state = 'in_progress' and cancel_requested", worker_id)
-        .fetch_all(on)
-        .await?;
+    let ids =
+        sqlx::query_scalar!("select job_id from jobs where worker_id = $1 and state = 'in_progress' and cancel_requested", worker_id).fetch_all(on).await?;
     Ok(ids)
 }
 

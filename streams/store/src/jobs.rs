@@ -1,7 +1,7 @@
 //! The tables `jobs`, `job_events` and `job_results`, as those see them who submit and watch.
 
-use chrono::{DateTime, Utc};
 use ::jobs::{Request, State, Status};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -88,12 +88,10 @@ async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitte
         let same = row.request_hash == new.request.hash;
         return Ok(Some(if same { Submitted::Existing(row.job_id) } else { Submitted::OtherRequest(row.job_id) }));
     }
-    let running = sqlx::query_scalar!(
-        "select job_id from jobs where unique_key = $1 and state in ('queued', 'in_progress', 'retrying')",
-        new.request.unique_key
-    )
-    .fetch_optional(on)
-    .await?;
+    let running =
+        sqlx::query_scalar!("select job_id from jobs where unique_key = $1 and state in ('queued', 'in_progress', 'retrying')", new.request.unique_key)
+            .fetch_optional(on)
+            .await?;
     Ok(running.map(Submitted::Existing))
 }
 
@@ -185,8 +183,9 @@ pub async fn list_jobs(on: &mut PgConnection, filter: &JobFilter, limit: i64) ->
 
 /// The states a job went through after a version, oldest first.
 pub async fn job_states(on: &mut PgConnection, job_id: Uuid, after: i64) -> Result<Vec<Status>, Failure> {
-    let rows =
-        sqlx::query_scalar!("select status from job_events where job_id = $1 and version > $2 order by version limit 1000", job_id, after).fetch_all(on).await?;
+    let rows = sqlx::query_scalar!("select status from job_events where job_id = $1 and version > $2 order by version limit 1000", job_id, after)
+        .fetch_all(on)
+        .await?;
     rows.into_iter().map(read_status).collect()
 }
 

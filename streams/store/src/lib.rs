@@ -30,8 +30,8 @@ mod windows;
 mod workers;
 
 pub use claims::{
-    Claimed, End, Outcome, Progress, cancelled_jobs, claim_jobs, diagnostic_step, end_jobs, holds_job, renew_jobs, set_checkpoint, set_progress,
-    starving_job, sweep_jobs,
+    Claimed, End, Outcome, Progress, cancelled_jobs, claim_jobs, diagnostic_step, end_jobs, holds_job, renew_jobs, set_checkpoint, set_progress, starving_job,
+    sweep_jobs,
 };
 pub use connect::{Membership, Store, StoreArgs, unhurried};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters};
@@ -44,8 +44,7 @@ pub use features::{
 };
 pub use files::{FileReceipt, committed_of, merge_receipts};
 pub use jobs::{
-    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job,
-    submit_jobs,
+    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job, submit_jobs,
 };
 pub use leases::{Lease, still_holds};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};

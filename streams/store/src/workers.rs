@@ -1,7 +1,7 @@
 //! The tables `workers`, `paused_queues` and `exclusive_queues`.
 
-use chrono::{DateTime, Utc};
 use ::jobs::{Capabilities, WorkerSpec};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -56,14 +56,10 @@ pub async fn register_worker(on: &mut PgConnection, worker_id: Uuid, spec: &Work
 
 /// Says that a worker lives; whether it is known.
 pub async fn beat_worker(on: &mut PgConnection, worker_id: Uuid, running: i32, draining: bool) -> Result<bool, Failure> {
-    let done = sqlx::query!(
-        "update workers set heartbeat_at = clock_timestamp(), running = $2, draining = $3 where worker_id = $1",
-        worker_id,
-        running,
-        draining
-    )
-    .execute(on)
-    .await?;
+    let done =
+        sqlx::query!("update workers set heartbeat_at = clock_timestamp(), running = $2, draining = $3 where worker_id = $1", worker_id, running, draining)
+            .execute(on)
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -82,7 +78,8 @@ pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
     )
     .fetch_all(on)
     .await?;
-    let read = |row: serde_json::Value| serde_json::from_value(row).map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read a worker's queues")));
+    let read =
+        |row: serde_json::Value| serde_json::from_value(row).map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read a worker's queues")));
     rows.into_iter()
         .map(|row| {
             Ok(Worker {

@@ -32,7 +32,7 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
         stop_signal: Signal::TERM,
         probe,
     };
-    Ok((command, format!("redis://:{secret}@127.0.0.1:{port}")))
+    Ok((command, format!("redis://default:{secret}@127.0.0.1:{port}")))
 }
 
 /// `AUTH`, `PING`

@@ -7,6 +7,7 @@ mod competing;
 mod dead_letters;
 mod harness;
 mod honeypot;
+mod jobs;
 mod kill;
 mod loss;
 mod matrix;
