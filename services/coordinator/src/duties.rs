@@ -1,4 +1,4 @@
-//! What only one coordinator does: takes jobs from workers that are gone, and fires schedules.
+//! What only one coordinator does: takes jobs from workers that are gone, fires schedules, and forgets old jobs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const DUTY: &str = "coordinator";
 
 /// Holds or tries for the lease until stop, and does what is due while it is ours.
-pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, jobs_days: Option<u32>, stop: CancellationToken) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
     loop {
         tokio::select! {
@@ -24,7 +24,7 @@ pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, stop: CancellationT
         let outcome = async {
             held = desk.store.lease(DUTY, held.as_ref()).await?;
             match &held {
-                Some(lease) => work(&desk, lease).await,
+                Some(lease) => work(&desk, lease, jobs_days).await,
                 None => Ok(()),
             }
         };
@@ -52,12 +52,15 @@ async fn streams(desk: &Desk, topology: &TopologyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn work(desk: &Desk, lease: &Lease) -> Result<(), Failure> {
+async fn work(desk: &Desk, lease: &Lease, jobs_days: Option<u32>) -> Result<(), Failure> {
     let mut transaction = desk.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(());
     }
     let changed = store::sweep_jobs(&mut transaction).await?;
+    if let Some(days) = jobs_days {
+        store::forget_jobs(&mut transaction, days).await?;
+    }
     transaction.commit().await.map_err(Failure::from)?;
     for status in &changed {
         let why = status.error.as_ref().map_or("", |error| error.message.as_str());

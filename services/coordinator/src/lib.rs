@@ -43,6 +43,9 @@ pub struct Args {
     /// Days that the status of an ended job stays in Redis
     #[arg(long, env = "COWRIESTREAM_MIRROR_DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365), value_name = "DAYS")]
     pub mirror_days: u32,
+    /// Days that an ended job stays in Postgres, with its result; for ever without it
+    #[arg(long, env = "COWRIESTREAM_JOBS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36500), value_name = "DAYS")]
+    pub jobs_days: Option<u32>,
 }
 
 /// Where it listens.
@@ -77,7 +80,7 @@ pub async fn start(
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
     tasks.spawn("rest", rest::serve(rest, desk.clone(), tasks.stop()));
     tasks.spawn("grpc", grpc::serve(grpc, desk.clone(), tasks.stop()));
-    tasks.spawn("duties", duties::lead(desk.clone(), topology.clone(), tasks.stop()));
+    tasks.spawn("duties", duties::lead(desk.clone(), topology.clone(), args.jobs_days, tasks.stop()));
     if let Some(url) = redis_url {
         tasks.spawn("mirror", mirror::mirror(mirror::open(url)?, desk, args.mirror_days, tasks.stop()));
     }

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
-use croner::parser::{CronParser, Seconds};
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds},
+};
 use jobs::{FieldError, Request, is_name};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +17,8 @@ use crate::{desk::Desk, problem::Problem};
 
 /// Most firings made good at once; what was missed before is skipped.
 const MOST_MISSED: usize = 1_000;
+/// A firing that is so late was missed: no coordinator was there for it.
+const MISSED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,9 +83,34 @@ fn checked(name: String, cron: String, job: Value, catch_up: bool, from_file: bo
 
 /// The first firing after a moment. Five fields, or six with seconds first; UTC.
 fn next(cron: &str, after: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    let short: String = cron.chars().take(100).collect();
-    let parsed = CronParser::builder().seconds(Seconds::Optional).build().parse(cron).map_err(|error| format!("{short:?}: {error}"))?;
-    parsed.find_next_occurrence(&after, false).map_err(|error| format!("{short:?} never fires: {error}"))
+    parse(cron)?.find_next_occurrence(&after, false).map_err(|error| format!("{:?} never fires: {error}", short(cron)))
+}
+
+fn parse(cron: &str) -> Result<Cron, String> {
+    CronParser::builder().seconds(Seconds::Optional).build().parse(cron).map_err(|error| format!("{:?}: {error}", short(cron)))
+}
+
+fn short(cron: &str) -> String {
+    cron.chars().take(100).collect()
+}
+
+/// The firings of a schedule that are to be made good now, oldest first. Counted backwards, so that a long absence costs nothing.
+fn due(schedule: &Schedule, now: DateTime<Utc>) -> Result<Vec<DateTime<Utc>>, String> {
+    let parsed = parse(&schedule.cron)?;
+    let oldest = if schedule.catch_up { schedule.next_at } else { schedule.next_at.max(now - MISSED_AFTER) };
+    let mut due = Vec::new();
+    let mut before = now;
+    while due.len() < MOST_MISSED {
+        match parsed.find_previous_occurrence(&before, due.is_empty()) {
+            Ok(at) if at >= oldest => (due.push(at), before = at),
+            _ => break,
+        };
+    }
+    if due.last().is_none_or(|&first| first > schedule.next_at) {
+        tracing::warn!(schedule = schedule.name, since = %schedule.next_at, "skipped firings that nobody was there for");
+    }
+    due.reverse();
+    Ok(due)
 }
 
 /// Hands in the jobs of what is due. A firing is a job by its idempotency key, so it is made once, whoever makes it, and however often.
@@ -91,18 +121,10 @@ pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<(), Failure> {
             return Ok(());
         }
         let Some(schedule) = store::due_schedule(&mut transaction).await? else { return Ok(()) };
-        let now = Utc::now();
-        let mut due = vec![schedule.next_at];
-        let mut upcoming = next(&schedule.cron, schedule.next_at).map_err(|why| Failure::Reject(anyhow::anyhow!(why)))?;
-        while upcoming <= now {
-            due.push(upcoming);
-            upcoming = next(&schedule.cron, upcoming).map_err(|why| Failure::Reject(anyhow::anyhow!(why)))?;
-        }
-        let skipped = due.len().saturating_sub(if schedule.catch_up { MOST_MISSED } else { 1 });
-        if skipped > 0 {
-            tracing::warn!(schedule = schedule.name, skipped, "skipped firings that nobody was there for");
-        }
-        for at in &due[skipped..] {
+        // The database says that it is due; our clock may be behind.
+        let now = Utc::now().max(schedule.next_at);
+        let upcoming = next(&schedule.cron, now).map_err(|why| Failure::Reject(anyhow::anyhow!(why)))?;
+        for at in due(&schedule, now).map_err(|why| Failure::Reject(anyhow::anyhow!(why)))? {
             let mut body = schedule.job.clone();
             if let Some(body) = body.as_object_mut() {
                 body.insert("idempotency_key".into(), json!(format!("schedule:{}:{}", schedule.name, at.timestamp())));

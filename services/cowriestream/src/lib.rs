@@ -7,6 +7,7 @@ pub mod dead_letters;
 pub mod jobs;
 pub mod load;
 pub mod logs;
+pub mod native;
 pub mod rules;
 pub mod servers;
 pub mod status;

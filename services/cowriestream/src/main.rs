@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{backfill, dead_letters, jobs, load, rules, status, tail, target::Target, up, verify};
+use cowriestream::{backfill, dead_letters, jobs, load, native, rules, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -36,8 +36,8 @@ enum Command {
     Processor(Box<ProcessorArgs>),
     /// Run a coordinator: take jobs over gRPC and REST, mirror their status to Redis
     Coordinator(Box<CoordinatorArgs>),
-    /// Run a worker: run jobs
-    Worker(Box<WorkerArgs>),
+    /// Run a worker: run jobs; start, stop and show one in the background
+    Worker(Box<WorkerCommand>),
     /// Hand in, list, show, watch, cancel and retry jobs
     Jobs(jobs::Jobs),
     /// List, pause and resume queues
@@ -113,11 +113,53 @@ struct CoordinatorArgs {
 
 #[derive(clap::Args)]
 #[group(skip)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   cowriestream worker                                              every queue, as many jobs as there are cores
   cowriestream worker --queues longtail,snowshoe --concurrency 8   only these queues
   cowriestream worker --profile io_bound
-  cowriestream worker --config worker-config.yaml --name m4-ml-worker")]
+  cowriestream worker --config worker-config.yaml --name m4-ml-worker
+  cowriestream worker start --queues longtail                      in the background, until `cowriestream worker stop`"
+)]
+struct WorkerCommand {
+    #[command(subcommand)]
+    native: Option<Native>,
+    #[command(flatten)]
+    here: WorkerArgs,
+}
+
+#[derive(Subcommand)]
+enum Native {
+    /// Start a worker in the background, with the settings that come after; returns when it is ready
+    Start {
+        #[command(flatten)]
+        run_dir: native::RunDir,
+        #[command(flatten)]
+        worker: Box<WorkerArgs>,
+    },
+    /// Stop one: it finishes its jobs or hands them back
+    Stop {
+        #[command(flatten)]
+        run_dir: native::RunDir,
+        /// Its name; not needed when only one runs
+        name: Option<String>,
+        /// End it at once; its jobs go on elsewhere, from their checkpoints
+        #[arg(long)]
+        now: bool,
+    },
+    /// Show those that were started on this machine
+    Status {
+        #[command(flatten)]
+        run_dir: native::RunDir,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
 struct WorkerArgs {
     #[command(flatten)]
     bus: BusArgs,
@@ -166,7 +208,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Loader(args) => run_loader(*args, tasks).await,
         Command::Processor(args) => run_processor(*args, tasks).await,
         Command::Coordinator(args) => run_coordinator(*args, tasks).await,
-        Command::Worker(args) => run_worker(*args, tasks).await,
+        Command::Worker(args) => worker(*args, tasks).await,
         Command::Jobs(args) => jobs::jobs(args).await,
         Command::Queues(args) => jobs::queues(args).await,
         Command::Workers(args) => jobs::workers(args).await,
@@ -224,13 +266,24 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
     Ok(())
 }
 
+async fn worker(args: WorkerCommand, tasks: Tasks) -> anyhow::Result<()> {
+    match args.native {
+        None => run_worker(args.here, tasks).await,
+        Some(Native::Start { run_dir, worker }) => native::start(&run_dir, &worker::name(&worker.worker)?).await,
+        Some(Native::Stop { run_dir, name, now }) => native::stop(&run_dir, name.as_deref(), now).await,
+        Some(Native::Status { run_dir, json }) => native::status(&run_dir, json),
+    }
+}
+
 async fn run_worker(args: WorkerArgs, tasks: Tasks) -> anyhow::Result<()> {
+    native::hold()?;
     let bus = Bus::connect(&args.bus, "worker").await?;
     let store = Store::connect(&args.store).await?;
     let health = Health::default();
     health.serve(&args.health, &tasks).await?;
     let spec = worker::start(&args.worker, bus, store, &health, &tasks).await?;
     tracing::info!(name = spec.name, concurrency = spec.concurrency, "worker ready");
+    native::ready()?;
     tasks.stop().cancelled().await;
     Ok(())
 }

@@ -7,7 +7,7 @@ use bus::{
     topology::{DEAD, EVENTS, FINDINGS, SESSIONS},
 };
 use serde::Serialize;
-use store::{SensorStatus, Store, WindowStatus};
+use store::{Queue, SensorStatus, Store, WindowStatus};
 
 use crate::target::Target;
 
@@ -30,6 +30,7 @@ struct Status {
     sensors: Vec<Sensor>,
     streams: Vec<Stream>,
     windows: WindowStatus,
+    queues: Vec<Queue>,
     outbox_waiting: i64,
 }
 
@@ -71,6 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(),
         streams,
         windows: store::window_status(&mut connection).await?,
+        queues: store::queues(&mut connection).await?,
         outbox_waiting: store::waiting(&mut connection).await?,
     };
     if args.json {
@@ -104,6 +106,39 @@ fn stream(name: &'static str, facts: StreamFacts, consumer: Option<ConsumerFacts
 }
 
 fn print(status: &Status) {
+    print_sensors(&status.sensors);
+    boot::say!("");
+    for stream in &status.streams {
+        let or_none = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        boot::say!(
+            "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} waiting, {} in hand",
+            stream.name,
+            stream.messages,
+            stream.bytes,
+            stream.last_seq,
+            or_none(stream.pending),
+            or_none(stream.unacknowledged)
+        );
+    }
+    let windows = &status.windows;
+    let (waiting, lag) = (windows.visits + windows.touches, windows.roll_up_lag_seconds);
+    boot::say!("windows: roll-up: {waiting} waiting, the oldest for {lag:.0} s");
+    if windows.days_to_add > 0 {
+        boot::say!("windows: {} days of earlier events are still to be added", windows.days_to_add);
+    }
+    for (before, grain) in [(windows.minutes_dropped_before, "hour"), (windows.hours_dropped_before, "day")] {
+        if let Some(before) = before {
+            boot::say!("windows: exact to the {grain} before {}", before.format("%Y-%m-%d"));
+        }
+    }
+    for queue in status.queues.iter().filter(|queue| queue.waiting + queue.running > 0 || queue.paused) {
+        let paused = if queue.paused { ", paused" } else { "" };
+        boot::say!("jobs in {}: {} waiting, {} running{paused}", queue.name, queue.waiting, queue.running);
+    }
+    boot::say!("outbox: {} waiting", status.outbox_waiting);
+}
+
+fn print_sensors(sensors: &[Sensor]) {
     boot::say!(
         "{:<20} {:<8} {:>12} {:>8} {:>10} {:>10} {:>10} {:>8} {:>8} {:>6} {:>8} {:>8}  last event               windows to",
         "sensor",
@@ -119,7 +154,7 @@ fn print(status: &Status) {
         "gap",
         "dropped"
     );
-    for Sensor { stored, loader, heartbeat } in &status.sensors {
+    for Sensor { stored, loader, heartbeat } in sensors {
         let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
         let minute = stored.newest_minute.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%dT%H:%MZ").to_string());
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
@@ -148,31 +183,6 @@ fn print(status: &Status) {
             );
         }
     }
-    boot::say!("");
-    for stream in &status.streams {
-        let or_none = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        boot::say!(
-            "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} waiting, {} in hand",
-            stream.name,
-            stream.messages,
-            stream.bytes,
-            stream.last_seq,
-            or_none(stream.pending),
-            or_none(stream.unacknowledged)
-        );
-    }
-    let windows = &status.windows;
-    let (waiting, lag) = (windows.visits + windows.touches, windows.roll_up_lag_seconds);
-    boot::say!("windows: roll-up: {waiting} waiting, the oldest for {lag:.0} s");
-    if windows.days_to_add > 0 {
-        boot::say!("windows: {} days of earlier events are still to be added", windows.days_to_add);
-    }
-    for (before, grain) in [(windows.minutes_dropped_before, "hour"), (windows.hours_dropped_before, "day")] {
-        if let Some(before) = before {
-            boot::say!("windows: exact to the {grain} before {}", before.format("%Y-%m-%d"));
-        }
-    }
-    boot::say!("outbox: {} waiting", status.outbox_waiting);
 }
 
 /// What was repaired, by kind; nothing when nothing was.

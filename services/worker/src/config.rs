@@ -165,9 +165,8 @@ fn plain(queues: &[&str]) -> Vec<Preference> {
 }
 
 fn host() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+    let name = rustix::system::uname().nodename().to_string_lossy().trim().to_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
 /// A host's name as a worker's.
@@ -187,6 +186,12 @@ fn platform() -> String {
 
 fn containerized() -> bool {
     std::path::Path::new("/.dockerenv").exists() || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() || std::env::var_os("container").is_some()
+}
+
+/// Of a Mac, in bytes.
+fn darwin_memory() -> Option<f64> {
+    let out = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "hw.memsize"]).output().ok()?;
+    String::from_utf8(out.stdout).ok()?.trim().parse().ok()
 }
 
 fn accelerator() -> String {
@@ -210,7 +215,7 @@ fn memory_gb() -> f64 {
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<f64>().ok()).map(|bytes| bytes / GIB);
     match (total, limit) {
         (Some(total), Some(limit)) => total.min(limit),
-        (total, limit) => total.or(limit).unwrap_or(1.0),
+        (total, limit) => total.or(limit).or_else(|| darwin_memory().map(|bytes| bytes / GIB)).unwrap_or(1.0),
     }
 }
 

@@ -71,6 +71,11 @@ pub(crate) struct Shared {
     pub tasks: Tasks,
 }
 
+/// The name that a worker of these settings has; fails when they are not those of a worker.
+pub fn name(args: &Args) -> anyhow::Result<String> {
+    Ok(config::spec(args)?.name)
+}
+
 /// Starts a worker; it runs until `tasks` stop, and then finishes or hands back what it has. The schema must exist.
 pub async fn start(args: &Args, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<WorkerSpec> {
     store.check_schema().await?;

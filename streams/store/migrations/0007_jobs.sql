@@ -58,6 +58,7 @@ create table jobs (
 create index jobs_due on jobs (priority desc, created_at) where state in ('queued', 'retrying');
 create index jobs_running on jobs (worker_id) where state = 'in_progress';
 create unique index jobs_unique_key on jobs (unique_key) where state in ('queued', 'in_progress', 'retrying');
+create index jobs_ended on jobs (finished_at) where finished_at is not null;
 create index jobs_newest on jobs (created_at desc, job_id desc);
 
 -- What a job gave.

@@ -281,3 +281,15 @@ pub async fn mirrored_jobs(on: &mut PgConnection, after: Uuid, kept_seconds: f64
     let read = |status, queue, created_at, result| Ok(JobEvent { id: 0, queue, created_at, status: read_status(status)?, result });
     rows.into_iter().map(|row| read(row.status, row.queue, row.created_at, row.result)).collect()
 }
+
+/// Deletes some of the jobs that ended so long ago, with their results; how many.
+pub async fn forget_jobs(on: &mut PgConnection, days: u32) -> Result<u64, Failure> {
+    let done = sqlx::query!(
+        "delete from jobs where job_id = any(array(
+            select job_id from jobs where finished_at < clock_timestamp() - make_interval(days => $1) order by finished_at limit 5000))",
+        days.cast_signed()
+    )
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -44,7 +44,8 @@ pub use features::{
 };
 pub use files::{FileReceipt, committed_of, merge_receipts};
 pub use jobs::{
-    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job, submit_jobs,
+    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, forget_jobs, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job,
+    submit_jobs,
 };
 pub use leases::{Lease, still_holds};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};

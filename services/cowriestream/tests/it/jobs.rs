@@ -9,63 +9,15 @@ use std::{
 
 use cowriestream::servers::{DataDir, Servers, Wanted};
 use rustix::process::Signal;
-use serde_json::Value;
 
-use crate::harness::{Hub, Process, eventually};
+use crate::{
+    harness::{Hub, eventually},
+    office::Office,
+};
 
 /// Workers that are killed together, and how often.
 const WORKERS: usize = 18;
 const ROUNDS: usize = 3;
-
-struct Office<'a> {
-    hub: &'a Hub,
-    grpc: String,
-    rest: String,
-}
-
-impl<'a> Office<'a> {
-    /// A coordinator, and where it listens.
-    fn open(hub: &'a Hub, name: &str, redis: Option<&str>) -> (Process, Self) {
-        let log = hub.dir.path().join(name);
-        let mut command = hub.command(&["coordinator"]);
-        command.env("COWRIESTREAM_COORDINATOR_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0");
-        if let Some(redis) = redis {
-            command.env("REDIS_URL", redis);
-        }
-        let process = Process::start(&mut command, &log);
-        let said = |name: &str| {
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            let line = text.lines().find(|line| line.contains("coordinator ready"))?.to_owned();
-            line.split_whitespace().find_map(|word| word.strip_prefix(name).map(|address| format!("http://{address}")))
-        };
-        eventually("the coordinator is ready", || said("grpc=").is_some());
-        (process, Self { hub, grpc: said("grpc=").unwrap(), rest: said("rest=").unwrap() })
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.hub.command(arguments);
-        command.env("COWRIESTREAM_GRPC_URL", &self.grpc);
-        command
-    }
-
-    fn submit(&self, arguments: &[&str]) -> String {
-        let out = self.command(&[&["jobs", "submit", "--json"], arguments].concat()).output().unwrap();
-        assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
-        serde_json::from_slice::<Value>(&out.stdout).unwrap()["job_id"].as_str().unwrap().to_owned()
-    }
-
-    fn show(&self, job: &str) -> Value {
-        let out = self.command(&["jobs", "show", "--json", job]).output().unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        serde_json::from_slice(&out.stdout).unwrap()
-    }
-
-    fn worker(&self, name: &str, arguments: &[&str]) -> Process {
-        let mut command = self.hub.command(&[&["worker", "--name", name], arguments].concat());
-        command.env("COWRIESTREAM_DATABASE_CONNECTIONS", "2");
-        Process::start(&mut command, &self.hub.dir.path().join("worker.err"))
-    }
-}
 
 fn numbers(text: &str) -> Vec<i64> {
     text.trim().split('|').map(|number| number.parse().unwrap()).collect()
@@ -74,7 +26,7 @@ fn numbers(text: &str) -> Vec<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_and_frozen_workers_are_replaced_and_no_step_is_done_twice() {
     let hub = Hub::start().await;
-    let (leader, office) = Office::open(&hub, "coordinator-1.err", None);
+    let (leader, office) = Office::open(&hub, "coordinator-1.err", &[]);
     let frozen_job = office.submit(&["diagnostic", "--queue", "frozen", "--param", "steps=360", "--param", "step_seconds=0.25"]);
     let frozen = office.worker("frozen", &["--queues", "frozen", "--concurrency", "1"]);
     eventually("the job of the one to be frozen runs", || office.show(&frozen_job)["status"]["sessions_processed"].as_i64() > Some(2));
@@ -101,7 +53,7 @@ async fn killed_and_frozen_workers_are_replaced_and_no_step_is_done_twice() {
     let start = || (0..WORKERS).map(|n| office.worker(&format!("w{n}"), &["--queues", "killed", "--concurrency", "1"])).collect::<Vec<_>>();
     let mut workers = start();
     let mut leader = Some(leader);
-    let _second = Office::open(&hub, "coordinator-2.err", None);
+    let _second = Office::open(&hub, "coordinator-2.err", &[]);
     let running = |attempt: usize| {
         hub.count(&format!("select count(*) from jobs where queue = 'killed' and state = 'in_progress' and attempt = {attempt} and sessions_processed > 0"))
     };
@@ -151,12 +103,11 @@ async fn killed_and_frozen_workers_are_replaced_and_no_step_is_done_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
     let mut hub = Hub::start().await;
-    let log = hub.dir.path().join("coordinator.err");
     let (running, delayed, queued);
     let (coordinator, worker);
     {
         let office;
-        (coordinator, office) = Office::open(&hub, log.file_name().unwrap().to_str().unwrap(), None);
+        (coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
         worker = office.worker("one", &["--queues", "reports", "--concurrency", "1"]);
         running = office.submit(&["diagnostic", "--param", "steps=40", "--param", "step_seconds=0.2"]);
         let later = (chrono::Utc::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -181,7 +132,7 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_go_where_they_may_and_say_why_they_wait() {
     let hub = Hub::start().await;
-    let (_coordinator, office) = Office::open(&hub, "coordinator.err", None);
+    let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let config = hub.dir.path().join("worker-config.yaml");
     fs::write(
         &config,
@@ -204,7 +155,7 @@ async fn jobs_go_where_they_may_and_say_why_they_wait() {
     )
     .unwrap();
     let worker = |name: &str| office.worker(name, &["--config", config.to_str().unwrap()]);
-    let state = |job: &str| office.show(job)["status"]["state"].as_str().unwrap().to_owned();
+    let state = |job: &str| office.state(job);
     let by = |job: &str| office.show(job)["status"]["worker"].as_str().unwrap().to_owned();
     let quick = |more: &[&str]| office.submit(&[&["diagnostic", "--param", "steps=0"], more].concat());
 
@@ -264,7 +215,7 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
     let data = DataDir::take(&hub.dir.path().join("r")).unwrap();
     let mut redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
     let url = redis.urls.redis.clone().unwrap();
-    let (_coordinator, office) = Office::open(&hub, "coordinator.err", Some(&url));
+    let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("REDIS_URL", &url)]);
     let _worker = office.worker("w", &["--queues", "reports", "--concurrency", "4"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/jobs.py");
     let out = Command::new(python).arg(script).args([&office.rest, &office.grpc, &url]).output().unwrap();

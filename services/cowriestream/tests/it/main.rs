@@ -11,6 +11,8 @@ mod jobs;
 mod kill;
 mod loss;
 mod matrix;
+mod office;
+mod queue;
 mod samples;
 mod signals;
 mod tail;

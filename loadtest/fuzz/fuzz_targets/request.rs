@@ -1,0 +1,17 @@
+//! Any request for a job: refused with reasons, or within its limits and the same when it is read from the database.
+#![no_main]
+
+use jobs::{Kind, Request, is_name};
+
+libfuzzer_sys::fuzz_target!(|text: &[u8]| {
+    let Ok(body) = serde_json::from_slice(text) else { return };
+    let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    match Request::read(body, now) {
+        Err(errors) => assert!(!errors.is_empty()),
+        Ok(request) => {
+            assert!((1..=10).contains(&request.priority) && is_name(&request.queue));
+            assert!((1..=604_800).contains(&request.timeout_seconds) && (1..=100).contains(&request.max_attempts));
+            assert_eq!(Kind::stored(request.kind.name(), request.kind.parameters()).as_ref(), Ok(&request.kind));
+        }
+    }
+});
