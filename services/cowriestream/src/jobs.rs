@@ -201,7 +201,8 @@ async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Res
         (false, true) => (),
     }
     if submit.wait {
-        return watch(client, &answer.job_id, submit.json).await;
+        watch(client, &answer.job_id, submit.json).await?;
+        return show(client, One { job_id: answer.job_id, json: submit.json }).await;
     }
     Ok(())
 }
@@ -292,7 +293,7 @@ async fn watch(client: &mut JobsClient<Channel>, job_id: &str, json: bool) -> an
             bar.set_position((status.progress_percent * 10.0) as u64);
             bar.set_message(format!("{:.0} %{counts} {}{left}", status.progress_percent, boot::safe_up_to(&status.current_step, 60)));
             if bar.is_hidden() && status.state != last.state {
-                boot::say!("{}", state(status.state));
+                eprintln!("{}", state(status.state));
             }
         }
         last = status;
