@@ -55,6 +55,10 @@ impl Desk {
         // In the order of time: the newest stand together in the indexes.
         let job_id = Uuid::now_v7();
         let traceparent = traceparent.filter(|text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()));
+        let mut span = boot::span("submit", traceparent.as_deref());
+        span.note("job_type", request.kind.name());
+        // Without a collector of ours, that of the caller goes on.
+        let traceparent = span.traceparent().or(traceparent);
         match self.submissions.submit(NewJob { job_id, request, schedule, traceparent }).await? {
             Submitted::Created => Ok((job_id, true)),
             Submitted::Existing(job_id) => Ok((job_id, false)),

@@ -184,6 +184,7 @@ async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<R
         source: None,
         announce: None,
         replay: Some(id),
+        trace: None,
     };
     let ack = bus.publish_event(&sensor, message).await.context("publish a replay")?;
     ack.await.context("publish a replay")?;

@@ -108,6 +108,9 @@ struct Submit {
     /// An accelerator that its worker must have; one of several
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     accelerator: Vec<String>,
+    /// Continue this trace: a W3C traceparent, e.g. of the event that it is a reaction to
+    #[arg(long, value_name = "TRACEPARENT")]
+    traceparent: Option<String>,
     /// Follow it to its end; exit 1 when it fails
     #[arg(long)]
     wait: bool,
@@ -181,7 +184,7 @@ async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Res
         parameters.insert(name.to_owned(), value);
     }
     let time = |at: Option<DateTime<Utc>>| at.map(|at| prost_types::Timestamp { seconds: at.timestamp(), nanos: 0 });
-    let request = p::SubmitRequest {
+    let mut request = tonic::Request::new(p::SubmitRequest {
         job_type: submit.job_type,
         parameters: Some(proto_struct(parameters)),
         priority: submit.priority,
@@ -193,7 +196,13 @@ async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Res
         queue: submit.queue,
         not_before: time(submit.not_before),
         deadline: time(submit.deadline),
-    };
+    });
+    if let Some(traceparent) = &submit.traceparent {
+        let value = traceparent
+            .parse()
+            .with_context(|| format!("--traceparent {traceparent:?}: expected e.g. 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))?;
+        request.metadata_mut().insert("traceparent", value);
+    }
     let answer = client.submit(request).await.map_err(plain)?.into_inner();
     match (submit.json, submit.wait) {
         (true, _) => boot::say!("{}", json!({ "job_id": answer.job_id, "created": answer.created })),

@@ -183,10 +183,23 @@ struct ProvisionArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     let prepared = boot::adopt_secret_files().map(|()| Cli::parse()).and_then(|cli| boot::log(&cli.log).map(|()| cli));
+    let prepared = prepared.and_then(|cli| boot::export_traces(role(&cli.command)).map(|()| cli));
     match prepared {
         Ok(Cli { command: Command::Verify(args), .. }) => verified(verify::run(args).await),
         Ok(cli) => boot::run(|tasks| run(cli.command, tasks)).await,
         Err(error) => verified(Err(error)),
+    }
+}
+
+/// What its traces are from.
+fn role(command: &Command) -> &'static str {
+    match command {
+        Command::Up(_) => "up",
+        Command::Loader(_) => "loader",
+        Command::Processor(_) => "processor",
+        Command::Coordinator(_) => "coordinator",
+        Command::Worker(_) => "worker",
+        _ => "command",
     }
 }
 

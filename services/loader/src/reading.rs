@@ -224,8 +224,12 @@ impl Tailer {
         let bytes = line.len() as u64;
         let mut source = Source::one(place.file, place.start, place.end);
         source.files.extend(also.map(|(file, start, end)| (file, vec![(start, end)])));
-        let message = EventMessage { name: EventName::of(&envelope.eventid), line: line.clone(), msg_id, source: Some(source.clone()), announce, replay: None };
-        let ack = self.bus.publish_event(&self.sensor, message).await;
+        let event_id = id.0;
+        let span = boot::traces_event(event_id).then(|| boot::span("publish", Some(&boot::trace_of_event(event_id))));
+        let trace = span.as_ref().and_then(boot::Span::traceparent);
+        let message =
+            EventMessage { name: EventName::of(&envelope.eventid), line: line.clone(), msg_id, source: Some(source.clone()), announce, replay: None, trace };
+        let ack = self.bus.publish_event(&self.sensor, message).await.map(|ack| until_acknowledged(ack, span));
         if matches!(ack, Err(PublishError::TooLarge)) {
             let detail = "larger than the broker's max_payload".to_owned();
             let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, source);
@@ -363,5 +367,16 @@ impl Tailer {
             file.repairs.skipped_bytes += tally.skipped_bytes;
             file.counted = end;
         }
+    }
+}
+/// Ends a span when the broker has answered.
+fn until_acknowledged(ack: bus::Ack, span: Option<boot::Span>) -> bus::Ack {
+    match span {
+        None => ack,
+        Some(span) => Box::pin(async move {
+            let answer = ack.await;
+            drop(span);
+            answer
+        }),
     }
 }

@@ -62,6 +62,8 @@ async fn follow(shared: &Shared, intake: &Mutex<Intake>, end: &CancellationToken
 /// Commits a batch whatever it takes: waits for the database, halves the batch around data it refuses. `None` when stopped before.
 async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Option<Kept> {
     let started = std::time::Instant::now();
+    // Each ends with the commit.
+    let _spans: Vec<_> = batch.items.iter().filter_map(|item| item.trace.as_deref()).map(|trace| boot::span("keep", Some(trace))).collect();
     let mut total = Kept::default();
     let mut todo: Vec<Vec<Prepared<'_>>> = vec![batch.items.iter().map(Prepared::of).collect()];
     let mut pause = FIRST_PAUSE;

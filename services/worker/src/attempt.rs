@@ -185,6 +185,17 @@ pub(crate) async fn run(run: Run) -> Option<Outcome> {
     Some(if last { Outcome::Failed { error } } else { Outcome::Retry { error, after: pause(run.shared.retry_seconds, claimed) } })
 }
 
+/// An outcome's name, for traces.
+pub(crate) fn named(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed(_) => "completed",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Retry { .. } => "retry",
+        Outcome::Cancelled => "cancelled",
+        Outcome::HandedBack => "handed_back",
+    }
+}
+
 /// Seconds before the next attempt: doubled each time, give or take half, so that jobs that failed together do not come back together.
 fn pause(base: f64, claimed: &Claimed) -> f64 {
     let jitter = f64::from(claimed.job_id.as_bytes()[(claimed.attempt as usize) % 16]) / 255.0 + 0.5;

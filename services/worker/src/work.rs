@@ -138,8 +138,14 @@ impl Worker {
             tracing::debug!(job_id = %one.job_id, job_type = one.job_type, attempt = one.attempt, traceparent = one.traceparent, "started");
             attempt::tell(&self.shared, News::Status, &status).await;
             let tell = self.tell.clone();
+            let mut span = boot::span("attempt", one.traceparent.as_deref());
+            span.note("job_id", one.job_id);
+            span.note("job_type", &one.job_type);
+            span.note("attempt", one.attempt);
             self.shared.tasks.start(async move {
                 let outcome = attempt::run(run).await;
+                span.note("outcome", outcome.as_ref().map_or("lost", attempt::named));
+                drop(span);
                 let end = outcome.map(|outcome| End { job_id: one.job_id, attempt: one.attempt, outcome });
                 // Nobody listening any more: the lease ends.
                 let _ = tell.send((one.job_id, end)).await;

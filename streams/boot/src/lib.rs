@@ -6,6 +6,7 @@ mod health;
 mod safe;
 mod secret;
 mod tasks;
+mod trace;
 
 use std::{future::Future, process::ExitCode, time::Duration};
 
@@ -14,9 +15,13 @@ pub use safe::{safe, safe_up_to};
 pub use secret::adopt_secret_files;
 pub use tasks::{Task, Tasks};
 pub use tokio_util::sync::CancellationToken;
+pub use trace::{Span, export_traces, span, trace_of_event, traces_event};
 
 /// How long a stop may take after the first signal before the process ends anyway.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long the last spans may take to be exported.
+const TRACES_LIMIT: Duration = Duration::from_secs(3);
 
 /// How the program logs.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,7 +60,9 @@ where
         // Nothing is waited for any more: what still runs is torn down with the runtime.
         why = signals(stop) => return failed(&why),
     };
-    match outcome.and(tasks.end(STOP_LIMIT).await) {
+    let outcome = outcome.and(tasks.end(STOP_LIMIT).await);
+    trace::end_traces(TRACES_LIMIT).await;
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -16,7 +16,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::{
     Bus, dead,
-    publish::{FILE, REPLAY, SOURCE},
+    publish::{FILE, REPLAY, SOURCE, TRACE},
     subjects,
     topology::{self, DEAD, EVENTS, PROCESSOR},
 };
@@ -63,6 +63,8 @@ pub struct Item {
     pub source: Source,
     /// The file it announces.
     pub announce: Option<Announcement>,
+    /// The W3C traceparent it carries.
+    pub trace: Option<String>,
     message: Message,
 }
 
@@ -199,7 +201,8 @@ fn read(message: Message) -> Item {
         },
         Some(sensor) => Delivered::Event { sensor, line: message.payload.clone(), replay: text(REPLAY).and_then(|id| id.parse().ok()) },
     };
-    Item { what, source, announce, message }
+    let trace = text(TRACE).map(str::to_owned);
+    Item { what, source, announce, trace, message }
 }
 
 impl Bus {

@@ -12,6 +12,8 @@ use crate::{Bus, Subject};
 pub(crate) const SOURCE: HeaderName = HeaderName::from_static("Cowrie-Source");
 /// The header that announces a file.
 pub(crate) const FILE: HeaderName = HeaderName::from_static("Cowrie-File");
+/// The header that puts a message into a trace (W3C).
+pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
 /// The header of a replay: the dead letter it comes from.
 pub(crate) const REPLAY: HeaderName = HeaderName::from_static("Cowrie-Replay");
 
@@ -30,6 +32,8 @@ pub struct EventMessage<'a> {
     pub announce: Option<Announcement>,
     /// `Cowrie-Replay`: the dead letter this comes from.
     pub replay: Option<events::DeadId>,
+    /// `traceparent`, when its way is traced.
+    pub trace: Option<String>,
 }
 
 /// The broker has it (which is not yet: Postgres has it).
@@ -71,6 +75,9 @@ impl Bus {
         }
         if let Some(dead) = message.replay {
             headers.insert(REPLAY, dead.to_string());
+        }
+        if let Some(trace) = message.trace {
+            headers.insert(TRACE, trace);
         }
         self.publish(Subject::event(sensor, message.name), headers, message.line).await
     }

@@ -16,6 +16,7 @@ mod queue;
 mod samples;
 mod signals;
 mod tail;
+mod traces;
 mod up;
 mod verify;
 mod windows;
