@@ -110,7 +110,7 @@ async fn publish(site: &Site, lines: &[Bytes]) -> anyhow::Result<Measured> {
     let mut in_flight = VecDeque::new();
     for (n, (line, msg_id, source, eventid)) in prepared.into_iter().enumerate() {
         let announce = (n == 0).then(|| announce.clone());
-        let message = EventMessage { name: EventName::of(&eventid), line, msg_id, source: Some(source), announce, replay: None };
+        let message = EventMessage { name: EventName::of(&eventid), line, msg_id, source: Some(source), announce, replay: None, trace: None };
         in_flight.push_back(bus.publish_event(&sensor, message).await?);
         if in_flight.len() >= 4096
             && let Some(ack) = in_flight.pop_front()
