@@ -93,9 +93,14 @@ pub fn request(request: p::SubmitRequest) -> Result<Value, Problem> {
         }
     }
     if let Some(wanted) = request.requirements {
-        put("requirements", json!({ "min_memory_gb": wanted.min_memory_gb, "min_cpu_cores": wanted.min_cpu_cores, "accelerator": wanted.accelerator }));
+        put("requirements", json!({ "min_memory_gb": number(wanted.min_memory_gb), "min_cpu_cores": wanted.min_cpu_cores, "accelerator": wanted.accelerator }));
     }
     Ok(Value::Object(body))
+}
+
+/// JSON knows no NaN and no infinity: as text they are refused like any other text.
+fn number(x: f64) -> Value {
+    if x.is_finite() { x.into() } else { x.to_string().into() }
 }
 
 /// A stored request of a schedule, back in the words of gRPC.

@@ -88,6 +88,11 @@ impl Desk {
         if size > LONGEST_PAGE {
             return Err(Problem::field("page_size", format!("expected 1 to {LONGEST_PAGE}")));
         }
+        for (field, name) in [("queue", &filter.queue), ("job_type", &filter.job_type)] {
+            if name.as_deref().is_some_and(|name| !is_name(name)) {
+                return Err(Problem::field(field, "expected letters, digits, _ and -, at most 64"));
+            }
+        }
         filter.after = read_token(token)?;
         let mut connection = self.store.connection().await?;
         let mut jobs = store::list_jobs(&mut connection, &filter, i64::from(size) + 1).await?;

@@ -7,9 +7,9 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{
-        IntoResponse,
+        IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
     routing::{get, post, put},
@@ -43,8 +43,24 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: C
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }))
         .fallback(|| async { Problem::NotFound("there is nothing here: /openapi.json tells what is".into()) })
         .layer(DefaultBodyLimit::max(LARGEST))
+        .layer(axum::middleware::map_response(as_problem))
         .with_state(desk);
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve REST")
+}
+
+/// What is refused before a handler sees it is told in the same form.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !(status.is_client_error() || status.is_server_error()) || kind.starts_with("application/") {
+        return response;
+    }
+    let title = status.canonical_reason().unwrap_or_default().to_lowercase();
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": title, "errors": [] });
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    Response::from_parts(parts, body.to_string().into())
 }
 
 type Answer = Result<Json<Value>, Problem>;

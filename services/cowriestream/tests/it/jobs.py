@@ -118,6 +118,7 @@ for body, code, word in [
     ({"job_type": "diagnostic", "parameters": {"steps": 4}, "idempotency_key": "mine"}, grpc.StatusCode.ALREADY_EXISTS, made.job_id),
     ({"job_type": "mine_bitcoin"}, grpc.StatusCode.INVALID_ARGUMENT, "known: report, diagnostic"),
     ({"job_type": "diagnostic", "parameters": {"steps": "many"}}, grpc.StatusCode.INVALID_ARGUMENT, "parameters.steps"),
+    ({"job_type": "diagnostic", "requirements": {"min_memory_gb": float("nan")}}, grpc.StatusCode.INVALID_ARGUMENT, "requirements.min_memory_gb"),
 ]:
     try:
         rpc("Submit", body)
@@ -126,7 +127,7 @@ for body, code, word in [
         assert error.code() == code and word in error.details(), error
         if code == grpc.StatusCode.INVALID_ARGUMENT:
             errors = json.loads(dict(error.trailing_metadata())["cowriestream-errors-bin"])
-            assert errors[0]["field"] in ("job_type", "parameters.steps"), errors
+            assert errors[0]["field"] in ("job_type", "parameters.steps", "requirements.min_memory_gb"), errors
 print(f"gRPC: {len(states)} statuses watched")
 
 # REST: what is wrong is said, and nothing is half made.
@@ -142,6 +143,9 @@ for body, field in [
     assert status == 422 and field in [error["field"] for error in problem["errors"]], problem
 assert call("POST", "/api/v1/jobs", {"job_type": "report"}, {"idempotency-key": "mine"})[0] == 409
 assert call("GET", "/api/v1/jobs/x")[0] == 422
+assert call("GET", "/api/v1/jobs?queue=%00")[0] == 422
+assert call("GET", "/api/v1/queues/x/pause") == (405, {"type": "about:blank", "title": "method not allowed", "status": 405, "detail": "method not allowed", "errors": []})
+assert call("POST", "/api/v1/jobs", "x" * 2_000_000)[1]["status"] == 413
 assert call("GET", "/api/v1/jobs/00000000-0000-0000-0000-000000000000")[0] == 404
 _, after = call("GET", "/api/v1/jobs?page_size=1000")
 assert len(before["jobs"]) == len(after["jobs"])
