@@ -83,16 +83,19 @@ pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only
             where w.worker_id <> $1 and not w.draining and w.heartbeat_at > clock_timestamp() - interval '15 seconds' and w.running < w.concurrency
                 and q ->> 'queue' = mine.queue and (q ->> 'priority')::int > mine.priority
         ),
+        -- The first of each queue by the index jobs_due, so that queues which nobody serves cost nothing; then the first of all.
         picked as (
-            select j.job_id from jobs j, me
-            where j.state in ('queued', 'retrying') and j.not_before <= clock_timestamp() and ($3::uuid is null or j.job_id = $3)
-                and (j.deadline is null or j.attempt > 0 or j.deadline > clock_timestamp())
-                and j.queue = any(array(select queue from mine)) and j.job_type = any(me.job_types)
-                and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
-                and (greatest(j.created_at, j.not_before) < clock_timestamp() - make_interval(secs => $4) or not exists (
-                    select from preferred p where p.queue = j.queue and j.job_type = any(p.job_types) and j.min_memory_gb <= p.memory_gb
-                        and j.min_cpu_cores <= p.cpu_cores and (j.accelerators = '{}' or p.accelerator = any(j.accelerators))))
-            order by j.priority desc, j.created_at limit $2 for update of j skip locked
+            select due.job_id from me, mine cross join lateral (
+                select j.job_id, j.priority, j.created_at from jobs j
+                where j.queue = mine.queue and j.state in ('queued', 'retrying') and j.not_before <= clock_timestamp() and ($3::uuid is null or j.job_id = $3)
+                    and (j.deadline is null or j.attempt > 0 or j.deadline > clock_timestamp()) and j.job_type = any(me.job_types)
+                    and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
+                    and (greatest(j.created_at, j.not_before) < clock_timestamp() - make_interval(secs => $4) or not exists (
+                        select from preferred p where p.queue = j.queue and j.job_type = any(p.job_types) and j.min_memory_gb <= p.memory_gb
+                            and j.min_cpu_cores <= p.cpu_cores and (j.accelerators = '{}' or p.accelerator = any(j.accelerators))))
+                order by j.priority desc, j.created_at limit $2 for update of j skip locked
+            ) due
+            order by due.priority desc, due.created_at limit $2
         )
         update jobs j set state = 'in_progress', attempt = attempt + 1, worker_id = me.worker_id, worker = me.name, started_at = clock_timestamp(),
             lease_until = clock_timestamp() + make_interval(secs => $5), progress_percent = 0, current_step = null, sessions_processed = null,

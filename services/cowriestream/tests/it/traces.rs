@@ -51,9 +51,11 @@ impl TraceService for Collector {
 }
 
 impl Collector {
+    #[allow(clippy::disallowed_methods, reason = "ends with the test")]
     async fn open() -> (Self, SocketAddr) {
         let (collector, port) = (Self::default(), std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-        tokio::spawn(tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone())).serve(port));
+        let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
+        tokio::spawn(server.serve(port));
         (collector, port)
     }
 
