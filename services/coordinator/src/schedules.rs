@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use croner::{
     Cron,
     parser::{CronParser, Seconds},
@@ -83,7 +83,8 @@ fn checked(name: String, cron: String, job: Value, catch_up: bool, from_file: bo
 
 /// The first firing after a moment. Five fields, or six with seconds first; UTC.
 fn next(cron: &str, after: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    parse(cron)?.find_next_occurrence(&after, false).map_err(|error| format!("{:?} never fires: {error}", short(cron)))
+    // Whole seconds: an occurrence has the fraction of what it is looked for from.
+    parse(cron)?.find_next_occurrence(&after.trunc_subsecs(0), false).map_err(|error| format!("{:?} never fires: {error}", short(cron)))
 }
 
 fn parse(cron: &str) -> Result<Cron, String> {
@@ -99,7 +100,7 @@ fn due(schedule: &Schedule, now: DateTime<Utc>) -> Result<Vec<DateTime<Utc>>, St
     let parsed = parse(&schedule.cron)?;
     let oldest = if schedule.catch_up { schedule.next_at } else { schedule.next_at.max(now - MISSED_AFTER) };
     let mut due = Vec::new();
-    let mut before = now;
+    let mut before = now.trunc_subsecs(0);
     while due.len() < MOST_MISSED {
         match parsed.find_previous_occurrence(&before, due.is_empty()) {
             Ok(at) if at >= oldest => (due.push(at), before = at),

@@ -217,7 +217,12 @@ async fn a_schedule_fires_once_whoever_lives() {
         "select max(s) - min(s) + 1 = count(*), count(*) = count(distinct s) from
             (select split_part(idempotency_key, ':', 3)::bigint as s from jobs where schedule = 'each-second') f",
     );
-    assert_eq!(seconds.trim(), "t|t");
+    assert_eq!(
+        seconds.trim(),
+        "t|t",
+        "{}",
+        hub.psql("select string_agg(split_part(idempotency_key, ':', 3) || '@' || created_at::time, ' ' order by created_at) from jobs")
+    );
 
     // Nobody was there for two hours: skipped, or made good.
     assert!(other.command(&["schedules", "delete", "each-second"]).status().unwrap().success());
