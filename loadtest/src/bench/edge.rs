@@ -135,10 +135,11 @@ fn start(site: &Site, log: &Path, state: &str, once: bool, group: Option<&Group>
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?)
 }
 
-async fn stop(loader: &mut Child) -> anyhow::Result<()> {
-    let pid = loader.id().context("the loader ended by itself")?;
+/// Asks a process to stop, and waits until it has.
+pub async fn stop(process: &mut Child) -> anyhow::Result<()> {
+    let pid = process.id().context("a process ended by itself")?;
     Command::new("kill").arg(pid.to_string()).status().await?;
-    anyhow::ensure!(loader.wait().await?.success(), "the loader failed");
+    anyhow::ensure!(process.wait().await?.success(), "a process failed");
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 mod cpu;
 mod edge;
+mod jobs;
 mod latency;
 mod rates;
 mod report;
@@ -51,8 +52,11 @@ pub struct Args {
     /// Sessions over which windows are asked for
     #[arg(long, default_value_t = 1_000_000)]
     sessions: usize,
+    /// Empty jobs in each measurement of their rate
+    #[arg(long, default_value_t = 5_000)]
+    jobs: usize,
     /// What to measure
-    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,process-without-panes,whole,latency,freshness,edge,windows")]
+    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,process-without-panes,whole,latency,freshness,edge,windows,jobs")]
     parts: Vec<Part>,
     /// Print JSON
     #[arg(long)]
@@ -104,6 +108,10 @@ async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Repor
     let mut rows = report::rates(&measured, lines.len());
     for &part in args.parts.iter().filter(|part| !part.is_rate()) {
         tracing::info!("{part:?}");
+        if part == Part::Jobs {
+            rows.extend(jobs::measure(dir, args, tasks, &mut setting, &mut busy).await?);
+            continue;
+        }
         busy.extend(cpu::busy().await);
         let site = Site::start(dir, &args.topology).await?;
         setting = site.versions().await?;

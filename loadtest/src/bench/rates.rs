@@ -47,12 +47,14 @@ pub enum Part {
     Edge,
     /// Sliding windows over many sessions
     Windows,
+    /// Jobs: start, rate and progress, and the start and rate of Celery
+    Jobs,
 }
 
 impl Part {
     /// Whether it is measured at full rate, in rounds.
     pub fn is_rate(self) -> bool {
-        !matches!(self, Self::Latency | Self::Freshness | Self::Edge | Self::Windows)
+        !matches!(self, Self::Latency | Self::Freshness | Self::Edge | Self::Windows | Self::Jobs)
     }
 }
 
@@ -65,7 +67,7 @@ pub async fn measure(part: Part, site: &Site, args: &Args, tasks: &Tasks, log: &
         Part::Process => process(site, args, &args.processor, tasks, lines).await,
         Part::ProcessWithoutPanes => process(site, args, &processor::Args { without_panes: true, ..args.processor.clone() }, tasks, lines).await,
         Part::Whole => whole(site, args, tasks, log, lines.len()).await,
-        Part::Latency | Part::Freshness | Part::Edge | Part::Windows => anyhow::bail!("{part:?} is no rate"),
+        Part::Latency | Part::Freshness | Part::Edge | Part::Windows | Part::Jobs => anyhow::bail!("{part:?} is no rate"),
     }
 }
 

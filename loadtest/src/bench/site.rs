@@ -22,6 +22,8 @@ pub struct Site {
     pub dir: PathBuf,
     /// `nats://…`
     pub nats_url: String,
+    /// `postgres://…`
+    pub database_url: String,
     servers: Servers,
     _data: DataDir,
 }
@@ -36,12 +38,12 @@ impl Site {
         let data = DataDir::take(&dir.join("data"))?;
         let mut servers = Servers::start(&data, Wanted { nats: true, postgres: true, redis: false }).await?;
         let (nats_url, database_url) = (servers.urls.nats.clone(), servers.urls.database.clone());
-        let connected = connect(&nats_url, database_url, topology).await;
+        let connected = connect(&nats_url, database_url.clone(), topology).await;
         if connected.is_err() {
             servers.stop().await;
         }
         let (bus, store) = connected?;
-        Ok(Self { bus, store, dir, nats_url: nats_url.unwrap_or_default(), servers, _data: data })
+        Ok(Self { bus, store, dir, nats_url: nats_url.unwrap_or_default(), database_url: database_url.unwrap_or_default(), servers, _data: data })
     }
 
     /// Stops the servers and deletes their data.

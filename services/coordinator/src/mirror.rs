@@ -1,26 +1,33 @@
 //! The Redis mirror: every status of every job, for clients that speak Redis. It never holds the only copy, and may be wiped at any time.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use boot::CancellationToken;
+use bytes::Bytes;
 use futures::StreamExt;
 use jobs::{Status, mirror as keys};
-use redis::{Client, Script, aio::ConnectionManager};
+use redis::{Client, Pipeline, Script, aio::ConnectionManager};
 use store::JobEvent;
 use uuid::Uuid;
 
 use crate::desk::Desk;
 
-/// How often Postgres is asked for states when nobody tells of any.
+/// How often Postgres is asked for states when nobody tells of any, and for rows that appeared late.
 const LOOK: Duration = Duration::from_millis(500);
-/// Rows of `job_events` that are looked at again: those of transactions that committed late.
+/// How soon states are written at the latest when there is no end of news; together they cost least.
+const GATHER: Duration = Duration::from_millis(20);
+/// Rows of `job_events` before those of the last look that are looked at again: those of transactions that committed late.
 const LOOK_BACK: i64 = 2_000;
 /// Rows taken at once.
 const AT_ONCE: i64 = 2_000;
+/// Statuses sent to Redis at once.
+const PIPELINE: usize = 100;
+/// News taken at once.
+const NEWS: usize = 1_000;
 /// Jobs written again at once.
 const REBUILD_AT_ONCE: i64 = 500;
 /// Most entries of a job's stream.
@@ -64,8 +71,10 @@ struct Mirror {
     days: u32,
     /// The newest row that was written.
     newest: i64,
-    /// Rows that were written lately.
-    written: (HashSet<i64>, VecDeque<i64>),
+    /// What it was at the last look for late rows.
+    looked: i64,
+    /// Rows that were written, back to where the next such look begins.
+    written: BTreeSet<i64>,
 }
 
 /// Mirrors until stop. Redis being away delays nothing but the mirror.
@@ -94,25 +103,33 @@ async fn follow(client: &Client, desk: &Desk, days: u32) -> anyhow::Result<()> {
         .set_response_timeout(Some(Duration::from_secs(5)))
         .set_number_of_retries(0);
     let redis = ConnectionManager::new_with_config(client.clone(), config).await.context("connect to Redis")?;
-    let mut live = desk.bus.follow_jobs(None).await?;
+    let mut live = desk.bus.follow_jobs(None).await?.ready_chunks(NEWS);
     let mut connection = desk.store.connection().await?;
     let newest = store::newest_job_event(&mut connection).await?;
     drop(connection);
-    let mut mirror = Mirror { desk: desk.clone(), redis, script: Script::new(WRITE), days, newest, written: Default::default() };
+    let mut mirror = Mirror { desk: desk.clone(), redis, script: Script::new(WRITE), days, newest, looked: newest, written: BTreeSet::new() };
     mirror.rebuild().await?;
     tracing::info!("the mirror in Redis is whole");
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
-            Some(message) = live.next() => mirror.news(&message).await?,
-            () = desk.changed.notified() => mirror.states().await?,
+            Some(some) = live.next() => {
+                if mirror.news(&some).await? {
+                    tokio::time::sleep(GATHER).await;
+                    mirror.states(mirror.newest).await?;
+                }
+            }
+            () = desk.changed.notified() => {
+                tokio::time::sleep(GATHER).await;
+                mirror.states(mirror.newest).await?;
+            }
             _ = look.tick() => {
                 let whole: bool = redis::cmd("EXISTS").arg(keys::SENTINEL).query_async(&mut mirror.redis).await.context("ask for the sentinel")?;
                 if !whole {
                     tracing::warn!("Redis was wiped: writing the mirror again");
                     mirror.rebuild().await?;
                 }
-                mirror.states().await?;
+                mirror.late().await?;
             }
         }
     }
@@ -129,66 +146,81 @@ impl Mirror {
             drop(connection);
             let Some(last) = some.last() else { break };
             after = last.status.job_id;
-            for one in &some {
-                self.write(one, false).await?;
-            }
+            self.write(&some, false).await?;
         }
         redis::cmd("SET").arg(keys::SENTINEL).arg(chrono::Utc::now().to_rfc3339()).exec_async(&mut self.redis).await.context("write the sentinel")?;
         Ok(())
     }
 
-    /// Writes the states that Postgres has and the mirror lacks.
-    async fn states(&mut self) -> anyhow::Result<()> {
+    /// Writes the states that Postgres has after a row, and the mirror lacks.
+    async fn states(&mut self, mut after: i64) -> anyhow::Result<()> {
         loop {
             let mut connection = self.desk.store.connection().await?;
-            let some = store::job_events(&mut connection, self.newest - LOOK_BACK, AT_ONCE + LOOK_BACK).await?;
+            let some = store::job_events(&mut connection, after, AT_ONCE).await?;
             drop(connection);
-            let count = some.len() as i64;
-            for one in some {
-                self.newest = self.newest.max(one.id);
-                if self.written.0.insert(one.id) {
-                    self.written.1.push_back(one.id);
-                    self.write(&one, false).await?;
-                }
-            }
-            while self.written.1.len() as i64 > 2 * (LOOK_BACK + AT_ONCE) {
-                if let Some(old) = self.written.1.pop_front() {
-                    self.written.0.remove(&old);
-                }
-            }
-            if count < AT_ONCE + LOOK_BACK {
+            let (count, Some(last)) = (some.len() as i64, some.last()) else { return Ok(()) };
+            after = last.id;
+            self.newest = self.newest.max(last.id);
+            let new: Vec<_> = some.into_iter().filter(|one| self.written.insert(one.id)).collect();
+            self.write(&new, false).await?;
+            if count < AT_ONCE {
                 return Ok(());
             }
         }
     }
 
-    /// Progress is written as it was told; a state stands in Postgres.
-    async fn news(&mut self, message: &[u8]) -> anyhow::Result<()> {
-        let Ok(status) = serde_json::from_slice::<Status>(message) else { return Ok(()) };
-        if status.state != jobs::State::InProgress || status.current_step.is_none() {
-            return self.states().await;
-        }
-        let one = JobEvent { id: 0, queue: String::new(), created_at: status.updated_at, status, result: None };
-        self.write(&one, true).await
+    /// Once more those since the last such look and some before: ids are given before the commit, so a row may appear behind newer ones.
+    async fn late(&mut self) -> anyhow::Result<()> {
+        let from = self.looked - LOOK_BACK;
+        self.states(from).await?;
+        self.looked = self.newest;
+        self.written = self.written.split_off(&(self.looked - LOOK_BACK));
+        Ok(())
     }
 
-    async fn write(&mut self, one: &JobEvent, progress: bool) -> anyhow::Result<()> {
+    /// Progress is written as it was told, of each job the newest; a state stands in Postgres. Whether there are states.
+    async fn news(&mut self, messages: &[Bytes]) -> anyhow::Result<bool> {
+        let (mut progress, mut states) = (HashMap::new(), false);
+        for status in messages.iter().filter_map(|message| serde_json::from_slice::<Status>(message).ok()) {
+            if status.state != jobs::State::InProgress || status.current_step.is_none() {
+                states = true;
+            } else {
+                progress.insert(status.job_id, JobEvent { id: 0, queue: String::new(), created_at: status.updated_at, status, result: None });
+            }
+        }
+        self.write(&progress.into_values().collect::<Vec<_>>(), true).await?;
+        Ok(states)
+    }
+
+    async fn write(&mut self, all: &[JobEvent], progress: bool) -> anyhow::Result<()> {
+        for some in all.chunks(PIPELINE) {
+            let mut pipeline = redis::pipe();
+            // Redis may have been restarted since; the script is short.
+            pipeline.load_script(&self.script).ignore();
+            for one in some {
+                self.add(&mut pipeline, one, progress)?;
+            }
+            pipeline.exec_async(&mut self.redis).await.context("write statuses to Redis")?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, pipeline: &mut Pipeline, one: &JobEvent, progress: bool) -> anyhow::Result<()> {
         let status = &one.status;
         let job = status.job_id;
         let ended = status.state.is_final();
         // Of a job that waits for weeks the status stays.
         let ttl = if ended { self.days * 86_400 } else { 400 * 86_400 };
-        let queue = keys::queue(&one.queue);
         let flag = |on: bool| if on { "1" } else { "0" };
         let mut call = self.script.prepare_invoke();
-        call.key(keys::status(job)).key(keys::celery(job)).key(keys::events(job)).key(queue);
+        call.key(keys::status(job)).key(keys::celery(job)).key(keys::events(job)).key(keys::queue(&one.queue));
         call.arg(status.version).arg(ttl).arg(serde_json::to_string(status)?).arg(keys::celery_meta(status, one.result.as_ref()).to_string());
         call.arg(keys::status(job)).arg(keys::progress(job)).arg(flag(ended)).arg(flag(progress));
         call.arg(one.created_at.timestamp_micros() as f64 / 1e6).arg(job.to_string()).arg(STREAM_LENGTH);
         for (name, value) in keys::fields(status) {
             call.arg(name).arg(value);
         }
-        let _: i64 = call.invoke_async(&mut self.redis).await.context("write a status to Redis")?;
+        pipeline.invoke_script(&call).ignore();
         Ok(())
     }
 }

@@ -53,16 +53,29 @@ impl Watching {
                 }
             }
             match tokio::time::timeout(LOOK, self.live.next()).await {
-                Ok(Some(message)) => self.waiting.extend(serde_json::from_slice::<Status>(&message).ok()),
+                Ok(Some(message)) => match serde_json::from_slice::<Status>(&message) {
+                    Ok(status) if status.version <= self.version + 1 => self.waiting.push_back(status),
+                    // Something before it was not heard: it happened before the broker knew of us, or the broker was away.
+                    Ok(_) => {
+                        if let Err(problem) = self.look().await {
+                            return self.give_up(problem);
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "told something that is no status"),
+                },
                 // Away for a moment, or nothing was heard: the database knows.
                 Ok(None) | Err(_) => {
                     if let Err(problem) = self.look().await {
-                        self.ended = true;
-                        return Some(Err(problem));
+                        return self.give_up(problem);
                     }
                 }
             }
         }
+    }
+
+    fn give_up(&mut self, problem: Problem) -> Option<Result<Status, Problem>> {
+        self.ended = true;
+        Some(Err(problem))
     }
 
     async fn look(&mut self) -> Result<(), Problem> {

@@ -1,0 +1,116 @@
+//! A coordinator and a worker as processes of their own, with a Redis to mirror to.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use cowriestream::servers::{DataDir, Servers, Wanted};
+use proto::{SubmitRequest, WatchRequest, WatchResponse, jobs_client::JobsClient};
+use tokio::process::{Child, Command};
+use tonic::{Streaming, transport::Channel};
+
+use crate::bench::{cpu, edge, site::Site};
+
+/// Jobs at the same time, as suits jobs that end at once: each turn of the worker writes the ends of so many, and claims as many.
+pub const CONCURRENCY: u32 = 64;
+/// How long the processes may take to start.
+const START: Duration = Duration::from_secs(20);
+
+/// Who takes and runs jobs.
+pub struct Office {
+    /// Connected.
+    pub client: JobsClient<Channel>,
+    /// Of the mirror.
+    pub redis_url: String,
+    coordinator: Child,
+    worker: Child,
+    redis: Servers,
+    _data: DataDir,
+}
+
+impl Office {
+    /// Starts all of it; the worker is known when this returns.
+    pub async fn open(site: &Site) -> anyhow::Result<Self> {
+        let data = DataDir::take(&site.dir.join("redis"))?;
+        let mut redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await?;
+        let redis_url = redis.urls.redis.clone().unwrap_or_default();
+        match start(site, &redis_url).await {
+            Ok((coordinator, worker, client)) => Ok(Self { client, redis_url, coordinator, worker, redis, _data: data }),
+            Err(error) => {
+                redis.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops all of it.
+    pub async fn close(mut self) -> anyhow::Result<()> {
+        let stopped = (edge::stop(&mut self.worker).await, edge::stop(&mut self.coordinator).await);
+        self.redis.stop().await;
+        stopped.0?;
+        stopped.1
+    }
+
+    /// Processor seconds so far: coordinator, worker, Redis.
+    pub fn cpu(&self) -> [f64; 3] {
+        let of = |process: &Child| process.id().map_or(0.0, cpu::seconds);
+        [of(&self.coordinator), of(&self.worker), self.redis.processes().into_iter().map(|(_, pid)| cpu::seconds(pid)).sum()]
+    }
+
+    /// Hands in a `diagnostic` job; its id.
+    pub async fn submit(client: &mut JobsClient<Channel>, steps: u32, step_seconds: f64) -> anyhow::Result<String> {
+        let number = |value: f64| prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(value)) };
+        let fields = [("steps".to_owned(), number(steps.into())), ("step_seconds".to_owned(), number(step_seconds))];
+        let parameters = Some(prost_types::Struct { fields: fields.into() });
+        let answer = client.submit(SubmitRequest { job_type: "diagnostic".into(), parameters, ..Default::default() }).await?.into_inner();
+        anyhow::ensure!(answer.created, "job {} was there", answer.job_id);
+        Ok(answer.job_id)
+    }
+
+    /// Follows a job.
+    pub async fn watch(client: &mut JobsClient<Channel>, job_id: &str) -> anyhow::Result<Streaming<WatchResponse>> {
+        Ok(client.watch(WatchRequest { job_id: job_id.to_owned(), after_version: 0 }).await?.into_inner())
+    }
+}
+
+async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, JobsClient<Channel>)> {
+    let log = site.dir.join("coordinator.err");
+    let listen = [("COWRIESTREAM_COORDINATOR_LISTEN", "127.0.0.1:0"), ("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0"), ("REDIS_URL", redis_url)];
+    let coordinator = role(site, &["coordinator"], &log)?.envs(listen).spawn()?;
+    let words = said(&log, "coordinator ready").await?;
+    let address = words.split_whitespace().find_map(|word| word.strip_prefix("grpc=")).context("the coordinator did not say where it listens")?;
+    let channel = Channel::from_shared(format!("http://{address}"))?.connect().await.context("connect to the coordinator")?;
+    let client = JobsClient::new(channel);
+    let log = site.dir.join("worker.err");
+    let concurrency = CONCURRENCY.to_string();
+    let worker = role(site, &["worker", "--name", "bench", "--queues", "reports", "--concurrency", &concurrency], &log)?.spawn()?;
+    said(&log, "worker ready").await?;
+    Ok((coordinator, worker, client))
+}
+
+fn role(site: &Site, arguments: &[&str], log: &Path) -> anyhow::Result<Command> {
+    let program: PathBuf = std::env::current_exe()?.with_file_name("cowriestream");
+    anyhow::ensure!(program.exists(), "{} is not built: run loadtest/bench, or cargo build --release -p cowriestream", program.display());
+    let mut command = Command::new(program);
+    command.args(arguments).env("NATS_URL", &site.nats_url).env("DATABASE_URL", &site.database_url);
+    command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_LOG", "info");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(log)?).kill_on_drop(true);
+    Ok(command)
+}
+
+/// The line of a log that holds this, once it is there.
+async fn said(log: &Path, what: &str) -> anyhow::Result<String> {
+    let started = Instant::now();
+    loop {
+        let text = fs::read_to_string(log)?;
+        if let Some(line) = text.lines().find(|line| line.contains(what)) {
+            return Ok(line.to_owned());
+        }
+        anyhow::ensure!(started.elapsed() < START, "no {what:?} after {START:?}: {}", boot::safe(&text));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
