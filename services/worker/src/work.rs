@@ -115,20 +115,20 @@ impl Worker {
         if slots == 0 {
             return Ok(());
         }
-        let mut transaction = self.shared.store.begin().await?;
+        let mut connection = self.shared.store.connection().await?;
         let mut claimed = Vec::new();
         if self.starts >= STARTS {
             self.starts = 0;
-            if let Some(starving) = store::starving_job(&mut transaction, self.shared.worker_id).await? {
-                claimed = store::claim_jobs(&mut transaction, self.shared.worker_id, 1, Some(starving)).await?;
+            if let Some(starving) = store::starving_job(&mut connection, self.shared.worker_id).await? {
+                claimed = store::claim_jobs(&mut connection, self.shared.worker_id, 1, Some(starving)).await?;
             }
         }
         let slots = slots - claimed.len() as i64;
         if slots > 0 {
             // So that the next look for a starving job is not missed by many.
-            claimed.extend(store::claim_jobs(&mut transaction, self.shared.worker_id, slots, None).await?);
+            claimed.extend(store::claim_jobs(&mut connection, self.shared.worker_id, slots, None).await?);
         }
-        transaction.commit().await.map_err(Failure::from)?;
+        drop(connection);
         self.starts += claimed.len() as u32;
         for one in claimed {
             let permit = self.waiting.pop_front();

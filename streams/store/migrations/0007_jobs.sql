@@ -56,6 +56,8 @@ create table jobs (
 ) with (fillfactor = 70);
 -- In the order in which they are started.
 create index jobs_due on jobs (queue, priority desc, created_at) where state in ('queued', 'retrying');
+-- In the order in which they came: for those that have waited too long.
+create index jobs_oldest on jobs (queue, created_at) where state in ('queued', 'retrying');
 create index jobs_running on jobs (worker_id) where state = 'in_progress';
 create unique index jobs_unique_key on jobs (unique_key) where state in ('queued', 'in_progress', 'retrying');
 create index jobs_ended on jobs (finished_at) where finished_at is not null;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Failure, Transaction, jobs::read_status};
+use crate::{Failure, jobs::read_status};
 
 /// How long a claim holds without being renewed, in seconds.
 const LEASE_SECONDS: f64 = 20.0;
@@ -51,15 +51,16 @@ impl Claimed {
 /// The job that has waited longest, if it has waited too long.
 pub async fn starving_job(on: &mut PgConnection, worker_id: Uuid) -> Result<Option<Uuid>, Failure> {
     let found = sqlx::query_scalar!(
-        "select j.job_id from jobs j, workers me
-        where me.worker_id = $1 and j.state in ('queued', 'retrying') and greatest(j.created_at, j.not_before) < clock_timestamp() - make_interval(secs => $2)
-            -- Says no more, but of an index: those that came lately are not read.
-            and j.created_at < now() - make_interval(secs => $2)
-            and j.queue in (select q ->> 'queue' from jsonb_array_elements(me.queues) q) and j.job_type = any(me.job_types)
-            and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
-            and not exists (select from paused_queues p where p.queue = j.queue)
-        -- Not by the index of all jobs that ever were.
-        order by j.created_at + interval '0' limit 1",
+        // The oldest of each queue by the index jobs_oldest.
+        "select oldest.job_id from workers me, jsonb_array_elements(me.queues) q cross join lateral (
+            select j.job_id, j.created_at from jobs j
+            where j.queue = q ->> 'queue' and j.state in ('queued', 'retrying') and j.created_at < now() - make_interval(secs => $2)
+                and j.not_before < now() - make_interval(secs => $2) and j.job_type = any(me.job_types)
+                and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
+            order by j.created_at limit 1
+        ) oldest
+        where me.worker_id = $1 and not exists (select from paused_queues p where p.queue = q ->> 'queue')
+        order by oldest.created_at limit 1",
         worker_id,
         STARVING_SECONDS,
     )
@@ -69,9 +70,7 @@ pub async fn starving_job(on: &mut PgConnection, worker_id: Uuid) -> Result<Opti
 }
 
 /// Takes up to `slots` jobs: the most urgent first, then the oldest; or only a certain one. A worker that is draining or unknown gets none.
-pub async fn claim_jobs(on: &mut Transaction, worker_id: Uuid, slots: i64, only: Option<Uuid>) -> Result<Vec<Claimed>, Failure> {
-    // The planner thinks that few jobs fit, reads all that wait and sorts them; the index has them in order, and the first ones do.
-    sqlx::query("set local enable_sort = off").execute(&mut **on).await?;
+pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only: Option<Uuid>) -> Result<Vec<Claimed>, Failure> {
     let claimed = sqlx::query_as!(
         Claimed,
         r#"with me as materialized (select * from workers where worker_id = $1 and not draining),
@@ -114,7 +113,7 @@ pub async fn claim_jobs(on: &mut Transaction, worker_id: Uuid, slots: i64, only:
         GRACE_SECONDS,
         LEASE_SECONDS,
     )
-    .fetch_all(&mut **on)
+    .fetch_all(on)
     .await?;
     Ok(claimed)
 }
