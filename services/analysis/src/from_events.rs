@@ -1,0 +1,78 @@
+//! A data set of events, as they stand in logs.
+
+use std::collections::{BTreeMap, HashSet};
+
+use events::{EventId, Record, features::features};
+use serde::Deserialize;
+
+use crate::data::{Data, DataBuilder, Row};
+
+/// Gathers events; the same event twice counts once.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    sessions: BTreeMap<(String, String), Vec<Record>>,
+    seen: HashSet<EventId>,
+}
+
+impl Gathered {
+    /// Adds an event. One without a session is of no analysis.
+    pub fn push(&mut self, record: Record) {
+        let Some(session) = record.session.clone() else { return };
+        if self.seen.insert(record.id) {
+            self.sessions.entry((record.sensor.to_string(), session)).or_default().push(record);
+        }
+    }
+
+    /// The sessions that began in a range of microseconds since 1970. One without any readable time is of no range.
+    pub fn build(self, range: std::ops::Range<i64>) -> Data {
+        let mut builder = DataBuilder::default();
+        for ((sensor, session), mut records) in self.sessions {
+            records.sort_by_key(|record| (record.ts.is_none(), record.ts, record.id));
+            if let Some(started) = records.iter().find_map(|record| record.ts)
+                && range.contains(&started)
+            {
+                push(&mut builder, &sensor, &session, started, &records);
+            }
+        }
+        builder.build()
+    }
+}
+
+fn push(builder: &mut DataBuilder, sensor: &str, session: &str, started: i64, records: &[Record]) {
+    let features = features(records.iter().collect());
+    let of = |kinds: &'static [&'static str]| records.iter().filter(move |record| kinds.contains(&kind(record)));
+    let urls: Vec<String> = of(&["session.file_download"]).filter_map(url).collect();
+    let last = records.iter().filter_map(|record| record.ts).max().unwrap_or(started);
+    let reported = of(&["session.closed"]).find_map(|record| record.duration_ms);
+    builder.push(&Row {
+        sensor,
+        session,
+        source: of(&["session.connect"]).chain(records).find_map(|record| record.src_ip),
+        started,
+        seconds: reported.map_or((last - started) as f64 / 1e6, |ms| ms as f64 / 1e3),
+        client: of(&["client.version"]).find_map(|record| record.version.as_deref()),
+        hassh: of(&["client.kex"]).find_map(|record| record.hassh.as_deref()),
+        logins: of(&["login.success", "login.failed"])
+            .map(|record| (record.username.as_deref().unwrap_or_default(), record.password.as_deref(), kind(record) == "login.success"))
+            .collect(),
+        inputs: records.iter().filter_map(|record| record.command.as_deref()).collect(),
+        sequence: features.sequence.as_ref().map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
+        files: records.iter().filter_map(|record| record.shasum.as_deref()).collect(),
+        urls: urls.iter().map(String::as_str).collect(),
+        vector: &features.vector,
+    });
+}
+
+/// What follows `cowrie.`.
+fn kind(record: &Record) -> &str {
+    record.eventid.strip_prefix("cowrie.").unwrap_or_default()
+}
+
+fn url(record: &Record) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Payload {
+        url: Option<serde_json::Value>,
+    }
+    let payload: Payload = serde_json::from_str(&record.payload).ok()?;
+    payload.url?.as_str().filter(|url| !url.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,19 @@
+//! The analyses: longtail, snowshoe and botnet, as functions from a data set to findings with evidence.
+//!
+//! **Invariant**: pure. No file, socket, clock or thread; the same data, parameters and seed give the same findings, and text of attackers is data.
+
+pub mod autoencoder;
+pub mod campaign;
+pub mod data;
+pub mod dbscan;
+pub mod finding;
+pub mod forest;
+pub mod from_events;
+pub mod longtail;
+pub mod statistics;
+pub mod tfidf;
+pub mod watch;
+
+pub use data::{Data, DataBuilder};
+pub use finding::{Finding, Severity};
+pub use watch::{Stopped, Watch};
