@@ -10,6 +10,7 @@ pub mod finding;
 pub mod forest;
 pub mod from_events;
 pub mod longtail;
+mod random;
 pub mod statistics;
 pub mod tfidf;
 pub mod watch;
