@@ -38,6 +38,12 @@ impl Random {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 
+    /// Up to five of so many features, all of the same value.
+    fn set(&mut self, features: usize) -> analysis::tfidf::Row {
+        let chosen: std::collections::BTreeSet<usize> = (0..1 + self.below(5)).map(|_| self.below(features)).collect();
+        chosen.into_iter().map(|feature| (feature as u32, 1.0)).collect()
+    }
+
     /// Texts as of commands: some templates with words exchanged, some of their own.
     fn texts(&mut self, count: usize, words: usize) -> Vec<String> {
         let templates: Vec<Vec<usize>> = (0..count.div_ceil(12)).map(|_| (0..4 + self.below(20)).map(|_| self.below(words)).collect()).collect();

@@ -11,10 +11,16 @@ use analysis::{
 
 use crate::{Random, unwatched};
 
+/// Seconds of a processor that this thread had.
+fn used() -> f64 {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    times.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("a number") / 1e9
+}
+
 fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), used());
     let result = run();
-    println!("{what}: {:.3} s", begun.elapsed().as_secs_f64());
+    println!("{what}: {:.3} s of CPU, {:.3} s", used() - before, begun.elapsed().as_secs_f64());
     result
 }
 

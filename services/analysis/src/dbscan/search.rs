@@ -1,0 +1,210 @@
+//! DBSCAN over blocks, whatever a distance is.
+
+use super::{
+    Clustering, NOISE,
+    blocks::{Blocks, Limit, Values},
+    sets::Sets,
+};
+use crate::{Stopped, Watch};
+
+/// So many neighbours of a row that is not core are remembered; of one that has more they are sought again.
+const REMEMBERED: usize = 64;
+
+/// What a distance is. The squared distance of points in blocks says at least how far two rows are apart.
+pub trait Metric {
+    /// How far apart two rows are, in any unit that grows with distance. Called for many others of one row after the other.
+    fn measure(&mut self, row: u32, other: u32) -> f64;
+
+    /// Up to which squared distances of points rows surely are, and beyond which they surely are not, as near as this.
+    fn limit(&self, measure: f64) -> Limit;
+}
+
+/// A search for rows that are near each other.
+pub struct Search<'a, M> {
+    pub blocks: &'a Blocks,
+    /// Of each row.
+    pub points: Values<'a>,
+    pub metric: M,
+}
+
+impl<M: Metric> Search<'_, M> {
+    /// Clusters rows; `eps` is a measure.
+    pub fn cluster(&mut self, eps: f64, weights: &[f64], min_samples: f64, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
+        let limit = self.metric.limit(eps);
+        let counts = self.count(Count::new(weights, min_samples), eps, limit, watch)?;
+        let mut sets = self.join(&counts.core, eps, limit, watch)?;
+        let mut clustering = sets.clusters(counts.core);
+        self.borders(&mut clustering, &counts.neighbours, eps, limit, watch)?;
+        watch.at(1.0)?;
+        Ok(clustering)
+    }
+
+    /// The core nearest to a row, and its measure; of equally near ones the first.
+    pub fn nearest_core(&mut self, core: &[bool], row: u32) -> Option<(f64, u32)> {
+        let point = self.points.row(row);
+        let mut best: Option<(f64, u32)> = None;
+        for (gap, block) in self.blocks.near(point, point, f32::INFINITY) {
+            let mut most = best.map_or(f32::INFINITY, |(measure, _)| self.metric.limit(measure).most);
+            if gap > most {
+                break;
+            }
+            let block = &self.blocks.blocks[block as usize];
+            block.near(point, most, 0, |place, square| {
+                let other = block.rows[place];
+                if square <= most && core[other as usize] {
+                    let found = (self.metric.measure(row, other), other);
+                    if best.is_none_or(|best| found < best) {
+                        best = Some(found);
+                        most = self.metric.limit(found.0).most;
+                    }
+                }
+                true
+            });
+        }
+        best
+    }
+
+    /// Which rows are core. Each pair is looked at once, unless it changes nothing.
+    fn count<'b>(&mut self, mut count: Count<'b>, eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<Count<'b>, Stopped> {
+        let blocks = &self.blocks.blocks;
+        let all_core = |count: &Count<'_>, block: u32| blocks[block as usize].rows.iter().all(|&row| count.core[row as usize]);
+        for (at, block) in blocks.iter().enumerate() {
+            watch.at(0.6 * part(at, blocks.len()))?;
+            let mut near = self.blocks.near_block(at as u32, limit.most);
+            near.retain(|&(_, other)| other as usize >= at);
+            for (place, &row) in block.rows.iter().enumerate() {
+                for &(_, other) in &near {
+                    if count.core[row as usize] && all_core(&count, other) {
+                        continue;
+                    }
+                    let others = &blocks[other as usize];
+                    let from = if other as usize == at { place + 1 } else { 0 };
+                    others.near(self.points.row(row), limit.most, from, |place, square| {
+                        let other = others.rows[place];
+                        if count.is_open(row, other) && (square <= limit.sure || self.metric.measure(row, other) <= eps) {
+                            count.add(row, other);
+                        }
+                        true
+                    });
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Joins cores within eps of each other.
+    fn join(&mut self, core: &[bool], eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<Sets, Stopped> {
+        let blocks = &self.blocks.blocks;
+        let cores: Vec<Vec<u32>> = blocks.iter().map(|block| block.rows.iter().copied().filter(|&row| core[row as usize]).collect()).collect();
+        let mut sets = Sets::new(core.len());
+        // A block whose cores are of one set stays so.
+        let mut whole: Vec<bool> = cores.iter().map(|cores| cores.len() <= 1).collect();
+        for at in 0..blocks.len() {
+            watch.at(0.6 + 0.3 * part(at, blocks.len()))?;
+            if cores[at].is_empty() {
+                continue;
+            }
+            for (_, other) in self.blocks.near_block(at as u32, limit.most) {
+                let other = other as usize;
+                if other < at || cores[other].is_empty() {
+                    continue;
+                }
+                let mut is_whole = |block: usize, sets: &mut Sets| {
+                    whole[block] = whole[block] || cores[block].iter().all(|&row| sets.first(row) == sets.first(cores[block][0]));
+                    whole[block]
+                };
+                let one = is_whole(other, &mut sets);
+                if one && is_whole(at, &mut sets) && sets.first(cores[at][0]) == sets.first(cores[other][0]) {
+                    continue;
+                }
+                for &row in &cores[at] {
+                    if one && sets.first(row) == sets.first(cores[other][0]) {
+                        continue;
+                    }
+                    let others = &blocks[other];
+                    others.near(self.points.row(row), limit.most, 0, |place, square| {
+                        let other = others.rows[place];
+                        if core[other as usize] && sets.first(row) != sets.first(other) && (square <= limit.sure || self.metric.measure(row, other) <= eps) {
+                            sets.join(row, other);
+                        }
+                        true
+                    });
+                }
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Rows that are no cores but near one are of its cluster, the first one if there are several.
+    fn borders(&mut self, clustering: &mut Clustering, neighbours: &[Vec<u32>], eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<(), Stopped> {
+        let Clustering { labels, core, .. } = clustering;
+        for row in (0..core.len()).filter(|&row| !core[row]).collect::<Vec<_>>() {
+            watch.at(0.9 + 0.1 * part(row, core.len()))?;
+            let mut label = NOISE;
+            let mut least = |other: u32| {
+                if core[other as usize] && (label == NOISE || labels[other as usize] < label) {
+                    label = labels[other as usize];
+                }
+            };
+            if neighbours[row].len() < REMEMBERED {
+                neighbours[row].iter().for_each(|&other| least(other));
+            } else {
+                let (row, point) = (row as u32, self.points.row(row as u32));
+                for (_, block) in self.blocks.near(point, point, limit.most) {
+                    let block = &self.blocks.blocks[block as usize];
+                    block.near(point, limit.most, 0, |place, square| {
+                        if square <= limit.sure || self.metric.measure(row, block.rows[place]) <= eps {
+                            least(block.rows[place]);
+                        }
+                        true
+                    });
+                }
+            }
+            labels[row] = label;
+        }
+        Ok(())
+    }
+}
+
+fn part(done: usize, of: usize) -> f64 {
+    done as f64 / of as f64
+}
+
+/// How much weight each row has around it, up to when it is core.
+struct Count<'a> {
+    weights: &'a [f64],
+    min_samples: f64,
+    sums: Vec<f64>,
+    core: Vec<bool>,
+    /// Of a row that is not core the first [`REMEMBERED`].
+    neighbours: Vec<Vec<u32>>,
+}
+
+impl<'a> Count<'a> {
+    fn new(weights: &'a [f64], min_samples: f64) -> Self {
+        let core = weights.iter().map(|&weight| weight >= min_samples).collect();
+        Self { weights, min_samples, sums: weights.to_vec(), core, neighbours: vec![Vec::new(); weights.len()] }
+    }
+
+    /// Whether it matters that two rows are neighbours.
+    fn is_open(&self, a: u32, b: u32) -> bool {
+        !(self.core[a as usize] && self.core[b as usize])
+    }
+
+    /// Two rows are neighbours.
+    fn add(&mut self, a: u32, b: u32) {
+        for (row, other) in [(a, b), (b, a)] {
+            let at = row as usize;
+            if self.core[at] {
+                continue;
+            }
+            self.sums[at] += self.weights[other as usize];
+            self.core[at] = self.sums[at] >= self.min_samples;
+            if self.core[at] {
+                self.neighbours[at] = Vec::new();
+            } else if self.neighbours[at].len() < REMEMBERED {
+                self.neighbours[at].push(other);
+            }
+        }
+    }
+}
