@@ -7,13 +7,13 @@
 use super::sparse::Unit;
 
 /// Principal components.
-const COMPONENTS: usize = 31;
+const COMPONENTS: usize = 63;
 /// Components are made of the features with the most in them, at most so many.
-const MOST_FEATURES: usize = 256;
+const MOST_FEATURES: usize = 512;
 /// Rows that components are learned from, at most.
 const MOST_ROWS: usize = 4_096;
 /// Any orthonormal vectors will do, so a few rounds are enough.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 6;
 
 /// A point for each row, and how many coordinates it has.
 pub fn project(rows: &Unit) -> (Vec<f32>, usize) {

@@ -31,7 +31,7 @@ impl<M: Metric> Search<'_, M> {
     /// Clusters rows; `eps` is a measure.
     pub fn cluster(&mut self, eps: f64, weights: &[f64], min_samples: f64, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
         let limit = self.metric.limit(eps);
-        let counts = self.count(Count::new(weights, min_samples), eps, limit, watch)?;
+        let counts = self.count(Count::new(self.blocks, weights, min_samples), eps, limit, watch)?;
         let mut sets = self.join(&counts.core, eps, limit, watch)?;
         let mut clustering = sets.clusters(counts.core);
         self.borders(&mut clustering, &counts.neighbours, eps, limit, watch)?;
@@ -67,14 +67,13 @@ impl<M: Metric> Search<'_, M> {
     /// Which rows are core. Each pair is looked at once, unless it changes nothing.
     fn count<'b>(&mut self, mut count: Count<'b>, eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<Count<'b>, Stopped> {
         let blocks = &self.blocks.blocks;
-        let all_core = |count: &Count<'_>, block: u32| blocks[block as usize].rows.iter().all(|&row| count.core[row as usize]);
         for (at, block) in blocks.iter().enumerate() {
             watch.at(0.6 * part(at, blocks.len()))?;
             let mut near = self.blocks.near_block(at as u32, limit.most);
             near.retain(|&(_, other)| other as usize >= at);
             for (place, &row) in block.rows.iter().enumerate() {
                 for &(_, other) in &near {
-                    if count.core[row as usize] && all_core(&count, other) {
+                    if count.core[row as usize] && count.open[other as usize] == 0 {
                         continue;
                     }
                     let others = &blocks[other as usize];
@@ -176,14 +175,23 @@ struct Count<'a> {
     min_samples: f64,
     sums: Vec<f64>,
     core: Vec<bool>,
+    /// The block of each row.
+    block: Vec<u32>,
+    /// Of each block how many rows are not core.
+    open: Vec<usize>,
     /// Of a row that is not core the first [`REMEMBERED`].
     neighbours: Vec<Vec<u32>>,
 }
 
 impl<'a> Count<'a> {
-    fn new(weights: &'a [f64], min_samples: f64) -> Self {
-        let core = weights.iter().map(|&weight| weight >= min_samples).collect();
-        Self { weights, min_samples, sums: weights.to_vec(), core, neighbours: vec![Vec::new(); weights.len()] }
+    fn new(blocks: &Blocks, weights: &'a [f64], min_samples: f64) -> Self {
+        let core: Vec<bool> = weights.iter().map(|&weight| weight >= min_samples).collect();
+        let mut block = vec![0; weights.len()];
+        for (at, rows) in (0..).zip(&blocks.blocks) {
+            rows.rows.iter().for_each(|&row| block[row as usize] = at);
+        }
+        let open = blocks.blocks.iter().map(|block| block.rows.iter().filter(|&&row| !core[row as usize]).count()).collect();
+        Self { weights, min_samples, sums: weights.to_vec(), core, block, open, neighbours: vec![Vec::new(); weights.len()] }
     }
 
     /// Whether it matters that two rows are neighbours.
@@ -202,6 +210,7 @@ impl<'a> Count<'a> {
             self.core[at] = self.sums[at] >= self.min_samples;
             if self.core[at] {
                 self.neighbours[at] = Vec::new();
+                self.open[self.block[at] as usize] -= 1;
             } else if self.neighbours[at].len() < REMEMBERED {
                 self.neighbours[at].push(other);
             }

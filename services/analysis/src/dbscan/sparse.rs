@@ -16,11 +16,13 @@ const SLACK: f64 = 2e-5;
 /// Sparse rows, ready to be clustered and searched.
 #[derive(Clone, Debug)]
 pub struct Sparse {
-    rows: Unit,
     /// Of each row a point; two points are no further apart than their rows.
     points: Vec<f32>,
     dimensions: usize,
     blocks: Blocks,
+    /// Of each row its place in `ordered`, which has rows of a block one after the other, as they are compared.
+    places: Vec<u32>,
+    ordered: Unit,
 }
 
 /// Rows of length 1, or 0.
@@ -32,20 +34,31 @@ pub struct Unit {
     values: Vec<f64>,
 }
 
+impl Default for Unit {
+    fn default() -> Self {
+        Self { starts: vec![0], features: Vec::new(), values: Vec::new() }
+    }
+}
+
 impl Unit {
     fn new(rows: &[Row]) -> Self {
-        let mut unit = Self { starts: vec![0], features: Vec::new(), values: Vec::new() };
+        let mut unit = Self::default();
         for row in rows {
             let kept = || row.iter().filter(|(_, value)| value.is_finite() && *value > 0.0);
             // In the order and with the operations of scikit-learn, so that a distance of just eps is one there too.
             let length = kept().map(|(_, value)| value * value).sum::<f64>().sqrt();
-            if length.is_finite() && length > 0.0 {
-                unit.features.extend(kept().map(|(feature, _)| feature));
-                unit.values.extend(kept().map(|(_, value)| value / length));
-            }
-            unit.starts.push(unit.features.len());
+            let fits = length.is_finite() && length > 0.0;
+            unit.push(kept().filter(|_| fits).map(|&(feature, value)| (feature, value / length)));
         }
         unit
+    }
+
+    fn push(&mut self, row: impl Iterator<Item = (u32, f64)>) {
+        for (feature, value) in row {
+            self.features.push(feature);
+            self.values.push(value);
+        }
+        self.starts.push(self.features.len());
     }
 
     /// How many rows.
@@ -71,14 +84,21 @@ impl Sparse {
         let rows = Unit::new(rows);
         let (points, dimensions) = project(&rows);
         let blocks = Blocks::new(&Values { values: &points, dimensions });
-        Self { rows, points, dimensions, blocks }
+        let mut places = vec![0; rows.len()];
+        let mut ordered = Unit::default();
+        for &row in blocks.blocks.iter().flat_map(|block| &block.rows) {
+            places[row as usize] = ordered.len() as u32;
+            let (features, values) = rows.row(row as usize);
+            ordered.push(features.iter().zip(values).map(|(&feature, &value)| (feature, value)));
+        }
+        Self { points, dimensions, blocks, places, ordered }
     }
 
     /// Clusters the rows. A distance is 1 − Σ, summed in f64 in the order of features, as scikit-learn does; a row without values is near no other. Where
     /// weights are no whole numbers, a sum of just `min_samples` may be missed by rounding.
     pub fn cluster(&self, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
         let Settings { eps, min_samples } = settings.clean();
-        let weights = clean_weights(weights, self.rows.len());
+        let weights = clean_weights(weights, self.places.len());
         if eps < 1.0 {
             return self.search().cluster(eps, &weights, min_samples, watch);
         }
@@ -96,7 +116,7 @@ impl Sparse {
     }
 
     fn search(&self) -> Search<'_, Cosine<'_>> {
-        let metric = Cosine { rows: &self.rows, spread: vec![0.0; self.rows.features()], of: None };
+        let metric = Cosine { rows: &self.ordered, places: &self.places, spread: vec![0.0; self.ordered.features()], of: None };
         Search { blocks: &self.blocks, points: Values { values: &self.points, dimensions: self.dimensions }, metric }
     }
 }
@@ -104,6 +124,7 @@ impl Sparse {
 /// Measures cosine distances.
 struct Cosine<'a> {
     rows: &'a Unit,
+    places: &'a [u32],
     /// One row, spread out over all features, and which one.
     spread: Vec<f64>,
     of: Option<u32>,
@@ -116,13 +137,13 @@ impl Metric for Cosine<'_> {
         }
         if self.of != Some(row) {
             if let Some(before) = self.of {
-                self.rows.row(before as usize).0.iter().for_each(|&feature| self.spread[feature as usize] = 0.0);
+                self.rows.row(self.places[before as usize] as usize).0.iter().for_each(|&feature| self.spread[feature as usize] = 0.0);
             }
-            let (features, values) = self.rows.row(row as usize);
+            let (features, values) = self.rows.row(self.places[row as usize] as usize);
             features.iter().zip(values).for_each(|(&feature, &value)| self.spread[feature as usize] = value);
             self.of = Some(row);
         }
-        let (features, values) = self.rows.row(other as usize);
+        let (features, values) = self.rows.row(self.places[other as usize] as usize);
         let product: f64 = features.iter().zip(values).map(|(&feature, value)| self.spread[feature as usize] * value).sum();
         (1.0 - product).clamp(0.0, 2.0)
     }
