@@ -27,7 +27,7 @@ const HIDDEN: [usize; 3] = [16, 4, 16];
 /// Rows of a step of training.
 const BATCH: usize = 256;
 /// Steps of training, whatever the number of rows.
-const STEPS: usize = 1_000;
+const STEPS: usize = 600;
 /// Steps between two looks at the watch: a few milliseconds.
 const STRIDE: usize = 4;
 /// Of the first step; it falls to nothing by a cosine.

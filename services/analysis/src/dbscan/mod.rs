@@ -7,7 +7,10 @@
 //! passed over, and so is what would join cores that are joined already.
 
 mod blocks;
+mod count;
 mod dense;
+mod lookup;
+mod postings;
 mod project;
 mod search;
 mod sets;

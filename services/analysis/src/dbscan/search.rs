@@ -1,14 +1,12 @@
 //! DBSCAN over blocks, whatever a distance is.
 
 use super::{
-    Clustering, NOISE,
+    Clustering,
     blocks::{Blocks, Limit, Values},
+    count::{Border, Count},
     sets::Sets,
 };
 use crate::{Stopped, Watch};
-
-/// So many neighbours of a row that is not core are remembered; of one that has more they are sought again.
-const REMEMBERED: usize = 64;
 
 /// What a distance is. The squared distance of points in blocks says at least how far two rows are apart.
 pub trait Metric {
@@ -31,10 +29,9 @@ impl<M: Metric> Search<'_, M> {
     /// Clusters rows; `eps` is a measure.
     pub fn cluster(&mut self, eps: f64, weights: &[f64], min_samples: f64, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
         let limit = self.metric.limit(eps);
-        let counts = self.count(Count::new(self.blocks, weights, min_samples), eps, limit, watch)?;
-        let mut sets = self.join(&counts.core, eps, limit, watch)?;
-        let mut clustering = sets.clusters(counts.core);
-        self.borders(&mut clustering, &counts.neighbours, eps, limit, watch)?;
+        let count = self.count(Count::new(weights, min_samples), eps, limit, watch)?;
+        let mut clustering = self.join(&count.core, eps, limit, watch)?.clusters(count.core.clone());
+        self.borders(&mut clustering, &count, eps, limit, watch)?;
         watch.at(1.0)?;
         Ok(clustering)
     }
@@ -67,21 +64,31 @@ impl<M: Metric> Search<'_, M> {
     /// Which rows are core. Each pair is looked at once, unless it changes nothing.
     fn count<'b>(&mut self, mut count: Count<'b>, eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<Count<'b>, Stopped> {
         let blocks = &self.blocks.blocks;
+        let mut block_of = vec![0; count.core.len()];
+        // Of each block how many rows are not core.
+        let mut open = vec![0; blocks.len()];
+        for (at, block) in blocks.iter().enumerate() {
+            block.rows.iter().for_each(|&row| block_of[row as usize] = at);
+            open[at] = block.rows.iter().filter(|&&row| !count.core[row as usize]).count();
+        }
         for (at, block) in blocks.iter().enumerate() {
             watch.at(0.6 * part(at, blocks.len()))?;
             let mut near = self.blocks.near_block(at as u32, limit.most);
             near.retain(|&(_, other)| other as usize >= at);
             for (place, &row) in block.rows.iter().enumerate() {
                 for &(_, other) in &near {
-                    if count.core[row as usize] && count.open[other as usize] == 0 {
+                    if count.core[row as usize] && open[other as usize] == 0 {
                         continue;
                     }
                     let others = &blocks[other as usize];
                     let from = if other as usize == at { place + 1 } else { 0 };
                     others.near(self.points.row(row), limit.most, from, |place, square| {
                         let other = others.rows[place];
-                        if count.is_open(row, other) && (square <= limit.sure || self.metric.measure(row, other) <= eps) {
-                            count.add(row, other);
+                        let matters = !(count.core[row as usize] && count.core[other as usize]);
+                        if matters && (square <= limit.sure || self.metric.measure(row, other) <= eps) {
+                            for (row, other) in [(row, other), (other, row)] {
+                                open[block_of[row as usize]] -= usize::from(count.add(row, other));
+                            }
                         }
                         true
                     });
@@ -134,32 +141,26 @@ impl<M: Metric> Search<'_, M> {
         Ok(sets)
     }
 
-    /// Rows that are no cores but near one are of its cluster, the first one if there are several.
-    fn borders(&mut self, clustering: &mut Clustering, neighbours: &[Vec<u32>], eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<(), Stopped> {
-        let Clustering { labels, core, .. } = clustering;
-        for row in (0..core.len()).filter(|&row| !core[row]).collect::<Vec<_>>() {
-            watch.at(0.9 + 0.1 * part(row, core.len()))?;
-            let mut label = NOISE;
-            let mut least = |other: u32| {
-                if core[other as usize] && (label == NOISE || labels[other as usize] < label) {
-                    label = labels[other as usize];
-                }
-            };
-            if neighbours[row].len() < REMEMBERED {
-                neighbours[row].iter().for_each(|&other| least(other));
+    /// Rows that are no cores but near one are of its cluster.
+    fn borders(&mut self, clustering: &mut Clustering, count: &Count<'_>, eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<(), Stopped> {
+        for row in (0..count.core.len()).filter(|&row| !count.core[row]) {
+            watch.at(0.9 + 0.1 * part(row, count.core.len()))?;
+            let mut border = Border::new(clustering);
+            if let Some(neighbours) = count.neighbours(row) {
+                neighbours.iter().for_each(|&other| border.add(other));
             } else {
                 let (row, point) = (row as u32, self.points.row(row as u32));
                 for (_, block) in self.blocks.near(point, point, limit.most) {
                     let block = &self.blocks.blocks[block as usize];
                     block.near(point, limit.most, 0, |place, square| {
                         if square <= limit.sure || self.metric.measure(row, block.rows[place]) <= eps {
-                            least(block.rows[place]);
+                            border.add(block.rows[place]);
                         }
                         true
                     });
                 }
             }
-            labels[row] = label;
+            clustering.labels[row] = border.label;
         }
         Ok(())
     }
@@ -167,53 +168,4 @@ impl<M: Metric> Search<'_, M> {
 
 fn part(done: usize, of: usize) -> f64 {
     done as f64 / of as f64
-}
-
-/// How much weight each row has around it, up to when it is core.
-struct Count<'a> {
-    weights: &'a [f64],
-    min_samples: f64,
-    sums: Vec<f64>,
-    core: Vec<bool>,
-    /// The block of each row.
-    block: Vec<u32>,
-    /// Of each block how many rows are not core.
-    open: Vec<usize>,
-    /// Of a row that is not core the first [`REMEMBERED`].
-    neighbours: Vec<Vec<u32>>,
-}
-
-impl<'a> Count<'a> {
-    fn new(blocks: &Blocks, weights: &'a [f64], min_samples: f64) -> Self {
-        let core: Vec<bool> = weights.iter().map(|&weight| weight >= min_samples).collect();
-        let mut block = vec![0; weights.len()];
-        for (at, rows) in (0..).zip(&blocks.blocks) {
-            rows.rows.iter().for_each(|&row| block[row as usize] = at);
-        }
-        let open = blocks.blocks.iter().map(|block| block.rows.iter().filter(|&&row| !core[row as usize]).count()).collect();
-        Self { weights, min_samples, sums: weights.to_vec(), core, block, open, neighbours: vec![Vec::new(); weights.len()] }
-    }
-
-    /// Whether it matters that two rows are neighbours.
-    fn is_open(&self, a: u32, b: u32) -> bool {
-        !(self.core[a as usize] && self.core[b as usize])
-    }
-
-    /// Two rows are neighbours.
-    fn add(&mut self, a: u32, b: u32) {
-        for (row, other) in [(a, b), (b, a)] {
-            let at = row as usize;
-            if self.core[at] {
-                continue;
-            }
-            self.sums[at] += self.weights[other as usize];
-            self.core[at] = self.sums[at] >= self.min_samples;
-            if self.core[at] {
-                self.neighbours[at] = Vec::new();
-                self.open[self.block[at] as usize] -= 1;
-            } else if self.neighbours[at].len() < REMEMBERED {
-                self.neighbours[at].push(other);
-            }
-        }
-    }
 }

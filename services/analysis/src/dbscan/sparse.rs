@@ -4,6 +4,7 @@ use super::{
     Clustering, Settings,
     blocks::{Blocks, Limit, Values},
     clean_weights,
+    lookup::Lookup,
     project::project,
     search::{Metric, Search},
     sets::Sets,
@@ -13,6 +14,9 @@ use crate::{Stopped, Watch, tfidf::Row};
 /// Squared distances of points are off by less, each point being of length 1 at most.
 const SLACK: f64 = 2e-5;
 
+/// With more features than this most of them are rare, and looking them up beats comparing points.
+const MANY_FEATURES: usize = 512;
+
 /// Sparse rows, ready to be clustered and searched.
 #[derive(Clone, Debug)]
 pub struct Sparse {
@@ -20,6 +24,7 @@ pub struct Sparse {
     points: Vec<f32>,
     dimensions: usize,
     blocks: Blocks,
+    rows: Unit,
     /// Of each row its place in `ordered`, which has rows of a block one after the other, as they are compared.
     places: Vec<u32>,
     ordered: Unit,
@@ -91,7 +96,7 @@ impl Sparse {
             let (features, values) = rows.row(row as usize);
             ordered.push(features.iter().zip(values).map(|(&feature, &value)| (feature, value)));
         }
-        Self { points, dimensions, blocks, places, ordered }
+        Self { points, dimensions, blocks, rows, places, ordered }
     }
 
     /// Clusters the rows. A distance is 1 − Σ, summed in f64 in the order of features, as scikit-learn does; a row without values is near no other. Where
@@ -99,6 +104,9 @@ impl Sparse {
     pub fn cluster(&self, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
         let Settings { eps, min_samples } = settings.clean();
         let weights = clean_weights(weights, self.places.len());
+        if eps < 1.0 && self.rows.features() > MANY_FEATURES {
+            return Lookup::new(&self.rows, self.search().metric, eps).cluster(&weights, min_samples, watch);
+        }
         if eps < 1.0 {
             return self.search().cluster(eps, &weights, min_samples, watch);
         }
