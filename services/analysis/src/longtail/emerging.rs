@@ -62,7 +62,9 @@ pub(super) fn emerging(all: &Part) -> (Vec<Emerging<'_>>, usize) {
     let tested = compared.len();
     compared.iter_mut().zip(q).for_each(|(one, q)| one.q = q);
     compared.retain(|one| one.q <= Q && f64::from(one.lately) >= LIFT * one.expected.max(1.0));
-    compared.sort_by(|one, other| one.q.total_cmp(&other.q).then_with(|| other.lately.cmp(&one.lately)).then_with(|| (one.kind, one.text).cmp(&(other.kind, other.text))));
+    compared.sort_by(|one, other| {
+        one.q.total_cmp(&other.q).then_with(|| other.lately.cmp(&one.lately)).then_with(|| (one.kind, one.text).cmp(&(other.kind, other.text)))
+    });
     (compared, tested)
 }
 

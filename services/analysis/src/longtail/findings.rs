@@ -45,7 +45,11 @@ impl Found {
         ];
         let counts = detectors.iter().map(|(name, findings)| ((*name).to_owned(), json!(findings.len()))).collect();
         let by_confidence = |one: &Finding, other: &Finding| {
-            other.confidence.total_cmp(&one.confidence).then_with(|| other.severity.cmp(&one.severity)).then_with(|| (&one.rule, &one.key).cmp(&(&other.rule, &other.key)))
+            other
+                .confidence
+                .total_cmp(&one.confidence)
+                .then_with(|| other.severity.cmp(&one.severity))
+                .then_with(|| (&one.rule, &one.key).cmp(&(&other.rule, &other.key)))
         };
         let mut findings = Vec::new();
         for (_, mut found) in detectors {
@@ -142,7 +146,11 @@ impl<'a> Teller<'a> {
             "nearest_normal": one.nearest.and_then(|nearest| self.sequence_example(nearest)),
             "detectors": ["tfidf_dbscan"],
         });
-        let title = format!("a sequence of {} commands like no usual one: `{}`", typed.map_or(0, |typed| typed.length), short(commands.first().copied().unwrap_or_default()));
+        let title = format!(
+            "a sequence of {} commands like no usual one: `{}`",
+            typed.map_or(0, |typed| typed.length),
+            short(commands.first().copied().unwrap_or_default())
+        );
         self.finding("anomalous_sequence", hex(&one.fingerprint), title, Severity::Medium, one.oddness, evidence, &self.examples_of(&[one.fingerprint]))
     }
 
@@ -162,7 +170,8 @@ impl<'a> Teller<'a> {
     }
 
     fn outlier(&self, form: &FormScore<'_>) -> Finding {
-        let detectors: serde_json::Map<_, _> = SCORERS.iter().zip(form.oddness).filter(|(_, odd)| *odd > 0.0).map(|(scorer, odd)| (scorer.name().to_owned(), json!(odd))).collect();
+        let detectors: serde_json::Map<_, _> =
+            SCORERS.iter().zip(form.oddness).filter(|(_, odd)| *odd > 0.0).map(|(scorer, odd)| (scorer.name().to_owned(), json!(odd))).collect();
         let features = self.features(form);
         let typed = form.sequence.and_then(|sequence| self.all.sequences.get(&sequence));
         let evidence = json!({
@@ -198,9 +207,7 @@ impl<'a> Teller<'a> {
         let total: f32 = errors.sum();
         let mut order: Vec<usize> = (0..errors.len()).collect();
         order.sort_by(|&one, &other| errors[other].total_cmp(&errors[one]));
-        let feature = |place: usize| {
-            json!({ "name": self.names[place], "value": round(form.shape.value(place)), "usual": round(self.usual[place]), "share_of_error": round(f64::from(errors[place] / total.max(f32::MIN_POSITIVE))) })
-        };
+        let feature = |place: usize| json!({ "name": self.names[place], "value": round(form.shape.value(place)), "usual": round(self.usual[place]), "share_of_error": round(f64::from(errors[place] / total.max(f32::MIN_POSITIVE))) });
         order.into_iter().take(MOST_FEATURES).filter(|&place| errors[place] > 0.0).map(feature).collect()
     }
 
@@ -225,7 +232,8 @@ impl<'a> Teller<'a> {
             PatternKind::Host => ("host", json!(one.text)),
         };
         let shown = if one.kind == PatternKind::Credential { String::new() } else { format!(" `{}`", short(one.text)) };
-        let times = if one.before == 0 { "new".to_owned() } else { format!("{:.0} times as frequent as before", f64::from(one.lately) / one.expected.max(0.1)) };
+        let times =
+            if one.before == 0 { "new".to_owned() } else { format!("{:.0} times as frequent as before", f64::from(one.lately) / one.expected.max(0.1)) };
         let title = format!("{times}: {kind}{shown}");
         let evidence = json!({
             kind: value, "sessions": one.sessions, "sources_lately": one.lately, "sources_before": one.before, "expected_lately": round(one.expected),
@@ -234,7 +242,11 @@ impl<'a> Teller<'a> {
         let examples = if one.kind == PatternKind::Command { self.examples_of(&self.sequences_with(one.text)) } else { Vec::new() };
         let severity = if matches!(one.kind, PatternKind::File | PatternKind::Host) { Severity::High } else { Severity::Medium };
         let confidence = 1.0 - 0.3 * (one.q / AT_Q).clamp(0.0, 1.0).powf(0.1);
-        let key = if one.kind == PatternKind::Credential { format!("credential:{}", &blake3::hash(one.text.as_bytes()).to_hex()[..32]) } else { format!("{kind}:{}", one.text) };
+        let key = if one.kind == PatternKind::Credential {
+            format!("credential:{}", &blake3::hash(one.text.as_bytes()).to_hex()[..32])
+        } else {
+            format!("{kind}:{}", one.text)
+        };
         let mut finding = self.finding("emerging_pattern", key, title, severity, confidence, evidence, &examples);
         if examples.is_empty() {
             self.times(one, &mut finding);
@@ -251,7 +263,8 @@ impl<'a> Teller<'a> {
     }
 
     fn sequences_with(&self, command: &str) -> Vec<[u8; 16]> {
-        let has = |fingerprint: &&[u8; 16]| self.all.sequences.get(*fingerprint).is_some_and(|typed| typed.commands.lines().any(|line| bounded(line) == command));
+        let has =
+            |fingerprint: &&[u8; 16]| self.all.sequences.get(*fingerprint).is_some_and(|typed| typed.commands.lines().any(|line| bounded(line) == command));
         self.scores.sequences.keys().filter(has).copied().collect()
     }
 
@@ -267,7 +280,8 @@ impl<'a> Teller<'a> {
             let payload = &carried.payload;
             let looks = payload.looks_like.as_deref().unwrap_or("bytes");
             let title = format!("{} {looks} of {} bytes in a command: `{}`", encoding(payload), payload.length, short(&payload.preview));
-            let evidence = json!({ "payload": payload, "sessions": carried.sessions, "entropy_bits_per_byte": round(payload.entropy), "detectors": ["payload_entropy"] });
+            let evidence =
+                json!({ "payload": payload, "sessions": carried.sessions, "entropy_bits_per_byte": round(payload.entropy), "detectors": ["payload_entropy"] });
             let severity = if payload.looks_like.is_some() { Severity::High } else { Severity::Medium };
             let examples: Vec<&Example> = carried.examples.iter().collect();
             let mut finding = self.finding("high_entropy_payload", hex(name), title, severity, confidence(payload, carried.sessions), evidence, &examples);
@@ -343,7 +357,13 @@ fn usual(all: &Part, scores: &Scores<'_>) -> Vec<f64> {
             entry.0 += form.sessions;
         }
         let mut below = 0;
-        levels.into_values().find(|(sessions, _)| { below += sessions; below * 2 >= all.sessions }).map_or(0.0, |(_, value)| value)
+        levels
+            .into_values()
+            .find(|(sessions, _)| {
+                below += sessions;
+                below * 2 >= all.sessions
+            })
+            .map_or(0.0, |(_, value)| value)
     };
     (0..width).map(median).collect()
 }

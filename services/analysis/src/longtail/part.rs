@@ -147,13 +147,13 @@ impl Part {
             form.examples.push(example());
         }
         let slot = session.started.div_euclid(SLOT);
-        if seen.sources.insert((None, slot, source.clone())) {
+        if seen.sources.insert((slot, source.clone())) {
             *self.slots.entry(slot).or_default() += 1;
         }
         for pattern in patterns(data, session) {
             let entry = self.patterns.entry(pattern.clone()).or_default();
             entry.sessions += 1;
-            if seen.sources.insert((Some(pattern), slot, source.clone())) {
+            if seen.of_patterns.insert((pattern.0, pattern.1, slot, source.clone())) {
                 *entry.slots.entry(slot).or_default() += 1;
             }
         }
@@ -226,7 +226,10 @@ impl Part {
 /// What was counted already.
 #[derive(Default)]
 struct Seeing {
-    sources: HashSet<(Option<(PatternKind, String)>, i64, String)>,
+    /// Of each slot, the sources.
+    sources: HashSet<(i64, String)>,
+    /// And those of each pattern.
+    of_patterns: HashSet<(PatternKind, String, i64, String)>,
 }
 
 fn more(examples: &mut Vec<Example>, others: &[Example]) {

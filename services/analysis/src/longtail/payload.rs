@@ -61,10 +61,24 @@ pub fn payloads(command: &str) -> Vec<([u8; 16], Payload)> {
 fn describe(encoding: Encoding, bytes: &[u8]) -> Payload {
     let entropy = entropy(bytes);
     let printable = |&byte: &u8| if (0x20..0x7f).contains(&byte) { char::from(byte) } else { '·' };
-    let known: [(&[u8], &str); 7] =
-        [(b"\x7fELF", "ELF program"), (b"#!", "script"), (b"\x1f\x8b", "gzip"), (b"MZ", "Windows program"), (b"PK\x03\x04", "zip"), (b"BZh", "bzip2"), (b"UPX!", "UPX")];
+    let known: [(&[u8], &str); 7] = [
+        (b"\x7fELF", "ELF program"),
+        (b"#!", "script"),
+        (b"\x1f\x8b", "gzip"),
+        (b"MZ", "Windows program"),
+        (b"PK\x03\x04", "zip"),
+        (b"BZh", "bzip2"),
+        (b"UPX!", "UPX"),
+    ];
     let looks_like = known.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| (*name).to_owned());
-    Payload { encoding, length: bytes.len() as u64, entropy, randomness: randomness(entropy, bytes.len()), preview: bytes.iter().take(PREVIEW).map(printable).collect(), looks_like }
+    Payload {
+        encoding,
+        length: bytes.len() as u64,
+        entropy,
+        randomness: randomness(entropy, bytes.len()),
+        preview: bytes.iter().take(PREVIEW).map(printable).collect(),
+        looks_like,
+    }
 }
 
 /// Runs of one alphabet that are long enough.
@@ -76,7 +90,7 @@ fn runs(command: &str) -> Vec<(Encoding, &str)> {
         let (encoding, end) = if rest.starts_with('\\') { (Encoding::Escapes, escapes(rest)) } else { (Encoding::Base64, end_of(rest, is_base64)) };
         let run = &rest[..end];
         if run.len() >= SHORTEST {
-            let hex = run.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let hex = run.bytes().all(|byte| byte.is_ascii_hexdigit()) && run.bytes().any(|byte| byte.is_ascii_digit());
             // A path or a word in one case is written in letters of base64, too.
             let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase()) && run.matches('/').count() * 10 < run.len();
             match encoding {
@@ -108,7 +122,11 @@ fn escapes(text: &str) -> usize {
         while bytes.get(at) == Some(&b'\\') {
             at += 1;
         }
-        let digits = if bytes.get(at) == Some(&b'x') { 1 + count(bytes, at + 1, 2, |b| b.is_ascii_hexdigit()) } else { count(bytes, at, 3, |b| (b'0'..b'8').contains(&b)) };
+        let digits = if bytes.get(at) == Some(&b'x') {
+            1 + count(bytes, at + 1, 2, |b| b.is_ascii_hexdigit())
+        } else {
+            count(bytes, at, 3, |b| (b'0'..b'8').contains(&b))
+        };
         if digits == 0 || bytes.get(at) == Some(&b'x') && digits == 1 {
             return from.max(1);
         }

@@ -112,7 +112,8 @@ impl<'a> Scores<'a> {
         let clustering = dense.cluster(&sessions, dbscan::Settings { eps: NEAR, min_samples: ORDINARY }, watch)?;
         let nearest = nearest(&clustering, watch, |row| dense.nearest_core(&clustering, row))?;
         watch.phase("density of sequences", 0.95)?;
-        let commands: HashMap<&str, u64> = all.patterns.iter().filter(|((kind, _), _)| *kind == PatternKind::Command).map(|((_, text), seen)| (text.as_str(), seen.sessions)).collect();
+        let commands: HashMap<&str, u64> =
+            all.patterns.iter().filter(|((kind, _), _)| *kind == PatternKind::Command).map(|((_, text), seen)| (text.as_str(), seen.sessions)).collect();
         let sequences = sequences(all, &commands, watch)?;
         let raw = |scorer: Scorer, place: usize, sequence: Option<[u8; 16]>| match scorer {
             Scorer::Density => nearest[place].map_or(0.0, |(_, distance)| distance),
@@ -151,7 +152,7 @@ pub(super) fn oddness(scored: &[(f64, u64)]) -> Vec<f64> {
     let mut odd = vec![0.0; scored.len()];
     let (mut before, mut at) = (0, 0);
     while at < order.len() {
-        let same = order[at..].iter().take_while(|&&index| scored[index].0 == scored[order[at]].0).count();
+        let same = order[at..].iter().take_while(|&&index| scored[index].0.total_cmp(&scored[order[at]].0).is_eq()).count();
         let with: u64 = before + order[at..at + same].iter().map(|&index| scored[index].1).sum::<u64>();
         let value = if total < 2 || with == 0 { 0.0 } else { ((total as f64 / with as f64).ln() / (total as f64).ln()).clamp(0.0, 1.0) };
         order[at..at + same].iter().for_each(|&index| odd[index] = value);
@@ -180,7 +181,8 @@ fn sequences(all: &Part, commands: &HashMap<&str, u64>, watch: &mut Watch<'_>) -
             *sessions.entry(*sequence).or_default() += form.sessions;
         }
     }
-    let typed: Vec<(&[u8; 16], &str)> = sessions.keys().filter_map(|name| all.sequences.get_key_value(name)).map(|(name, typed)| (name, typed.commands.as_str())).collect();
+    let typed: Vec<(&[u8; 16], &str)> =
+        sessions.keys().filter_map(|name| all.sequences.get_key_value(name)).map(|(name, typed)| (name, typed.commands.as_str())).collect();
     let documents: Vec<&str> = typed.iter().map(|(_, commands)| *commands).collect();
     let weights: Vec<f64> = typed.iter().map(|(name, _)| sessions[*name] as f64).collect();
     let (_, vectors) = tfidf::fit(&documents, &weights, tfidf::Settings::default(), watch)?;
@@ -207,7 +209,8 @@ fn sequences(all: &Part, commands: &HashMap<&str, u64>, watch: &mut Watch<'_>) -
 
 /// Mean ln(1/share) of the rarest commands of a sequence; the share is of the sessions that typed.
 fn rarity(sequence: &str, commands: &HashMap<&str, u64>, typing: u64) -> f64 {
-    let mut surprise: Vec<f64> = sequence.lines().map(|line| (typing.max(1) as f64 / commands.get(bounded(line).as_ref()).copied().unwrap_or(1).max(1) as f64).ln()).collect();
+    let mut surprise: Vec<f64> =
+        sequence.lines().map(|line| (typing.max(1) as f64 / commands.get(bounded(line).as_ref()).copied().unwrap_or(1).max(1) as f64).ln()).collect();
     surprise.sort_by(|one, other| other.total_cmp(one));
     surprise.dedup();
     let rarest = surprise.len().min(RAREST);
