@@ -16,7 +16,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Finding, Stopped, Watch, finding::SessionName};
+use crate::{Finding, Stopped, Watch, autoencoder::Device, finding::SessionName};
 pub use model::Model;
 use model::Training;
 pub use part::{Part, PatternKind};
@@ -63,7 +63,7 @@ pub struct Outcome {
 
 /// Analyses what the parts are of. Of the models that are known the one that these parts want is used; without it, it is trained. The outcome depends
 /// neither on which parts came from a cache nor on whether the model did.
-pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
+pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, device: &Device, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
     watch.phase("putting days together", 0.1)?;
     let mut all = Part::default();
     for (n, (_, part)) in parts.iter().enumerate() {
@@ -73,11 +73,11 @@ pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, wa
     let training = Training::of(parts);
     watch.phase("training", 0.35)?;
     let id = training.id(parameters.seed);
-    let (model, reused) = match known.into_iter().find(|model| model.id() == id) {
-        Some(model) => (model, true),
-        None => (training.train(parameters.seed, watch)?, false),
+    let model = match known.into_iter().find(|model| model.id() == id) {
+        Some(model) => model,
+        None => training.train(parameters.seed, device, watch)?,
     };
-    let scores = Scores::of(&all, &model, parameters.seed, watch)?;
+    let scores = Scores::of(&all, &model, parameters.seed, device, watch)?;
     watch.phase("findings", 1.0)?;
     let found = findings::Found::of(&all, &scores, parameters);
     let summary = json!({
@@ -96,6 +96,5 @@ pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, wa
     let scores = scores.forms.iter().filter(|form| form.score >= ODD);
     let scores = scores.flat_map(|form| form.form.examples.iter().map(|example| (example.name.clone(), form.score))).collect();
     watch.at(1.0)?;
-    let _ = reused;
     Ok(Outcome { findings: found.findings, summary, model: (all.sessions > 0).then_some(model), scores })
 }

@@ -10,7 +10,10 @@ use super::{
     part::Part,
     shape::{Shape, WIDTH},
 };
-use crate::{Stopped, Watch, autoencoder};
+use crate::{
+    Stopped, Watch,
+    autoencoder::{self, Device},
+};
 
 const DAY: i64 = 86_400_000_000;
 /// A model is trained on the two weeks before the Monday that began the window's last week: so it stays the same for a week, however the window moves.
@@ -83,10 +86,10 @@ impl Training {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    pub fn train(&self, seed: u64, watch: &mut Watch<'_>) -> Result<Model, Stopped> {
+    pub fn train(&self, seed: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Model, Stopped> {
         let rows = rows(self.shapes.keys());
         let weights: Vec<f64> = self.shapes.values().map(|&sessions| sessions as f64).collect();
-        Ok(Model { id: self.id(seed), network: autoencoder::train(&rows, &weights, seed, watch)? })
+        Ok(Model { id: self.id(seed), network: autoencoder::train(&rows, &weights, seed, device, watch)? })
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Stopped, Watch,
+    autoencoder::Device,
     dbscan::{self, Clustering, Dense, Sparse},
     forest::{self, Forest},
     tfidf,
@@ -96,7 +97,7 @@ pub(super) struct Scores<'a> {
 }
 
 impl<'a> Scores<'a> {
-    pub fn of(all: &'a Part, model: &Model, seed: u64, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
+    pub fn of(all: &'a Part, model: &Model, seed: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
         let mut weights = BTreeMap::<&Shape, u64>::new();
         all.forms.iter().for_each(|((shape, _), form)| *weights.entry(shape).or_default() += form.sessions);
         let shapes: Vec<&Shape> = weights.keys().copied().collect();
@@ -106,7 +107,7 @@ impl<'a> Scores<'a> {
         watch.phase("isolation forest", 0.45)?;
         let isolation = Forest::train(&numbers, &sessions, forest::Settings { seed, ..Default::default() }, watch)?.scores(&numbers, watch)?;
         watch.phase("autoencoder", 0.5)?;
-        let (total_errors, errors) = model.network.errors(&numbers);
+        let (total_errors, errors) = model.network.errors(&numbers, device, watch)?;
         watch.phase("density of sessions", 0.75)?;
         let dense = Dense::new(&numbers);
         let clustering = dense.cluster(&sessions, dbscan::Settings { eps: NEAR, min_samples: ORDINARY }, watch)?;

@@ -44,7 +44,8 @@ fn cosine(rows: &[tfidf::Row]) -> Vec<Vec<f64>> {
         a.iter().filter_map(|(feature, value)| b.iter().find(|(other, _)| other == feature).map(|(_, other)| value * other)).sum()
     };
     let unit: Vec<tfidf::Row> = rows.iter().map(|row| row.iter().map(|&(feature, value)| (feature, value / product(row, row).sqrt())).collect()).collect();
-    unit.iter().map(|a| unit.iter().map(|b| 1.0 - product(a, b)).collect()).collect()
+    let distance = |a: usize, b: usize| if a == b { 0.0 } else { 1.0 - product(&unit[a], &unit[b]) };
+    (0..rows.len()).map(|a| (0..rows.len()).map(|b| distance(a, b)).collect()).collect()
 }
 
 fn nearest(distances: &[f64], core: &[bool]) -> Option<f64> {
@@ -76,10 +77,10 @@ fn sparse_is_as_defined(rows: &[tfidf::Row], weights: &[f64], settings: Settings
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
 
     #[test]
-    fn dense_clusters_are_those_of_the_definition(seed: u64, rows in 1..400_usize, columns in 1..12_usize, eps in 0.0..1.2_f64, min_samples in 1..9_u32) {
+    fn dense_clusters_are_those_of_the_definition(seed: u64, rows in 1..300_usize, columns in 1..12_usize, eps in 0.0..1.2_f64, min_samples in 1..9_u32) {
         let mut random = Random::new(seed);
         let values = random.levels(rows, columns);
         let weights: Vec<f64> = (0..rows).map(|_| random.below(4) as f64).collect();
@@ -89,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn sparse_clusters_are_those_of_the_definition(seed: u64, count in 1..300_usize, words in 2..40_usize, eps in 0.0..1.0_f64, min_samples in 1..9_u32) {
+    fn sparse_clusters_are_those_of_the_definition(seed: u64, count in 1..200_usize, words in 2..40_usize, eps in 0.0..1.0_f64, min_samples in 1..9_u32) {
         let mut random = Random::new(seed);
         let texts = random.texts(count, words);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
