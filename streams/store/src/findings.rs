@@ -181,7 +181,8 @@ pub struct KnownCampaign {
 pub async fn known_campaigns(on: &mut PgConnection, kind: &str, since: DateTime<Utc>) -> Result<Vec<KnownCampaign>, Failure> {
     let known = sqlx::query_as!(
         KnownCampaign,
-        r#"select key, coalesce(sources, '{}') as "sources!", coalesce(json_texts(evidence -> 'indicators'), '{}') as "indicators!"
+        r#"select key, coalesce(sources, '{}') as "sources!",
+            array(select jsonb_array_elements_text(case when jsonb_typeof(evidence -> 'indicators') = 'array' then evidence -> 'indicators' end)) as "indicators!"
         from findings where kind = $1 and rule = 'campaign' and last_seen >= $2 order by last_seen desc, finding_id limit $3"#,
         kind,
         since,

@@ -47,7 +47,7 @@ pub async fn longtail_parts(on: &mut PgConnection, range: &DataRange, version: i
 /// Keeps the part of a day, in the place of the one that is there.
 pub async fn put_longtail_part(on: &mut PgConnection, range: &DataRange, version: i16, part: &LongtailPart) -> Result<(), Failure> {
     sqlx::query!(
-        "insert into longtail_parts (scope, from_at, to_at, version, digest, sessions, part) values ($1, $2, $2 + interval '1 day', $3, $4, $5, $6)
+        "insert into longtail_parts (scope, from_at, to_at, version, digest, sessions, part) values ($1, $2, $2::timestamptz + interval '1 day', $3, $4, $5, $6)
         on conflict (scope, from_at, to_at) do update set version = excluded.version, digest = excluded.digest, sessions = excluded.sessions,
             part = excluded.part, computed_at = excluded.computed_at",
         scope(range),
