@@ -54,9 +54,7 @@ pub use jobs::{
     submit_jobs,
 };
 pub use leases::{Lease, still_holds};
-pub use longtail::{
-    LongtailPart, forget_longtail, longtail_model, longtail_parts, put_longtail_model, put_longtail_part, replace_longtail_scores,
-};
+pub use longtail::{LongtailPart, forget_longtail, longtail_models, longtail_parts, put_longtail_model, put_longtail_part, replace_longtail_scores};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};
 pub use panes::{Grain, PaneRow, add_panes, insert_panes};
 pub use positions::{Position, position, record_position};

@@ -62,11 +62,17 @@ pub async fn put_longtail_part(on: &mut PgConnection, range: &DataRange, version
     Ok(())
 }
 
-/// A kept model.
-pub async fn longtail_model(on: &mut PgConnection, range: &DataRange, version: i16, id: &str) -> Result<Option<Vec<u8>>, Failure> {
-    let model =
-        sqlx::query_scalar!("select model from longtail_models where scope = $1 and version = $2 and id = $3", scope(range), version, id).fetch_optional(on).await?;
-    Ok(model)
+/// The kept models, those used last first.
+pub async fn longtail_models(on: &mut PgConnection, range: &DataRange, version: i16) -> Result<Vec<Vec<u8>>, Failure> {
+    let models = sqlx::query_scalar!(
+        "select model from longtail_models where scope = $1 and version = $2 order by last_used_at desc, id limit $3",
+        scope(range),
+        version,
+        MOST_MODELS
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(models)
 }
 
 /// Keeps a model; one that is there was used.

@@ -95,14 +95,9 @@ pub struct Outcome {
     pub scores: Vec<(SessionName, f64)>,
 }
 
-/// Which model [`analyse`] will want: it is trained anew when it is not given.
-pub fn wanted_model(_parts: &Parts<'_>, _parameters: &Parameters) -> String {
-    String::new()
-}
-
 /// Analyses what the parts are of. The outcome does not depend on which parts came from a cache, nor on whether the model did.
-pub fn analyse(parts: &Parts<'_>, known: Option<Model>, parameters: &Parameters, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
+pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
     let _ = (parts, parameters);
     watch.at(1.0)?;
-    Ok(Outcome { findings: Vec::new(), summary: Value::Null, model: known, scores: Vec::new() })
+    Ok(Outcome { findings: Vec::new(), summary: Value::Null, model: known.into_iter().next(), scores: Vec::new() })
 }

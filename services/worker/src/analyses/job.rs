@@ -85,7 +85,7 @@ fn result(question: &Question, range: &DataRange, answer: &Answer, seconds: f64)
     json!({
         "analysis": question.kind(), "analysis_type": analysis_type(answer), "from": range.from, "to": range.to, "sensor": range.sensor,
         "sessions": answer.sessions, "cached_sessions": answer.cached_sessions, "new_sessions": answer.sessions - answer.cached_sessions,
-        "duration_seconds": seconds, "summary": answer.summary, "findings_total": answer.findings.len(), "findings_new": kept.new,
+        "duration_seconds": seconds, "summary": store::public(&answer.summary), "findings_total": answer.findings.len(), "findings_new": kept.new,
         "findings_updated": kept.updated, "findings_unchanged": kept.unchanged, "findings": findings,
         "markdown": markdown(question, Some((range.from, range.to)), answer, seconds),
     })

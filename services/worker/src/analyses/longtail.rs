@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Range};
 
 use analysis::{
     Data,
-    longtail::{Model, Outcome, Parameters, Part, VERSION, analyse, wanted_model},
+    longtail::{Model, Outcome, Parameters, Part, VERSION, analyse},
 };
 use chrono::{DateTime, Utc};
 use store::{DataRange, DayDigest, LongtailPart, Upserted};
@@ -44,10 +44,10 @@ pub(crate) async fn of_database(desk: &Desk, parameters: &Parameters, range: &Da
         read += sessions;
         plan.parts.push((day, part));
     }
-    let (parts, outcome) = model_and_outcome(desk, parameters, range, std::mem::take(&mut plan.parts), full, share).await?;
+    let known = models(desk, range, full).await?;
+    let (sessions, outcome) = outcome(desk, parameters, plan.parts, known, share).await?;
     let kept = if desk.keeps() { Some(keep(desk, parameters, range, &outcome).await?) } else { None };
     desk.tell("done", 1.0)?;
-    let sessions = parts.iter().map(|(_, part)| part.sessions()).sum();
     Ok(Answer { findings: outcome.findings, summary: outcome.summary, sessions, cached_sessions: plan.cached_sessions, kept })
 }
 
@@ -121,34 +121,20 @@ async fn part(desk: &Desk, range: &DataRange, day: &Range<i64>, digest: Option<D
     Ok(part)
 }
 
-async fn model_and_outcome(
-    desk: &Desk,
-    parameters: &Parameters,
-    range: &DataRange,
-    parts: Vec<DayPart>,
-    full: bool,
-    from: f64,
-) -> Result<(Vec<DayPart>, Outcome), Ended> {
-    let mine = parameters.clone();
-    let (parts, wanted) = desk
-        .compute((from, from), move |_| {
-            let wanted = wanted_model(&borrowed(&parts), &mine);
-            Ok((parts, wanted))
-        })
-        .await?;
-    let known = match full {
-        true => None,
-        false => store::longtail_model(&mut *desk.store()?.connection().await?, range, VERSION, &wanted).await?,
-    };
-    outcome(desk, parameters, parts, known, from).await
+/// The models that earlier runs kept.
+async fn models(desk: &Desk, range: &DataRange, full: bool) -> Result<Vec<Vec<u8>>, Ended> {
+    if full {
+        return Ok(Vec::new());
+    }
+    Ok(store::longtail_models(&mut *desk.store()?.connection().await?, range, VERSION).await?)
 }
 
-async fn outcome(desk: &Desk, parameters: &Parameters, parts: Vec<DayPart>, known: Option<Vec<u8>>, from: f64) -> Result<(Vec<DayPart>, Outcome), Ended> {
+async fn outcome(desk: &Desk, parameters: &Parameters, parts: Vec<DayPart>, known: Vec<Vec<u8>>, from: f64) -> Result<(u64, Outcome), Ended> {
     let mine = parameters.clone();
     desk.compute((from, 0.99), move |watch| {
-        let known = known.and_then(|bytes| Model::from_bytes(&bytes));
+        let known = known.iter().filter_map(|bytes| Model::from_bytes(bytes)).collect();
         let outcome = analyse(&borrowed(&parts), known, &mine, watch)?;
-        Ok((parts, outcome))
+        Ok((parts.iter().map(|(_, part)| part.sessions()).sum(), outcome))
     })
     .await
 }
@@ -191,7 +177,7 @@ pub(crate) async fn of_data(desk: &Desk, parameters: &Parameters, data: Data) ->
             Ok(parts)
         })
         .await?;
-    let (_, outcome) = outcome(desk, parameters, parts, None, 0.3).await?;
+    let (_, outcome) = outcome(desk, parameters, parts, Vec::new(), 0.3).await?;
     desk.tell("done", 1.0)?;
     Ok(Answer { findings: outcome.findings, summary: outcome.summary, sessions, cached_sessions: 0, kept: None })
 }
