@@ -149,7 +149,9 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
             "new_sessions": answer.sessions - answer.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": answer.kept,
         });
         if let (Some(summary), Some(more)) = (summary.as_object_mut(), answer.summary.as_object()) {
-            more.iter().for_each(|(name, value)| drop(summary.entry(name).or_insert_with(|| value.clone())));
+            for (name, value) in more {
+                summary.entry(name).or_insert_with(|| value.clone());
+            }
         }
         boot::say!("{}", boot::ascii(&json!({ "summary": summary, "findings": findings }).to_string()));
         return Ok(());

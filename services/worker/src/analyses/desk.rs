@@ -30,7 +30,7 @@ pub enum Keep {
     /// Into the database, by nobody's job.
     Plain,
     #[doc(hidden)]
-    Job(JobRun),
+    Job(Box<JobRun>),
 }
 
 /// The attempt of a job, which must still run when something is kept.
@@ -108,7 +108,7 @@ impl Desk {
     /// Of which job.
     pub(crate) fn job_id(&self) -> Option<Uuid> {
         match &self.keep {
-            Keep::Job(JobRun(run)) => Some(run.claimed.job_id),
+            Keep::Job(job) => Some(job.0.claimed.job_id),
             Keep::Nothing | Keep::Plain => None,
         }
     }
@@ -116,9 +116,9 @@ impl Desk {
     /// Commits what was made; for a job only while its attempt runs, with how far it is.
     pub(crate) async fn commit(&self, transaction: Transaction) -> Result<(), Ended> {
         match &self.keep {
-            Keep::Job(JobRun(run)) => {
+            Keep::Job(job) => {
                 let done = self.told.borrow().done;
-                run.commit(transaction, Some(&serde_json::json!({ "done": done }))).await
+                job.0.commit(transaction, Some(&serde_json::json!({ "done": done }))).await
             }
             Keep::Plain => transaction.commit().await.map_err(|error| Ended::Retry(error.into())),
             Keep::Nothing => Ok(()),

@@ -33,7 +33,7 @@ pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
     let from = to - chrono::Duration::try_seconds(range.window_seconds).unwrap_or_default();
     let range = DataRange { from, to, sensor: range.sensor };
     let before = done_before(run.claimed.checkpoint.as_ref());
-    let (desk, mut hear) = Desk::new(Some(run.shared.store.clone()), run.shared.tasks.clone(), run.stopping(), Keep::Job(JobRun(run.clone())));
+    let (desk, mut hear) = Desk::new(Some(run.shared.store.clone()), run.shared.tasks.clone(), run.stopping(), Keep::Job(Box::new(JobRun(run.clone()))));
     let desk = desk.resumed(before);
     let mut asked = std::pin::pin!(ask(&desk, &question, &range, full));
     let mut resumed = false;
