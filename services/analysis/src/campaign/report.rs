@@ -60,8 +60,11 @@ impl Reporter<'_> {
         let counts = counts(&members);
         let indicators = self.indicators(&counts, members.len());
         let sensors: BTreeSet<&str> = sessions.iter().map(|&index| self.data.text(self.data.sessions[index as usize].sensor)).collect();
-        let families: Map<_, _> =
-            Family::ALL.iter().filter(|&&family| campaign.evidence[family as usize] != 0.0).map(|&family| (family.name().into(), json!(round(campaign.evidence[family as usize])))).collect();
+        let families: Map<_, _> = Family::ALL
+            .iter()
+            .filter(|&&family| campaign.evidence[family as usize] != 0.0)
+            .map(|&family| (family.name().into(), json!(round(campaign.evidence[family as usize]))))
+            .collect();
         let mut evidence = json!({
             "members": members.len(),
             "sessions": sessions.len(),
@@ -144,7 +147,13 @@ impl Reporter<'_> {
             let entry = |(token, count, elsewhere)| json!({ "value": self.sources.label(self.data, token), "members": count, "others": elsewhere });
             self.telling(counts, members, family).into_iter().map(entry).collect()
         };
-        Value::Object(LISTS.iter().map(|&(family, name)| (name.into(), list(family).into())).filter(|(_, list): &(_, Value)| list.as_array().is_some_and(|list| !list.is_empty())).collect())
+        Value::Object(
+            LISTS
+                .iter()
+                .map(|&(family, name)| (name.into(), list(family).into()))
+                .filter(|(_, list): &(_, Value)| list.as_array().is_some_and(|list| !list.is_empty()))
+                .collect(),
+        )
     }
 
     /// What others may look for. Credentials and commands as hashes: they are long, and passwords are not for everybody.

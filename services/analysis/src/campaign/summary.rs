@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
-use super::{Kind, grow::Campaign, quiet::is_quiet, report::round, source::{Family, Source, Sources}};
+use super::{
+    Kind,
+    grow::Campaign,
+    quiet::is_quiet,
+    report::round,
+    source::{Family, Source, Sources},
+};
 use crate::{Data, Finding};
 
 /// Addresses of each list.
@@ -73,8 +79,11 @@ fn listed<'a>(sources: impl Iterator<Item = &'a &'a Source>) -> Vec<String> {
 fn volume(data: &Data, sources: &Sources) -> Value {
     let total = sources.all.len();
     let count = |wanted: &dyn Fn(&Source) -> bool| sources.all.iter().filter(|source| wanted(source)).count();
-    let (single, low, quiet) =
-        (count(&|source| source.sessions.len() == 1), count(&|source| (2..=LOW_VOLUME).contains(&source.sessions.len())), count(&|source| is_quiet(data, source)));
+    let (single, low, quiet) = (
+        count(&|source| source.sessions.len() == 1),
+        count(&|source| (2..=LOW_VOLUME).contains(&source.sessions.len())),
+        count(&|source| is_quiet(data, source)),
+    );
     let ratio = |part: usize| if total == 0 { 0.0 } else { part as f64 / total as f64 };
     json!({ "single_attempt_ips": single, "low_volume_ips": low, "quiet_ips": quiet, "single_attempt_ratio": ratio(single), "low_volume_ratio": ratio(single + low), "total_ips": total })
 }

@@ -1,6 +1,9 @@
 //! What longtail needs to know of the sessions of a span of time, and of several spans together.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +21,7 @@ const MOST_PAYLOADS: usize = 5_000;
 pub(super) const SLOT: i64 = 4 * 3_600_000_000;
 /// Commands of a sequence that are counted: as many as are stored.
 const MOST_COMMANDS: usize = 200;
-/// Sources that a slot distinguishes for a pattern are counted up to the end; texts longer than this are cut.
+/// Texts of patterns longer than this, in bytes, are cut.
 const LONGEST: usize = 400;
 
 /// A kind of pattern whose frequency is followed.
@@ -235,26 +238,26 @@ fn more(examples: &mut Vec<Example>, others: &[Example]) {
 fn patterns(data: &Data, session: &Session) -> BTreeSet<(PatternKind, String)> {
     let mut found = BTreeSet::new();
     if let Some(sequence) = data.sequence(session) {
-        found.extend(sequence.commands.lines().take(MOST_COMMANDS).map(|line| (PatternKind::Command, bounded(line))));
+        found.extend(sequence.commands.lines().take(MOST_COMMANDS).map(|line| (PatternKind::Command, bounded(line).into_owned())));
     }
     for login in data.logins(session) {
         if let Some(password) = login.password {
-            found.insert((PatternKind::Credential, bounded(&format!("{}\n{}", data.text(login.username), data.text(password)))));
+            found.insert((PatternKind::Credential, bounded(&format!("{}\n{}", data.text(login.username), data.text(password))).into_owned()));
         }
     }
     if let Some(client) = session.hassh.or(session.client) {
-        found.insert((PatternKind::Client, bounded(data.text(client))));
+        found.insert((PatternKind::Client, bounded(data.text(client)).into_owned()));
     }
-    found.extend(data.files(session).iter().map(|&file| (PatternKind::File, bounded(data.text(file)))));
-    found.extend(data.urls(session).iter().filter_map(|&url| host(data.text(url))).map(|host| (PatternKind::Host, bounded(host))));
+    found.extend(data.files(session).iter().map(|&file| (PatternKind::File, bounded(data.text(file)).into_owned())));
+    found.extend(data.urls(session).iter().filter_map(|&url| host(data.text(url))).map(|host| (PatternKind::Host, bounded(host).into_owned())));
     found
 }
 
 /// A text, or the start of a long one with what tells it from others that start so.
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
-        return text.to_owned();
+        return text.into();
     }
     let start: String = text.chars().take(LONGEST / 4).collect();
-    format!("{start}…{}", &blake3::hash(text.as_bytes()).to_hex()[..16])
+    format!("{start}…{}", &blake3::hash(text.as_bytes()).to_hex()[..16]).into()
 }
