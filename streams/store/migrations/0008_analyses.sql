@@ -1,7 +1,7 @@
 -- Analyses: findings that are seen again, and what longtail keeps so that it reads each day once.
 
 -- A finding of an analysis (kind longtail, snowshoe or botnet) is one row, however often it is found: its id is a function of kind, rule and key, and a
--- run that finds it again with other content makes a new revision. A signal is found once per episode; the new columns are null there.
+-- run that finds more of it makes a new revision. A signal is found once per episode; the new columns are null there.
 alter table findings
     alter column dimension drop not null,
     -- how sure or how odd, 0 to 1
@@ -9,7 +9,8 @@ alter table findings
     -- of its sessions
     add column first_seen timestamptz,
     add column last_seen timestamptz,
-    -- rises when a run finds it with other content; each is published once
+    -- rises when a run finds it with another severity, confidence (to a tenth), time, sensor, source or session; each revision is published once. Title
+    -- and evidence are of the revision: they tell of the whole window of its run
     add column revision integer not null default 1,
     -- when this revision was written
     add column updated_at timestamptz,
@@ -17,7 +18,7 @@ alter table findings
     add column job_id uuid,
     -- addresses
     add column sources text[],
-    -- hash of what this revision says
+    -- hash of what makes the revision
     add column content bytea;
 -- For the list of findings, newest first, and for the campaigns that a run may see again.
 create index findings_updated on findings ((coalesce(updated_at, created_at)) desc, finding_id);

@@ -48,9 +48,11 @@ impl AnalysisFinding {
         Uuid::from_bytes(id)
     }
 
-    /// Hash of all that it says.
+    /// Hash of what makes a revision: how urgent, how sure (to a tenth), when, and who. Titles and evidence tell of the whole window too ("1 of 5 203
+    /// sessions"), so with them every finding of a window that moves would be said again.
     fn content(&self) -> Result<[u8; 32], Failure> {
-        let text = serde_json::to_vec(self).map_err(|error| Failure::Reject(error.into()))?;
+        let said = (&self.severity, (self.confidence * 10.0).floor() as i64, self.first_seen, self.last_seen, &self.sensor, &self.sources, &self.sessions);
+        let text = serde_json::to_vec(&said).map_err(|error| Failure::Reject(error.into()))?;
         Ok(*blake3::hash(&text).as_bytes())
     }
 }
@@ -60,7 +62,7 @@ impl AnalysisFinding {
 pub struct Upserted {
     /// Found for the first time.
     pub new: u64,
-    /// Found again, with other content.
+    /// Found again, and there is something to say: a new revision.
     pub updated: u64,
     /// Found again as they were: nothing was written.
     pub unchanged: u64,
