@@ -234,7 +234,7 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
 
     // The views of the predecessor.
     assert_eq!(hub.count("select count(*) from longtail_features where is_valid and cardinality(feature_vector) > 0"), site.log.sessions);
-    assert_eq!(hub.count("select count(*) from longtail_cache_summary where last_updated is not null"), 3.max(hub.count("select count(distinct started_at::date) from longtail_scores")));
+    assert!(hub.count("select count(*) from longtail_cache_summary where last_updated is not null and sessions_analyzed > 0") >= 3);
     println!("{found} findings of longtail in {sessions} sessions");
 }
 

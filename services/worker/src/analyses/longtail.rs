@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use analysis::{
-    Data,
+    Data, Watch,
     longtail::{Model, Outcome, Parameters, Part, VERSION, analyse},
 };
 use chrono::{DateTime, Utc};
@@ -165,14 +165,13 @@ pub(crate) async fn of_data(desk: &Desk, parameters: &Parameters, data: Data) ->
         .compute((0.0, 0.3), move |watch| {
             let all = days(&span(&data));
             let mut parts: Vec<DayPart> = Vec::with_capacity(all.len());
-            let mut read = 0;
+            let (mut read, total) = (0, data.sessions.len().max(1) as f64);
             for day in all {
                 let of_day = within(&data, &day);
+                // A watch of its own, for days are parts of this one.
+                let mut tell = |_: &str, part: f64| watch.at((read as f64 + part * of_day.sessions.len() as f64) / total).is_ok();
+                parts.push((day, Part::of(&of_day, &mut Watch::new(&mut tell))?));
                 read += of_day.sessions.len();
-                // Its own watch: days are parts of this one.
-                let mut go_on = |_: &str, _: f64| true;
-                parts.push((day, Part::of(&of_day, &mut analysis::Watch::new(&mut go_on))?));
-                watch.at(read as f64 / data.sessions.len().max(1) as f64)?;
             }
             Ok(parts)
         })
