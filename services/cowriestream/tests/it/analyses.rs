@@ -80,8 +80,8 @@ impl Log {
         if let Some(url) = script.download {
             event(self, serde_json::json!({ "eventid": "cowrie.session.file_download", "url": url, "shasum": format!("{:064x}", url.len()) }));
         }
-        let duration = second - at;
-        event(self, serde_json::json!({ "eventid": "cowrie.session.closed", "duration": duration }));
+        let events = 3 + script.logins.len() + script.commands.len() + usize::from(script.download.is_some());
+        event(self, serde_json::json!({ "eventid": "cowrie.session.closed", "duration": events }));
         n
     }
 
