@@ -316,15 +316,15 @@ async fn hostile_sessions_are_analysed_and_shown_safely() {
     }
 }
 
-/// So many sessions with features of their own, a thousandth of them odd; nobody logged in.
-fn crowd(hub: &Hub, days: i64, daily: i64) {
+/// So many sessions in which nobody logged in, with so many different features.
+fn crowd(hub: &Hub, days: i64, daily: i64, different: i64) {
     hub.psql(&format!(
         "insert into sessions (sensor, session, started_at, last_event_at, closed, closed_at, event_count, login_attempts, login_successes, command_count,
             download_count, upload_count, forward_count, bytes, src_ip)
         select 's', lpad(to_hex(n), 12, '0'), at, at + interval '5 s', true, at + interval '5 s', 5, 0, 0, 0, 0, 0, 0, 500, '198.51.100.0'::inet + n % 250
         from generate_series(0, {days}::bigint * {daily} - 1) n, lateral (select timestamptz '2023-11-14 00:00Z' + n * interval '1 day' / {daily} as at) a;
         insert into session_features (sensor, session, version, vector)
-        select 's', lpad(to_hex(n), 12, '0'), 1, array(select (random() * (case when n % 1000 = 7 then 9 else 1 end))::real from generate_series(1, 61) where n >= 0)
+        select 's', lpad(to_hex(n), 12, '0'), 1, array(select ((n % {different} * 7919 + i * i * 104729) % 1009 / 1009.0)::real from generate_series(1, 61) i)
         from generate_series(0, {days}::bigint * {daily} - 1) n;
         analyze sessions; analyze session_features"
     ));
@@ -333,7 +333,7 @@ fn crowd(hub: &Hub, days: i64, daily: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_is_replaced_and_goes_on_with_the_days_it_had_read() {
     let hub = Hub::start().await;
-    crowd(&hub, 30, 1_000);
+    crowd(&hub, 30, 1_000, 100);
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let first = office.worker("first", &["--queues", "longtail", "--concurrency", "1"]);
     let job = office.submit(&["longtail_analysis", "--param", "until=2023-12-14T00:00:00Z", "--param", "time_window=30d"]);
@@ -356,7 +356,7 @@ async fn a_killed_worker_is_replaced_and_goes_on_with_the_days_it_had_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_analysis_is_cancelled_within_a_second_and_its_thread_ends() {
     let hub = Hub::start().await;
-    crowd(&hub, 1, 60_000);
+    crowd(&hub, 1, 60_000, 60_000);
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let worker = office.worker("w", &["--queues", "longtail", "--concurrency", "1"]);
     for step in ["reading", "training"] {
