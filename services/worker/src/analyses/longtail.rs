@@ -4,6 +4,7 @@ use std::{collections::HashMap, ops::Range};
 
 use analysis::{
     Data, Watch,
+    autoencoder::Device,
     longtail::{Model, Outcome, Parameters, Part, VERSION, analyse},
 };
 use chrono::{DateTime, Utc};
@@ -131,9 +132,11 @@ async fn models(desk: &Desk, range: &DataRange, full: bool) -> Result<Vec<Vec<u8
 
 async fn outcome(desk: &Desk, parameters: &Parameters, parts: Vec<DayPart>, known: Vec<Vec<u8>>, from: f64) -> Result<(u64, Outcome), Ended> {
     let mine = parameters.clone();
+    // Another worker may have one.
+    let device = Device::open().map_err(|error| Ended::Retry(error.into()))?;
     desk.compute((from, 0.99), move |watch| {
         let known = known.iter().filter_map(|bytes| Model::from_bytes(bytes)).collect();
-        let outcome = analyse(&borrowed(&parts), known, &mine, watch)?;
+        let outcome = analyse(&borrowed(&parts), known, &mine, &device, watch)?;
         Ok((parts.iter().map(|(_, part)| part.sessions()).sum(), outcome))
     })
     .await
