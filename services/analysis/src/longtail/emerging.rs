@@ -34,6 +34,13 @@ pub(super) struct Emerging<'a> {
     pub q: f64,
 }
 
+impl Emerging<'_> {
+    /// 0.7 for the largest q that is told, 0.95 for 1e-10.
+    pub fn confidence(&self) -> f64 {
+        1.0 - 0.3 * (self.q / Q).clamp(0.0, 1.0).powf(0.1)
+    }
+}
+
 /// Most significant first, and how many patterns were compared.
 pub(super) fn emerging(all: &Part) -> (Vec<Emerging<'_>>, usize) {
     let (Some((&first, _)), Some((&last, _))) = (all.slots.first_key_value(), all.slots.last_key_value()) else { return (Vec::new(), 0) };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Parameters,
-    emerging::{Emerging, emerging},
+    emerging::Emerging,
     part::{Carried, Example, Form, Part, PatternKind, bounded},
     payload::Payload,
     score::{FormScore, SCORERS, Scores, SequenceScore},
@@ -22,20 +22,16 @@ const MOST_COMMANDS: usize = 20;
 const TITLE: usize = 80;
 /// Passwords of each list.
 const MOST_PASSWORDS: usize = 20;
-/// Confidence of an emerging pattern at the largest q that is told, and how fast it rises: 0.7 at 0.01, 0.95 at 1e-10.
-const AT_Q: f64 = 0.01;
 
 pub(super) struct Found {
     pub findings: Vec<Finding>,
     pub counts: Value,
-    pub patterns_compared: usize,
     pub passwords: Value,
 }
 
 impl Found {
-    pub fn of(all: &Part, scores: &Scores<'_>, parameters: &Parameters) -> Self {
+    pub fn of(all: &Part, scores: &Scores<'_>, emerging: &[Emerging<'_>], parameters: &Parameters) -> Self {
         let teller = Teller::of(all, scores, parameters.threshold);
-        let (emerging, patterns_compared) = emerging(all);
         let detectors: [(&str, Vec<Finding>); 5] = [
             ("rare_commands", teller.rare_commands()),
             ("anomalous_sequences", teller.anomalous_sequences()),
@@ -59,7 +55,7 @@ impl Found {
             findings.extend(found);
         }
         findings.sort_by(by_confidence);
-        Self { findings, counts: Value::Object(counts), patterns_compared, passwords: teller.passwords(&emerging) }
+        Self { findings, counts: Value::Object(counts), passwords: teller.passwords(emerging) }
     }
 }
 
@@ -241,7 +237,7 @@ impl<'a> Teller<'a> {
         });
         let examples = if one.kind == PatternKind::Command { self.examples_of(&self.sequences_with(one.text)) } else { Vec::new() };
         let severity = if matches!(one.kind, PatternKind::File | PatternKind::Host) { Severity::High } else { Severity::Medium };
-        let confidence = 1.0 - 0.3 * (one.q / AT_Q).clamp(0.0, 1.0).powf(0.1);
+        let confidence = one.confidence();
         let key = if one.kind == PatternKind::Credential {
             format!("credential:{}", &blake3::hash(one.text.as_bytes()).to_hex()[..32])
         } else {

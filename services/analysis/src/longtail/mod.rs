@@ -11,12 +11,12 @@ mod payload;
 mod score;
 mod shape;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Finding, Stopped, Watch, autoencoder::Device, finding::SessionName};
+use crate::{Data, Finding, Stopped, Watch, autoencoder::Device, data::Session, finding::SessionName};
 pub use model::Model;
 use model::Training;
 pub use part::{Part, PatternKind};
@@ -59,6 +59,16 @@ pub struct Outcome {
     pub model: Option<Model>,
     /// The sessions that are at all odd: score of at least [`ODD`].
     pub scores: Vec<(SessionName, f64)>,
+    /// The score of every form there is; see [`form`].
+    pub forms: BTreeMap<FormName, f64>,
+}
+
+/// Sessions of one form, the same shape and the same sequence of commands, are as good as the same.
+pub type FormName = (Shape, Option<[u8; 16]>);
+
+/// The form of a session.
+pub fn form(data: &Data, session: &Session) -> FormName {
+    (Shape::of(data.vector(session)), data.sequence(session).map(|sequence| sequence.fingerprint))
 }
 
 /// Analyses what the parts are of. Of the models that are known the one that these parts want is used; without it, it is trained. The outcome depends
@@ -71,15 +81,16 @@ pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, de
         all.merge(part);
     }
     let training = Training::of(parts);
+    let (emerging, compared) = emerging::emerging(&all);
     watch.phase("training", 0.35)?;
     let id = training.id(parameters.seed);
     let model = match known.into_iter().find(|model| model.id() == id) {
         Some(model) => model,
         None => training.train(parameters.seed, device, watch)?,
     };
-    let scores = Scores::of(&all, &model, parameters.seed, device, watch)?;
+    let scores = Scores::of(&all, &emerging, &model, parameters.seed, device, watch)?;
     watch.phase("findings", 1.0)?;
-    let found = findings::Found::of(&all, &scores, parameters);
+    let found = findings::Found::of(&all, &scores, &emerging, parameters);
     let summary = json!({
         "sessions": all.sessions,
         "sessions_with_commands": all.typing,
@@ -88,13 +99,14 @@ pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, de
         "distinct_sequences": scores.sequences.len(),
         "distinct_commands": scores.commands.len(),
         "detections": found.counts,
-        "patterns_compared": found.patterns_compared,
+        "patterns_compared": compared,
         "payloads_left_out": all.payloads_left_out,
         "passwords": found.passwords,
         "model": { "id": model.id(), "trained_on_sessions": training.sessions(), "whole_window": training.whole_window, "drift": training.drift },
     });
-    let scores = scores.forms.iter().filter(|form| form.score >= ODD);
-    let scores = scores.flat_map(|form| form.form.examples.iter().map(|example| (example.name.clone(), form.score))).collect();
+    let forms = scores.forms.iter().map(|form| ((form.shape.clone(), form.sequence), form.score)).collect();
+    let odd = scores.forms.iter().filter(|form| form.score >= ODD);
+    let scores = odd.flat_map(|form| form.form.examples.iter().map(|example| (example.name.clone(), form.score))).collect();
     watch.at(1.0)?;
-    Ok(Outcome { findings: found.findings, summary, model: (all.sessions > 0).then_some(model), scores })
+    Ok(Outcome { findings: found.findings, summary, model: (all.sessions > 0).then_some(model), scores, forms })
 }

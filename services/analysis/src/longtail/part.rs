@@ -8,8 +8,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    FormName,
     payload::{Payload, payloads},
-    shape::Shape,
 };
 use crate::{Data, Stopped, Watch, data::Session, finding::SessionName, indicator::host};
 
@@ -87,7 +87,7 @@ pub struct Part {
     pub(super) sessions: u64,
     /// Of those, the ones that typed something.
     pub(super) typing: u64,
-    pub(super) forms: BTreeMap<(Shape, Option<[u8; 16]>), Form>,
+    pub(super) forms: BTreeMap<FormName, Form>,
     pub(super) sequences: BTreeMap<[u8; 16], Typed>,
     pub(super) patterns: BTreeMap<(PatternKind, String), Seen>,
     /// Distinct sources of each slot.
@@ -138,9 +138,8 @@ impl Part {
         let source = session.source.map_or_else(|| "?".to_owned(), |source| source.to_string());
         let example = || Example { started: session.started, name: data.name(session), source: source.clone() };
         self.sessions += 1;
-        let fingerprint = data.sequence(session).map(|sequence| sequence.fingerprint);
-        self.typing += u64::from(fingerprint.is_some());
-        let form = self.forms.entry((Shape::of(data.vector(session)), fingerprint)).or_default();
+        self.typing += u64::from(session.sequence.is_some());
+        let form = self.forms.entry(super::form(data, session)).or_default();
         form.sessions += 1;
         form.last = form.last.max(session.started);
         if form.examples.len() < MOST_EXAMPLES {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use ndarray::Array2;
 
 use super::{
+    emerging::Emerging,
     model::{Model, rows},
     part::{Form, Part, PatternKind, bounded},
     shape::Shape,
@@ -43,9 +44,11 @@ pub(super) enum Scorer {
     Sequence,
     /// How few sessions typed the rarest commands.
     Commands,
+    /// How clearly a command of it emerges.
+    Emerging,
 }
 
-pub(super) const SCORERS: [Scorer; 5] = [Scorer::Density, Scorer::Isolation, Scorer::Reconstruction, Scorer::Sequence, Scorer::Commands];
+pub(super) const SCORERS: [Scorer; 6] = [Scorer::Density, Scorer::Isolation, Scorer::Reconstruction, Scorer::Sequence, Scorer::Commands, Scorer::Emerging];
 
 impl Scorer {
     pub fn name(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Scorer {
             Self::Reconstruction => "autoencoder",
             Self::Sequence => "sequence_density",
             Self::Commands => "rare_commands",
+            Self::Emerging => "emerging_command",
         }
     }
 }
@@ -68,6 +72,8 @@ pub(super) struct SequenceScore {
     pub nearest: Option<[u8; 16]>,
     /// Mean ln(1/share) of its rarest commands.
     pub rarity: f64,
+    /// Confidence of the most clearly emerging of its commands; 0 without one.
+    pub emerging: f64,
     /// ln(1/p) / ln n among the sessions that typed.
     pub oddness: f64,
 }
@@ -97,7 +103,7 @@ pub(super) struct Scores<'a> {
 }
 
 impl<'a> Scores<'a> {
-    pub fn of(all: &'a Part, model: &Model, seed: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
+    pub fn of(all: &'a Part, emerging: &[Emerging<'_>], model: &Model, seed: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
         let mut weights = BTreeMap::<&Shape, u64>::new();
         all.forms.iter().for_each(|((shape, _), form)| *weights.entry(shape).or_default() += form.sessions);
         let shapes: Vec<&Shape> = weights.keys().copied().collect();
@@ -115,13 +121,16 @@ impl<'a> Scores<'a> {
         watch.phase("density of sequences", 0.95)?;
         let commands: HashMap<&str, u64> =
             all.patterns.iter().filter(|((kind, _), _)| *kind == PatternKind::Command).map(|((_, text), seen)| (text.as_str(), seen.sessions)).collect();
-        let sequences = sequences(all, &commands, watch)?;
+        let emerging = emerging.iter().filter(|one| one.kind == PatternKind::Command).map(|one| (one.text, one.confidence())).collect();
+        let sequences = sequences(all, &commands, &emerging, watch)?;
+        let of_sequence = |name: Option<[u8; 16]>, what: fn(&SequenceScore) -> f64| name.and_then(|name| sequences.get(&name)).map_or(0.0, what);
         let raw = |scorer: Scorer, place: usize, sequence: Option<[u8; 16]>| match scorer {
             Scorer::Density => nearest[place].map_or(0.0, |(_, distance)| distance),
             Scorer::Isolation => isolation[place],
             Scorer::Reconstruction => f64::from(total_errors[place]),
-            Scorer::Sequence => sequence.and_then(|sequence| sequences.get(&sequence)).map_or(0.0, |sequence| sequence.distance),
-            Scorer::Commands => sequence.and_then(|sequence| sequences.get(&sequence)).map_or(0.0, |sequence| sequence.rarity),
+            Scorer::Sequence => of_sequence(sequence, |sequence| sequence.distance),
+            Scorer::Commands => of_sequence(sequence, |sequence| sequence.rarity),
+            Scorer::Emerging => of_sequence(sequence, |sequence| sequence.emerging),
         };
         let mut forms: Vec<FormScore<'_>> = all
             .forms
@@ -175,7 +184,12 @@ fn nearest(clustering: &Clustering, watch: &mut Watch<'_>, of: impl Fn(usize) ->
     Ok(nearest)
 }
 
-fn sequences(all: &Part, commands: &HashMap<&str, u64>, watch: &mut Watch<'_>) -> Result<BTreeMap<[u8; 16], SequenceScore>, Stopped> {
+fn sequences(
+    all: &Part,
+    commands: &HashMap<&str, u64>,
+    emerging: &HashMap<&str, f64>,
+    watch: &mut Watch<'_>,
+) -> Result<BTreeMap<[u8; 16], SequenceScore>, Stopped> {
     let mut sessions = BTreeMap::<[u8; 16], u64>::new();
     for ((_, sequence), form) in &all.forms {
         if let Some(sequence) = sequence {
@@ -200,6 +214,7 @@ fn sequences(all: &Part, commands: &HashMap<&str, u64>, watch: &mut Watch<'_>) -
             distance: if clustering.labels[row] >= 0 { 0.0 } else { nearest[row].map_or(1.0, |(_, distance)| distance) },
             nearest: nearest[row].map(|(row, _)| *typed[row].0),
             rarity: rarity(commands_of, commands, all.typing),
+            emerging: commands_of.lines().filter_map(|line| emerging.get(bounded(line).as_ref())).copied().fold(0.0, f64::max),
             oddness: 0.0,
         })
         .collect();
