@@ -75,7 +75,7 @@ const LOOK: u64 = 1024;
 /// Writes what was asked for.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let start = if args.live { now()? } else { args.start };
-    let plan = Plan { seed: args.seed, sensors: usize::from(args.sensors), cowrie: args.cowrie.0, start, rate: args.rate, weights: BTreeMap::new() };
+    let plan = Plan { seed: args.seed, sensors: usize::from(args.sensors), cowrie: args.cowrie.0, start, rate: args.rate, weights: BTreeMap::new(), busy: Vec::new(), apart: false };
     let generator = Generator::new(plan);
     let open = |sensor: &super::Sensor| {
         let directory = args.out.join(&sensor.name);

@@ -31,6 +31,8 @@ pub struct Attacker {
     pub only: Option<usize>,
     /// Mean seconds from one of its sessions to the next.
     pub pace: f64,
+    /// Its key, host and files are nobody else's.
+    pub apart: bool,
 }
 
 /// What is given to an attacker.
@@ -42,6 +44,8 @@ pub struct Origin {
     pub client: f64,
     /// How many sensors there are.
     pub sensors: usize,
+    /// Its key, host and files are nobody else's.
+    pub apart: bool,
 }
 
 /// A client whose algorithms were not logged: what only 2017 saw.
@@ -72,10 +76,11 @@ impl Attacker {
             client: client(&mut random, profile, origin.client),
             source: origin.source,
             key: random.bits(),
-            host: host(&mut random),
+            host: if origin.apart { own_host(&mut random) } else { host(&mut random) },
             left,
             only: (left < MANY && !random.chance(SWEEPS)).then(|| random.below(origin.sensors)),
             pace,
+            apart: origin.apart,
             random,
         }
     }
@@ -84,6 +89,11 @@ impl Attacker {
     pub fn pause(&mut self) -> i64 {
         let mean = if self.random.chance(VOLLEY) { self.pace * TOGETHER } else { self.pace * (1.0 - VOLLEY * TOGETHER) / (1.0 - VOLLEY) };
         (self.random.exponential(mean) * 1e6) as i64
+    }
+
+    /// Its own, or one of so many that attackers share.
+    pub fn of_pool(&self, many: u64) -> u64 {
+        if self.apart { self.key >> 8 } else { self.key % many }
     }
 
     /// What its next session is for.
@@ -163,6 +173,11 @@ fn host(random: &mut Random) -> Arc<str> {
     }
 }
 
+/// Nobody else's, and of documentation as well.
+fn own_host(random: &mut Random) -> Arc<str> {
+    format!("{}.example.{}", super::json::hex(random.bits(), 8), random.pick(&["net", "org", "com"])).into()
+}
+
 /// Where attackers come from: mostly one address of a network, sometimes several.
 #[derive(Debug)]
 pub struct Addresses {
@@ -204,7 +219,7 @@ impl Addresses {
 }
 
 /// A public /24.
-fn network(random: &mut Random) -> [u8; 3] {
+pub(crate) fn network(random: &mut Random) -> [u8; 3] {
     loop {
         let [a, b, c] = [0, 8, 16].map(|shift| (random.bits() >> shift) as u8);
         let reserved = matches!(

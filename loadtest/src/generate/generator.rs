@@ -121,10 +121,10 @@ impl Generator {
         let profile = self.profiles[self.weights.at(profile_place)];
         let place = self.place(Place::Sessions(profile));
         let sessions = LEARNT.sources[&profile].sessions.number(place, &mut self.random);
-        let origin = Origin { source: self.addresses.take(), client: self.place(Place::Client(profile, sessions >= HEAVY)), sensors: self.sensors.len() };
+        let origin = Origin { source: self.addresses.take(), client: self.place(Place::Client(profile, sessions >= HEAVY)), sensors: self.sensors.len(), apart: self.plan.apart };
         let attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, origin);
         self.arrivals += 1;
-        let next = at + (self.random.exponential(self.pause) / rhythm(at)) as i64;
+        let next = at + (self.random.exponential(self.pause) / (rhythm(at) * self.plan.factor(at))) as i64;
         self.push(next.max(at + 1), Whose::Arrival);
         self.push(at, Whose::Attacker(Box::new(attacker)));
     }
@@ -210,7 +210,7 @@ fn sensor(plan: &Plan, i: usize) -> Sensor {
 }
 
 /// When the steps happen: greeting and end at their places, all others anywhere between, in order.
-fn timed(steps: Vec<Step>, seconds: f64, random: &mut Random) -> Vec<(i64, Step)> {
+pub(crate) fn timed(steps: Vec<Step>, seconds: f64, random: &mut Random) -> Vec<(i64, Step)> {
     let whole = (seconds * 1e6) as i64;
     let greeting = |step: &Step| matches!(step, Step::Connect | Step::Version | Step::Kex | Step::ServerKex | Step::Option { .. });
     let greeted = (whole / 5).min(400_000);

@@ -93,7 +93,7 @@ impl Weights {
 }
 
 /// The natural logarithm; the platform's may differ in the last bit.
-fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     let exponent = ((x.to_bits() >> 52) & 0x7ff) as i64 - 1023;
     let mantissa = f64::from_bits(x.to_bits() & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000);
     let z = (mantissa - 1.0) / (mantissa + 1.0);

@@ -28,8 +28,7 @@ pub struct Script<'a> {
 
 /// The steps of a session; `repeats` of the event of which such a session may hold many.
 pub fn script(attacker: &mut Attacker, cowrie: Cowrie, table: &KindTable, repeats: usize) -> Vec<Step> {
-    let mut script = Script { attacker, cowrie, table, steps: vec![Step::Connect], shells: 0 };
-    script.greet();
+    let mut script = Script::of(attacker, cowrie, table);
     match table.kind {
         Kind::Knock | Kind::Banner => (),
         Kind::Guess => script.guess(repeats),
@@ -44,14 +43,25 @@ pub fn script(attacker: &mut Attacker, cowrie: Cowrie, table: &KindTable, repeat
         Kind::Human => script.human(repeats),
         _ => (),
     }
-    // Now and then Cowrie ends before the session does.
-    if script.often("session.closed") > 0 {
-        script.steps.push(Step::Closed);
-    }
-    script.steps
+    script.end()
 }
 
-impl Script<'_> {
+impl<'a> Script<'a> {
+    /// A session that is connected and greeted.
+    pub fn of(attacker: &'a mut Attacker, cowrie: Cowrie, table: &'a KindTable) -> Self {
+        let mut script = Self { attacker, cowrie, table, steps: vec![Step::Connect], shells: 0 };
+        script.greet();
+        script
+    }
+
+    /// The steps. Now and then Cowrie ends before the session does.
+    pub fn end(mut self) -> Vec<Step> {
+        if self.often("session.closed") > 0 {
+            self.steps.push(Step::Closed);
+        }
+        self.steps
+    }
+
     /// How often an event happens that was learnt to happen so often on average.
     fn often(&mut self, name: &str) -> usize {
         let mean = self.table.means.get(name).copied().unwrap_or(0.0);
@@ -132,7 +142,7 @@ impl Script<'_> {
     }
 
     /// A terminal opens.
-    fn open(&mut self) -> usize {
+    pub fn open(&mut self) -> usize {
         let index = self.shells;
         self.shells += 1;
         let arch = LEARNT.archs[TABLES.archs.draw(&mut self.attacker.random)].0.as_str();
@@ -140,13 +150,15 @@ impl Script<'_> {
         index
     }
 
-    fn close(&mut self, index: usize) {
+    /// It closes.
+    pub fn close(&mut self, index: usize) {
         let random = &mut self.attacker.random;
         let (size, sum) = (random.below(4000) as u64, random.below(600) as u64);
         self.steps.push(Step::LogClosed { index, size, sum, seconds: 0.0 });
     }
 
-    fn command(&mut self, input: Text) {
+    /// Typed into the open terminal.
+    pub fn command(&mut self, input: Text) {
         let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.7));
         let first = input.split([';', '|']).next().unwrap_or_default().trim().to_owned();
         self.steps.push(Step::Command { input });
@@ -156,7 +168,7 @@ impl Script<'_> {
     }
 
     /// A channel for one command.
-    fn execute(&mut self, input: Text, then: Option<Step>) {
+    pub fn execute(&mut self, input: Text, then: Option<Step>) {
         let index = self.open();
         self.command(input);
         self.steps.extend(then);
@@ -176,7 +188,7 @@ impl Script<'_> {
         if repeats > 1 {
             self.execute(first, Some(Step::NotFound { input: "lockr -ia .ssh".into() }));
         }
-        let (sum, duplicate) = (1000 + self.attacker.key % 40, self.attacker.random.chance(0.8));
+        let (sum, duplicate) = (1000 + self.attacker.of_pool(40), self.attacker.random.chance(0.8));
         self.execute(second, Some(Step::Download { url: None, destination: "/root/.ssh/authorized_keys".into(), sum, duplicate }));
         for i in 2..repeats {
             self.execute(commands::AFTER_KEY[i % commands::AFTER_KEY.len()].into(), None);
@@ -188,7 +200,7 @@ impl Script<'_> {
         let index = self.open();
         self.command(command.into());
         for _ in 0..self.often("session.file_download") {
-            self.steps.push(Step::Download { url: Some(url.clone().into()), destination: "".into(), sum: 2000 + self.attacker.key % 60, duplicate: false });
+            self.steps.push(Step::Download { url: Some(url.clone().into()), destination: "".into(), sum: 2000 + self.attacker.of_pool(60), duplicate: false });
         }
         for _ in 0..self.often("session.file_download.failed") {
             self.steps.push(Step::DownloadFailed { url: other.clone().into() });
@@ -211,7 +223,7 @@ impl Script<'_> {
             self.steps.extend(failed);
         }
         if fetched {
-            let sum = 3000 + self.attacker.key % 60;
+            let sum = 3000 + self.attacker.of_pool(60);
             let got = self.attacker.random.chance(0.5);
             self.steps.push(if got {
                 Step::Download { url: Some(url.into()), destination: "".into(), sum, duplicate: false }
@@ -224,10 +236,11 @@ impl Script<'_> {
 
     fn human(&mut self, repeats: usize) {
         debug_assert_eq!(self.attacker.profile, Profile::Human);
+        let own = if self.attacker.apart { self.attacker.key >> 8 } else { 0 };
         let random = &mut self.attacker.random;
         let uploads = random.chance(f64::from(self.table.means.get("session.file_upload").copied().unwrap_or(0.0)));
         if uploads {
-            let (name, sum) = (*random.pick(&["setup.sh", "a.txt", "x86_64", "config.json", "sshd"]), 4000 + random.below(50) as u64);
+            let (name, sum) = (*random.pick(&["setup.sh", "a.txt", "x86_64", "config.json", "sshd"]), own + 4000 + random.below(50) as u64);
             return self.steps.push(Step::Upload { name: name.into(), sum });
         }
         let (width, height, _) = LEARNT.sizes[TABLES.sizes.draw(random)];

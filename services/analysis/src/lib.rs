@@ -9,6 +9,7 @@ pub mod dbscan;
 pub mod finding;
 pub mod forest;
 pub mod from_events;
+pub mod indicator;
 pub mod longtail;
 mod random;
 pub mod statistics;
