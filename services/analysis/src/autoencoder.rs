@@ -176,7 +176,7 @@ pub fn train(rows: &Array2<f32>, weights: &[f64], seed: u64, device: &Device, wa
     let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
     for step in 0..STEPS {
         let done = step as f64 / STEPS as f64;
-        if step % STRIDE == 0 {
+        if step.is_multiple_of(STRIDE) {
             watch.at(done)?;
         }
         let mut batch = Vec::with_capacity(BATCH * columns);

@@ -50,7 +50,7 @@ impl Bounds {
     }
 
     /// The squared distance of a box to this one, at least.
-    fn from_box(&self, low: &[f32], high: &[f32]) -> f32 {
+    fn gap_to(&self, low: &[f32], high: &[f32]) -> f32 {
         let mut sum = 0.0;
         for n in 0..self.low.len() {
             let gap = (low[n] - self.high[n]).max(self.low[n] - high[n]).max(0.0);
@@ -178,7 +178,7 @@ impl Blocks {
         let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0_u32] };
         while let Some(at) = open.pop() {
             let node = &self.nodes[at as usize];
-            let gap = node.bounds.from_box(low, high);
+            let gap = node.bounds.gap_to(low, high);
             if gap > most {
                 continue;
             }

@@ -93,5 +93,5 @@ impl<M: Metric> Lookup<M> {
 }
 
 fn look(watch: &mut Watch<'_>, row: usize, rows: usize, (from, to): (f64, f64)) -> Result<(), Stopped> {
-    if row % STRIDE == 0 { watch.at(from + (to - from) * row as f64 / rows as f64) } else { Ok(()) }
+    if row.is_multiple_of(STRIDE) { watch.at(from + (to - from) * row as f64 / rows as f64) } else { Ok(()) }
 }

@@ -1,5 +1,7 @@
 //! The numerics against definitions, against scikit-learn and scipy, and under hostile input.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::needless_range_loop, reason = "tests, and some of them measure")]
+
 mod hostile;
 mod parity;
 mod properties;
