@@ -8,8 +8,8 @@ use super::sparse::Unit;
 
 /// Principal components.
 const COMPONENTS: usize = 63;
-/// Components are made of the features with the most in them, at most so many.
-const MOST_FEATURES: usize = 512;
+/// Of more features than this most are rare, and components hold little: then there are none, and rows are to be looked up by their features instead.
+pub const MOST_FEATURES: usize = 512;
 /// Rows that components are learned from, at most.
 const MOST_ROWS: usize = 4_096;
 /// Any orthonormal vectors will do, so a few rounds are enough.
@@ -17,10 +17,9 @@ const ROUNDS: usize = 6;
 
 /// A point for each row, and how many coordinates it has.
 pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
-    let places = greatest(rows);
-    let size = places.iter().flatten().count();
-    let components = COMPONENTS.min(size);
-    let basis = orthonormal(&covariance(rows, &places, size), size, components);
+    let size = rows.features();
+    let components = if size > MOST_FEATURES { 0 } else { COMPONENTS.min(size) };
+    let basis = if components > 0 { orthonormal(&covariance(rows, size), size, components) } else { Vec::new() };
     let mut points = Vec::with_capacity(rows.len() * (components + 1));
     let mut point = vec![0.0; components];
     for row in 0..rows.len() {
@@ -28,10 +27,8 @@ pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
         point.fill(0.0);
         let mut rest: f64 = values.iter().map(|value| value * value).sum();
         for (&feature, value) in features.iter().zip(values) {
-            if let Some(place) = places[feature as usize] {
-                let weights = &basis[place * components..(place + 1) * components];
-                point.iter_mut().zip(weights).for_each(|(coordinate, weight)| *coordinate += weight * value);
-            }
+            let weights = basis.get(feature as usize * components..(feature as usize + 1) * components).unwrap_or_default();
+            point.iter_mut().zip(weights).for_each(|(coordinate, weight)| *coordinate += weight * value);
         }
         rest -= point.iter().map(|coordinate| coordinate * coordinate).sum::<f64>();
         points.extend(point.iter().map(|&coordinate| coordinate as f32));
@@ -40,33 +37,18 @@ pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
     (points, components + 1)
 }
 
-/// Which place each feature has among those with the most in them.
-fn greatest(rows: &Unit) -> Vec<Option<usize>> {
-    let mut squares = vec![0.0; rows.features()];
-    for row in 0..rows.len() {
-        let (features, values) = rows.row(row);
-        features.iter().zip(values).for_each(|(&feature, value)| squares[feature as usize] += value * value);
-    }
-    let mut order: Vec<usize> = (0..squares.len()).filter(|&feature| squares[feature] > 0.0).collect();
-    order.sort_by(|&a, &b| f64::total_cmp(&squares[b], &squares[a]));
-    let mut places = vec![None; squares.len()];
-    order.iter().take(MOST_FEATURES).enumerate().for_each(|(place, &feature)| places[feature] = Some(place));
-    places
-}
-
-/// Of the features that have a place, `[size, size]`.
-fn covariance(rows: &Unit, places: &[Option<usize>], size: usize) -> Vec<f64> {
+/// Of all features, `[size, size]`.
+fn covariance(rows: &Unit, size: usize) -> Vec<f64> {
     let mut means = vec![0.0; size];
     let mut products = vec![0.0; size * size];
     let step = rows.len().div_ceil(MOST_ROWS).max(1);
     let count = rows.len().div_ceil(step).max(1) as f64;
     for row in (0..rows.len()).step_by(step) {
         let (features, values) = rows.row(row);
-        let kept: Vec<(usize, f64)> =
-            features.iter().zip(values).filter_map(|(&feature, &value)| Some((places[feature as usize]?, value / count.sqrt()))).collect();
-        for &(a, value) in &kept {
-            means[a] += value / count.sqrt();
-            kept.iter().for_each(|&(b, other)| products[a * size + b] += value * other);
+        for (&a, value) in features.iter().zip(values) {
+            means[a as usize] += value / count;
+            let line = &mut products[a as usize * size..(a as usize + 1) * size];
+            features.iter().zip(values).for_each(|(&b, other)| line[b as usize] += value * other / count);
         }
     }
     for (place, product) in products.iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use super::{
     blocks::{Blocks, Limit, Values},
     clean_weights,
     lookup::Lookup,
-    project::project,
+    project::{MOST_FEATURES, project},
     search::{Metric, Search},
     sets::Sets,
 };
@@ -13,9 +13,6 @@ use crate::{Stopped, Watch, tfidf::Row};
 
 /// Squared distances of points are off by less, each point being of length 1 at most.
 const SLACK: f64 = 2e-5;
-
-/// With more features than this most of them are rare, and looking them up beats comparing points.
-const MANY_FEATURES: usize = 512;
 
 /// Sparse rows, ready to be clustered and searched.
 #[derive(Clone, Debug)]
@@ -104,7 +101,7 @@ impl Sparse {
     pub fn cluster(&self, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
         let Settings { eps, min_samples } = settings.clean();
         let weights = clean_weights(weights, self.places.len());
-        if eps < 1.0 && self.rows.features() > MANY_FEATURES {
+        if eps < 1.0 && self.rows.features() > MOST_FEATURES {
             return Lookup::new(&self.rows, self.search().metric, eps).cluster(&weights, min_samples, watch);
         }
         if eps < 1.0 {
