@@ -40,6 +40,7 @@ impl Coordinator {
 #[group(skip)]
 #[command(after_help = "Examples:
   cowriestream jobs submit report --param time_window=7d --wait
+  cowriestream jobs submit longtail_analysis --param time_window=30d --wait
   cowriestream jobs submit diagnostic --param steps=20 --param step_seconds=0.5 --priority 9
   cowriestream jobs list --state queued,in_progress
   cowriestream jobs watch 0199c0de-...")]
@@ -69,7 +70,7 @@ enum JobsCommand {
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 struct Submit {
-    /// report, diagnostic
+    /// report, longtail_analysis, snowshoe_detection, botnet_coordination, diagnostic
     #[arg(value_name = "TYPE")]
     job_type: String,
     /// A parameter: name=value; the value is JSON when it can be read so, else text. May be given several times

@@ -2,8 +2,10 @@
 //!
 //! **Invariant**: a command speaks to the same parts as a role; nothing works only here.
 
+pub mod analyse;
 pub mod backfill;
 pub mod dead_letters;
+pub mod findings;
 pub mod jobs;
 pub mod load;
 pub mod logs;

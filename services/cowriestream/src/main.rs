@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{backfill, dead_letters, jobs, load, native, rules, status, tail, target::Target, up, verify};
+use cowriestream::{analyse, backfill, dead_letters, findings, jobs, load, native, rules, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -46,6 +46,10 @@ enum Command {
     Workers(jobs::Workers),
     /// List, create and delete schedules
     Schedules(jobs::Schedules),
+    /// Look for what is rare, or acts together, now and here: in the database, or straight in logs
+    Analyse(Box<analyse::Args>),
+    /// List and show what signals and analyses found
+    Findings(findings::Findings),
     /// Load logs of the past through the same path, with a progress bar
     Load(Box<load::Args>),
     /// Add windows and features of what was stored before they were defined, with a progress bar
@@ -226,6 +230,8 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Queues(args) => jobs::queues(args).await,
         Command::Workers(args) => jobs::workers(args).await,
         Command::Schedules(args) => jobs::schedules(args).await,
+        Command::Analyse(args) => analyse::run(*args, tasks).await,
+        Command::Findings(args) => findings::run(args).await,
         Command::Load(args) => load::run(*args, tasks).await,
         Command::Backfill(args) => backfill::run(args, tasks.stop()).await,
         Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,

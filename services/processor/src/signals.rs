@@ -267,21 +267,9 @@ async fn open(
 
 /// A key as it leaves the database: of a password its first character and its length.
 fn public(dimension: Dimension, key: &str) -> String {
-    let hidden = |password: &str| {
-        let length = password.chars().count();
-        format!("{}… ({length} characters)", password.chars().next().filter(|_| length > 3).map_or_else(String::new, String::from))
-    };
     match dimension {
-        Dimension::Password => hidden(key),
-        Dimension::Credential => {
-            let mut escaped = false;
-            let end = key.char_indices().find(|&(_, c)| {
-                let ends = c == ':' && !escaped;
-                escaped = c == '\\' && !escaped;
-                ends
-            });
-            end.map_or_else(|| hidden(key), |(at, _)| format!("{}:{}", &key[..at], hidden(&key[at + 1..])))
-        }
+        Dimension::Password => store::hidden_password(key),
+        Dimension::Credential => store::hidden_credential(key),
         _ => key.to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use store::{Claimed, Failure, Outcome, Progress, Transaction};
 use tokio::sync::Mutex;
 
-use crate::{Shared, diagnostic, report};
+use crate::{Shared, analyses, diagnostic, report};
 
 /// Progress is written at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
@@ -72,6 +72,15 @@ pub(crate) enum Ended {
     Stopped,
 }
 
+impl From<Ended> for anyhow::Error {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Retry(error) | Ended::GiveUp(error) => error,
+            Ended::Stopped => anyhow::anyhow!("stopped"),
+        }
+    }
+}
+
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -121,20 +130,32 @@ impl Run {
         self.told.lock().await.1 = done;
     }
 
+    /// Cancelled when it must stop, whatever the reason: for code that cannot wait for it.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Tells how far it is. Written and published at most four times a second, but for the end.
     pub async fn progress(&self, step: &str, done: i64, total: i64) -> Result<(), Ended> {
+        let part = if total > 0 { done as f64 / total as f64 } else { 0.0 };
+        self.progress_of(step, part, total).await
+    }
+
+    /// As [`Self::progress`], for what is no whole number of `total`: the part of all that is done, in [0, 1].
+    pub async fn progress_of(&self, step: &str, part: f64, total: i64) -> Result<(), Ended> {
+        let done = part * total as f64;
         let mut told = self.told.lock().await;
-        if done < total && told.0.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
+        if part < 1.0 && told.0.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
             return Ok(());
         }
         told.0 = Some(Instant::now());
-        let (since, done_here) = (self.begun.elapsed().as_secs_f64(), done as f64 - told.1);
+        let (since, done_here) = (self.begun.elapsed().as_secs_f64(), done - told.1);
         drop(told);
-        let left = (done_here > 0.0).then(|| since * (total - done) as f64 / done_here);
+        let left = (done_here > 0.0).then(|| since * (total as f64 - done) / done_here);
         let progress = Progress {
-            percent: if total > 0 { (done as f64 / total as f64 * 100.0).clamp(0.0, 100.0) } else { 0.0 },
+            percent: (part * 100.0).clamp(0.0, 100.0),
             step: step.to_owned(),
-            processed: Some(done),
+            processed: Some(done.round() as i64),
             total: Some(total),
             estimated_completion: left.map(|seconds| Utc::now() + chrono::Duration::milliseconds((seconds * 1e3) as i64)),
         };
@@ -207,5 +228,8 @@ async fn code(run: Run) -> Result<Value, Ended> {
     match kind {
         Kind::Diagnostic(diagnostic) => diagnostic::run(&run, diagnostic).await,
         Kind::Report(report) => report::run(&run, report).await,
+        Kind::Longtail(longtail) => analyses::run(&run, analyses::Job::Longtail(longtail)).await,
+        Kind::Snowshoe(campaigns) => analyses::run(&run, analyses::Job::Snowshoe(campaigns)).await,
+        Kind::Botnet(campaigns) => analyses::run(&run, analyses::Job::Botnet(campaigns)).await,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: every write of a job is made by the attempt that runs; one that lost its claim writes nothing more.
 
+pub mod analyses;
 mod attempt;
 mod beat;
 mod config;

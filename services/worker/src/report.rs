@@ -91,7 +91,7 @@ fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[List]) ->
 }
 
 /// What an attacker wrote, as code in a cell: nothing of it is a link, markup, HTML, or the end of the cell.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".to_owned();
     }

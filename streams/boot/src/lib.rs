@@ -11,7 +11,7 @@ mod trace;
 use std::{future::Future, process::ExitCode, time::Duration};
 
 pub use health::{Health, HealthArgs};
-pub use safe::{safe, safe_up_to};
+pub use safe::{ascii, safe, safe_up_to};
 pub use secret::adopt_secret_files;
 pub use tasks::{Task, Tasks};
 pub use tokio_util::sync::CancellationToken;

@@ -1,5 +1,7 @@
 //! Text that an attacker wrote, made safe for a terminal.
 
+use std::fmt::Write as _;
+
 /// The text with everything escaped that a terminal would act on, or not show: control characters, bidirectional overrides, line
 /// separators, zero-width and other invisible characters.
 pub fn safe(text: &str) -> String {
@@ -16,6 +18,24 @@ pub fn safe_up_to(text: &str, most: usize) -> String {
         None => safe(text),
         Some((end, _)) => format!("{}…(+{} characters)", safe(&text[..end]), text[end..].chars().count()),
     }
+}
+
+/// The same JSON in printable ASCII. What is not ASCII stands within strings in valid JSON, and control characters only between values.
+pub fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            '\u{0}'..='\u{1f}' => out.push(' '),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing into a string cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out
 }
 
 /// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators, and the marks of interlinear annotation.

@@ -86,6 +86,16 @@ impl Tasks {
         Task(receive, handle)
     }
 
+    /// Runs something that computes and never waits, on a thread where it holds up nobody. It cannot be torn down: it must look whether it shall stop.
+    pub fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+        let (send, receive) = oneshot::channel();
+        let handle = self.tracker.spawn_blocking(move || {
+            // Nobody waiting any more is fine.
+            let _ = send.send(work());
+        });
+        Task(receive, handle)
+    }
+
     /// Stops everything and waits at most `limit`; the first failure of a task, if any.
     pub(crate) async fn end(self, limit: Duration) -> anyhow::Result<()> {
         self.stop.cancel();

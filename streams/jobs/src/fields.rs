@@ -77,6 +77,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// True or false.
+    pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        let Some(value) = self.take(name) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            self.wrong(name, format!("expected true or false, got {}", quoted(&value)));
+            default
+        })
+    }
+
     /// A text of 1 to `most` characters without control characters; an empty one counts as absent.
     pub fn text(&mut self, name: &'static str, most: usize) -> Option<String> {
         let value = self.take(name)?;

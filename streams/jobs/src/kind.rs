@@ -6,18 +6,68 @@ use serde_json::Value;
 
 use crate::{FieldError, Fields};
 
-/// Longest time range of a report.
-const LONGEST_WINDOW: i64 = 90 * 86_400;
+/// Longest time range of a report, in seconds.
+const LONGEST_REPORT: i64 = 90 * 86_400;
+/// Longest time range of an analysis, in seconds.
+const LONGEST_ANALYSIS: i64 = 366 * 86_400;
 
 /// Every type, with the queue its jobs go to.
-pub const TYPES: [(&str, &str); 2] = [("report", "reports"), ("diagnostic", "reports")];
+pub const TYPES: [(&str, &str); 5] = [
+    ("report", "reports"),
+    ("longtail_analysis", "longtail"),
+    ("snowshoe_detection", "snowshoe"),
+    ("botnet_coordination", "botnet"),
+    ("diagnostic", "reports"),
+];
 
 /// A job's type with its parameters.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs, reason = "the structs say it")]
 pub enum Kind {
     Report(Report),
+    Longtail(Longtail),
+    Snowshoe(Campaigns),
+    Botnet(Campaigns),
     Diagnostic(Diagnostic),
+}
+
+/// The time range that an analysis is of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AnalysisRange {
+    /// Of one sensor; of all without it.
+    pub sensor: Option<String>,
+    /// As it was given: `24h`.
+    pub time_window: String,
+    /// Its length in seconds.
+    pub window_seconds: i64,
+    /// The end of the range; the job's start without it.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// What is rare, odd or new.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Longtail {
+    #[serde(flatten)]
+    #[allow(missing_docs, reason = "the struct says it")]
+    pub range: AnalysisRange,
+    /// From which score on something is a finding, in [0, 1].
+    pub threshold: f64,
+    /// Compute everything anew, whatever earlier runs kept.
+    pub full: bool,
+    /// Of everything random.
+    pub seed: i64,
+}
+
+/// Sources that act together.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Campaigns {
+    #[serde(flatten)]
+    #[allow(missing_docs, reason = "the struct says it")]
+    pub range: AnalysisRange,
+    /// From which confidence on a campaign is a finding, in [0, 1].
+    pub threshold: f64,
+    /// Fewer sources than this are no campaign.
+    pub min_sources: i64,
 }
 
 /// Counts and tops of a time range.
@@ -69,6 +119,9 @@ impl Kind {
         let mut fields = Fields::of(parameters, "parameters.", errors);
         let kind = match job_type {
             "report" => Self::Report(Report::read(&mut fields)),
+            "longtail_analysis" => Self::Longtail(Longtail::read(&mut fields)),
+            "snowshoe_detection" => Self::Snowshoe(Campaigns::read(&mut fields)),
+            "botnet_coordination" => Self::Botnet(Campaigns::read(&mut fields)),
             "diagnostic" => Self::Diagnostic(Diagnostic::read(&mut fields)),
             _ => {
                 let known: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
@@ -85,6 +138,9 @@ impl Kind {
     pub fn stored(job_type: &str, parameters: Value) -> Result<Self, String> {
         match job_type {
             "report" => serde_json::from_value(parameters).map(Self::Report),
+            "longtail_analysis" => serde_json::from_value(parameters).map(Self::Longtail),
+            "snowshoe_detection" => serde_json::from_value(parameters).map(Self::Snowshoe),
+            "botnet_coordination" => serde_json::from_value(parameters).map(Self::Botnet),
             "diagnostic" => serde_json::from_value(parameters).map(Self::Diagnostic),
             _ => return Err(format!("this program knows no job type {job_type}")),
         }
@@ -95,6 +151,9 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Report(_) => "report",
+            Self::Longtail(_) => "longtail_analysis",
+            Self::Snowshoe(_) => "snowshoe_detection",
+            Self::Botnet(_) => "botnet_coordination",
             Self::Diagnostic(_) => "diagnostic",
         }
     }
@@ -108,6 +167,8 @@ impl Kind {
     pub fn parameters(&self) -> Value {
         match self {
             Self::Report(report) => serde_json::to_value(report),
+            Self::Longtail(longtail) => serde_json::to_value(longtail),
+            Self::Snowshoe(campaigns) | Self::Botnet(campaigns) => serde_json::to_value(campaigns),
             Self::Diagnostic(diagnostic) => serde_json::to_value(diagnostic),
         }
         .unwrap_or_default()
@@ -116,14 +177,49 @@ impl Kind {
 
 impl Report {
     fn read(fields: &mut Fields<'_>) -> Self {
-        let sensor = fields.text("sensor", 64);
-        if let Some(sensor) = &sensor
-            && !crate::is_name(sensor)
-        {
-            fields.wrong("sensor", "expected a sensor id: letters, digits, _ and -");
-        }
-        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_WINDOW, "24h");
+        let sensor = sensor(fields);
+        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_REPORT, "24h");
         Self { sensor, time_window, window_seconds, until: fields.time("until"), top: fields.integer("top", 1..=100, 10) }
+    }
+}
+
+fn sensor(fields: &mut Fields<'_>) -> Option<String> {
+    let sensor = fields.text("sensor", 64);
+    if let Some(sensor) = &sensor
+        && !crate::is_name(sensor)
+    {
+        fields.wrong("sensor", "expected a sensor id: letters, digits, _ and -");
+    }
+    sensor
+}
+
+impl AnalysisRange {
+    fn read(fields: &mut Fields<'_>, default: &'static str) -> Self {
+        let sensor = sensor(fields);
+        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_ANALYSIS, default);
+        Self { sensor, time_window, window_seconds, until: fields.time("until") }
+    }
+}
+
+impl Longtail {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            range: AnalysisRange::read(fields, "24h"),
+            threshold: fields.number("threshold", 0.0..=1.0, 0.7),
+            full: fields.flag("full", false),
+            // What a double holds exactly: protobuf's Struct knows no other numbers.
+            seed: fields.integer("seed", 0..=1 << 53, 1),
+        }
+    }
+}
+
+impl Campaigns {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            range: AnalysisRange::read(fields, "7d"),
+            threshold: fields.number("threshold", 0.0..=1.0, 0.7),
+            min_sources: fields.integer("min_sources", 2..=100_000, 3),
+        }
     }
 }
 
@@ -144,5 +240,36 @@ impl Diagnostic {
             fail_at_step: fields.integer("fail_at_step", 0..=100_000, 0),
             fail_attempts: fields.integer("fail_attempts", 0..=100, 100),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_analysis_fills_in_its_defaults_and_reads_what_was_stored() {
+        let mut errors = Vec::new();
+        let longtail = Kind::read("longtail_analysis", json!({}), &mut errors).unwrap();
+        assert_eq!(
+            longtail.parameters(),
+            json!({ "sensor": null, "time_window": "24h", "window_seconds": 86_400, "until": null, "threshold": 0.7, "full": false, "seed": 1 })
+        );
+        assert_eq!(longtail.queue(), "longtail");
+        for (name, queue) in [("snowshoe_detection", "snowshoe"), ("botnet_coordination", "botnet")] {
+            let kind = Kind::read(name, json!({ "time_window": "366d", "min_sources": 5, "until": "2026-11-24T08:00:00Z" }), &mut errors).unwrap();
+            assert_eq!((kind.name(), kind.queue()), (name, queue));
+            assert_eq!(Kind::stored(name, kind.parameters()).as_ref(), Ok(&kind));
+        }
+        assert_eq!(errors, []);
+    }
+
+    #[test]
+    fn an_analysis_refuses_what_it_does_not_know_by_name() {
+        let mut errors = Vec::new();
+        Kind::read("longtail_analysis", json!({ "threshold": 1.5, "full": "yes", "min_sources": 3, "time_window": "367d", "sensor": "a b" }), &mut errors);
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["parameters.sensor", "parameters.time_window", "parameters.threshold", "parameters.full", "parameters.min_sources"]);
     }
 }

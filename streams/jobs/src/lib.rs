@@ -10,7 +10,7 @@ mod status;
 mod worker;
 
 pub use fields::{FieldError, Fields};
-pub use kind::{Diagnostic, Fail, Kind, Report, TYPES};
+pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
 pub use request::{Request, Requirements, is_name};
 pub use status::{JobError, State, Status};
 pub use worker::{Capabilities, Preference, WorkerSpec};

@@ -2,22 +2,26 @@
 //!
 //! **Invariant**: events are inserted and never changed; everything else is derived, updated only from what an insert
 //! returned as new, in the same transaction. A transaction takes rows in one order: events, sessions, command sequences, features,
-//! dead letters, outbox, sensors, deliveries, loader files; within a table by key. Panes are only added, and wait for nobody.
+//! dead letters, findings, outbox, sensors, deliveries, loader files; within a table by key. Panes are only added, and wait for nobody.
 
 mod claims;
 mod connect;
 mod copy;
+mod data_set;
 mod dead_letters;
 mod deliveries;
 mod events;
 mod failure;
 mod features;
 mod files;
+mod findings;
 mod jobs;
 mod leases;
+mod longtail;
 mod outbox;
 mod panes;
 mod positions;
+mod published;
 mod recount;
 mod rollup;
 mod schedules;
@@ -34,6 +38,7 @@ pub use claims::{
     sweep_jobs,
 };
 pub use connect::{Membership, Store, StoreArgs, unhurried};
+pub use data_set::{DataPlace, DataRange, DataSequence, DataSession, DayDigest, data_sessions, day_digests};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters};
 pub use deliveries::{Delivery, add_deliveries};
 pub use events::{StoredEvent, insert_events};
@@ -43,14 +48,17 @@ pub use features::{
     orphaned_features, refresh_features, restart_backfill, sessions_left,
 };
 pub use files::{FileReceipt, committed_of, merge_receipts};
+pub use findings::{AnalysisFinding, FindingFilter, KnownCampaign, StoredFinding, Upserted, findings_like, known_campaigns, list_findings, upsert_findings};
 pub use jobs::{
     Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, forget_jobs, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job,
     submit_jobs,
 };
 pub use leases::{Lease, still_holds};
+pub use longtail::{LongtailPart, forget_longtail, longtail_models, longtail_parts, put_longtail_model, put_longtail_part, replace_longtail_scores};
 pub use outbox::{Queued, forget_published, lock_places, lock_relay, mark_published, queue_lost, queued, waiting};
 pub use panes::{Grain, PaneRow, add_panes, insert_panes};
 pub use positions::{Position, position, record_position};
+pub use published::{hidden_credential, hidden_password, public, public_key};
 pub use recount::{backfill_day, backfill_left, pane_differences, recountable_days};
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
 pub use schedules::{Schedule, delete_schedule, due_schedule, keep_schedules_of_file, put_schedule, schedule_fired, schedules};

@@ -1,7 +1,6 @@
 //! An event as JSON that is safe to print: the line itself, in printable ASCII.
 
-use std::fmt::Write as _;
-
+use boot::ascii;
 use events::{Envelope, SensorId};
 
 /// `{"sensor": …, "event": the line}`; `{"sensor": …, "unreadable": text}` for what is no event.
@@ -13,24 +12,6 @@ pub(super) fn object(sensor: &SensorId, line: &[u8]) -> String {
             format!("{{\"sensor\":\"{sensor}\",\"unreadable\":{}}}", ascii(&text))
         }
     }
-}
-
-/// The same JSON in printable ASCII. What is not ASCII stands within strings in valid JSON, and control characters only between values.
-fn ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            ' '..='~' => out.push(c),
-            '\u{0}'..='\u{1f}' => out.push(' '),
-            _ => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing into a string cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

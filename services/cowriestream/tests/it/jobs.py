@@ -116,7 +116,7 @@ states = [answer.status.state for answer in rpc("Watch", {"job_id": made.job_id}
 assert states[0] == 1 and states[-1] == 4, states
 for body, code, word in [
     ({"job_type": "diagnostic", "parameters": {"steps": 4}, "idempotency_key": "mine"}, grpc.StatusCode.ALREADY_EXISTS, made.job_id),
-    ({"job_type": "mine_bitcoin"}, grpc.StatusCode.INVALID_ARGUMENT, "known: report, diagnostic"),
+    ({"job_type": "mine_bitcoin"}, grpc.StatusCode.INVALID_ARGUMENT, "known: report, longtail_analysis, snowshoe_detection, botnet_coordination, diagnostic"),
     ({"job_type": "diagnostic", "parameters": {"steps": "many"}}, grpc.StatusCode.INVALID_ARGUMENT, "parameters.steps"),
     ({"job_type": "diagnostic", "requirements": {"min_memory_gb": float("nan")}}, grpc.StatusCode.INVALID_ARGUMENT, "requirements.min_memory_gb"),
 ]:

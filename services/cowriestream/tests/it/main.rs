@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![allow(clippy::print_stdout, reason = "what a test measured")]
 
+mod analyses;
 mod competing;
 mod dead_letters;
 mod harness;

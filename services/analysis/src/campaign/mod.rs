@@ -1,0 +1,111 @@
+//! Campaigns: sources that act together. Snowshoe and botnet look for them in the same way; snowshoe reports those whose sources are each quiet.
+//!
+//! A source is an address with what it did, as tokens of families of evidence ([`source`]). A group of sources is held against everybody else by a
+//! naive Bayes mixture ([`model`]); groups that share something grow into campaigns ([`grow`]), which are told with what speaks for them ([`report`]).
+
+mod grow;
+mod identity;
+mod model;
+mod quiet;
+mod report;
+mod source;
+mod summary;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Data, Finding, Stopped, Watch};
+
+use self::{
+    grow::{Campaign, Search},
+    identity::Face,
+    model::Background,
+    quiet::Overview,
+    report::Reporter,
+    source::{Source, Sources},
+};
+
+/// What may be chosen.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Parameters {
+    /// From which confidence on a campaign is a finding, in [0, 1].
+    pub threshold: f64,
+    /// Fewer sources than this are no campaign.
+    pub min_sources: usize,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { threshold: 0.7, min_sources: 3 }
+    }
+}
+
+/// A campaign that an earlier run found, so that it keeps its id.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Known {
+    /// [`Finding::key`].
+    pub id: String,
+    /// [`Finding::sources`].
+    pub sources: Vec<String>,
+    /// `indicators` of the evidence: what its members have in common and hardly anybody else has.
+    pub indicators: Vec<String>,
+}
+
+/// What came out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// A finding for each campaign, most confident first.
+    pub findings: Vec<Finding>,
+    /// Counts, and the fields that the predecessor's summary had: a JSON object.
+    pub summary: Value,
+}
+
+/// Which of the two is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Distributed, and each source quiet.
+    Snowshoe,
+    /// Sources run by one hand, quiet or not.
+    Botnet,
+}
+
+impl Kind {
+    /// As findings name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snowshoe => "snowshoe",
+            Self::Botnet => "botnet",
+        }
+    }
+}
+
+/// Looks for campaigns in the sessions that began in a range of microseconds since 1970.
+pub fn detect(kind: Kind, data: &Data, range: Range<i64>, known: &[Known], parameters: &Parameters, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
+    watch.phase("sources", 0.2)?;
+    let sources = Sources::of(data, &range, watch)?;
+    watch.phase("campaigns", 0.95)?;
+    let campaigns = Search::of(&sources, parameters.min_sources).run(watch)?;
+    watch.phase("findings", 1.0)?;
+    let background = Background::of(&sources);
+    let reporter = Reporter { data, sources: &sources, background: &background, kind };
+    let mut drawn = Vec::new();
+    for campaign in &campaigns {
+        let members: Vec<&Source> = campaign.members.iter().map(|&member| &sources.all[member as usize]).collect();
+        let overview = Overview::of(data, &range, &members);
+        let wanted = kind == Kind::Botnet || overview.is_quiet();
+        if let Some(one) = reporter.draw(campaign, &overview).filter(|one| wanted && one.finding.confidence >= parameters.threshold) {
+            drawn.push((campaign, one));
+        }
+    }
+    let faces: Vec<Face<'_>> = drawn.iter().map(|(_, one)| Face { sources: &one.finding.sources, indicators: &one.indicators, first: &one.first }).collect();
+    let ids = identity::identify(&faces, known);
+    let (reported, mut findings): (Vec<&Campaign>, Vec<Finding>) = drawn.into_iter().map(|(campaign, one)| (campaign, one.finding)).unzip();
+    findings.iter_mut().zip(ids).for_each(|(finding, id)| finding.key = id);
+    let summary = summary::summary(kind, data, &sources, &reported, &findings);
+    findings.sort_by(|one, other| other.confidence.total_cmp(&one.confidence).then_with(|| one.key.cmp(&other.key)));
+    watch.at(1.0)?;
+    Ok(Outcome { findings, summary })
+}

@@ -1,0 +1,171 @@
+//! How much more likely a source is as a member of a group than as one of all: a naive Bayes mixture over families of evidence.
+//!
+//! For a family with tokens t of the source, the evidence is Σ ln((λ q(t) + (1 − λ) p(t)) / p(t)): q is the share of t among the tokens of the *other*
+//! members, p its share among everybody who is not one (add-½ smoothed). So a campaign of hundreds is not hidden by its own weight, and nobody speaks
+//! for himself. What a family may say is bounded, because its tokens are not independent of each other.
+
+use super::source::{FAMILIES, Family, Source, Sources, Token};
+
+/// Share of a member's tokens that come from the group's habits.
+const LAMBDA: f64 = 0.8;
+/// Smoothing of the background.
+const ALPHA: f64 = 0.5;
+
+/// What a family may say, in nats: at least, at most, and how much more for each token in common.
+struct Bounds(f64, f64, f64);
+
+fn bounds(family: Family) -> Bounds {
+    match family {
+        Family::Client => Bounds(-2.0, 5.0, 0.0),
+        Family::Credential => Bounds(-2.5, 2.0, 1.5),
+        Family::Order => Bounds(0.0, 2.0, 1.5),
+        Family::Sequence => Bounds(-1.0, 6.0, 0.0),
+        Family::Command => Bounds(-1.5, 3.0, 1.0),
+        Family::Artefact => Bounds(0.0, 7.0, 1.0),
+        Family::Net => Bounds(0.0, 4.0, 0.0),
+        Family::Region => Bounds(0.0, 1.5, 0.0),
+        Family::Time => Bounds(-3.0, 3.0, 0.0),
+        Family::Sensor => Bounds(-1.5, 1.5, 0.0),
+        Family::Pace => Bounds(-1.5, 1.5, 0.0),
+        Family::Shape => Bounds(-2.0, 2.0, 0.0),
+    }
+}
+
+/// Families that say much the same, and what they may say together.
+const TOGETHER: [(Family, Family, f64); 3] =
+    [(Family::Credential, Family::Order, 16.0), (Family::Sequence, Family::Command, 9.0), (Family::Net, Family::Region, 4.5)];
+
+/// Evidence of each family, in nats.
+pub(super) type Evidence = [f64; FAMILIES];
+
+/// How often each token is seen among sources that are in no campaign so far.
+#[derive(Clone, Debug)]
+pub(super) struct Background {
+    counts: Vec<u32>,
+    totals: [u32; FAMILIES],
+    distinct: [u32; FAMILIES],
+    /// How many sources.
+    pub sources: usize,
+}
+
+impl Background {
+    pub fn of(sources: &Sources) -> Self {
+        let mut background = Self { counts: vec![0; sources.families.len()], totals: [0; FAMILIES], distinct: [0; FAMILIES], sources: sources.all.len() };
+        for family in &sources.families {
+            background.distinct[*family as usize] += 1;
+        }
+        sources.all.iter().for_each(|source| background.add(source, 1));
+        background
+    }
+
+    fn add(&mut self, source: &Source, by: i32) {
+        for family in Family::ALL {
+            let tokens = source.of(family);
+            self.totals[family as usize] = self.totals[family as usize].saturating_add_signed(by * tokens.len() as i32);
+            for &token in tokens {
+                self.counts[token as usize] = self.counts[token as usize].saturating_add_signed(by);
+            }
+        }
+    }
+
+    /// A source is explained otherwise.
+    pub fn remove(&mut self, source: &Source) {
+        self.add(source, -1);
+        self.sources -= 1;
+    }
+
+    /// It is not, after all.
+    pub fn restore(&mut self, source: &Source) {
+        self.add(source, 1);
+        self.sources += 1;
+    }
+
+    /// Sources that have a token.
+    pub fn count(&self, token: Token) -> u32 {
+        self.counts[token as usize]
+    }
+}
+
+/// Counts over the members of a group. Made once and filled anew, because it has room for every token.
+#[derive(Debug)]
+pub(super) struct Group {
+    counts: Vec<u32>,
+    touched: Vec<Token>,
+    totals: [u32; FAMILIES],
+    pub members: usize,
+}
+
+impl Group {
+    pub fn of_tokens(tokens: usize) -> Self {
+        Self { counts: vec![0; tokens], touched: Vec::new(), totals: [0; FAMILIES], members: 0 }
+    }
+
+    pub fn fill(&mut self, sources: &Sources, members: &[u32]) {
+        for token in self.touched.drain(..) {
+            self.counts[token as usize] = 0;
+        }
+        self.totals = [0; FAMILIES];
+        self.members = members.len();
+        for &member in members {
+            let source = &sources.all[member as usize];
+            for family in Family::ALL {
+                self.totals[family as usize] += source.of(family).len() as u32;
+            }
+            for &token in &source.tokens {
+                let count = &mut self.counts[token as usize];
+                if *count == 0 {
+                    self.touched.push(token);
+                }
+                *count += 1;
+            }
+        }
+    }
+
+    /// Tokens of the members, each with how many members have it.
+    pub fn tokens(&self) -> impl Iterator<Item = (Token, u32)> {
+        self.touched.iter().map(|&token| (token, self.counts[token as usize]))
+    }
+
+    /// What speaks for a source as a member. A member is judged by the others.
+    pub fn evidence(&self, background: &Background, source: &Source, is_member: bool) -> Evidence {
+        let mut evidence = [0.0; FAMILIES];
+        for family in Family::ALL {
+            evidence[family as usize] = self.of_family(background, source.of(family), family, u32::from(is_member));
+        }
+        for (one, other, most) in TOGETHER {
+            let both = evidence[one as usize] + evidence[other as usize];
+            if both > most {
+                evidence[one as usize] *= most / both;
+                evidence[other as usize] *= most / both;
+            }
+        }
+        evidence
+    }
+
+    fn of_family(&self, background: &Background, tokens: &[Token], family: Family, own: u32) -> f64 {
+        let index = family as usize;
+        let all = self.totals[index].saturating_sub(own * tokens.len() as u32);
+        if tokens.is_empty() || all == 0 {
+            return 0.0;
+        }
+        let outside = f64::from(background.totals[index].saturating_sub(self.totals[index])) + ALPHA * f64::from(background.distinct[index]);
+        let (mut sum, mut shared) = (0.0, 0.0);
+        for &token in tokens {
+            let inside = self.counts[token as usize];
+            let others = inside - own;
+            // One who is no member does not speak against himself either.
+            let elsewhere = background.counts[token as usize].saturating_sub(inside + (1 - own));
+            let p = (f64::from(elsewhere) + ALPHA) / outside.max(1.0);
+            let q = f64::from(others) / f64::from(all);
+            sum += ((LAMBDA * q + (1.0 - LAMBDA) * p) / p).ln();
+            shared += f64::from(u8::from(others > 0));
+        }
+        let Bounds(least, most, each) = bounds(family);
+        sum.clamp(least, most + each * shared)
+    }
+}
+
+/// What a member of a group of so many among so many sources costs, in nats: naming the group's members, ln C(n, m) / m by Stirling.
+pub(super) fn price(sources: usize, members: usize) -> f64 {
+    (sources.max(1) as f64 / members.max(1) as f64).ln().max(0.0) + 1.0
+}

@@ -1,0 +1,313 @@
+//! Sources: what each address did, as tokens of families of evidence.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+    ops::Range,
+};
+
+use events::features::ELEMENTS;
+
+use crate::{
+    Data, Stopped, Watch,
+    data::{Session, Text},
+    indicator::{Indicator, host, indicators},
+};
+
+/// A kind of evidence. Tokens of one family say the same kind of thing about a source.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub(super) enum Family {
+    /// The client's algorithms, else its version.
+    Client,
+    /// A user name with a password.
+    Credential,
+    /// Two credentials that followed each other.
+    Order,
+    /// A whole sequence of commands.
+    Sequence,
+    /// A normalised command.
+    Command,
+    /// A file, a link's host, a public key.
+    Artefact,
+    /// /24 or /48.
+    Net,
+    /// /16 or /32.
+    Region,
+    /// When sessions began.
+    Time,
+    /// Which sensors.
+    Sensor,
+    /// How often it comes.
+    Pace,
+    /// What its sessions look like.
+    Shape,
+}
+
+/// How many families there are.
+pub(super) const FAMILIES: usize = 12;
+
+impl Family {
+    pub const ALL: [Self; FAMILIES] = [
+        Self::Client,
+        Self::Credential,
+        Self::Order,
+        Self::Sequence,
+        Self::Command,
+        Self::Artefact,
+        Self::Net,
+        Self::Region,
+        Self::Time,
+        Self::Sensor,
+        Self::Pace,
+        Self::Shape,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Credential => "credentials",
+            Self::Order => "credential_order",
+            Self::Sequence => "command_sequence",
+            Self::Command => "commands",
+            Self::Artefact => "artefacts",
+            Self::Net => "network",
+            Self::Region => "region",
+            Self::Time => "time",
+            Self::Sensor => "sensors",
+            Self::Pace => "pace",
+            Self::Shape => "session_shape",
+        }
+    }
+}
+
+/// A token by number; its family is in [`Sources::families`].
+pub(super) type Token = u32;
+
+/// Tokens of one family that are kept of a source: the first so many.
+const MOST_TOKENS: usize = 64;
+/// Intervals that the range is cut into for [`Family::Time`]; none is shorter than an hour.
+const TIME_BINS: i64 = 64;
+const HOUR: i64 = 3_600_000_000;
+const DAY: f64 = 86_400e6;
+
+/// What an address did.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub address: IpAddr,
+    /// Sorted by family, then in the order of first use; each once.
+    pub tokens: Vec<Token>,
+    /// Where the tokens of each family begin.
+    bounds: [u16; FAMILIES + 1],
+    /// Indices into [`Data::sessions`], in the order of time.
+    pub sessions: Vec<u32>,
+}
+
+impl Source {
+    pub fn of(&self, family: Family) -> &[Token] {
+        let family = family as usize;
+        &self.tokens[usize::from(self.bounds[family])..usize::from(self.bounds[family + 1])]
+    }
+}
+
+/// All sources of a data set.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// In the order of their addresses.
+    pub all: Vec<Source>,
+    /// Of each token.
+    pub families: Vec<Family>,
+    /// Of each token, for people; see [`Sources::label`].
+    names: Vec<Name>,
+}
+
+/// What a token stands for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Name {
+    Text(Text),
+    Pair(Text, Option<Text>),
+    Two(Token, Token),
+    Sequence(u32),
+    Line(Box<str>),
+    Number(i64),
+}
+
+struct Tokens {
+    numbers: HashMap<(Family, Name), Token>,
+    families: Vec<Family>,
+    names: Vec<Name>,
+}
+
+impl Tokens {
+    fn get(&mut self, family: Family, name: Name) -> Token {
+        let next = self.names.len() as Token;
+        *self.numbers.entry((family, name.clone())).or_insert_with(|| {
+            self.families.push(family);
+            self.names.push(name);
+            next
+        })
+    }
+}
+
+impl Sources {
+    /// Of the sessions that have an address.
+    pub fn of(data: &Data, range: &Range<i64>, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
+        let mut by_address = BTreeMap::<IpAddr, Vec<u32>>::new();
+        for (session, index) in data.sessions.iter().zip(0..) {
+            if let Some(address) = session.source {
+                by_address.entry(address).or_default().push(index);
+            }
+        }
+        let mut tokens = Tokens { numbers: HashMap::new(), families: Vec::new(), names: Vec::new() };
+        let bin = ((range.end.saturating_sub(range.start)) / TIME_BINS).max(HOUR);
+        let lines = lines(data, &mut tokens);
+        let total = by_address.len();
+        let mut all = Vec::with_capacity(total);
+        for (n, (address, sessions)) in by_address.into_iter().enumerate() {
+            if n % 256 == 0 {
+                watch.at(n as f64 / total as f64)?;
+            }
+            let mut gather = Gather { data, tokens: &mut tokens, lines: &lines, found: Default::default() };
+            gather.address(address);
+            for &index in &sessions {
+                gather.session(&data.sessions[index as usize], (data.sessions[index as usize].started - range.start).div_euclid(bin));
+            }
+            gather.pace(&sessions);
+            all.push(gather.source(address, sessions));
+        }
+        Ok(Self { all, families: tokens.families, names: tokens.names })
+    }
+
+    /// A token for people and machines: short, unescaped text of attackers among it.
+    pub fn label(&self, data: &Data, token: Token) -> String {
+        match &self.names[token as usize] {
+            Name::Text(text) => data.text(*text).to_owned(),
+            Name::Pair(user, password) => format!("{}:{}", data.text(*user), password.map_or("(public key)", |password| data.text(password))),
+            Name::Two(first, second) => format!("{} → {}", self.label(data, *first), self.label(data, *second)),
+            Name::Sequence(index) => data.sequences[*index as usize].commands.chars().take(400).collect(),
+            Name::Line(line) => line.to_string(),
+            Name::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// The commands of each sequence, as tokens.
+fn lines(data: &Data, tokens: &mut Tokens) -> Vec<Vec<Token>> {
+    let of = |commands: &str, tokens: &mut Tokens| {
+        let mut seen = HashSet::new();
+        commands.lines().take(MOST_TOKENS).map(|line| tokens.get(Family::Command, Name::Line(line.into()))).filter(|token| seen.insert(*token)).collect()
+    };
+    data.sequences.iter().map(|sequence| of(&sequence.commands, tokens)).collect()
+}
+
+struct Gather<'a> {
+    data: &'a Data,
+    tokens: &'a mut Tokens,
+    lines: &'a [Vec<Token>],
+    found: [Vec<Token>; FAMILIES],
+}
+
+impl Gather<'_> {
+    fn add(&mut self, family: Family, name: Name) -> Token {
+        let token = self.tokens.get(family, name);
+        self.note(family, token);
+        token
+    }
+
+    fn note(&mut self, family: Family, token: Token) {
+        let found = &mut self.found[family as usize];
+        if found.len() < MOST_TOKENS && !found.contains(&token) {
+            found.push(token);
+        }
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        let (net, region) = match address {
+            IpAddr::V4(v4) => (i64::from(v4.to_bits() >> 8), i64::from(v4.to_bits() >> 16)),
+            IpAddr::V6(v6) => ((v6.to_bits() >> 80) as i64 | 1 << 60, (v6.to_bits() >> 96) as i64 | 1 << 60),
+        };
+        self.add(Family::Net, Name::Number(net));
+        self.add(Family::Region, Name::Number(region));
+    }
+
+    fn session(&mut self, session: &Session, bin: i64) {
+        let data = self.data;
+        self.add(Family::Time, Name::Number(bin));
+        self.add(Family::Sensor, Name::Text(session.sensor));
+        if let Some(client) = session.hassh.or(session.client) {
+            self.add(Family::Client, Name::Text(client));
+        }
+        let mut before = None;
+        for login in data.logins(session) {
+            let token = self.add(Family::Credential, Name::Pair(login.username, login.password));
+            if let Some(before) = before.replace(token).filter(|&before| before != token) {
+                self.add(Family::Order, Name::Two(before, token));
+            }
+        }
+        if let Some(index) = session.sequence {
+            self.add(Family::Sequence, Name::Sequence(index));
+            for n in 0..self.lines[index as usize].len() {
+                self.note(Family::Command, self.lines[index as usize][n]);
+            }
+        }
+        self.artefacts(session);
+        self.add(Family::Shape, Name::Number(shape(data.vector(session))));
+    }
+
+    fn artefacts(&mut self, session: &Session) {
+        let data = self.data;
+        for &file in data.files(session) {
+            self.add(Family::Artefact, Name::Text(file));
+        }
+        for &url in data.urls(session) {
+            if let Some(host) = host(data.text(url)) {
+                self.add(Family::Artefact, Name::Line(host.into()));
+            }
+        }
+        for &input in data.inputs(session).iter().take(MOST_TOKENS) {
+            for indicator in indicators(data.text(input)) {
+                match indicator {
+                    Indicator::Key(key) => _ = self.add(Family::Artefact, Name::Line(key.into())),
+                    Indicator::Host(host) => _ = self.add(Family::Artefact, Name::Line(host.into())),
+                    Indicator::Url(_) => (),
+                }
+            }
+        }
+    }
+
+    /// Sessions, and the median time between them, each to a power of two.
+    fn pace(&mut self, sessions: &[u32]) {
+        let started: Vec<i64> = sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();
+        let mut gaps: Vec<i64> = started.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        gaps.sort_unstable();
+        let gap = gaps.get(gaps.len() / 2).map_or(-1, |&gap| magnitude(gap as f64 / 1e6));
+        let days = started.last().zip(started.first()).map_or(1.0, |(last, first)| ((last - first) as f64 / DAY).max(1.0));
+        self.add(Family::Pace, Name::Number(gap << 8 | magnitude(sessions.len() as f64 / days)));
+    }
+
+    fn source(self, address: IpAddr, sessions: Vec<u32>) -> Source {
+        let mut bounds = [0; FAMILIES + 1];
+        let mut tokens = Vec::with_capacity(self.found.iter().map(Vec::len).sum());
+        for (family, found) in self.found.into_iter().enumerate() {
+            tokens.extend(found);
+            bounds[family + 1] = tokens.len() as u16;
+        }
+        Source { address, tokens, bounds, sessions }
+    }
+}
+
+/// The power of two at or below a number; 0 below 2.
+fn magnitude(value: f64) -> i64 {
+    if value >= 2.0 { value.log2() as i64 } else { 0 }
+}
+
+/// What a session looks like, coarsely: which of the countable things happened, and to which power of e how often or long.
+fn shape(vector: &[f32]) -> i64 {
+    const LOOKED_AT: [&str; 7] = ["duration", "logins_failed", "logins_succeeded", "commands", "downloads", "uploads", "forwards"];
+    LOOKED_AT.iter().fold(0, |shape, name| {
+        let place = ELEMENTS.iter().position(|element| element.name == *name);
+        // The elements are logarithms.
+        let value = place.map_or(0.0, |place| vector[place]);
+        shape * 16 + (f64::from(value).round() as i64).clamp(0, 15)
+    })
+}

@@ -1,0 +1,217 @@
+//! Rows cut into boxes of neighbours, and the boxes into a tree.
+
+/// Rows of a block, at most.
+pub const LANES: usize = 64;
+/// Lanes are filled up to a multiple of this, for whole vector registers.
+const FILL: usize = 8;
+/// Dimensions between two looks whether all rows are already too far.
+const STRIDE: usize = 8;
+/// A cut leaves at least this part of the rows on each side, so that the tree is shallow whatever the values are.
+const LEAST_SHARE: usize = 32;
+
+/// Squared distances between two bounds. Sums of squares of f32 are off by a part in 10⁵ at most, so what lies between is computed again in f64.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Up to this it is surely within.
+    pub sure: f32,
+    /// Beyond this it is surely not.
+    pub most: f32,
+}
+
+impl Limit {
+    /// Of a squared distance, for rows of so many dimensions.
+    pub fn new(square: f64, dimensions: usize) -> Self {
+        // Where f32 overflows or loses digits nothing is sure.
+        if !(1e-30..1e30).contains(&square) {
+            return Self { sure: -1.0, most: if square < 1.0 { 1e-29 } else { f32::INFINITY } };
+        }
+        let off = (dimensions + 8) as f64 * f64::from(f32::EPSILON);
+        Self { sure: (square * (1.0 - off)) as f32, most: (square * (1.0 + off)) as f32 }
+    }
+}
+
+/// A box around rows.
+#[derive(Clone, Debug)]
+struct Bounds {
+    low: Vec<f32>,
+    high: Vec<f32>,
+}
+
+impl Bounds {
+    fn of(rows: &[u32], values: &Values<'_>) -> Self {
+        let mut bounds = Self { low: vec![f32::INFINITY; values.dimensions], high: vec![f32::NEG_INFINITY; values.dimensions] };
+        for &row in rows {
+            for ((&value, low), high) in values.row(row).iter().zip(&mut bounds.low).zip(&mut bounds.high) {
+                *low = low.min(value);
+                *high = high.max(value);
+            }
+        }
+        bounds
+    }
+
+    /// The squared distance of a box to this one, at least.
+    fn from_box(&self, low: &[f32], high: &[f32]) -> f32 {
+        let mut sum = 0.0;
+        for n in 0..self.low.len() {
+            let gap = (low[n] - self.high[n]).max(self.low[n] - high[n]).max(0.0);
+            sum += gap * gap;
+        }
+        sum
+    }
+}
+
+/// Rows one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    pub values: &'a [f32],
+    pub dimensions: usize,
+}
+
+impl<'a> Values<'a> {
+    pub fn row(&self, row: u32) -> &'a [f32] {
+        let from = row as usize * self.dimensions;
+        &self.values[from..from + self.dimensions]
+    }
+}
+
+/// Rows that lie together, by columns.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub rows: Vec<u32>,
+    /// Of each dimension `stride` values; those beyond the rows are not numbers, so never near.
+    columns: Vec<f32>,
+    stride: usize,
+}
+
+impl Block {
+    fn of(rows: &[u32], values: &Values<'_>) -> Self {
+        let stride = rows.len().next_multiple_of(FILL);
+        let mut columns = vec![f32::NAN; stride * values.dimensions];
+        for (lane, &row) in rows.iter().enumerate() {
+            for (n, &value) in values.row(row).iter().enumerate() {
+                columns[n * stride + lane] = value;
+            }
+        }
+        Self { rows: rows.to_vec(), columns, stride }
+    }
+
+    /// The squared distances of a point to the rows, or `None` when all are beyond `most`.
+    pub fn squares<'a>(&self, point: &[f32], most: f32, sums: &'a mut [f32; LANES]) -> Option<&'a [f32]> {
+        let sums = &mut sums[..self.stride];
+        sums.fill(0.0);
+        for (columns, values) in self.columns.chunks(STRIDE * self.stride).zip(point.chunks(STRIDE)) {
+            for (column, &value) in columns.chunks_exact(self.stride).zip(values) {
+                for (sum, &other) in sums.iter_mut().zip(column) {
+                    let gap = other - value;
+                    *sum += gap * gap;
+                }
+            }
+            if sums.iter().map(|&sum| u32::from(sum <= most)).sum::<u32>() == 0 {
+                return None;
+            }
+        }
+        Some(&sums[..self.rows.len()])
+    }
+}
+
+/// A node: its box, and either a block or the nodes it was cut into.
+#[derive(Clone, Debug)]
+struct Node {
+    bounds: Bounds,
+    below: Below,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Below {
+    Block(u32),
+    Nodes(u32, u32),
+}
+
+/// All blocks.
+#[derive(Clone, Debug, Default)]
+pub struct Blocks {
+    pub blocks: Vec<Block>,
+    /// The node of each block.
+    leaves: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+impl Blocks {
+    /// Cuts rows into blocks.
+    pub fn new(values: &Values<'_>) -> Self {
+        let mut blocks = Self::default();
+        let mut rows: Vec<u32> = (0..values.values.len().checked_div(values.dimensions).unwrap_or(0) as u32).collect();
+        if !rows.is_empty() {
+            blocks.add(&mut rows, values);
+        }
+        blocks
+    }
+
+    fn add(&mut self, rows: &mut [u32], values: &Values<'_>) -> u32 {
+        let node = self.nodes.len() as u32;
+        let bounds = Bounds::of(rows, values);
+        self.nodes.push(Node { bounds, below: Below::Block(self.blocks.len() as u32) });
+        if rows.len() <= LANES {
+            self.blocks.push(Block::of(rows, values));
+            self.leaves.push(node);
+            return node;
+        }
+        let at = cut(rows, values);
+        let (left, right) = rows.split_at_mut(at);
+        let below = Below::Nodes(self.add(left, values), self.add(right, values));
+        self.nodes[node as usize].below = below;
+        node
+    }
+
+    /// Blocks that may have rows whose squared distance to a box is at most this, nearest first.
+    pub fn near(&self, low: &[f32], high: &[f32], most: f32) -> Vec<(f32, u32)> {
+        let mut found = Vec::new();
+        let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0_u32] };
+        while let Some(at) = open.pop() {
+            let node = &self.nodes[at as usize];
+            let gap = node.bounds.from_box(low, high);
+            if gap > most {
+                continue;
+            }
+            match node.below {
+                Below::Block(block) => found.push((gap, block)),
+                Below::Nodes(left, right) => open.extend([left, right]),
+            }
+        }
+        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        found
+    }
+
+    /// Blocks that may have rows whose squared distance to a row of this block is at most this, nearest first.
+    pub fn near_block(&self, block: u32, most: f32) -> Vec<(f32, u32)> {
+        let bounds = &self.nodes[self.leaves[block as usize] as usize].bounds;
+        self.near(&bounds.low, &bounds.high, most)
+    }
+}
+
+/// Puts rows on two sides of the middle of the dimension that they differ most in, if possible with equal values on one side; says where the second begins.
+fn cut(rows: &mut [u32], values: &Values<'_>) -> usize {
+    let widest = widest(rows, values);
+    let value = |row: u32| values.row(row)[widest];
+    let middle = rows.len() / 2;
+    rows.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
+    let at = value(rows[middle]);
+    let from = rows.partition_point(|&row| value(row) < at);
+    let to = rows.partition_point(|&row| value(row) <= at);
+    let least = (rows.len() / LEAST_SHARE).max(1);
+    let nearest = if middle - from <= to - middle { from } else { to };
+    if (least..=rows.len() - least).contains(&nearest) { nearest } else { middle }
+}
+
+/// The dimension of the greatest variance.
+fn widest(rows: &[u32], values: &Values<'_>) -> usize {
+    let mut sums = vec![(0.0_f64, 0.0_f64); values.dimensions];
+    for &row in rows {
+        for (&value, (sum, squares)) in values.row(row).iter().zip(&mut sums) {
+            *sum += f64::from(value);
+            *squares += f64::from(value) * f64::from(value);
+        }
+    }
+    let variance = |(sum, squares): (f64, f64)| squares - sum * sum / rows.len() as f64;
+    (0..values.dimensions).max_by(|&a, &b| variance(sums[a]).total_cmp(&variance(sums[b])).then(b.cmp(&a))).unwrap_or(0)
+}

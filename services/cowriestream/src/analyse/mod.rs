@@ -1,0 +1,217 @@
+//! `analyse`: an analysis now and here, of the database or straight from logs, without any queue.
+
+mod read;
+mod show;
+
+use std::time::Instant;
+
+use analysis::{campaign, longtail};
+use boot::Tasks;
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+use events::SensorId;
+use indicatif::{ProgressBar, ProgressStyle};
+use loader::logs::LogSpec;
+use serde_json::json;
+use store::{DataRange, Store};
+use tokio::sync::watch;
+use worker::analyses::{self, Answer, Desk, Keep, Question, Told};
+
+pub(crate) use self::show::evidence;
+use crate::target::Target;
+
+/// `cowriestream analyse`
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(after_help = "Examples:
+  cowriestream analyse longtail --since 7d                       what is rare, odd or new in the database of a running `up`
+  cowriestream analyse snowshoe --since 30d --sensor fra-1
+  cowriestream analyse botnet --log '/backup/cowrie/**/cowrie.json*'   straight from logs: no database, no queue
+  cowriestream analyse longtail --log cowrie.json --json | jq '.findings[] | [.severity, .title]'
+
+Nothing is stored, unless --store says so: then as a job would (`cowriestream jobs submit longtail_analysis`).")]
+pub struct Args {
+    /// What to look for
+    #[arg(value_name = "ANALYSIS")]
+    what: What,
+    /// How far back: an age before --until (12h, 7d, 4w), or a time; 7d of a database, everything of logs
+    #[arg(long, value_name = "AGE|TIME")]
+    since: Option<Since>,
+    /// Until when, as 2026-11-24T08:00:00Z; now without it, of logs their end
+    #[arg(long, value_name = "TIME")]
+    until: Option<DateTime<Utc>>,
+    /// Only of this sensor; of logs, the sensor of those that name none (`local`)
+    #[arg(long, value_name = "NAME")]
+    sensor: Option<SensorId>,
+    /// From which score (longtail) or confidence on something is a finding, 0 to 1
+    #[arg(long, default_value_t = 0.7, value_parser = part, value_name = "X")]
+    threshold: f64,
+    /// Fewer sources are no campaign (snowshoe, botnet)
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
+    min_sources: u32,
+    /// Of everything random (longtail)
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given several times
+    #[arg(long = "log", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
+    logs: Vec<LogSpec>,
+    /// Read every day anew, whatever earlier runs kept
+    #[arg(long, conflicts_with = "logs")]
+    full: bool,
+    /// Keep what is found: in the table `findings`, and on FINDINGS when it is new
+    #[arg(long, conflicts_with = "logs")]
+    store: bool,
+    /// Findings to show; the JSON has all
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+    /// Print JSON: {"summary": …, "findings": […]}
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to look for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum What {
+    /// What is rare, odd or new
+    Longtail,
+    /// Sources that act together, each of them quiet
+    Snowshoe,
+    /// Sources run by one hand, quiet or not
+    Botnet,
+}
+
+/// A number in [0, 1].
+fn part(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// An age, or a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Since {
+    /// Microseconds before the end.
+    Age(i64),
+    /// Microseconds since 1970.
+    At(i64),
+}
+
+impl std::str::FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let age = || {
+            let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+            let seconds = match unit {
+                "m" => 60,
+                "h" => 3_600,
+                "d" => 86_400,
+                "w" => 604_800,
+                _ => return None,
+            };
+            number.parse::<u32>().ok().map(|number| i64::from(number) * seconds * 1_000_000)
+        };
+        let wrong = || "expected an age, e.g. 90m, 12h, 7d or 4w, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
+        age().map(Self::Age).or_else(|| events::time::read(text).map(Self::At)).ok_or_else(wrong)
+    }
+}
+
+impl Since {
+    /// In microseconds since 1970.
+    fn before(self, until: i64) -> i64 {
+        match self {
+            Self::Age(age) => until.saturating_sub(age),
+            Self::At(at) => at,
+        }
+    }
+}
+
+impl Args {
+    fn question(&self) -> Question {
+        let campaigns = |kind| Question::Campaigns(kind, campaign::Parameters { threshold: self.threshold, min_sources: self.min_sources as usize });
+        match self.what {
+            What::Longtail => Question::Longtail(longtail::Parameters { threshold: self.threshold, seed: self.seed, ..longtail::Parameters::default() }),
+            What::Snowshoe => campaigns(campaign::Kind::Snowshoe),
+            What::Botnet => campaigns(campaign::Kind::Botnet),
+        }
+    }
+}
+
+/// Analyses, and prints what was found.
+pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
+    let since = Instant::now();
+    let answer = if args.logs.is_empty() { of_database(&args, &tasks).await? } else { of_logs(&args, &tasks).await? };
+    let seconds = (since.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+    if args.json {
+        let findings: Vec<_> = answer.findings.iter().map(|finding| analyses::finding_json(finding, false)).collect();
+        let mut summary = json!({
+            "analysis": args.question().kind(), "sessions": answer.sessions, "cached_sessions": answer.cached_sessions,
+            "new_sessions": answer.sessions - answer.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": answer.kept,
+        });
+        if let (Some(summary), Some(more)) = (summary.as_object_mut(), answer.summary.as_object()) {
+            for (name, value) in more {
+                summary.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+        boot::say!("{}", boot::ascii(&json!({ "summary": summary, "findings": findings }).to_string()));
+        return Ok(());
+    }
+    show::print(&args.question(), &answer, seconds, args.limit);
+    Ok(())
+}
+
+async fn of_database(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
+    let store = Store::connect(&args.target.store()?).await?;
+    store.check_schema().await?;
+    let to = args.until.unwrap_or_else(Utc::now);
+    let from = args.since.unwrap_or(Since::Age(7 * 86_400_000_000)).before(to.timestamp_micros());
+    let from = DateTime::from_timestamp_micros(from).unwrap_or_default();
+    anyhow::ensure!(from < to, "--since must be before --until");
+    let range = DataRange { from, to, sensor: args.sensor.as_ref().map(ToString::to_string) };
+    let keep = if args.store { Keep::Plain } else { Keep::Nothing };
+    let (desk, hear) = Desk::new(Some(store), tasks.clone(), tasks.stop(), keep);
+    watched(args.json, hear, analyses::of_database(&desk, &args.question(), &range, args.full)).await
+}
+
+async fn of_logs(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
+    let data = read::read(args, tasks).await?;
+    let (desk, hear) = Desk::new(None, tasks.clone(), tasks.stop(), Keep::Nothing);
+    watched(args.json, hear, analyses::of_data(&desk, &args.question(), data)).await
+}
+
+/// Waits for an answer, with a progress bar.
+async fn watched(quiet: bool, mut hear: watch::Receiver<Told>, asked: impl Future<Output = anyhow::Result<Answer>>) -> anyhow::Result<Answer> {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
+    bar.set_style(ProgressStyle::with_template("{bar:30} {percent} % {msg}, eta {eta}")?);
+    let mut asked = std::pin::pin!(asked);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => {
+                bar.finish_and_clear();
+                return answer;
+            }
+            Ok(()) = hear.changed() => {
+                let told = hear.borrow_and_update().clone();
+                bar.set_position((told.done * 1_000.0) as u64);
+                bar.set_message(format!("of {} sessions: {}", told.sessions, told.step));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_an_age_before_the_end_or_a_time() {
+        let before = |text: &str| text.parse::<Since>().map(|since| since.before(86_400_000_000_000));
+        assert_eq!(before("7d"), Ok(86_400_000_000_000 - 7 * 86_400_000_000));
+        assert_eq!(before("1970-01-02T00:00:00Z"), before("x").or(before("1970-01-02T00:00:00Z")));
+        assert_eq!("2018-06-16T03:00:00Z".parse(), Ok(Since::At(1_529_118_000_000_000)));
+        for bad in ["", "d", "-1d", "7", "7y", "99999999999d", "é"] {
+            assert!(bad.parse::<Since>().is_err(), "{bad}");
+        }
+    }
+}

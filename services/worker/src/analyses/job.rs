@@ -1,0 +1,97 @@
+//! The analyses as jobs.
+
+use analysis::{campaign, longtail};
+use chrono::Utc;
+use jobs::{AnalysisRange, Campaigns, Longtail};
+use serde_json::{Value, json};
+use store::DataRange;
+
+use super::{
+    Answer, Question, ask,
+    desk::{Clock, Desk, JobRun, Keep, done_before},
+    finding_json, markdown,
+};
+use crate::attempt::{Ended, Run};
+
+/// Findings that a result holds; the rest is in the table.
+const MOST_FINDINGS: usize = 100;
+/// Bytes of findings that a result holds: it must fit into one answer of 4 MiB.
+const LARGEST_RESULT: usize = 1 << 20;
+
+/// Which analysis a job is.
+pub(crate) enum Job {
+    Longtail(Longtail),
+    Snowshoe(Campaigns),
+    Botnet(Campaigns),
+}
+
+/// Runs one; what is kept on the way is what a later attempt need not do again.
+pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
+    let (question, range, full) = question(job);
+    let clock = Clock::start();
+    let to = range.until.unwrap_or_else(Utc::now);
+    let from = to - chrono::Duration::try_seconds(range.window_seconds).unwrap_or_default();
+    let range = DataRange { from, to, sensor: range.sensor };
+    let before = done_before(run.claimed.checkpoint.as_ref());
+    let (desk, mut hear) = Desk::new(Some(run.shared.store.clone()), run.shared.tasks.clone(), run.stopping(), Keep::Job(Box::new(JobRun(run.clone()))));
+    let desk = desk.resumed(before);
+    let mut asked = std::pin::pin!(ask(&desk, &question, &range, full));
+    let mut resumed = false;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => break answer?,
+            Ok(()) = hear.changed() => {
+                let told = hear.borrow_and_update().clone();
+                if !resumed && told.sessions > 0 {
+                    run.resumed_at(before * told.sessions as f64).await;
+                    resumed = true;
+                }
+                // The end is told when it is kept.
+                run.progress_of(&told.step, told.done.min(0.999), told.sessions.cast_signed()).await?;
+            }
+        }
+    };
+    run.progress_of("done", 1.0, answer.sessions.cast_signed()).await?;
+    Ok(result(&question, &range, &answer, clock.seconds()))
+}
+
+fn question(job: Job) -> (Question, AnalysisRange, bool) {
+    let campaigns = |job: &Campaigns| campaign::Parameters { threshold: job.threshold, min_sources: job.min_sources.unsigned_abs() as usize };
+    match job {
+        Job::Longtail(job) => {
+            let parameters = longtail::Parameters { threshold: job.threshold, seed: job.seed.unsigned_abs(), ..longtail::Parameters::default() };
+            (Question::Longtail(parameters), job.range, job.full)
+        }
+        Job::Snowshoe(job) => (Question::Campaigns(campaign::Kind::Snowshoe, campaigns(&job)), job.range, false),
+        Job::Botnet(job) => (Question::Campaigns(campaign::Kind::Botnet, campaigns(&job)), job.range, false),
+    }
+}
+
+fn result(question: &Question, range: &DataRange, answer: &Answer, seconds: f64) -> Value {
+    let kept = answer.kept.unwrap_or_default();
+    let mut left = LARGEST_RESULT;
+    let findings: Vec<_> = answer
+        .findings
+        .iter()
+        .take(MOST_FINDINGS)
+        .map(|finding| finding_json(finding, true))
+        .take_while(|finding| {
+            let length = finding.to_string().len();
+            left = left.saturating_sub(length);
+            left > 0
+        })
+        .collect();
+    json!({
+        "analysis": question.kind(), "analysis_type": analysis_type(answer), "from": range.from, "to": range.to, "sensor": range.sensor,
+        "sessions": answer.sessions, "cached_sessions": answer.cached_sessions, "new_sessions": answer.sessions - answer.cached_sessions,
+        "duration_seconds": seconds, "summary": store::public(&answer.summary), "findings_total": answer.findings.len(), "findings_new": kept.new,
+        "findings_updated": kept.updated, "findings_unchanged": kept.unchanged, "findings": findings,
+        "markdown": markdown(question, Some((range.from, range.to)), answer, seconds),
+    })
+}
+
+/// Whether anything came from an earlier run.
+pub(crate) fn analysis_type(answer: &Answer) -> &'static str {
+    if answer.cached_sessions > 0 { "incremental" } else { "full" }
+}
