@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use boot::LogArgs;
 use clap::{Parser, Subcommand};
-use loadtest::{bench, generate};
+use loadtest::{bench, generate, score};
 
 /// A load and a yardstick: made Cowrie logs, and the parts of cowriestream beside their bare limits.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Make Cowrie logs, as files or live
     Generate(Box<generate::Args>),
+    /// Score the analyses on made logs in which campaigns and anomalies are planted
+    Score(score::Args),
     /// Learn the profile of made logs from real ones: counts and quantiles
     Learn(generate::learn::Args),
 }
@@ -37,6 +39,7 @@ async fn main() -> ExitCode {
         match cli.command {
             Command::Bench(args) => bench::run(*args, tasks).await,
             Command::Generate(args) => generate::run(*args, tasks).await,
+            Command::Score(args) => score::run(&args),
             Command::Learn(args) => generate::learn::run(&args),
         }
     })

@@ -1,0 +1,71 @@
+//! The log of a seed as a data set, with what is true about its sources and sessions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    ops::Range,
+};
+
+use analysis::{Data, from_events::Gathered};
+use anyhow::Context as _;
+use events::{Record, SensorId};
+
+use crate::plant::{Recipe, Scene, Truth};
+
+/// A data set and the truth about it.
+pub struct Labelled {
+    /// Of the log.
+    pub seed: u64,
+    /// What was planted.
+    pub truth: Truth,
+    /// The sessions.
+    pub data: Data,
+    /// Of the sessions' starts.
+    pub range: Range<i64>,
+    /// Addresses of each campaign of [`Truth::campaigns`].
+    pub campaigns: Vec<BTreeSet<IpAddr>>,
+}
+
+impl Labelled {
+    /// Makes the log and reads it.
+    pub fn make(scene: Scene, seed: u64) -> anyhow::Result<Self> {
+        let recipe = Recipe::of(scene, seed);
+        let log = recipe.log();
+        let sensors: Vec<SensorId> = log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
+        let truth = log.truth().clone();
+        let range = truth.start..truth.end;
+        let mut gathered = Gathered::default();
+        // Sessions that are open at the end are read to theirs.
+        let until = truth.end + 3_600_000_000;
+        for made in log.take_while(|made| made.at_micros < until) {
+            gathered.push(Record::read(&sensors[made.sensor], &made.line).context("read a made line")?);
+        }
+        let campaigns = truth.campaigns.iter().map(|campaign| addresses(&campaign.addresses)).collect();
+        Ok(Self { seed, truth, data: gathered.build(range.clone()), range, campaigns })
+    }
+
+    /// Days of the log.
+    pub fn days(&self) -> f64 {
+        (self.range.end - self.range.start) as f64 / 86_400e6
+    }
+
+    /// The class of each session that was planted as an anomaly, by place in the data set.
+    pub fn anomalies(&self) -> BTreeMap<usize, &str> {
+        let known: HashMap<(&str, &str), &str> =
+            self.truth.anomalies.iter().map(|anomaly| ((anomaly.sensor.as_str(), anomaly.session.as_str()), anomaly.class.as_str())).collect();
+        let class = |(place, session): (usize, &analysis::data::Session)| {
+            Some((place, *known.get(&(self.data.text(session.sensor), self.data.text(session.session)))?))
+        };
+        self.data.sessions.iter().enumerate().filter_map(class).collect()
+    }
+
+    /// All sources.
+    pub fn sources(&self) -> BTreeSet<IpAddr> {
+        self.data.sessions.iter().filter_map(|session| session.source).collect()
+    }
+}
+
+/// Those that can be read.
+pub fn addresses(texts: &[String]) -> BTreeSet<IpAddr> {
+    texts.iter().filter_map(|text| text.parse::<IpAddr>().ok()).map(|address| address.to_canonical()).collect()
+}
