@@ -2,7 +2,7 @@
 
 mod clusters;
 mod incidents;
-mod labelled;
+pub mod labelled;
 pub mod metrics;
 mod ours;
 mod predecessor;
