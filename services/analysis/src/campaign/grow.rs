@@ -22,8 +22,12 @@ const GAIN: f64 = 15.0;
 const SPEAKS: f64 = 1.0;
 /// What families may say when it is asked whether one campaign is rather two: then more than enough evidence still tells them apart.
 const TELLING_APART: f64 = 3.0;
-/// Tokens by which a campaign may come apart that are tried.
-const CUTS: usize = 24;
+/// Members of a large group that are looked at when it is asked by which token it comes apart.
+const TRIED: usize = 200;
+/// Tokens of each family that are tried, of them with the same number of holders; and the best ones whose parts are refined.
+const CUTS: usize = 16;
+const OF_A_COUNT: usize = 2;
+const REFINED: usize = 4;
 /// Families that link sources to one hand, and with how many nats on average: what malware of one family has in common, whoever runs it (client,
 /// commands, default credentials, the look of its sessions), does not.
 const LINKS: [(Family, f64); 4] = [(Family::Artefact, 1.5), (Family::Order, 1.5), (Family::Net, 1.5), (Family::Time, 1.0)];
@@ -114,13 +118,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn give_back(&mut self, campaign: &Campaign) {
-        for &member in &campaign.members {
-            self.taken[member as usize] = false;
-            self.background.restore(&self.sources.all[member as usize]);
-        }
-    }
-
     /// Groups that share something which is not everybody's: each sorted, each once.
     fn seeds(&self) -> Vec<Vec<u32>> {
         let mut holders: Vec<Vec<u32>> = vec![Vec::new(); self.sources.families.len()];
@@ -140,7 +137,7 @@ impl<'a> Search<'a> {
             if by_itself && of_token.len() <= SAMPLE {
                 add(of_token);
             } else if family != Family::Client {
-                self.with_client(&of_token).into_iter().map(sample).for_each(&mut add);
+                self.with_client(&of_token).iter().map(|group| thinned(group, SAMPLE)).for_each(&mut add);
             }
         }
         seeds
@@ -174,62 +171,124 @@ impl<'a> Search<'a> {
             let of_member = self.group.evidence(&self.background, &self.sources.all[member as usize], true, trust);
             evidence.iter_mut().zip(of_member).for_each(|(sum, nats)| *sum += nats / members.len() as f64);
         }
-        let margin = evidence.iter().sum::<f64>() - price(self.background.sources, members.len());
+        let margin = evidence.iter().sum::<f64>() - price(self.sources.all.len(), members.len());
         Campaign { members: members.to_vec(), evidence, margin }
     }
 
     /// Cuts a group where two are more likely than one, and the pieces again.
     fn apart(&mut self, members: Vec<u32>) -> Vec<Vec<u32>> {
-        let (mut whole, mut waiting) = (Vec::new(), vec![members]);
+        self.set_aside(&members);
+        let (mut whole, mut waiting) = (Vec::new(), vec![members.clone()]);
         while let Some(group) = waiting.pop() {
             match self.cut(&group) {
                 Some((one, other)) => waiting.extend([one, other]),
                 None => whole.push(group),
             }
         }
+        members.iter().for_each(|&member| self.background.restore(&self.sources.all[member as usize]));
+        self.background.without_group = false;
         whole
     }
 
-    /// The two groups that a token parts this one into, of the token with which they gain most, if they gain.
+    /// All parts are held against the same background: everybody who is in none of them.
+    fn set_aside(&mut self, members: &[u32]) {
+        members.iter().for_each(|&member| self.background.remove(&self.sources.all[member as usize]));
+        self.background.without_group = true;
+    }
+
+    /// The two groups that gain most over this one, if any gain. Tokens that some have and some have not part it; the best parts are then refined.
     fn cut(&mut self, members: &[u32]) -> Option<(Vec<u32>, Vec<u32>)> {
-        if members.len() < 2 * self.min_sources.min(3) {
+        let least = self.min_sources.min(3);
+        if members.len() < 2 * least {
             return None;
         }
+        // Of a large group some are enough to see by which token it comes apart; a small part of it is seen when the rest is off.
+        let some = thinned(members, TRIED);
+        let mut tried: Vec<(f64, Token)> = Vec::new();
+        for token in self.cuts(&some) {
+            let (one, other) = self.by_token(&some, token);
+            tried.push((self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain(), token));
+        }
+        tried.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         let mut best = (self.weigh(members, TELLING_APART).gain(), None);
-        for token in self.cuts(members) {
-            let (one, other): (Vec<u32>, Vec<u32>) = members.iter().partition(|&&member| self.sources.all[member as usize].tokens.contains(&token));
-            let gain = self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain();
-            if gain > best.0 {
-                best = (gain, Some((one, other)));
+        for (_, token) in tried.into_iter().take(REFINED) {
+            let (one, other) = self.by_token(members, token);
+            for (one, other) in [self.refined(members, one.clone()), (one, other)] {
+                if one.len() < least || other.len() < least {
+                    continue;
+                }
+                let gain = self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain();
+                if gain > best.0 {
+                    best = (gain, Some((one, other)));
+                }
             }
         }
         best.1
     }
 
-    /// Tokens that some members have and some have not, those first that part them most evenly; of each family its share.
+    fn by_token(&self, members: &[u32], token: Token) -> (Vec<u32>, Vec<u32>) {
+        members.iter().partition(|&&member| self.sources.all[member as usize].tokens.contains(&token))
+    }
+
+    /// Tokens that some members have and some have not: of each family and each number of holders a few, so that parts of every size are tried.
     fn cuts(&mut self, members: &[u32]) -> Vec<Token> {
         self.group.fill(self.sources, members);
         let least = self.min_sources.min(3);
-        let mut tokens: Vec<(usize, Family, Token)> = self
-            .group
-            .tokens()
-            .map(|(token, count)| (members.len().abs_diff(2 * count as usize), self.sources.families[token as usize], token))
-            .filter(|(uneven, family, _)| {
-                let smaller = (members.len() - uneven) / 2;
-                smaller >= least
-                    && matches!(
-                        family,
-                        Family::Client | Family::Credential | Family::Sequence | Family::Command | Family::Artefact | Family::Net | Family::Sensor
-                    )
-            })
-            .collect();
-        tokens.sort_unstable();
-        let mut of_family = [0; FAMILIES];
-        tokens.retain(|(_, family, _)| {
-            of_family[*family as usize] += 1;
-            of_family[*family as usize] <= CUTS / 6
-        });
-        tokens.into_iter().map(|(_, _, token)| token).collect()
+        let mut by_family = vec![Vec::<(u32, Token)>::new(); FAMILIES];
+        for (token, count) in self.group.tokens() {
+            let family = self.sources.families[token as usize];
+            let telling = matches!(
+                family,
+                Family::Client | Family::Credential | Family::Sequence | Family::Command | Family::Artefact | Family::Net | Family::Region | Family::Sensor
+            );
+            if telling && count as usize >= least && members.len() - count as usize >= least {
+                by_family[family as usize].push((count, token));
+            }
+        }
+        let mut cuts = Vec::new();
+        for mut tokens in by_family {
+            tokens.sort_unstable();
+            let (mut of_count, mut last) = (0, 0);
+            tokens.retain(|&(count, _)| {
+                of_count = if count == last { of_count + 1 } else { 1 };
+                last = count;
+                of_count <= OF_A_COUNT
+            });
+            cuts.extend(thinned(&tokens, CUTS).into_iter().map(|(_, token)| token));
+        }
+        cuts
+    }
+
+    /// Two groups, of which one is given to begin with: each member goes where it fits better, until none moves.
+    fn refined(&mut self, members: &[u32], mut one: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
+        let rest = |one: &[u32]| -> Vec<u32> { members.iter().copied().filter(|member| one.binary_search(member).is_err()).collect() };
+        for _ in 0..ROUNDS {
+            let other = rest(&one);
+            if one.len() < 2 || other.len() < 2 {
+                break;
+            }
+            let with_one = self.fits(&one, members);
+            let with_other = self.fits(&other, members);
+            let next: Vec<u32> =
+                members.iter().zip(with_one.iter().zip(&with_other)).filter(|(_, (one, other))| one > other).map(|(&member, _)| member).collect();
+            if next == one {
+                break;
+            }
+            one = next;
+        }
+        let other = rest(&one);
+        (one, other)
+    }
+
+    /// How each of some sources fits to a group, with what the group's size says about it.
+    fn fits(&mut self, group: &[u32], sources: &[u32]) -> Vec<f64> {
+        self.group.fill(self.sources, group);
+        let size = (group.len() as f64 / sources.len() as f64).ln();
+        let fit = |&source: &u32| {
+            let is_member = group.binary_search(&source).is_ok();
+            self.group.evidence(&self.background, &self.sources.all[source as usize], is_member, TELLING_APART).iter().sum::<f64>() + size
+        };
+        sources.iter().map(fit).collect()
     }
 
     /// Takes in who fits and lets go who does not, until nothing changes.
@@ -253,7 +312,7 @@ impl<'a> Search<'a> {
     /// All sources that fit to a group.
     fn fitting(&mut self, members: &[u32]) -> Vec<u32> {
         self.group.fill(self.sources, members);
-        let price = price(self.background.sources, members.len()) + JOIN;
+        let price = price(self.sources.all.len(), members.len()) + JOIN;
         let mut fitting = Vec::new();
         for (n, source) in self.sources.all.iter().enumerate() {
             if self.taken[n] {
@@ -293,16 +352,15 @@ impl<'a> Search<'a> {
         if !self.related(one, other) {
             return None;
         }
-        self.give_back(one);
-        self.give_back(other);
         let mut members = [one.members.as_slice(), &other.members].concat();
         members.sort_unstable();
+        // What is taken is background no more.
+        self.background.without_group = true;
         let both = self.weigh(&members, TELLING_APART).gain();
         let apart = self.weigh(&one.members, TELLING_APART).gain() + self.weigh(&other.members, TELLING_APART).gain();
-        let taken = (both > apart).then(|| self.judge(&members));
-        self.take(one);
-        self.take(other);
-        taken
+        let together = (both > apart).then(|| self.judge(&members));
+        self.background.without_group = false;
+        together
     }
 
     /// Whether they have a credential, a command, an artefact or a network in common that most do not have.
@@ -311,7 +369,7 @@ impl<'a> Search<'a> {
         let often = |count: u32, of: usize| count as usize * 4 >= of;
         let strong: HashSet<Token> = self.group.tokens().filter(|(_, count)| often(*count, one.members.len())).map(|(token, _)| token).collect();
         self.group.fill(self.sources, &other.members);
-        let rare = |token: Token| (self.background.count(token) as usize) * 20 <= self.background.sources;
+        let rare = |token: Token| (self.background.count(token) as usize) * 20 <= self.sources.all.len();
         self.group.tokens().any(|(token, count)| {
             let family = self.sources.families[token as usize];
             let telling = matches!(family, Family::Credential | Family::Order | Family::Sequence | Family::Command | Family::Artefact | Family::Net);
@@ -320,10 +378,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Some of many, evenly.
-fn sample(all: Vec<u32>) -> Vec<u32> {
-    if all.len() <= SAMPLE {
-        return all;
-    }
-    (0..SAMPLE).map(|n| all[n * all.len() / SAMPLE]).collect()
+/// At most so many of them, evenly.
+fn thinned<T: Copy>(all: &[T], most: usize) -> Vec<T> {
+    if all.len() <= most { all.to_vec() } else { (0..most).map(|n| all[n * all.len() / most]).collect() }
 }

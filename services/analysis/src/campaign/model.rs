@@ -44,13 +44,13 @@ pub(super) struct Background {
     counts: Vec<u32>,
     totals: [u32; FAMILIES],
     distinct: [u32; FAMILIES],
-    /// How many sources.
-    pub sources: usize,
+    /// Whether groups are held against it that it does not contain.
+    pub without_group: bool,
 }
 
 impl Background {
     pub fn of(sources: &Sources) -> Self {
-        let mut background = Self { counts: vec![0; sources.families.len()], totals: [0; FAMILIES], distinct: [0; FAMILIES], sources: sources.all.len() };
+        let mut background = Self { counts: vec![0; sources.families.len()], totals: [0; FAMILIES], distinct: [0; FAMILIES], without_group: false };
         for family in &sources.families {
             background.distinct[*family as usize] += 1;
         }
@@ -71,13 +71,11 @@ impl Background {
     /// A source is explained otherwise.
     pub fn remove(&mut self, source: &Source) {
         self.add(source, -1);
-        self.sources -= 1;
     }
 
     /// It is not, after all.
     pub fn restore(&mut self, source: &Source) {
         self.add(source, 1);
-        self.sources += 1;
     }
 
     /// Sources that have a token.
@@ -148,13 +146,14 @@ impl Group {
         if tokens.is_empty() || all == 0 {
             return 0.0;
         }
-        let outside = f64::from(background.totals[index].saturating_sub(self.totals[index])) + ALPHA * f64::from(background.distinct[index]);
+        // What of the background is the group itself, with one who is no member: he does not speak against himself either.
+        let contained = u32::from(!background.without_group);
+        let outside = f64::from(background.totals[index].saturating_sub(contained * self.totals[index])) + ALPHA * f64::from(background.distinct[index]);
         let (mut sum, mut shared) = (0.0, 0.0);
         for &token in tokens {
             let inside = self.counts[token as usize];
             let others = inside - own;
-            // One who is no member does not speak against himself either.
-            let elsewhere = background.counts[token as usize].saturating_sub(inside + (1 - own));
+            let elsewhere = background.counts[token as usize].saturating_sub(contained * (inside + (1 - own)));
             let p = (f64::from(elsewhere) + ALPHA) / outside.max(1.0);
             let q = f64::from(others) / f64::from(all);
             sum += ((LAMBDA * q + (1.0 - LAMBDA) * p) / p).ln();

@@ -70,7 +70,7 @@ impl Reporter<'_> {
             "sessions": sessions.len(),
             "sensors": sensors.len(),
             "nats_by_family": families,
-            "price": round(price(self.background.sources, members.len())),
+            "price": round(price(self.sources.all.len(), members.len())),
             "margin": round(campaign.margin),
             "shared": self.shared(&counts, members.len()),
             "networks": self.networks(&members),
@@ -127,7 +127,7 @@ impl Reporter<'_> {
 
     /// Tokens that are the campaign's, most telling first.
     fn telling(&self, counts: &BTreeMap<Token, u32>, members: usize, family: Family) -> Vec<(Token, u32, u32)> {
-        let all = self.background.sources.max(1) as f64;
+        let all = self.sources.all.len().max(1) as f64;
         let mut telling: Vec<(f64, Token, u32, u32)> = counts
             .iter()
             .filter(|(token, count)| self.sources.families[**token as usize] == family && **count as usize * OFTEN >= members && **count > 1)
