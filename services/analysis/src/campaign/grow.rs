@@ -18,6 +18,8 @@ const JOIN: f64 = 1.0;
 pub(super) const MARGIN: f64 = 3.0;
 /// And all of them together.
 const GAIN: f64 = 15.0;
+/// Credentials that bring so much are known to hardly anybody else.
+const FEW_KNOW: f64 = 8.0;
 /// A family speaks for a campaign when it brings so much on average.
 const SPEAKS: f64 = 1.0;
 /// What families may say when it is asked whether one campaign is rather two: then more than enough evidence still tells them apart.
@@ -28,9 +30,8 @@ const TRIED: usize = 200;
 const CUTS: usize = 16;
 const OF_A_COUNT: usize = 2;
 const REFINED: usize = 4;
-/// Families that link sources to one hand, and with how many nats on average: what malware of one family has in common, whoever runs it (client,
-/// commands, default credentials, the look of its sessions), does not.
-const LINKS: [(Family, f64); 4] = [(Family::Artefact, 1.5), (Family::Order, 1.5), (Family::Net, 1.5), (Family::Time, 1.0)];
+/// Two are told apart only when that explains so much more for each source of the smaller one, in nats: a campaign has its groups and shifts, too.
+const APART: f64 = 2.5;
 /// A holder group of a frequent token is tried when it is so many times as large as expected.
 const LIFT: f64 = 2.0;
 
@@ -46,14 +47,28 @@ pub(super) struct Campaign {
 }
 
 impl Campaign {
+    fn of(&self, family: Family) -> f64 {
+        self.evidence[family as usize]
+    }
+
+    /// Whether something ties the sources to one hand. What malware of one family has in common whoever runs it (client, commands, default credentials,
+    /// the look of its sessions) does not, and neither do hours of the day: there must be a tool in common and a time in common, or a list, a network, or
+    /// an artefact that is really theirs.
+    fn is_linked(&self) -> bool {
+        let tool = self.of(Family::Client) >= 1.0 || self.of(Family::Sequence) >= 1.5 || self.of(Family::Command) >= 2.0;
+        let list = self.of(Family::Order) >= 1.5 && self.of(Family::Credential) >= 2.0;
+        let artefact = self.of(Family::Artefact) >= 6.0 || (self.of(Family::Artefact) >= 1.5 && self.of(Family::Time) >= 0.0);
+        let few = self.of(Family::Credential) >= FEW_KNOW && self.of(Family::Time) >= 1.0;
+        list || artefact || few || self.of(Family::Net) >= 1.5 || (tool && self.of(Family::Time) >= 1.0)
+    }
+
     fn gain(&self) -> f64 {
         self.margin * self.members.len() as f64
     }
 
     fn holds(&self) -> bool {
         let families = self.evidence.iter().filter(|&&nats| nats >= SPEAKS).count();
-        let linked = LINKS.iter().any(|&(family, nats)| self.evidence[family as usize] >= nats);
-        self.margin >= MARGIN && self.gain() >= GAIN && families >= 2 && linked
+        self.margin >= MARGIN && self.gain() >= GAIN && families >= 2 && self.is_linked()
     }
 }
 
@@ -210,16 +225,18 @@ impl<'a> Search<'a> {
             tried.push((self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain(), token));
         }
         tried.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-        let mut best = (self.weigh(members, TELLING_APART).gain(), None);
+        let whole = self.weigh(members, TELLING_APART).gain();
+        let mut best = (0.0, None);
         for (_, token) in tried.into_iter().take(REFINED) {
             let (one, other) = self.by_token(members, token);
             for (one, other) in [self.refined(members, one.clone()), (one, other)] {
                 if one.len() < least || other.len() < least {
                     continue;
                 }
-                let gain = self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain();
-                if gain > best.0 {
-                    best = (gain, Some((one, other)));
+                let gain = self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain() - whole;
+                let net = gain - APART * one.len().min(other.len()) as f64;
+                if net > best.0 {
+                    best = (net, Some((one, other)));
                 }
             }
         }
@@ -358,7 +375,8 @@ impl<'a> Search<'a> {
         self.background.without_group = true;
         let both = self.weigh(&members, TELLING_APART).gain();
         let apart = self.weigh(&one.members, TELLING_APART).gain() + self.weigh(&other.members, TELLING_APART).gain();
-        let together = (both > apart).then(|| self.judge(&members));
+        let cost = APART * one.members.len().min(other.members.len()) as f64;
+        let together = (both + cost > apart).then(|| self.judge(&members));
         self.background.without_group = false;
         together
     }
