@@ -14,8 +14,6 @@ use crate::plant::{Recipe, Scene, Truth};
 
 /// A data set and the truth about it.
 pub struct Labelled {
-    /// Of the log.
-    pub seed: u64,
     /// What was planted.
     pub truth: Truth,
     /// The sessions.
@@ -41,7 +39,7 @@ impl Labelled {
             gathered.push(Record::read(&sensors[made.sensor], &made.line).context("read a made line")?);
         }
         let campaigns = truth.campaigns.iter().map(|campaign| addresses(&campaign.addresses)).collect();
-        Ok(Self { seed, truth, data: gathered.build(range.clone()), range, campaigns })
+        Ok(Self { truth, data: gathered.build(range.clone()), range, campaigns })
     }
 
     /// Days of the log.

@@ -30,11 +30,6 @@ impl Sessions {
         judge("all", &|_| true);
         classes.into_iter().for_each(|name| judge(name, &|class| class == name));
     }
-
-    /// Mean average precision of all.
-    pub fn average_precision(&self) -> Option<f64> {
-        mean(self.figures.get("all")?.iter().filter_map(|figures| figures[0]))
-    }
 }
 
 /// A row for each way.
