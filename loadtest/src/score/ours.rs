@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use analysis::{
     Watch,
+    autoencoder::Device,
     campaign::{self, Kind},
     longtail,
 };
@@ -24,7 +25,7 @@ pub fn campaigns(kind: Kind, log: &Labelled) -> anyhow::Result<Vec<Group>> {
 pub fn longtail(log: &Labelled) -> anyhow::Result<Vec<f64>> {
     let mut tell = |_: &str, _: f64| true;
     let part = longtail::Part::of(&log.data, &mut Watch::new(&mut tell))?;
-    let outcome = longtail::analyse(&[(log.range.clone(), &part)], None, &longtail::Parameters::default(), &mut Watch::new(&mut tell))?;
-    let scores: std::collections::HashMap<_, _> = outcome.scores.into_iter().collect();
-    Ok(log.data.sessions.iter().map(|session| scores.get(&log.data.name(session)).copied().unwrap_or(0.0)).collect())
+    let (parameters, device) = (longtail::Parameters::default(), Device::open()?);
+    let outcome = longtail::analyse(&[(log.range.clone(), &part)], Vec::new(), &parameters, &device, &mut Watch::new(&mut tell))?;
+    Ok(log.data.sessions.iter().map(|session| outcome.forms[&longtail::form(&log.data, session)]).collect())
 }

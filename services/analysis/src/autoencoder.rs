@@ -27,7 +27,7 @@ const HIDDEN: [usize; 3] = [16, 4, 16];
 /// Rows of a step of training.
 const BATCH: usize = 256;
 /// Steps of training, whatever the number of rows.
-const STEPS: usize = 1_000;
+const STEPS: usize = 600;
 /// Steps between two looks at the watch: a few milliseconds.
 const STRIDE: usize = 4;
 /// Of the first step; it falls to nothing by a cosine.
@@ -176,7 +176,7 @@ pub fn train(rows: &Array2<f32>, weights: &[f64], seed: u64, device: &Device, wa
     let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
     for step in 0..STEPS {
         let done = step as f64 / STEPS as f64;
-        if step % STRIDE == 0 {
+        if step.is_multiple_of(STRIDE) {
             watch.at(done)?;
         }
         let mut batch = Vec::with_capacity(BATCH * columns);

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: pure. No file, socket, clock or thread; the same data, parameters and seed give the same findings, and text of attackers is data.
 
+pub mod arrow;
 pub mod autoencoder;
 pub mod campaign;
 pub mod data;

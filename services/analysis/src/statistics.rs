@@ -71,7 +71,7 @@ fn ln_beta_density(a: f64, b: f64, p: f64, q: f64) -> f64 {
 /// ln(eᵃ + eᵇ).
 pub fn ln_sum(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
-    if high == f64::NEG_INFINITY || high == f64::INFINITY { high } else { high + (low - high).exp().ln_1p() }
+    if high.is_infinite() { high } else { high + (low - high).exp().ln_1p() }
 }
 
 /// ln Σ eˣ; of nothing it is −∞.
@@ -98,7 +98,7 @@ pub fn beta_inc(a: f64, b: f64, x: f64) -> f64 {
 
 /// ln Iₓ(a, b).
 pub fn ln_beta_inc(a: f64, b: f64, x: f64) -> f64 {
-    if !(a > 0.0 && b > 0.0 && x > 0.0) || !a.is_finite() || !b.is_finite() {
+    if !(a > 0.0 && b > 0.0 && x > 0.0 && a.is_finite() && b.is_finite()) {
         return if x <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
     }
     if x >= 1.0 { 0.0 } else { ln_beta_sides(a, b, x, 1.0 - x).0 }
@@ -200,7 +200,7 @@ pub fn two_rates(k1: u64, t1: f64, k2: u64, t2: f64) -> f64 {
 /// The logarithm of [`two_rates`].
 pub fn ln_two_rates(k1: u64, t1: f64, k2: u64, t2: f64) -> f64 {
     let share = t1 / (t1 + t2);
-    if !(t1 >= 0.0 && t2 >= 0.0) || !share.is_finite() { 0.0 } else { ln_binomial_upper_tail(k1, k1.saturating_add(k2), share) }
+    if !(t1 >= 0.0 && t2 >= 0.0 && share.is_finite()) { 0.0 } else { ln_binomial_upper_tail(k1, k1.saturating_add(k2), share) }
 }
 
 /// P(X ≥ k) of n trials whose common probability of success is drawn from Beta(alpha, beta): the test of Javed & Paxson,
@@ -211,7 +211,7 @@ pub fn beta_binomial_upper_tail(k: u64, n: u64, alpha: f64, beta: f64) -> f64 {
 
 /// The logarithm of [`beta_binomial_upper_tail`].
 pub fn ln_beta_binomial_upper_tail(k: u64, n: u64, alpha: f64, beta: f64) -> f64 {
-    if k == 0 || !(alpha > 0.0 && beta > 0.0) || !alpha.is_finite() || !beta.is_finite() {
+    if !(k > 0 && alpha > 0.0 && beta > 0.0 && alpha.is_finite() && beta.is_finite()) {
         return 0.0;
     }
     if k > n {

@@ -50,7 +50,7 @@ pub fn fit(documents: &[&str], weights: &[f64], settings: Settings, watch: &mut 
     let mut rows = Vec::with_capacity(documents.len());
     let mut total = 0.0;
     for (index, document) in documents.iter().enumerate() {
-        if index % STRIDE == 0 {
+        if index.is_multiple_of(STRIDE) {
             watch.at(0.9 * index as f64 / documents.len() as f64)?;
         }
         let weight = weights.get(index).copied().filter(|weight| weight.is_finite()).unwrap_or(0.0).max(0.0);
@@ -59,7 +59,7 @@ pub fn fit(documents: &[&str], weights: &[f64], settings: Settings, watch: &mut 
     }
     let (model, places) = counter.model(total);
     for (index, row) in rows.iter_mut().enumerate() {
-        if index % STRIDE == 0 {
+        if index.is_multiple_of(STRIDE) {
             watch.at(0.9 + 0.1 * index as f64 / documents.len() as f64)?;
         }
         let kept = row.iter().filter_map(|&(ngram, count)| places[ngram as usize].map(|feature| (feature, count)));

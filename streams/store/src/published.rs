@@ -149,7 +149,7 @@ mod tests {
             first_seen: DateTime::UNIX_EPOCH,
             last_seen: DateTime::UNIX_EPOCH,
             sensor: None,
-            evidence: json!({ "a": vec![vec![long.clone(); 50]; 1_000] }),
+            evidence: json!({ "a": vec![vec!["y".repeat(3_000); 50]; 150] }),
             sources: vec!["192.0.2.1".into(); 5_000],
             sessions: vec![("s".into(), "t".into()); 5_000],
         };

@@ -1,15 +1,15 @@
 //! Rows cut into boxes of neighbours, and the boxes into a tree.
 
 /// Rows of a block, at most.
-pub const LANES: usize = 64;
-/// Lanes are filled up to a multiple of this, for whole vector registers.
-const FILL: usize = 8;
+const LANES: usize = 64;
+/// Rows that are compared with a point at once: as many as vector registers hold.
+const GROUP: usize = 16;
 /// Dimensions between two looks whether all rows are already too far.
 const STRIDE: usize = 8;
 /// A cut leaves at least this part of the rows on each side, so that the tree is shallow whatever the values are.
 const LEAST_SHARE: usize = 32;
 
-/// Squared distances between two bounds. Sums of squares of f32 are off by a part in 10⁵ at most, so what lies between is computed again in f64.
+/// Two bounds of squared distances in f32. Sums of squares of f32 are off by a part in 10⁵ at most, so what lies between is computed again in f64.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// Up to this it is surely within.
@@ -19,7 +19,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Of a squared distance, for rows of so many dimensions.
+    /// Of a squared distance in f64, for rows of so many dimensions.
     pub fn new(square: f64, dimensions: usize) -> Self {
         // Where f32 overflows or loses digits nothing is sure.
         if !(1e-30..1e30).contains(&square) {
@@ -50,7 +50,7 @@ impl Bounds {
     }
 
     /// The squared distance of a box to this one, at least.
-    fn from_box(&self, low: &[f32], high: &[f32]) -> f32 {
+    fn gap_to(&self, low: &[f32], high: &[f32]) -> f32 {
         let mut sum = 0.0;
         for n in 0..self.low.len() {
             let gap = (low[n] - self.high[n]).max(self.low[n] - high[n]).max(0.0);
@@ -78,40 +78,49 @@ impl<'a> Values<'a> {
 #[derive(Clone, Debug)]
 pub struct Block {
     pub rows: Vec<u32>,
-    /// Of each dimension `stride` values; those beyond the rows are not numbers, so never near.
+    /// Group after group, of each dimension the values of the rows of the group; those beyond the rows are not numbers, so never near.
     columns: Vec<f32>,
-    stride: usize,
 }
 
 impl Block {
     fn of(rows: &[u32], values: &Values<'_>) -> Self {
-        let stride = rows.len().next_multiple_of(FILL);
-        let mut columns = vec![f32::NAN; stride * values.dimensions];
+        let mut columns = vec![f32::NAN; rows.len().next_multiple_of(GROUP) * values.dimensions];
         for (lane, &row) in rows.iter().enumerate() {
-            for (n, &value) in values.row(row).iter().enumerate() {
-                columns[n * stride + lane] = value;
-            }
+            let from = lane / GROUP * GROUP * values.dimensions + lane % GROUP;
+            columns[from..].iter_mut().step_by(GROUP).zip(values.row(row)).for_each(|(place, &value)| *place = value);
         }
-        Self { rows: rows.to_vec(), columns, stride }
+        Self { rows: rows.to_vec(), columns }
     }
 
-    /// The squared distances of a point to the rows, or `None` when all are beyond `most`.
-    pub fn squares<'a>(&self, point: &[f32], most: f32, sums: &'a mut [f32; LANES]) -> Option<&'a [f32]> {
-        let sums = &mut sums[..self.stride];
-        sums.fill(0.0);
-        for (columns, values) in self.columns.chunks(STRIDE * self.stride).zip(point.chunks(STRIDE)) {
-            for (column, &value) in columns.chunks_exact(self.stride).zip(values) {
-                for (sum, &other) in sums.iter_mut().zip(column) {
-                    let gap = other - value;
-                    *sum += gap * gap;
+    /// Calls with the place and the squared distance to a point of each row from place `from` on that is within `most`, until that says false.
+    pub fn near(&self, point: &[f32], most: f32, from: usize, mut each: impl FnMut(usize, f32) -> bool) -> bool {
+        for (group, columns) in self.columns.chunks_exact(GROUP * point.len()).enumerate().skip(from / GROUP) {
+            let Some(squares) = squares(columns, point, most) else { continue };
+            for (lane, &square) in squares.iter().enumerate() {
+                if square <= most && group * GROUP + lane >= from && !each(group * GROUP + lane, square) {
+                    return false;
                 }
             }
-            if sums.iter().map(|&sum| u32::from(sum <= most)).sum::<u32>() == 0 {
-                return None;
+        }
+        true
+    }
+}
+
+/// The squared distances of a point to the rows of a group, or `None` when all are beyond `most`. Written so that it compiles to vector instructions.
+fn squares(columns: &[f32], point: &[f32], most: f32) -> Option<[f32; GROUP]> {
+    let mut sums = [0.0_f32; GROUP];
+    for (columns, values) in columns.chunks(STRIDE * GROUP).zip(point.chunks(STRIDE)) {
+        for (column, &value) in columns.as_chunks::<GROUP>().0.iter().zip(values) {
+            for lane in 0..GROUP {
+                let gap = column[lane] - value;
+                sums[lane] += gap * gap;
             }
         }
-        Some(&sums[..self.rows.len()])
+        if sums.iter().map(|&sum| u32::from(sum <= most)).sum::<u32>() == 0 {
+            return None;
+        }
     }
+    Some(sums)
 }
 
 /// A node: its box, and either a block or the nodes it was cut into.
@@ -169,7 +178,7 @@ impl Blocks {
         let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0_u32] };
         while let Some(at) = open.pop() {
             let node = &self.nodes[at as usize];
-            let gap = node.bounds.from_box(low, high);
+            let gap = node.bounds.gap_to(low, high);
             if gap > most {
                 continue;
             }

@@ -3,9 +3,10 @@
 use ndarray::Array2;
 
 use super::{
-    Clustering, NOISE, Sets, Settings,
-    blocks::{Blocks, LANES, Limit, Values},
+    Clustering, Settings,
+    blocks::{Blocks, Limit, Values},
     clean_weights,
+    search::{Metric, Search},
 };
 use crate::{Stopped, Watch};
 
@@ -15,6 +16,8 @@ pub struct Dense {
     rows: usize,
     dimensions: usize,
     values: Vec<f32>,
+    /// The same with the columns that vary most first, so that most distances are soon known to be too far.
+    points: Vec<f32>,
     blocks: Blocks,
 }
 
@@ -25,151 +28,58 @@ impl Dense {
         let dimensions = rows.ncols().max(1);
         let mut values: Vec<f32> = rows.iter().map(|&value| if value.is_finite() { value } else { 0.0 }).collect();
         values.resize(rows.nrows() * dimensions, 0.0);
-        let blocks = Blocks::new(&Values { values: &values, dimensions });
-        Self { rows: rows.nrows(), dimensions, values, blocks }
+        let order = by_variance(&values, dimensions);
+        let points: Vec<f32> = values.chunks_exact(dimensions).flat_map(|row| order.iter().map(|&column| row[column])).collect();
+        let blocks = Blocks::new(&Values { values: &points, dimensions });
+        Self { rows: rows.nrows(), dimensions, values, points, blocks }
     }
 
-    /// Clusters the rows. A distance counts as scikit-learn's trees count it: differences and their squares in f64, summed in the order of columns.
+    /// Clusters the rows. A distance counts as scikit-learn's trees count it: differences and their squares in f64, summed in the order of columns. Where
+    /// weights are no whole numbers, a sum of just `min_samples` may be missed by rounding.
     pub fn cluster(&self, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
-        let settings = settings.clean();
-        let search = Search::new(self, settings.eps);
-        let core = search.cores(&clean_weights(weights, self.rows), settings.min_samples, watch)?;
-        let mut sets = search.join(&core, watch)?;
-        let mut clustering = sets.clusters(core);
-        search.borders(&mut clustering, watch)?;
-        watch.at(1.0)?;
-        Ok(clustering)
+        let Settings { eps, min_samples } = settings.clean();
+        self.search().cluster(eps * eps, &clean_weights(weights, self.rows), min_samples, watch)
     }
 
     /// The core nearest to a row and how far it is; of equally near ones the first. `None` when there is no core.
     pub fn nearest_core(&self, clustering: &Clustering, row: usize) -> Option<(usize, f64)> {
-        let point = self.row(row as u32);
-        let mut sums = [0.0; LANES];
-        let mut best: Option<(f64, u32)> = None;
-        for (gap, block) in self.blocks.near(point, point, f32::INFINITY) {
-            let most = best.map_or(f32::INFINITY, |(square, _)| Limit::new(square, self.dimensions).most);
-            if gap > most {
-                break;
-            }
-            let block = &self.blocks.blocks[block as usize];
-            let Some(squares) = block.squares(point, most, &mut sums) else { continue };
-            for (&square, &other) in squares.iter().zip(&block.rows) {
-                if square > most || !clustering.core[other as usize] {
-                    continue;
-                }
-                let found = (self.square(row as u32, other), other);
-                if best.is_none_or(|best| found < best) {
-                    best = Some(found);
-                }
-            }
-        }
-        best.map(|(square, other)| (other as usize, square.sqrt()))
+        let (square, core) = self.search().nearest_core(&clustering.core, row as u32)?;
+        Some((core as usize, square.sqrt()))
     }
 
-    fn row(&self, row: u32) -> &[f32] {
-        Values { values: &self.values, dimensions: self.dimensions }.row(row)
-    }
-
-    fn square(&self, a: u32, b: u32) -> f64 {
-        self.row(a).iter().zip(self.row(b)).map(|(&a, &b)| f64::from(a) - f64::from(b)).map(|gap| gap * gap).sum()
+    fn search(&self) -> Search<'_, Euclidean<'_>> {
+        let values = |values| Values { values, dimensions: self.dimensions };
+        Search { blocks: &self.blocks, points: values(&self.points), metric: Euclidean(values(&self.values)) }
     }
 }
 
-struct Search<'a> {
-    of: &'a Dense,
-    square: f64,
-    limit: Limit,
+/// Columns, those of the greatest variance first.
+fn by_variance(values: &[f32], dimensions: usize) -> Vec<usize> {
+    let mut sums = vec![(0.0, 0.0); dimensions];
+    for row in values.chunks_exact(dimensions) {
+        for (&value, (sum, squares)) in row.iter().zip(&mut sums) {
+            *sum += f64::from(value);
+            *squares += f64::from(value) * f64::from(value);
+        }
+    }
+    let rows = (values.len() / dimensions).max(1) as f64;
+    let mut order: Vec<usize> = (0..dimensions).collect();
+    order.sort_by(|&a, &b| {
+        let variance = |column: usize| sums[column].1 - sums[column].0 * sums[column].0 / rows;
+        variance(b).total_cmp(&variance(a))
+    });
+    order
 }
 
-impl<'a> Search<'a> {
-    fn new(of: &'a Dense, eps: f64) -> Self {
-        Self { of, square: eps * eps, limit: Limit::new(eps * eps, of.dimensions) }
+/// Measures squared distances.
+struct Euclidean<'a>(Values<'a>);
+
+impl Metric for Euclidean<'_> {
+    fn measure(&mut self, row: u32, other: u32) -> f64 {
+        self.0.row(row).iter().zip(self.0.row(other)).map(|(&a, &b)| f64::from(a) - f64::from(b)).map(|gap| gap * gap).sum()
     }
 
-    /// Calls with each row of a block that is within eps of `row`, until that says false.
-    fn neighbours(&self, row: u32, block: u32, sums: &mut [f32; LANES], mut each: impl FnMut(u32) -> bool) -> bool {
-        let block = &self.of.blocks.blocks[block as usize];
-        let Some(squares) = block.squares(self.of.row(row), self.limit.most, sums) else { return true };
-        for (&square, &other) in squares.iter().zip(&block.rows) {
-            if square <= self.limit.most && (square <= self.limit.sure || self.of.square(row, other) <= self.square) && !each(other) {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn cores(&self, weights: &[f64], min_samples: f64, watch: &mut Watch<'_>) -> Result<Vec<bool>, Stopped> {
-        let mut core: Vec<bool> = weights.iter().map(|&weight| weight >= min_samples).collect();
-        self.each_block(watch, (0.0, 0.5), |_, rows, near, sums| {
-            for &row in rows {
-                let mut sum = 0.0;
-                let mut look = |other: u32| {
-                    sum += weights[other as usize];
-                    sum < min_samples
-                };
-                if !core[row as usize] {
-                    core[row as usize] = !near.iter().all(|&(_, block)| self.neighbours(row, block, sums, &mut look));
-                }
-            }
-        })?;
-        Ok(core)
-    }
-
-    fn join(&self, core: &[bool], watch: &mut Watch<'_>) -> Result<Sets, Stopped> {
-        let mut sets = Sets::new(core.len());
-        self.each_block(watch, (0.5, 0.8), |block, rows, near, sums| {
-            for &(_, other) in near.iter().filter(|&&(_, other)| other >= block) {
-                let others = &self.of.blocks.blocks[other as usize].rows;
-                for &row in rows.iter().filter(|&&row| core[row as usize]) {
-                    let first = sets.first(row);
-                    if others.iter().all(|&other| !core[other as usize] || sets.first(other) == first) {
-                        continue;
-                    }
-                    self.neighbours(row, other, sums, |other| {
-                        if core[other as usize] {
-                            sets.join(row, other);
-                        }
-                        true
-                    });
-                }
-            }
-        })?;
-        Ok(sets)
-    }
-
-    /// Rows that are no cores but near one.
-    fn borders(&self, clustering: &mut Clustering, watch: &mut Watch<'_>) -> Result<(), Stopped> {
-        let Clustering { labels, core, .. } = clustering;
-        self.each_block(watch, (0.8, 1.0), |_, rows, near, sums| {
-            for &row in rows.iter().filter(|&&row| !core[row as usize]) {
-                let mut label = NOISE;
-                for &(_, block) in near {
-                    self.neighbours(row, block, sums, |other| {
-                        let found = labels[other as usize];
-                        if core[other as usize] && (label == NOISE || found < label) {
-                            label = found;
-                        }
-                        true
-                    });
-                }
-                labels[row as usize] = label;
-            }
-        })
-    }
-
-    /// Each block, its rows, and the blocks that may be within eps of it, nearest first.
-    fn each_block(
-        &self,
-        watch: &mut Watch<'_>,
-        (from, to): (f64, f64),
-        mut each: impl FnMut(u32, &[u32], &[(f32, u32)], &mut [f32; LANES]),
-    ) -> Result<(), Stopped> {
-        let mut sums = [0.0; LANES];
-        for (block, rows) in self.of.blocks.blocks.iter().enumerate() {
-            watch.at(from + (to - from) * block as f64 / self.of.blocks.blocks.len() as f64)?;
-            let near = self.of.blocks.near_block(block as u32, self.limit.most);
-            each(block as u32, &rows.rows, &near, &mut sums);
-        }
-        Ok(())
+    fn limit(&self, square: f64) -> Limit {
+        Limit::new(square, self.0.dimensions)
     }
 }

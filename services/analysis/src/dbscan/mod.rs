@@ -3,12 +3,17 @@
 //! A row is *core* when the weights within `eps` of it, its own included, come to `min_samples`. Cores within `eps` of each other are of one cluster;
 //! a row that is none is of the first cluster it is within `eps` of a core of, or noise. So a row of weight w counts as w equal rows.
 //!
-//! Neither search keeps lists of neighbours, so that memory is linear, and neither compares all pairs: [`Dense`] cuts space into boxes, [`Sparse`] looks
-//! features up.
+//! Lists of neighbours are not kept, so that memory is linear, and not all pairs are compared: rows are cut into boxes of neighbours, boxes too far apart are
+//! passed over, and so is what would join cores that are joined already.
 
 mod blocks;
+mod count;
 mod dense;
+mod lookup;
 mod postings;
+mod project;
+mod search;
+mod sets;
 mod sparse;
 
 pub use dense::Dense;
@@ -41,50 +46,6 @@ pub struct Clustering {
     pub core: Vec<bool>,
     /// How many clusters.
     pub clusters: usize,
-}
-
-/// Sets of cores that grow together.
-struct Sets(Vec<u32>);
-
-impl Sets {
-    fn new(rows: usize) -> Self {
-        Self((0..rows as u32).collect())
-    }
-
-    /// The first row of the set of this row.
-    fn first(&mut self, row: u32) -> u32 {
-        let mut at = row;
-        while self.0[at as usize] != at {
-            let above = self.0[self.0[at as usize] as usize];
-            self.0[at as usize] = above;
-            at = above;
-        }
-        at
-    }
-
-    fn join(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.first(a), self.first(b));
-        self.0[a.max(b) as usize] = a.min(b);
-    }
-
-    /// Each set of cores is a cluster; all else is noise so far.
-    fn clusters(&mut self, core: Vec<bool>) -> Clustering {
-        let mut labels = vec![NOISE; core.len()];
-        let mut clusters = 0;
-        for row in 0..core.len() {
-            if !core[row] {
-                continue;
-            }
-            let first = self.first(row as u32) as usize;
-            if first == row {
-                labels[row] = clusters;
-                clusters += 1;
-            } else {
-                labels[row] = labels[first];
-            }
-        }
-        Clustering { labels, core, clusters: clusters as usize }
-    }
 }
 
 /// The weight of each row; what is missing, negative or not finite counts as 0.

@@ -4,11 +4,13 @@
 //! row that shares nothing else with it has a product below t (Bayardo, Ma & Srikant, "Scaling up all pairs similarity search", 2007, with the bound by length
 //! of Anastasiu & Karypis, "L2AP", 2014). For the same reason a search makes no new candidates once what is left of the sought row is shorter than t.
 
+use super::sparse::Unit;
+
 /// How far bounds by f32 may be off.
 const SLACK: f64 = 1e-5;
 
 /// Rows with the features by rank, most frequent first: of one row a range of both.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ranked {
     pub starts: Vec<usize>,
     pub ranks: Vec<u32>,
@@ -18,6 +20,32 @@ pub struct Ranked {
 }
 
 impl Ranked {
+    /// Renames features by how frequent they are, and turns rows around.
+    pub fn new(rows: &Unit) -> Self {
+        let features = rows.features();
+        let mut frequency = vec![0_u32; features];
+        (0..rows.len()).for_each(|row| rows.row(row).0.iter().for_each(|&feature| frequency[feature as usize] += 1));
+        let mut order: Vec<u32> = (0..features as u32).collect();
+        order.sort_by_key(|&feature| std::cmp::Reverse(frequency[feature as usize]));
+        let mut ranks = vec![0; features];
+        (0..).zip(&order).for_each(|(rank, &feature)| ranks[feature as usize] = rank);
+        let mut ranked = Self { starts: vec![0], ranks: Vec::new(), values: Vec::new(), features };
+        for row in 0..rows.len() {
+            let (features, values) = rows.row(row);
+            let mut entries: Vec<(u32, f64)> = features.iter().zip(values).map(|(&feature, &value)| (ranks[feature as usize], value)).collect();
+            entries.sort_unstable_by_key(|&(rank, _)| rank);
+            ranked.ranks.extend(entries.iter().map(|&(rank, _)| rank));
+            ranked.values.extend(entries.iter().map(|&(_, value)| value));
+            ranked.starts.push(ranked.ranks.len());
+        }
+        ranked
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
     pub fn row(&self, row: u32) -> (&[u32], &[f64]) {
         let range = self.starts[row as usize]..self.starts[row as usize + 1];
         (&self.ranks[range.clone()], &self.values[range])
@@ -62,10 +90,12 @@ impl Scratch {
 }
 
 impl Postings {
+    /// Without any row yet.
     pub fn new(ranked: &Ranked, least: f64) -> Self {
-        Self { least, lists: vec![Vec::new(); ranked.features], left_out: vec![0.0; ranked.starts.len() - 1] }
+        Self { least, lists: vec![Vec::new(); ranked.features], left_out: vec![0.0; ranked.len()] }
     }
 
+    /// Adds a row.
     pub fn add(&mut self, ranked: &Ranked, row: u32) {
         let (prefix, length) = ranked.prefix(row, self.least);
         self.left_out[row as usize] = length as f32;

@@ -1,5 +1,7 @@
 //! The numerics against definitions, against scikit-learn and scipy, and under hostile input.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::needless_range_loop, reason = "tests, and some of them measure")]
+
 mod hostile;
 mod parity;
 mod properties;
@@ -36,6 +38,12 @@ impl Random {
     /// Of the standard normal distribution, nearly.
     fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
+
+    /// Up to five of so many features, all of the same value.
+    fn set(&mut self, features: usize) -> analysis::tfidf::Row {
+        let chosen: std::collections::BTreeSet<usize> = (0..1 + self.below(5)).map(|_| self.below(features)).collect();
+        chosen.into_iter().map(|feature| (feature as u32, 1.0)).collect()
     }
 
     /// Texts as of commands: some templates with words exchanged, some of their own.

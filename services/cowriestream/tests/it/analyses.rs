@@ -270,7 +270,9 @@ async fn a_campaign_that_goes_on_is_one_finding_with_revisions() {
     assert!(number(&more, "findings_updated") > 0, "{more}");
     let id = known.split('|').next().unwrap();
     assert_eq!(hub.psql(campaign).trim(), format!("{id}|2"));
-    eventually("both revisions are published", || hub.count(&format!("select count(*) from outbox where msg_id like 'finding.{id}.%' and published_at is not null")) == 2);
+    eventually("both revisions are published", || {
+        hub.count(&format!("select count(*) from outbox where msg_id like 'finding.{id}.%' and published_at is not null")) == 2
+    });
 
     // People read it.
     let listed = hub.run(&["findings", "list", "--kind", "botnet", "--json"]);

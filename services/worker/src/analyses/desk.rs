@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use analysis::{Stopped, Watch};
 use boot::{CancellationToken, Tasks};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::Value;
 use store::{Store, Transaction};
 use tokio::sync::watch;
@@ -33,9 +35,12 @@ pub enum Keep {
     Job(Box<JobRun>),
 }
 
-/// The attempt of a job, which must still run when something is kept.
+/// The attempt of a job, which must still run when something is kept, and the end of its window: a later attempt has the same.
 #[derive(Clone)]
-pub struct JobRun(pub(crate) Run);
+pub struct JobRun {
+    pub(crate) run: Run,
+    pub(crate) until: DateTime<Utc>,
+}
 
 /// What an analysis is given to work with.
 pub struct Desk {
@@ -108,7 +113,7 @@ impl Desk {
     /// Of which job.
     pub(crate) fn job_id(&self) -> Option<Uuid> {
         match &self.keep {
-            Keep::Job(job) => Some(job.0.claimed.job_id),
+            Keep::Job(job) => Some(job.run.claimed.job_id),
             Keep::Nothing | Keep::Plain => None,
         }
     }
@@ -118,7 +123,7 @@ impl Desk {
         match &self.keep {
             Keep::Job(job) => {
                 let done = self.told.borrow().done;
-                job.0.commit(transaction, Some(&serde_json::json!({ "done": done }))).await
+                job.run.commit(transaction, Some(&serde_json::json!({ "done": done, "until": job.until }))).await
             }
             Keep::Plain => transaction.commit().await.map_err(|error| Ended::Retry(error.into())),
             Keep::Nothing => Ok(()),
@@ -126,9 +131,18 @@ impl Desk {
     }
 }
 
-/// What an earlier attempt had done.
-pub(crate) fn done_before(checkpoint: Option<&Value>) -> f64 {
-    checkpoint.and_then(|checkpoint| checkpoint["done"].as_f64()).unwrap_or_default()
+/// What an earlier attempt had done, and where its window ended.
+#[derive(Deserialize, Default)]
+pub(crate) struct Before {
+    pub done: f64,
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Before {
+    /// From a checkpoint; one of another program is none.
+    pub fn of(checkpoint: Option<&Value>) -> Self {
+        checkpoint.and_then(|checkpoint| serde_json::from_value(checkpoint.clone()).ok()).unwrap_or_default()
+    }
 }
 
 fn tell(told: &watch::Sender<Told>, step: &str, done: f64) {

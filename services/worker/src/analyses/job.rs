@@ -8,7 +8,7 @@ use store::DataRange;
 
 use super::{
     Answer, Question, ask,
-    desk::{Clock, Desk, JobRun, Keep, done_before},
+    desk::{Before, Clock, Desk, JobRun, Keep},
     finding_json, markdown,
 };
 use crate::attempt::{Ended, Run};
@@ -29,12 +29,13 @@ pub(crate) enum Job {
 pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
     let (question, range, full) = question(job);
     let clock = Clock::start();
-    let to = range.until.unwrap_or_else(Utc::now);
+    let before = Before::of(run.claimed.checkpoint.as_ref());
+    let to = range.until.or(before.until).unwrap_or_else(Utc::now);
     let from = to - chrono::Duration::try_seconds(range.window_seconds).unwrap_or_default();
     let range = DataRange { from, to, sensor: range.sensor };
-    let before = done_before(run.claimed.checkpoint.as_ref());
-    let (desk, mut hear) = Desk::new(Some(run.shared.store.clone()), run.shared.tasks.clone(), run.stopping(), Keep::Job(Box::new(JobRun(run.clone()))));
-    let desk = desk.resumed(before);
+    let keep = Keep::Job(Box::new(JobRun { run: run.clone(), until: to }));
+    let (desk, mut hear) = Desk::new(Some(run.shared.store.clone()), run.shared.tasks.clone(), run.stopping(), keep);
+    let desk = desk.resumed(before.done);
     let mut asked = std::pin::pin!(ask(&desk, &question, &range, full));
     let mut resumed = false;
     let answer = loop {
@@ -43,8 +44,12 @@ pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
             answer = &mut asked => break answer?,
             Ok(()) = hear.changed() => {
                 let told = hear.borrow_and_update().clone();
-                if !resumed && told.sessions > 0 {
-                    run.resumed_at(before * told.sessions as f64).await;
+                // There is no bar before it is known how long it is.
+                if told.sessions == 0 {
+                    continue;
+                }
+                if !resumed {
+                    run.resumed_at(before.done * told.sessions as f64).await;
                     resumed = true;
                 }
                 // The end is told when it is kept.

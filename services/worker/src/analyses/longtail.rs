@@ -19,9 +19,10 @@ use super::{
 };
 use crate::attempt::Ended;
 
-/// What a session takes, in microseconds: to be read from the database and made part of its day, and to be analysed with all others. For the bar only.
+/// What a session takes, in microseconds: to be read from the database and made part of its day, and to be analysed with all others. For the bar only;
+/// measured over 90 days of 101 901 sessions on two busy cores.
 const READ: f64 = 60.0;
-const ANALYSE: f64 = 60.0;
+const ANALYSE: f64 = 20.0;
 
 /// A day with its part.
 type DayPart = (Range<i64>, Part);
