@@ -44,7 +44,6 @@ METHODS = {
     "hdbscan": hdbscan_score,
     "dbscan-0.3": lambda x: dbscan_score(x, 0.3),
     "dbscan-1": lambda x: dbscan_score(x, 1.0),
-    "dbscan-2": lambda x: dbscan_score(x, 2.0),
     # Labels: -1 is noise.
     "dbscan-labels-0.5": lambda x: DBSCAN(eps=0.5, min_samples=3, n_jobs=1).fit(x).labels_,
     "dbscan-labels-1": lambda x: DBSCAN(eps=1.0, min_samples=3, n_jobs=1).fit(x).labels_,

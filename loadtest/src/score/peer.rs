@@ -16,7 +16,7 @@ use super::{labelled::Labelled, ours::Group};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sk_peer.py");
 /// Ways to score sessions.
-pub const SCORES: [&str; 8] = ["isolation-forest", "isolation-forest+commands", "lof", "lof+commands", "hdbscan", "dbscan-0.3", "dbscan-1", "dbscan-2"];
+pub const SCORES: [&str; 8] = ["isolation-forest", "isolation-forest+commands", "lof", "lof+commands", "hdbscan", "dbscan-0.3", "dbscan-1", "dbscan-1+commands"];
 /// Ways to group sources.
 pub const LABELS: [&str; 3] = ["dbscan-labels-0.5", "dbscan-labels-1", "hdbscan-labels"];
 
