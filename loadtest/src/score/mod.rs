@@ -3,7 +3,7 @@
 mod campaigns;
 mod clusters;
 mod incidents;
-mod labelled;
+pub mod labelled;
 pub mod metrics;
 mod ours;
 mod peer;

@@ -20,6 +20,13 @@ pub(super) const MARGIN: f64 = 3.0;
 const GAIN: f64 = 15.0;
 /// A family speaks for a campaign when it brings so much on average.
 const SPEAKS: f64 = 1.0;
+/// What families may say when it is asked whether one campaign is rather two: then more than enough evidence still tells them apart.
+const TELLING_APART: f64 = 3.0;
+/// Tokens by which a campaign may come apart that are tried.
+const CUTS: usize = 24;
+/// Families that link sources to one hand, and with how many nats on average: what malware of one family has in common, whoever runs it (client,
+/// commands, default credentials, the look of its sessions), does not.
+const LINKS: [(Family, f64); 4] = [(Family::Artefact, 1.5), (Family::Order, 1.5), (Family::Net, 1.5), (Family::Time, 1.0)];
 /// A holder group of a frequent token is tried when it is so many times as large as expected.
 const LIFT: f64 = 2.0;
 
@@ -41,7 +48,8 @@ impl Campaign {
 
     fn holds(&self) -> bool {
         let families = self.evidence.iter().filter(|&&nats| nats >= SPEAKS).count();
-        self.margin >= MARGIN && self.gain() >= GAIN && families >= 2
+        let linked = LINKS.iter().any(|&(family, nats)| self.evidence[family as usize] >= nats);
+        self.margin >= MARGIN && self.gain() >= GAIN && families >= 2 && linked
     }
 }
 
@@ -84,9 +92,12 @@ impl<'a> Search<'a> {
                 continue;
             }
             let grown = self.grow(left);
-            if grown.holds() && grown.members.len() >= self.min_sources {
-                self.take(&grown);
-                campaigns.push(grown);
+            for part in self.apart(grown.members) {
+                let campaign = self.judge(&part);
+                if campaign.holds() && part.len() >= self.min_sources {
+                    self.take(&campaign);
+                    campaigns.push(campaign);
+                }
             }
         }
         watch.at(0.9)?;
@@ -153,14 +164,72 @@ impl<'a> Search<'a> {
 
     /// A group as a campaign, whether it is one or not.
     fn judge(&mut self, members: &[u32]) -> Campaign {
+        self.weigh(members, 1.0)
+    }
+
+    fn weigh(&mut self, members: &[u32], trust: f64) -> Campaign {
         self.group.fill(self.sources, members);
         let mut evidence = [0.0; FAMILIES];
         for &member in members {
-            let of_member = self.group.evidence(&self.background, &self.sources.all[member as usize], true);
+            let of_member = self.group.evidence(&self.background, &self.sources.all[member as usize], true, trust);
             evidence.iter_mut().zip(of_member).for_each(|(sum, nats)| *sum += nats / members.len() as f64);
         }
         let margin = evidence.iter().sum::<f64>() - price(self.background.sources, members.len());
         Campaign { members: members.to_vec(), evidence, margin }
+    }
+
+    /// Cuts a group where two are more likely than one, and the pieces again.
+    fn apart(&mut self, members: Vec<u32>) -> Vec<Vec<u32>> {
+        let (mut whole, mut waiting) = (Vec::new(), vec![members]);
+        while let Some(group) = waiting.pop() {
+            match self.cut(&group) {
+                Some((one, other)) => waiting.extend([one, other]),
+                None => whole.push(group),
+            }
+        }
+        whole
+    }
+
+    /// The two groups that a token parts this one into, of the token with which they gain most, if they gain.
+    fn cut(&mut self, members: &[u32]) -> Option<(Vec<u32>, Vec<u32>)> {
+        if members.len() < 2 * self.min_sources.min(3) {
+            return None;
+        }
+        let mut best = (self.weigh(members, TELLING_APART).gain(), None);
+        for token in self.cuts(members) {
+            let (one, other): (Vec<u32>, Vec<u32>) = members.iter().partition(|&&member| self.sources.all[member as usize].tokens.contains(&token));
+            let gain = self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain();
+            if gain > best.0 {
+                best = (gain, Some((one, other)));
+            }
+        }
+        best.1
+    }
+
+    /// Tokens that some members have and some have not, those first that part them most evenly; of each family its share.
+    fn cuts(&mut self, members: &[u32]) -> Vec<Token> {
+        self.group.fill(self.sources, members);
+        let least = self.min_sources.min(3);
+        let mut tokens: Vec<(usize, Family, Token)> = self
+            .group
+            .tokens()
+            .map(|(token, count)| (members.len().abs_diff(2 * count as usize), self.sources.families[token as usize], token))
+            .filter(|(uneven, family, _)| {
+                let smaller = (members.len() - uneven) / 2;
+                smaller >= least
+                    && matches!(
+                        family,
+                        Family::Client | Family::Credential | Family::Sequence | Family::Command | Family::Artefact | Family::Net | Family::Sensor
+                    )
+            })
+            .collect();
+        tokens.sort_unstable();
+        let mut of_family = [0; FAMILIES];
+        tokens.retain(|(_, family, _)| {
+            of_family[*family as usize] += 1;
+            of_family[*family as usize] <= CUTS / 6
+        });
+        tokens.into_iter().map(|(_, _, token)| token).collect()
     }
 
     /// Takes in who fits and lets go who does not, until nothing changes.
@@ -191,7 +260,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             let is_member = members.binary_search(&(n as u32)).is_ok();
-            let evidence = self.group.evidence(&self.background, source, is_member);
+            let evidence = self.group.evidence(&self.background, source, is_member, 1.0);
             if evidence.iter().sum::<f64>() >= price && evidence.iter().filter(|&&nats| nats >= SPEAKS).count() >= 2 {
                 fitting.push(n as u32);
             }
@@ -228,9 +297,9 @@ impl<'a> Search<'a> {
         self.give_back(other);
         let mut members = [one.members.as_slice(), &other.members].concat();
         members.sort_unstable();
-        let both = self.judge(&members);
-        let apart = self.judge(&one.members).gain() + self.judge(&other.members).gain();
-        let taken = if both.gain() > apart { Some(both) } else { None };
+        let both = self.weigh(&members, TELLING_APART).gain();
+        let apart = self.weigh(&one.members, TELLING_APART).gain() + self.weigh(&other.members, TELLING_APART).gain();
+        let taken = (both > apart).then(|| self.judge(&members));
         self.take(one);
         self.take(other);
         taken

@@ -126,14 +126,14 @@ impl Group {
         self.touched.iter().map(|&token| (token, self.counts[token as usize]))
     }
 
-    /// What speaks for a source as a member. A member is judged by the others.
-    pub fn evidence(&self, background: &Background, source: &Source, is_member: bool) -> Evidence {
+    /// What speaks for a source as a member. A member is judged by the others. `trust` widens what each family may say.
+    pub fn evidence(&self, background: &Background, source: &Source, is_member: bool, trust: f64) -> Evidence {
         let mut evidence = [0.0; FAMILIES];
         for family in Family::ALL {
-            evidence[family as usize] = self.of_family(background, source.of(family), family, u32::from(is_member));
+            evidence[family as usize] = self.of_family(background, source.of(family), family, u32::from(is_member), trust);
         }
         for (one, other, most) in TOGETHER {
-            let both = evidence[one as usize] + evidence[other as usize];
+            let (both, most) = (evidence[one as usize] + evidence[other as usize], most * trust);
             if both > most {
                 evidence[one as usize] *= most / both;
                 evidence[other as usize] *= most / both;
@@ -142,7 +142,7 @@ impl Group {
         evidence
     }
 
-    fn of_family(&self, background: &Background, tokens: &[Token], family: Family, own: u32) -> f64 {
+    fn of_family(&self, background: &Background, tokens: &[Token], family: Family, own: u32, trust: f64) -> f64 {
         let index = family as usize;
         let all = self.totals[index].saturating_sub(own * tokens.len() as u32);
         if tokens.is_empty() || all == 0 {
@@ -161,7 +161,7 @@ impl Group {
             shared += f64::from(u8::from(others > 0));
         }
         let Bounds(least, most, each) = bounds(family);
-        sum.clamp(least, most + each * shared)
+        sum.clamp(least * trust, (most + each * shared) * trust)
     }
 }
 
