@@ -17,6 +17,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
+# Bytes.
+MEMORY = 10 << 30
+
 
 def dbscan_score(x, eps):
     """Noise first, then by the distance to the fifth neighbour: the eps from which on a session would be a core."""
@@ -59,13 +62,15 @@ def main():
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--methods", required=True, help="a name; with +commands, TF-IDF of the commands beside the vectors")
     args = parser.parse_args()
+    # What needs more does not take the machine from others.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     vectors = np.fromfile(os.path.join(args.dir, "vectors"), dtype=np.float32).reshape(args.rows, -1).astype(np.float64)
     plain = StandardScaler().fit_transform(vectors)
     with_commands = None
     told, out = {"setting": f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}, one thread"}, []
     for method in args.methods.split(","):
         name, _, more = method.partition("+")
-        began = time.process_time()
+        began, clock = time.process_time(), time.monotonic()
         x = plain
         if more:
             if with_commands is None:
@@ -80,7 +85,7 @@ def main():
             x = with_commands
         out.append(np.asarray(METHODS[name](x), dtype=np.float64))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        told[method] = {"cpu": time.process_time() - began, "peak_mb": peak}
+        told[method] = {"cpu": time.process_time() - began, "wall": time.monotonic() - clock, "peak_mb": peak}
     np.concatenate(out).tofile(os.path.join(args.dir, "out"))
     print(json.dumps(told))
 

@@ -12,13 +12,7 @@ use boot::{CancellationToken, Tasks};
 
 use crate::plant::{Planted, Wanted};
 
-use super::{
-    cowrie::Cowrie,
-    generator::Made,
-    plan::Plan,
-    time::written,
-    write::Log,
-};
+use super::{cowrie::Cowrie, generator::Made, plan::Plan, time::written, write::Log};
 
 /// `loadtest generate`
 #[derive(Clone, Debug, clap::Args)]
@@ -83,7 +77,16 @@ const LOOK: u64 = 1024;
 /// Writes what was asked for.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let start = if args.live { now()? } else { args.start };
-    let plan = Plan { seed: args.seed, sensors: usize::from(args.sensors), cowrie: args.cowrie.0, start, rate: args.rate, weights: BTreeMap::new(), busy: Vec::new(), apart: args.plant.is_some() };
+    let plan = Plan {
+        seed: args.seed,
+        sensors: usize::from(args.sensors),
+        cowrie: args.cowrie.0,
+        start,
+        rate: args.rate,
+        weights: BTreeMap::new(),
+        busy: Vec::new(),
+        apart: args.plant.is_some(),
+    };
     let limits = Limits::of(&args, start);
     let log = match &args.plant {
         Some(wanted) => Planted::new(plan, limits.until, wanted),

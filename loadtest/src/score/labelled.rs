@@ -29,7 +29,8 @@ impl Labelled {
     pub fn make(scene: Scene, seed: u64) -> anyhow::Result<Self> {
         let recipe = Recipe::of(scene, seed);
         let log = recipe.log();
-        let sensors: Vec<SensorId> = log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
+        let sensors: Vec<SensorId> =
+            log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
         let truth = log.truth().clone();
         let range = truth.start..truth.end;
         let mut gathered = Gathered::default();

@@ -6,12 +6,12 @@ mod incidents;
 pub mod labelled;
 pub mod metrics;
 mod ours;
-mod peer;
+pub(crate) mod peer;
 mod predecessor;
 mod rate;
 mod sessions;
 mod sources;
-mod table;
+pub(crate) mod table;
 
 use std::ops::Range;
 
@@ -90,7 +90,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn logs(args: &Args, scene: Scene) -> impl Iterator<Item = anyhow::Result<Labelled>> {
     args.seeds.clone().map(move |seed| {
         let log = Labelled::make(scene, seed).with_context(|| format!("make log {seed}"))?;
-        tracing::info!("{scene} {seed}: {} sessions, {} sources, {:.0} days, {:?}", log.data.sessions.len(), log.sources().len(), log.days(), plant::counts(&log.truth));
+        tracing::info!(
+            "{scene} {seed}: {} sessions, {} sources, {:.0} days, {:?}",
+            log.data.sessions.len(),
+            log.sources().len(),
+            log.days(),
+            plant::counts(&log.truth)
+        );
         Ok(log)
     })
 }

@@ -7,6 +7,7 @@ use std::{
     net::IpAddr,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use analysis::data::Data;
@@ -16,7 +17,8 @@ use super::{labelled::Labelled, ours::Group};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sk_peer.py");
 /// Ways to score sessions.
-pub const SCORES: [&str; 8] = ["isolation-forest", "isolation-forest+commands", "lof", "lof+commands", "hdbscan", "dbscan-0.3", "dbscan-1", "dbscan-1+commands"];
+pub const SCORES: [&str; 8] =
+    ["isolation-forest", "isolation-forest+commands", "lof", "lof+commands", "hdbscan", "dbscan-0.3", "dbscan-1", "dbscan-1+commands"];
 /// Ways to group sources.
 pub const LABELS: [&str; 3] = ["dbscan-labels-0.5", "dbscan-labels-1", "hdbscan-labels"];
 
@@ -65,15 +67,32 @@ impl Peer {
     }
 
     /// What the script says, when it has done its work on files of [`write`].
-    pub fn measure(&self, dir: &Path, rows: usize, methods: &str) -> anyhow::Result<serde_json::Value> {
+    fn measure(&self, dir: &Path, rows: usize, methods: &str) -> anyhow::Result<serde_json::Value> {
+        let out = self.command(dir, rows, methods).output().context("run COWRIESTREAM_TEST_PYTHON")?;
+        anyhow::ensure!(out.status.success(), "sk_peer.py failed: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
+        serde_json::from_slice(&out.stdout).context("read what sk_peer.py says")
+    }
+
+    /// The same; `None` when it takes longer, or has no memory.
+    pub async fn measure_within(&self, dir: &Path, rows: usize, method: &str, limit: Duration) -> anyhow::Result<Option<serde_json::Value>> {
+        let mut command = tokio::process::Command::from(self.command(dir, rows, method));
+        let Ok(out) = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await else { return Ok(None) };
+        let out = out.context("run COWRIESTREAM_TEST_PYTHON")?;
+        if !out.status.success() {
+            tracing::warn!("{method} ended early: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
+            return Ok(None);
+        }
+        serde_json::from_slice(&out.stdout).context("read what sk_peer.py says").map(Some)
+    }
+
+    fn command(&self, dir: &Path, rows: usize, methods: &str) -> Command {
         let mut command = Command::new(&self.0);
         command.arg(SCRIPT).arg("--dir").arg(dir).args(["--rows", &rows.to_string(), "--methods", methods]);
         for threads in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(threads, "1");
         }
-        let out = command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).stderr(Stdio::piped()).output().context("run COWRIESTREAM_TEST_PYTHON")?;
-        anyhow::ensure!(out.status.success(), "sk_peer.py failed: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
-        serde_json::from_slice(&out.stdout).context("read what sk_peer.py says")
+        command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 }
 
