@@ -2,7 +2,7 @@
 //!
 //! Durability as `up` sets it: NATS file storage with its default fsync interval, Postgres with fsync and synchronous_commit on, for both sides.
 
-mod cpu;
+pub(crate) mod cpu;
 mod edge;
 mod jobs;
 mod latency;

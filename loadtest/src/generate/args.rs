@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -9,13 +10,9 @@ use std::{
 use anyhow::Context;
 use boot::{CancellationToken, Tasks};
 
-use super::{
-    cowrie::Cowrie,
-    generator::{Generator, Made},
-    plan::Plan,
-    time::written,
-    write::Log,
-};
+use crate::plant::{Planted, Wanted};
+
+use super::{cowrie::Cowrie, generator::Made, plan::Plan, time::written, write::Log};
 
 /// `loadtest generate`
 #[derive(Clone, Debug, clap::Args)]
@@ -24,7 +21,8 @@ use super::{
   loadtest generate --out logs --events 1000000
   loadtest generate --out logs --sensors 20 --days 30 --rate 2 --start 2024-03-01T00:00:00Z
   loadtest generate --out logs --bytes 10G --cowrie 3.0.12 --seed 7
-  loadtest generate --out logs --live --rate 500")]
+  loadtest generate --out logs --live --rate 500
+  loadtest generate --out logs --days 7 --rate 0.2 --plant snowshoe=3,botnet=2,intruders=10")]
 pub struct Args {
     /// Where: `DIR/sensor-01/cowrie.json` and so on
     #[arg(long, value_name = "DIR")]
@@ -56,6 +54,10 @@ pub struct Args {
     /// Write as it happens, with present times, until told to stop
     #[arg(long)]
     live: bool,
+    /// Plant campaigns and anomalies, and write what is true about them to `DIR/truth.json`: `all`, or how many of snowshoe, botnet, intruders, payloads,
+    /// emerging, odd, busy (days). Attackers of the background then share no key, host or file
+    #[arg(long, value_name = "WHAT", requires = "days", conflicts_with_all = ["events", "bytes", "live"])]
+    plant: Option<Wanted>,
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
@@ -75,19 +77,36 @@ const LOOK: u64 = 1024;
 /// Writes what was asked for.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let start = if args.live { now()? } else { args.start };
-    let plan = Plan { seed: args.seed, sensors: usize::from(args.sensors), cowrie: args.cowrie.0, start, rate: args.rate, weights: BTreeMap::new(), busy: Vec::new(), apart: false };
-    let generator = Generator::new(plan);
+    let plan = Plan {
+        seed: args.seed,
+        sensors: usize::from(args.sensors),
+        cowrie: args.cowrie.0,
+        start,
+        rate: args.rate,
+        weights: BTreeMap::new(),
+        busy: Vec::new(),
+        apart: args.plant.is_some(),
+    };
+    let limits = Limits::of(&args, start);
+    let log = match &args.plant {
+        Some(wanted) => Planted::new(plan, limits.until, wanted),
+        None => Planted::nothing(plan),
+    };
     let open = |sensor: &super::Sensor| {
         let directory = args.out.join(&sensor.name);
         Log::open(&directory, sensor.cowrie, args.live)
             .with_context(|| format!("create {}/cowrie.json; name a new directory, or go on with a log by --live", directory.display()))
     };
-    let logs = generator.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut making = Making { limits: Limits::of(&args, start), logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };
+    let logs = log.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut making = Making { limits, logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };
+    if args.plant.is_some() {
+        let path = args.out.join("truth.json");
+        fs::write(&path, serde_json::to_vec(log.truth())?).with_context(|| format!("write {}", path.display()))?;
+    }
     if args.live {
-        making.play(generator, tasks.stop()).await?
+        making.play(log, tasks.stop()).await?
     } else {
-        making.files(generator, &tasks.stop())?
+        making.files(log, &tasks.stop())?
     }
     making.report(args.json)
 }
@@ -128,9 +147,9 @@ struct Making {
 }
 
 impl Making {
-    fn files(&mut self, generator: Generator, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn files(&mut self, log: Planted, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut last = 0;
-        for made in generator {
+        for made in log {
             if self.ends(made.at_micros) || (self.made.events.is_multiple_of(LOOK) && self.tell(stop)) {
                 break;
             }
@@ -142,8 +161,8 @@ impl Making {
     }
 
     /// Each line at its time; late ones at once.
-    async fn play(&mut self, generator: Generator, stop: CancellationToken) -> anyhow::Result<()> {
-        for made in generator {
+    async fn play(&mut self, log: Planted, stop: CancellationToken) -> anyhow::Result<()> {
+        for made in log {
             let early = made.at_micros - now()?;
             if early > 0 {
                 tokio::select! {

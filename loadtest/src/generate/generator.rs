@@ -121,7 +121,12 @@ impl Generator {
         let profile = self.profiles[self.weights.at(profile_place)];
         let place = self.place(Place::Sessions(profile));
         let sessions = LEARNT.sources[&profile].sessions.number(place, &mut self.random);
-        let origin = Origin { source: self.addresses.take(), client: self.place(Place::Client(profile, sessions >= HEAVY)), sensors: self.sensors.len(), apart: self.plan.apart };
+        let origin = Origin {
+            source: self.addresses.take(),
+            client: self.place(Place::Client(profile, sessions >= HEAVY)),
+            sensors: self.sensors.len(),
+            apart: self.plan.apart,
+        };
         let attacker = Attacker::new(self.plan.seed, self.arrivals, profile, sessions, origin);
         self.arrivals += 1;
         let next = at + (self.random.exponential(self.pause) / (rhythm(at) * self.plan.factor(at))) as i64;

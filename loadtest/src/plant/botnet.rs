@@ -101,7 +101,8 @@ impl Botnet {
 
 /// Leaves the key.
 fn leave(script: &mut crate::generate::script::Script<'_>, key: u64) {
-    let line = format!("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ{}== «", hex(key, 330)).replace('«', ["root@vps", "rsa-key-20230629", "mdrfckr", "ops"][(key % 4) as usize]);
+    let line = format!("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ{}== «", hex(key, 330))
+        .replace('«', ["root@vps", "rsa-key-20230629", "mdrfckr", "ops"][(key % 4) as usize]);
     let command = match key % 3 {
         0 => format!("cd ~ && rm -rf .ssh && mkdir .ssh && echo \"{line}\">>.ssh/authorized_keys && chmod -R go= ~/.ssh && cd ~"),
         1 => format!("mkdir -p /root/.ssh; echo '{line}' > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys"),

@@ -14,7 +14,7 @@ use super::{
 /// Days of a span, apart from each other where there is room, and how many times the usual come.
 pub fn days(plan: &Plan, end: i64, wanted: usize) -> Vec<(Range<i64>, f64)> {
     let mut random = stream(plan.seed, 1);
-    let all = ((end - plan.start) / DAY as i64).max(1) as usize;
+    let all = (end.saturating_sub(plan.start) / DAY as i64).max(1) as usize;
     let mut days: Vec<usize> = Vec::new();
     while days.len() < wanted.min(all) {
         let day = random.below(all);

@@ -312,4 +312,3 @@ pub fn type_all(script: &mut crate::generate::script::Script<'_>, commands: Vec<
         script.close(index);
     }
 }
-

@@ -49,6 +49,11 @@ impl Planted {
         Self { background: background.peekable(), sensors, sessions, turns, truth }
     }
 
+    /// The log of the background alone.
+    pub fn nothing(plan: Plan) -> Self {
+        Self::new(plan, i64::MAX, &Wanted::default())
+    }
+
     /// In the order of [`Made::sensor`].
     pub fn sensors(&self) -> &[Sensor] {
         &self.sensors

@@ -96,7 +96,8 @@ fn write(oddity: Oddity, script: &mut Script<'_>, random: &mut Random) {
             }
         }
         Oddity::LongPasswords => {
-            let long = (0..3 + random.below(6)).map(|_| (user(random), format!("$({}){}", name(random), crate::generate::json::hex(random.bits(), 200)).into()));
+            let long =
+                (0..3 + random.below(6)).map(|_| (user(random), format!("$({}){}", name(random), crate::generate::json::hex(random.bits(), 200)).into()));
             let long = long.collect();
             tries(script, long, false);
         }

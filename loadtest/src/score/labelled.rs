@@ -14,8 +14,6 @@ use crate::plant::{Recipe, Scene, Truth};
 
 /// A data set and the truth about it.
 pub struct Labelled {
-    /// Of the log.
-    pub seed: u64,
     /// What was planted.
     pub truth: Truth,
     /// The sessions.
@@ -31,7 +29,8 @@ impl Labelled {
     pub fn make(scene: Scene, seed: u64) -> anyhow::Result<Self> {
         let recipe = Recipe::of(scene, seed);
         let log = recipe.log();
-        let sensors: Vec<SensorId> = log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
+        let sensors: Vec<SensorId> =
+            log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
         let truth = log.truth().clone();
         let range = truth.start..truth.end;
         let mut gathered = Gathered::default();
@@ -41,7 +40,7 @@ impl Labelled {
             gathered.push(Record::read(&sensors[made.sensor], &made.line).context("read a made line")?);
         }
         let campaigns = truth.campaigns.iter().map(|campaign| addresses(&campaign.addresses)).collect();
-        Ok(Self { seed, truth, data: gathered.build(range.clone()), range, campaigns })
+        Ok(Self { truth, data: gathered.build(range.clone()), range, campaigns })
     }
 
     /// Days of the log.

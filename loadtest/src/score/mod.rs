@@ -1,27 +1,26 @@
 //! `loadtest score`: what the analyses find of what was planted, beside other ways on the same data.
 
+mod campaigns;
 mod clusters;
 mod incidents;
 pub mod labelled;
 pub mod metrics;
 mod ours;
+pub(crate) mod peer;
 mod predecessor;
 mod rate;
 mod sessions;
 mod sources;
-mod table;
+pub(crate) mod table;
 
 use std::ops::Range;
 
-use analysis::campaign::Kind;
 use anyhow::Context as _;
 
-use crate::plant::Scene;
-use clusters::{Clusters, joined};
-use incidents::Tally;
+use crate::plant::{self, Scene};
 use labelled::Labelled;
+use peer::Peer;
 use sessions::Sessions;
-use sources::Sources;
 use table::Table;
 
 /// `loadtest score`
@@ -64,15 +63,20 @@ enum Part {
 /// Scores and prints.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let is = |part: Part| args.part == part || args.part == Part::All;
+    let peer = Peer::of_environment().filter(|_| !args.alone);
+    if peer.is_none() && !args.alone {
+        tracing::warn!("without scikit-learn: COWRIESTREAM_TEST_PYTHON names no Python");
+    }
+    let peer = peer.as_ref();
     let mut tables = Vec::new();
     if is(Part::Snowshoe) || is(Part::Botnet) {
-        tables.extend(campaigns(args)?);
+        tables.extend(campaigns::planted(args, peer)?);
     }
     if is(Part::Clean) {
-        tables.push(clean(args)?);
+        tables.push(campaigns::clean(args)?);
     }
     if is(Part::Longtail) {
-        tables.push(longtail(args)?);
+        tables.push(longtail(args, peer)?);
     }
     if args.json {
         boot::say!("{}", serde_json::to_string(&tables)?);
@@ -86,94 +90,35 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn logs(args: &Args, scene: Scene) -> impl Iterator<Item = anyhow::Result<Labelled>> {
     args.seeds.clone().map(move |seed| {
         let log = Labelled::make(scene, seed).with_context(|| format!("make log {seed}"))?;
-        tracing::info!("{scene} {seed}: {} sessions, {} sources, {:.0} days, {:?}", log.data.sessions.len(), log.sources().len(), log.days(), crate::plant::counts(&log.truth));
+        tracing::info!(
+            "{scene} {seed}: {} sessions, {} sources, {:.0} days, {:?}",
+            log.data.sessions.len(),
+            log.sources().len(),
+            log.days(),
+            plant::counts(&log.truth)
+        );
         Ok(log)
     })
 }
 
-fn campaigns(args: &Args) -> anyhow::Result<Vec<Table>> {
-    let mut snowshoes = vec![("ours".to_owned(), Tally::default())];
-    let mut botnets = snowshoes.clone();
-    let mut clusters: Vec<(String, Clusters)> = ["ours", "ours, snowshoe", "ours, botnet"].map(|name| (name.to_owned(), Clusters::default())).into();
-    let mut sources: Vec<(String, Sources)> = ["ours, snowshoe", "ours, botnet"].map(|name| (name.to_owned(), Sources::default())).into();
-    if !args.alone {
-        snowshoes.push(("predecessor".to_owned(), Tally::default()));
-        botnets.push(("predecessor".to_owned(), Tally::default()));
-        clusters.push(("predecessor, botnet".to_owned(), Clusters::default()));
-        sources.extend(["predecessor, snowshoe", "predecessor, botnet", "10 in 10 minutes"].map(|name| (name.to_owned(), Sources::default())));
-    }
-    for log in logs(args, Scene::Campaigns) {
-        let log = log?;
-        let [snowshoe, botnet] = [Kind::Snowshoe, Kind::Botnet].map(|kind| ours::campaigns(kind, &log));
-        let (snowshoe, botnet) = (snowshoe?, botnet?);
-        snowshoes[0].1.add(&log, "snowshoe", &snowshoe);
-        botnets[0].1.add(&log, "botnet", &botnet);
-        sources[0].1.add(&log, &snowshoe);
-        sources[1].1.add(&log, &botnet);
-        clusters[1].1.add(&log, &snowshoe);
-        clusters[2].1.add(&log, &botnet);
-        clusters[0].1.add(&log, &joined(botnet, snowshoe));
-        if !args.alone {
-            let windows = predecessor::windows(&log);
-            let likely = |verdict: predecessor::Verdict| if verdict.likely { verdict.groups } else { Vec::new() };
-            let snowshoe: Vec<_> = windows.iter().flat_map(|(_, sessions)| likely(predecessor::snowshoe(sessions))).collect();
-            let botnet: Vec<_> = windows.iter().flat_map(|(_, sessions)| likely(predecessor::botnet(&log.data, sessions))).collect();
-            snowshoes[1].1.add(&log, "snowshoe", &snowshoe);
-            botnets[1].1.add(&log, "botnet", &botnet);
-            clusters[3].1.add(&log, &botnet);
-            sources[2].1.add(&log, &snowshoe);
-            sources[3].1.add(&log, &botnet);
-            sources[4].1.add(&log, &[rate::over(&log.data)]);
-        }
-    }
-    let caption = |what: &str| {
-        format!(
-            "{what}: the share of planted campaigns that something found is like (Jaccard index of the sets of addresses at least 0.5, or 0.3). \
-             Precision: the share of what was found that is like a planted campaign of any kind."
-        )
-    };
-    Ok(vec![
-        incidents::table(&caption("Snowshoes"), &snowshoes),
-        incidents::table(&caption("Botnets"), &botnets),
-        clusters::table(&clusters),
-        sources::table(&sources),
-    ])
-}
-
-fn clean(args: &Args) -> anyhow::Result<Table> {
-    let mut ways = vec![("ours, snowshoe".to_owned(), 0), ("ours, botnet".to_owned(), 0)];
-    if !args.alone {
-        ways.extend(["predecessor, snowshoe", "predecessor, botnet"].map(|name| (name.to_owned(), 0)));
-    }
-    let mut days = 0.0;
-    for log in logs(args, Scene::Clean) {
-        let log = log?;
-        days += log.days();
-        ways[0].1 += ours::campaigns(Kind::Snowshoe, &log)?.len();
-        ways[1].1 += ours::campaigns(Kind::Botnet, &log)?.len();
-        if !args.alone {
-            let windows = predecessor::windows(&log);
-            ways[2].1 += windows.iter().filter(|(_, sessions)| predecessor::snowshoe(sessions).likely).count();
-            ways[3].1 += windows.iter().filter(|(_, sessions)| predecessor::botnet(&log.data, sessions).likely).count();
-        }
-    }
-    let caption = format!("False campaigns in {days:.0} days without any, several of each log busy. The predecessor's: days that it calls one.");
-    let mut table = Table::new(&caption, ["", "false", "a week"].map(str::to_owned));
-    ways.into_iter().for_each(|(name, n)| table.row([name, n.to_string(), table::number(n as f64 * 7.0 / days)]));
-    Ok(table)
-}
-
-fn longtail(args: &Args) -> anyhow::Result<Table> {
+fn longtail(args: &Args, peer: Option<&Peer>) -> anyhow::Result<Table> {
     let mut ways = vec![("ours".to_owned(), Sessions::default())];
     if !args.alone {
         ways.push(("predecessor".to_owned(), Sessions::default()));
     }
+    if peer.is_some() {
+        ways.extend(peer::SCORES.map(|name| (name.to_owned(), Sessions::default())));
+    }
     for log in logs(args, Scene::Longtail) {
         let log = log?;
-        ways[0].1.add(&log, &ours::longtail(&log)?);
+        let mut scores = vec![ours::longtail(&log)?];
         if !args.alone {
-            ways[1].1.add(&log, &predecessor::longtail(&log.data));
+            scores.push(predecessor::longtail(&log.data));
         }
+        if let Some(peer) = peer {
+            scores.extend(peer.scores(&log.data)?);
+        }
+        ways.iter_mut().zip(scores).for_each(|((_, sessions), scores)| sessions.add(&log, &scores));
     }
     Ok(sessions::table(&ways))
 }

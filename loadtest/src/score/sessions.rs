@@ -21,19 +21,18 @@ impl Sessions {
         let anomalies = log.anomalies();
         let classes: std::collections::BTreeSet<&str> = anomalies.values().copied().collect();
         let mut judge = |name: &str, counts: &dyn Fn(&str) -> bool| {
-            let scored: Vec<(f64, bool)> =
-                scores.iter().enumerate().filter(|(place, _)| anomalies.get(place).is_none_or(|class| counts(class))).map(|(place, &score)| (score, anomalies.contains_key(&place))).collect();
+            let scored: Vec<(f64, bool)> = scores
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| anomalies.get(place).is_none_or(|class| counts(class)))
+                .map(|(place, &score)| (score, anomalies.contains_key(&place)))
+                .collect();
             let planted = scored.iter().filter(|(_, is)| *is).count();
             let at = |k: usize| Some(precision_at(&scored, k));
             self.figures.entry(name.to_owned()).or_default().push([average_precision(&scored), auroc(&scored), at(20), at(100), at(planted)]);
         };
         judge("all", &|_| true);
         classes.into_iter().for_each(|name| judge(name, &|class| class == name));
-    }
-
-    /// Mean average precision of all.
-    pub fn average_precision(&self) -> Option<f64> {
-        mean(self.figures.get("all")?.iter().filter_map(|figures| figures[0]))
     }
 }
 

@@ -22,7 +22,14 @@ impl Sources {
     pub fn add(&mut self, log: &Labelled, found: &[Group]) {
         let flagged: Group = found.iter().flatten().copied().collect();
         let of = |kind: Option<&str>| -> Group {
-            log.truth.campaigns.iter().zip(&log.campaigns).filter(|(campaign, _)| kind.is_none_or(|kind| campaign.kind == kind)).flat_map(|(_, sources)| sources).copied().collect()
+            log.truth
+                .campaigns
+                .iter()
+                .zip(&log.campaigns)
+                .filter(|(campaign, _)| kind.is_none_or(|kind| campaign.kind == kind))
+                .flat_map(|(_, sources)| sources)
+                .copied()
+                .collect()
         };
         let (planted, quiet) = (of(None), of(Some("snowshoe")));
         self.flagged += flagged.len();

@@ -5,5 +5,6 @@
 
 mod generate;
 mod like_samples;
+mod plant;
 mod program;
 mod shapes;

@@ -44,3 +44,15 @@ fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_micros()).unwrap()
 }
+
+#[test]
+fn plants_come_with_the_truth_about_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("logs");
+    let refused = generate(&out, &["--plant", "snowshoe=1"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--days"));
+    let made = generate(&out, &["--days", "1", "--rate", "0.05", "--plant", "snowshoe=1,odd=2"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let truth: Value = serde_json::from_slice(&fs::read(out.join("truth.json")).unwrap()).unwrap();
+    assert_eq!((truth["campaigns"][0]["id"].as_str(), truth["anomalies"].as_array().map(Vec::len)), (Some("snowshoe-1"), Some(2)));
+}
