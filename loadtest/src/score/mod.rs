@@ -3,7 +3,7 @@
 mod campaigns;
 mod clusters;
 mod incidents;
-pub mod labelled;
+mod labelled;
 pub mod metrics;
 mod ours;
 pub(crate) mod peer;

@@ -32,6 +32,11 @@ const OF_A_COUNT: usize = 2;
 const REFINED: usize = 4;
 /// Two are told apart only when that explains so much more for each source of the smaller one, in nats: a campaign has its groups and shifts, too.
 const APART: f64 = 2.5;
+/// How many neighbours of a source make a seed with it; a token of more than one in so many sources makes no neighbours.
+const NEIGHBOURS: [usize; 2] = [2, 4];
+/// A seed grows when its members bring so much beyond their price on average, in nats.
+const SEED: f64 = 2.0;
+const FREQUENT: usize = 50;
 /// A holder group of a frequent token is tried when it is so many times as large as expected.
 const LIFT: f64 = 2.0;
 
@@ -77,6 +82,8 @@ pub(super) struct Search<'a> {
     background: Background,
     group: Group,
     taken: Vec<bool>,
+    /// Groups that were no campaigns.
+    refused: Vec<Vec<u32>>,
     min_sources: usize,
 }
 
@@ -86,6 +93,7 @@ impl<'a> Search<'a> {
             background: Background::of(sources),
             group: Group::of_tokens(sources.families.len()),
             taken: vec![false; sources.all.len()],
+            refused: Vec::new(),
             min_sources: min_sources.max(2),
             sources,
         }
@@ -99,24 +107,27 @@ impl<'a> Search<'a> {
             if n % 64 == 0 {
                 watch.at(0.4 * n as f64 / seeds.len() as f64)?;
             }
-            ranked.push((self.judge(seed).gain(), n));
+            let judged = self.judge(seed);
+            if judged.margin >= SEED {
+                ranked.push((judged.gain(), n));
+            }
         }
-        ranked.retain(|(gain, _)| *gain > 0.0);
         ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         let mut campaigns = Vec::new();
         for (n, &(_, seed)) in ranked.iter().enumerate() {
             watch.at(0.4 + 0.5 * n as f64 / ranked.len() as f64)?;
             let left: Vec<u32> = seeds[seed].iter().copied().filter(|&member| !self.taken[member as usize]).collect();
-            if left.len() < self.min_sources.min(3) || self.judge(&left).gain() <= 0.0 {
+            if left.len() < self.min_sources.min(3) || self.refused(&left) || self.judge(&left).margin < SEED {
                 continue;
             }
-            let grown = self.grow(left);
+            let grown = self.grow(left.clone());
+            let before = campaigns.len();
             for part in self.apart(grown.members) {
-                let campaign = self.judge(&part);
-                if campaign.holds() && part.len() >= self.min_sources {
-                    self.take(&campaign);
-                    campaigns.push(campaign);
-                }
+                self.keep(part, &mut campaigns);
+            }
+            // What grew too far may be one as it was.
+            if campaigns.len() == before {
+                self.keep(left, &mut campaigns);
             }
         }
         watch.at(0.9)?;
@@ -124,6 +135,22 @@ impl<'a> Search<'a> {
         merged.sort_by(|one, other| other.gain().total_cmp(&one.gain()).then_with(|| one.members.cmp(&other.members)));
         watch.at(1.0)?;
         Ok(merged)
+    }
+
+    /// Takes a group that is a campaign, and remembers one that is none: seeds within it would grow into the same.
+    fn keep(&mut self, group: Vec<u32>, campaigns: &mut Vec<Campaign>) {
+        let campaign = self.judge(&group);
+        if campaign.holds() && group.len() >= self.min_sources {
+            self.take(&campaign);
+            campaigns.push(campaign);
+        } else {
+            self.refused.push(group);
+        }
+    }
+
+    /// Whether a seed is part of a group that was no campaign.
+    fn refused(&self, seed: &[u32]) -> bool {
+        self.refused.iter().any(|group| seed.iter().all(|member| group.binary_search(member).is_ok()))
     }
 
     fn take(&mut self, campaign: &Campaign) {
@@ -145,6 +172,7 @@ impl<'a> Search<'a> {
                 seeds.push(seed);
             }
         };
+        self.neighbours(&holders).into_iter().for_each(&mut add);
         for (token, of_token) in holders.into_iter().enumerate() {
             let family = self.sources.families[token];
             let by_itself =
@@ -156,6 +184,38 @@ impl<'a> Search<'a> {
             }
         }
         seeds
+    }
+
+    /// Each source with those few that have most in common with it which few others have.
+    fn neighbours(&self, holders: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        let all = self.sources.all.len();
+        let mut alike = vec![0.0_f64; all];
+        let mut met = Vec::new();
+        let mut groups = Vec::new();
+        for (n, source) in self.sources.all.iter().enumerate() {
+            for &token in &source.tokens {
+                let of_token = &holders[token as usize];
+                if of_token.len() < 2 || of_token.len() > (all / FREQUENT).max(SAMPLE) {
+                    continue;
+                }
+                let weight = (all as f64 / of_token.len() as f64).ln();
+                for &other in of_token {
+                    if alike[other as usize] == 0.0 {
+                        met.push(other);
+                    }
+                    alike[other as usize] += weight;
+                }
+            }
+            let mut nearest: Vec<(f64, u32)> =
+                met.drain(..).map(|other| (std::mem::take(&mut alike[other as usize]), other)).filter(|&(_, other)| other as usize != n).collect();
+            nearest.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+            for size in NEIGHBOURS {
+                let mut group: Vec<u32> = nearest.iter().take(size).map(|&(_, other)| other).chain([n as u32]).collect();
+                group.sort_unstable();
+                groups.push(group);
+            }
+        }
+        groups
     }
 
     /// Of the holders of a token, those with the same client, where they are more than would be expected.

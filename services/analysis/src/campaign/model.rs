@@ -8,6 +8,10 @@ use super::source::{FAMILIES, Family, Source, Sources, Token};
 
 /// Share of a member's tokens that come from the group's habits.
 const LAMBDA: f64 = 0.8;
+/// One in so many of a group's times may lie anywhere.
+const TRIMMED: usize = 20;
+/// In microseconds.
+const HOUR: i64 = 3_600_000_000;
 /// Smoothing of the background.
 const ALPHA: f64 = 0.5;
 
@@ -17,7 +21,7 @@ struct Bounds(f64, f64, f64);
 fn bounds(family: Family) -> Bounds {
     match family {
         Family::Client => Bounds(-2.0, 5.0, 0.0),
-        Family::Credential => Bounds(-2.5, 2.0, 1.5),
+        Family::Credential => Bounds(-0.5, 2.0, 1.5),
         Family::Order => Bounds(0.0, 2.0, 1.5),
         Family::Sequence => Bounds(-1.0, 6.0, 0.0),
         Family::Command => Bounds(-1.5, 3.0, 1.0),
@@ -44,13 +48,28 @@ pub(super) struct Background {
     counts: Vec<u32>,
     totals: [u32; FAMILIES],
     distinct: [u32; FAMILIES],
+    /// Of all sources, in order.
+    came: Vec<i64>,
+    went: Vec<i64>,
     /// Whether groups are held against it that it does not contain.
     pub without_group: bool,
 }
 
 impl Background {
     pub fn of(sources: &Sources) -> Self {
-        let mut background = Self { counts: vec![0; sources.families.len()], totals: [0; FAMILIES], distinct: [0; FAMILIES], without_group: false };
+        let sorted = |when: fn(&Source) -> i64| {
+            let mut when: Vec<i64> = sources.all.iter().map(when).collect();
+            when.sort_unstable();
+            when
+        };
+        let mut background = Self {
+            counts: vec![0; sources.families.len()],
+            totals: [0; FAMILIES],
+            distinct: [0; FAMILIES],
+            came: sorted(|source| source.came),
+            went: sorted(|source| source.went),
+            without_group: false,
+        };
         for family in &sources.families {
             background.distinct[*family as usize] += 1;
         }
@@ -90,12 +109,14 @@ pub(super) struct Group {
     counts: Vec<u32>,
     touched: Vec<Token>,
     totals: [u32; FAMILIES],
-    pub members: usize,
+    /// Of the members, in order.
+    came: Vec<i64>,
+    went: Vec<i64>,
 }
 
 impl Group {
     pub fn of_tokens(tokens: usize) -> Self {
-        Self { counts: vec![0; tokens], touched: Vec::new(), totals: [0; FAMILIES], members: 0 }
+        Self { counts: vec![0; tokens], touched: Vec::new(), totals: [0; FAMILIES], came: Vec::new(), went: Vec::new() }
     }
 
     pub fn fill(&mut self, sources: &Sources, members: &[u32]) {
@@ -103,7 +124,10 @@ impl Group {
             self.counts[token as usize] = 0;
         }
         self.totals = [0; FAMILIES];
-        self.members = members.len();
+        self.came = members.iter().map(|&member| sources.all[member as usize].came).collect();
+        self.went = members.iter().map(|&member| sources.all[member as usize].went).collect();
+        self.came.sort_unstable();
+        self.went.sort_unstable();
         for &member in members {
             let source = &sources.all[member as usize];
             for family in Family::ALL {
@@ -130,6 +154,11 @@ impl Group {
         for family in Family::ALL {
             evidence[family as usize] = self.of_family(background, source.of(family), family, u32::from(is_member), trust);
         }
+        let came = when(&self.came, &background.came, source.came, is_member);
+        let Bounds(least, most, _) = bounds(Family::Time);
+        let stay = came + when(&self.went, &background.went, source.went, is_member);
+        let time = &mut evidence[Family::Time as usize];
+        *time = time.max(stay.clamp(least * trust, most * trust));
         for (one, other, most) in TOGETHER {
             let (both, most) = (evidence[one as usize] + evidence[other as usize], most * trust);
             if both > most {
@@ -162,6 +191,29 @@ impl Group {
         let Bounds(least, most, each) = bounds(family);
         sum.clamp(least * trust, (most + each * shared) * trust)
     }
+}
+
+/// Whether a time lies among those of a group and how few of all do: ln((λ + (1 − λ) p) / p) within, ln(1 − λ) outside, p being the share of the others
+/// that lie within. Within is from the first to the last (of a large group without its outermost), and as much further as they are apart on average. Both
+/// slices are sorted; the first is part of the second.
+fn when(group: &[i64], all: &[i64], time: i64, is_member: bool) -> f64 {
+    let own = if is_member { group.partition_point(|&other| other < time) } else { usize::MAX };
+    let trimmed = group.len() / TRIMMED;
+    // Without the member itself.
+    let at = |n: usize| group[n + usize::from(n >= own)];
+    let others = group.len() - usize::from(is_member);
+    if others < 2 {
+        return 0.0;
+    }
+    let (low, high) = (at(trimmed), at(others - 1 - trimmed));
+    let margin = high.saturating_sub(low) / others as i64 + HOUR;
+    let (low, high) = (low.saturating_sub(margin), high.saturating_add(margin));
+    if !(low..=high).contains(&time) {
+        return (1.0 - LAMBDA).ln();
+    }
+    let within = all.partition_point(|&other| other <= high) - all.partition_point(|&other| other < low);
+    let p = (within.saturating_sub(group.len()) as f64 + 1.0) / (all.len().saturating_sub(group.len()) as f64 + 1.0);
+    ((LAMBDA + (1.0 - LAMBDA) * p) / p).ln()
 }
 
 /// What a member of a group of so many among so many sources costs, in nats: naming the group's members, ln C(n, m) / m by Stirling.

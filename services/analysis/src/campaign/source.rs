@@ -34,7 +34,7 @@ pub(super) enum Family {
     Net,
     /// /16 or /32.
     Region,
-    /// When sessions began.
+    /// When sessions began; and when it came and went, see [`super::model`].
     Time,
     /// Which sensors.
     Sensor,
@@ -101,6 +101,9 @@ pub(super) struct Source {
     bounds: [u16; FAMILIES + 1],
     /// Indices into [`Data::sessions`], in the order of time.
     pub sessions: Vec<u32>,
+    /// When its first and its last session began, in microseconds since 1970.
+    pub came: i64,
+    pub went: i64,
 }
 
 impl Source {
@@ -159,7 +162,7 @@ impl Sources {
             }
         }
         let mut tokens = Tokens { numbers: HashMap::new(), families: Vec::new(), names: Vec::new() };
-        let bin = ((range.end.saturating_sub(range.start)) / TIME_BINS).max(HOUR);
+        let bin = (range.end.saturating_sub(range.start) / TIME_BINS).max(HOUR);
         let lines = lines(data, &mut tokens);
         let total = by_address.len();
         let mut all = Vec::with_capacity(total);
@@ -170,7 +173,7 @@ impl Sources {
             let mut gather = Gather { data, tokens: &mut tokens, lines: &lines, found: Default::default() };
             gather.address(address);
             for &index in &sessions {
-                gather.session(&data.sessions[index as usize], (data.sessions[index as usize].started - range.start).div_euclid(bin));
+                gather.session(&data.sessions[index as usize], bin);
             }
             gather.pace(&sessions);
             all.push(gather.source(address, sessions));
@@ -232,7 +235,7 @@ impl Gather<'_> {
 
     fn session(&mut self, session: &Session, bin: i64) {
         let data = self.data;
-        self.add(Family::Time, Name::Number(bin));
+        self.add(Family::Time, Name::Number(session.started.div_euclid(bin)));
         self.add(Family::Sensor, Name::Text(session.sensor));
         if let Some(client) = session.hassh.or(session.client) {
             self.add(Family::Client, Name::Text(client));
@@ -292,7 +295,9 @@ impl Gather<'_> {
             tokens.extend(found);
             bounds[family + 1] = tokens.len() as u16;
         }
-        Source { address, tokens, bounds, sessions }
+        let start = |index: Option<&u32>| index.map_or(0, |&index| self.data.sessions[index as usize].started);
+        let (came, went) = (start(sessions.first()), start(sessions.last()));
+        Source { address, tokens, bounds, sessions, came, went }
     }
 }
 
