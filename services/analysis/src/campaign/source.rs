@@ -170,7 +170,7 @@ impl Sources {
             let mut gather = Gather { data, tokens: &mut tokens, lines: &lines, found: Default::default() };
             gather.address(address);
             for &index in &sessions {
-                gather.session(&data.sessions[index as usize], (data.sessions[index as usize].started - range.start).div_euclid(bin));
+                gather.session(&data.sessions[index as usize], data.sessions[index as usize].started.saturating_sub(range.start).div_euclid(bin));
             }
             gather.pace(&sessions);
             all.push(gather.source(address, sessions));
@@ -278,10 +278,10 @@ impl Gather<'_> {
     /// Sessions, and the median time between them, each to a power of two.
     fn pace(&mut self, sessions: &[u32]) {
         let started: Vec<i64> = sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();
-        let mut gaps: Vec<i64> = started.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mut gaps: Vec<i64> = started.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
         let gap = gaps.get(gaps.len() / 2).map_or(-1, |&gap| magnitude(gap as f64 / 1e6));
-        let days = started.last().zip(started.first()).map_or(1.0, |(last, first)| ((last - first) as f64 / DAY).max(1.0));
+        let days = started.last().zip(started.first()).map_or(1.0, |(last, first)| (last.saturating_sub(*first) as f64 / DAY).max(1.0));
         self.add(Family::Pace, Name::Number(gap << 8 | magnitude(sessions.len() as f64 / days)));
     }
 

@@ -254,7 +254,7 @@ impl<'a> Teller<'a> {
     fn times(&self, one: &Emerging<'_>, finding: &mut Finding) {
         let seen = self.all.patterns.get(&(one.kind, one.text.to_owned())).map(|seen| &seen.slots);
         if let Some((first, last)) = seen.and_then(|slots| slots.keys().next().zip(slots.keys().next_back())) {
-            (finding.first_seen, finding.last_seen) = (first * super::part::SLOT, (last + 1) * super::part::SLOT - 1);
+            (finding.first_seen, finding.last_seen) = (first.saturating_mul(super::part::SLOT), (last + 1).saturating_mul(super::part::SLOT) - 1);
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Example {
 }
 
 /// Sessions of one shape and one sequence: as good as the same.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Form {
     pub sessions: u64,
     pub last: i64,
@@ -58,6 +58,12 @@ pub(super) struct Form {
 }
 
 /// How often a pattern was seen.
+impl Default for Form {
+    fn default() -> Self {
+        Self { sessions: 0, last: i64::MIN, examples: Vec::new() }
+    }
+}
+
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub sessions: u64,
