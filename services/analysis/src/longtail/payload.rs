@@ -1,7 +1,5 @@
 //! Payloads: encoded bytes that commands carry, as base64, hexadecimal digits or escapes.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::indicator::{Indicator, indicators};
@@ -178,10 +176,11 @@ fn base64(text: &str) -> Vec<u8> {
 
 /// Shannon's, in bits a byte.
 fn entropy(bytes: &[u8]) -> f64 {
-    let mut counts = HashMap::<u8, u32>::new();
-    bytes.iter().for_each(|&byte| *counts.entry(byte).or_default() += 1);
+    // In the order of the bytes: a sum of floats depends on it.
+    let mut counts = [0_u32; 256];
+    bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
     let total = bytes.len().max(1) as f64;
-    counts.values().map(|&count| f64::from(count) / total).map(|share| -share * share.log2()).sum()
+    counts.iter().filter(|count| **count > 0).map(|&count| f64::from(count) / total).map(|share| -share * share.log2()).sum()
 }
 
 /// An entropy as a part of what as many random bytes have on average: log2 k − (k − 1) / (2 n ln 2) with k = min(n, 256) (Miller 1955), so that a short
