@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Parts,
+    cached::{opened, sealed},
     part::Part,
     shape::{Shape, WIDTH},
 };
@@ -41,13 +42,12 @@ impl Model {
 
     /// For a cache.
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_allocvec(&(super::VERSION, self)).unwrap_or_default()
+        sealed(self)
     }
 
-    /// From a cache; `None` when these are no bytes of this version.
+    /// From a cache; `None` when these are no bytes of this version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = postcard::take_from_bytes::<i16>(bytes).ok()?;
-        (version == super::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+        opened(bytes)
     }
 }
 

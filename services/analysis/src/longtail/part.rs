@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FormName,
+    cached::{opened, sealed},
     payload::{Payload, payloads},
 };
 use crate::{Data, Stopped, Watch, data::Session, finding::SessionName, indicator::host};
@@ -57,13 +58,13 @@ pub(super) struct Form {
     pub examples: Vec<Example>,
 }
 
-/// How often a pattern was seen.
 impl Default for Form {
     fn default() -> Self {
         Self { sessions: 0, last: i64::MIN, examples: Vec::new() }
     }
 }
 
+/// How often a pattern was seen.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub sessions: u64,
@@ -131,13 +132,12 @@ impl Part {
 
     /// For a cache.
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_allocvec(&(super::VERSION, self)).unwrap_or_default()
+        sealed(self)
     }
 
-    /// From a cache; `None` when these are no bytes of this version.
+    /// From a cache; `None` when these are no bytes of this version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = postcard::take_from_bytes::<i16>(bytes).ok()?;
-        (version == super::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+        opened(bytes)
     }
 
     fn add(&mut self, data: &Data, session: &Session, seen: &mut Seeing) {
