@@ -265,6 +265,10 @@ impl Gather<'_> {
             }
         }
         for &input in data.inputs(session).iter().take(MOST_TOKENS) {
+            if self.found[Family::Artefact as usize].len() >= MOST_TOKENS {
+                // More is not kept, and one command can name thousands.
+                break;
+            }
             for indicator in indicators(data.text(input)) {
                 match indicator {
                     Indicator::Key(key) => _ = self.add(Family::Artefact, Name::Line(key.into())),

@@ -45,7 +45,10 @@ pub fn payloads(command: &str) -> Vec<([u8; 16], Payload)> {
     let keys: Vec<&str> = indicators(command).into_iter().filter_map(|one| if let Indicator::Key(key) = one { Some(key) } else { None }).collect();
     let mut found = Vec::new();
     for (encoding, run) in runs(command) {
-        if found.len() >= MOST || keys.iter().any(|key| key.contains(run) || run.contains(*key)) {
+        if found.len() >= MOST {
+            break;
+        }
+        if keys.iter().any(|key| key.contains(run) || run.contains(*key)) {
             continue;
         }
         let Some(bytes) = decode(encoding, run) else { continue };
@@ -126,7 +129,8 @@ fn escapes(text: &str) -> usize {
             count(bytes, at, 3, |b| (b'0'..b'8').contains(&b))
         };
         if digits == 0 || bytes.get(at) == Some(&b'x') && digits == 1 {
-            return from.max(1);
+            // A run of backslashes is looked at once, however long it is.
+            return if from == 0 { at } else { from };
         }
         at += digits;
     }
