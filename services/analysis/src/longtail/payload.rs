@@ -95,6 +95,7 @@ fn runs(command: &str) -> Vec<(Encoding, &str)> {
             // A path or a word in one case is written in letters of base64, too.
             let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase()) && run.matches('/').count() * 10 < run.len();
             match encoding {
+                Encoding::Escapes if run.bytes().all(|byte| byte == b'\\') => (),
                 Encoding::Escapes => found.push((Encoding::Escapes, run)),
                 _ if hex => found.push((Encoding::Hex, run)),
                 _ if mixed => found.push((Encoding::Base64, run)),
