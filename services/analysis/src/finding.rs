@@ -62,3 +62,17 @@ pub struct Finding {
     /// The sessions it is made of, oldest first; of very many the first ones (the evidence has the count).
     pub sessions: Vec<SessionName>,
 }
+
+/// User name and password as one text: `user:password`, with `:` and `\` in the user name led by `\`, as the windows' dimension `credential` has it.
+pub fn credential(username: &str, password: &str) -> String {
+    format!("{}:{password}", username.replace('\\', "\\\\").replace(':', "\\:"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn where_a_user_name_ends_can_be_told() {
+        assert_eq!(super::credential("x\\", "y:z"), "x\\\\:y:z");
+        assert_eq!(super::credential("a:b", "c"), "a\\:b:c");
+    }
+}

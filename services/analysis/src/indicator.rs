@@ -35,9 +35,13 @@ pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
         }
     }
     for scheme in SCHEMES {
+        let mut end = 0;
         for (at, _) in command.match_indices(scheme) {
-            let url = &command[at..];
-            let url = &url[..url.find(ENDS).unwrap_or(url.len())];
+            // A link within a link ends where that does: each character is looked at once, however many links there are.
+            if at >= end {
+                end = command[at..].find(ENDS).map_or(command.len(), |length| at + length);
+            }
+            let url = &command[at..end];
             if let Some(host) = host(url) {
                 found.push(Indicator::Url(url));
                 found.push(Indicator::Host(host));

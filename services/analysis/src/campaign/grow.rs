@@ -122,7 +122,7 @@ impl<'a> Search<'a> {
             }
             let grown = self.grow(left.clone());
             let before = campaigns.len();
-            for part in self.apart(grown.members) {
+            for part in self.apart(grown.members, watch)? {
                 self.keep(part, &mut campaigns);
             }
             // What grew too far may be one as it was.
@@ -251,10 +251,12 @@ impl<'a> Search<'a> {
     }
 
     /// Cuts a group where two are more likely than one, and the pieces again.
-    fn apart(&mut self, members: Vec<u32>) -> Vec<Vec<u32>> {
+    fn apart(&mut self, members: Vec<u32>, watch: &mut Watch<'_>) -> Result<Vec<Vec<u32>>, Stopped> {
         self.set_aside(&members);
         let (mut whole, mut waiting) = (Vec::new(), vec![members.clone()]);
         while let Some(group) = waiting.pop() {
+            // How far it is says the caller; here it is only asked whether to go on.
+            watch.at(0.0)?;
             match self.cut(&group) {
                 Some((one, other)) => waiting.extend([one, other]),
                 None => whole.push(group),
@@ -262,7 +264,7 @@ impl<'a> Search<'a> {
         }
         members.iter().for_each(|&member| self.background.restore(&self.sources.all[member as usize]));
         self.background.without_group = false;
-        whole
+        Ok(whole)
     }
 
     /// All parts are held against the same background: everybody who is in none of them.

@@ -55,7 +55,7 @@ impl Overview {
 /// Whether no rule that looks at one source would see it.
 pub(super) fn is_quiet(data: &Data, source: &Source) -> bool {
     let starts: Vec<i64> = source.sessions.iter().map(|&index| data.sessions[index as usize].started).collect();
-    let burst = starts.windows(BURST).any(|window| window[BURST - 1] - window[0] < SHORT);
+    let burst = starts.windows(BURST).any(|window| window[BURST - 1].saturating_sub(window[0]) < SHORT);
     let mut days: Vec<i64> = starts.iter().map(|start| start.div_euclid(DAY)).collect();
     days.dedup();
     !burst && starts.len() as f64 <= PER_DAY * days.len() as f64
@@ -71,7 +71,7 @@ fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
     }
     clients.retain(|_, count| *count * 5 >= sessions.len());
     let (Some(&first), Some(&last)) = (sessions.first(), sessions.last()) else { return Value::Null };
-    let span = data.sessions[first as usize].started..data.sessions[last as usize].started + 1;
+    let span = data.sessions[first as usize].started..=data.sessions[last as usize].started;
     let (mut inside, mut outside) = ((0_u64, 0_u64), (0_u64, 0_u64));
     for session in data.sessions.iter().filter(|session| range.contains(&session.started)) {
         let side = if span.contains(&session.started) { &mut inside } else { &mut outside };
@@ -89,7 +89,7 @@ fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
 
 /// Standard deviation of the times between sessions by their mean: about 1 when they come at random, less when somebody deals them out, more in bursts.
 fn variation(starts: &[i64]) -> Option<f64> {
-    let gaps: Vec<f64> = starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+    let gaps: Vec<f64> = starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64).collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len().max(1) as f64;
     let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len().max(1) as f64;
     (gaps.len() >= 5 && mean > 0.0).then(|| variance.sqrt() / mean)

@@ -84,7 +84,7 @@ impl Reporter<'_> {
             kind: self.kind.name().into(),
             rule: "campaign".into(),
             key: String::new(),
-            title: self.title(campaign, sessions.len(), sensors.len(), last.started - first.started),
+            title: self.title(campaign, sessions.len(), sensors.len(), last.started.saturating_sub(first.started)),
             severity: self.severity(&members),
             confidence: confidence(campaign.margin),
             first_seen: first.started,

@@ -11,6 +11,7 @@ use events::features::ELEMENTS;
 use crate::{
     Data, Stopped, Watch,
     data::{Session, Text},
+    finding::credential,
     indicator::{Indicator, host, indicators},
 };
 
@@ -185,7 +186,7 @@ impl Sources {
     pub fn label(&self, data: &Data, token: Token) -> String {
         match &self.names[token as usize] {
             Name::Text(text) => data.text(*text).to_owned(),
-            Name::Pair(user, password) => format!("{}:{}", data.text(*user), password.map_or("(public key)", |password| data.text(password))),
+            Name::Pair(user, password) => credential(data.text(*user), password.map_or("(public key)", |password| data.text(password))),
             Name::Two(first, second) => format!("{} → {}", self.label(data, *first), self.label(data, *second)),
             Name::Sequence(index) => data.sequences[*index as usize].commands.chars().take(400).collect(),
             Name::Line(line) => line.to_string(),
@@ -268,6 +269,10 @@ impl Gather<'_> {
             }
         }
         for &input in data.inputs(session).iter().take(MOST_TOKENS) {
+            if self.found[Family::Artefact as usize].len() >= MOST_TOKENS {
+                // More is not kept, and one command can name thousands.
+                break;
+            }
             for indicator in indicators(data.text(input)) {
                 match indicator {
                     Indicator::Key(key) => _ = self.add(Family::Artefact, Name::Line(key.into())),
@@ -281,10 +286,10 @@ impl Gather<'_> {
     /// Sessions, and the median time between them, each to a power of two.
     fn pace(&mut self, sessions: &[u32]) {
         let started: Vec<i64> = sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();
-        let mut gaps: Vec<i64> = started.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mut gaps: Vec<i64> = started.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
         let gap = gaps.get(gaps.len() / 2).map_or(-1, |&gap| magnitude(gap as f64 / 1e6));
-        let days = started.last().zip(started.first()).map_or(1.0, |(last, first)| ((last - first) as f64 / DAY).max(1.0));
+        let days = started.last().zip(started.first()).map_or(1.0, |(last, first)| (last.saturating_sub(*first) as f64 / DAY).max(1.0));
         self.add(Family::Pace, Name::Number(gap << 8 | magnitude(sessions.len() as f64 / days)));
     }
 

@@ -19,7 +19,7 @@ const MOST_LISTED: usize = 100;
 /// A source with so many sessions at most is of low volume.
 const LOW_VOLUME: usize = 5;
 /// Sources of a campaign come together when so many of its session starts lie within six minutes of another source's.
-const NEAR: i64 = 360_000_000;
+const NEAR: u64 = 360_000_000;
 const COORDINATED: f64 = 0.3;
 /// A credential that so many sources used is reused.
 const REUSED: u32 = 3;
@@ -97,7 +97,7 @@ fn timing(data: &Data, members: &[&Source]) -> Value {
         .map(|(index, n)| (data.sessions[index as usize].started, n))
         .collect();
     starts.sort_unstable();
-    let near = |one: &(i64, usize), other: &(i64, usize)| one.1 != other.1 && (one.0 - other.0).abs() <= NEAR;
+    let near = |one: &(i64, usize), other: &(i64, usize)| one.1 != other.1 && one.0.abs_diff(other.0) <= NEAR;
     let together = (0..starts.len())
         .filter(|&n| n.checked_sub(1).is_some_and(|before| near(&starts[before], &starts[n])) || starts.get(n + 1).is_some_and(|after| near(after, &starts[n])))
         .count();

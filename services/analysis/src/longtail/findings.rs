@@ -1,6 +1,6 @@
 //! What longtail found, told so that a person can check it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::{
     score::{FormScore, SCORERS, Scores, SequenceScore},
     shape::names,
 };
-use crate::{Finding, Severity};
+use crate::{Finding, Severity, finding::credential};
 
 /// With fewer sessions than this everything is rare, and nothing is told.
 const LEAST_SESSIONS: u64 = 20;
@@ -32,11 +32,12 @@ pub(super) struct Found {
 impl Found {
     pub fn of(all: &Part, scores: &Scores<'_>, emerging: &[Emerging<'_>], parameters: &Parameters) -> Self {
         let teller = Teller::of(all, scores, parameters.threshold);
+        let carriers = teller.carriers(emerging);
         let detectors: [(&str, Vec<Finding>); 5] = [
             ("rare_commands", teller.rare_commands()),
             ("anomalous_sequences", teller.anomalous_sequences()),
             ("outlier_sessions", teller.outlier_sessions()),
-            ("emerging_patterns", emerging.iter().map(|one| teller.emerging_pattern(one)).collect()),
+            ("emerging_patterns", emerging.iter().map(|one| teller.emerging_pattern(one, &carriers)).collect()),
             ("high_entropy_payloads", teller.payloads()),
         ];
         let counts = detectors.iter().map(|(name, findings)| ((*name).to_owned(), json!(findings.len()))).collect();
@@ -219,10 +220,10 @@ impl<'a> Teller<'a> {
         Some(json!({ "sensor": example.name.0, "session": example.name.1, "distance": round(distance), "differs": differs }))
     }
 
-    fn emerging_pattern(&self, one: &Emerging<'_>) -> Finding {
+    fn emerging_pattern(&self, one: &Emerging<'_>, carriers: &HashMap<&str, Vec<[u8; 16]>>) -> Finding {
         let (kind, value) = match one.kind {
             PatternKind::Command => ("command", json!(one.text)),
-            PatternKind::Credential => ("credential", json!(one.text.replace('\n', ":"))),
+            PatternKind::Credential => ("credential", json!(joined(one.text))),
             PatternKind::Client => ("client", json!(one.text)),
             PatternKind::File => ("file", json!(one.text)),
             PatternKind::Host => ("host", json!(one.text)),
@@ -235,7 +236,8 @@ impl<'a> Teller<'a> {
             kind: value, "sessions": one.sessions, "sources_lately": one.lately, "sources_before": one.before, "expected_lately": round(one.expected),
             "dispersion": round(one.dispersion), "q": one.q, "counted": "distinct sources of slots of four hours", "test": "two Poisson rates, Benjamini-Hochberg",
         });
-        let examples = if one.kind == PatternKind::Command { self.examples_of(&self.sequences_with(one.text)) } else { Vec::new() };
+        let carried_by = carriers.get(one.text).filter(|_| one.kind == PatternKind::Command);
+        let examples = carried_by.map(|sequences| self.examples_of(sequences)).unwrap_or_default();
         let severity = if matches!(one.kind, PatternKind::File | PatternKind::Host) { Severity::High } else { Severity::Medium };
         let confidence = one.confidence();
         let key = if one.kind == PatternKind::Credential {
@@ -254,14 +256,23 @@ impl<'a> Teller<'a> {
     fn times(&self, one: &Emerging<'_>, finding: &mut Finding) {
         let seen = self.all.patterns.get(&(one.kind, one.text.to_owned())).map(|seen| &seen.slots);
         if let Some((first, last)) = seen.and_then(|slots| slots.keys().next().zip(slots.keys().next_back())) {
-            (finding.first_seen, finding.last_seen) = (first * super::part::SLOT, (last + 1) * super::part::SLOT - 1);
+            (finding.first_seen, finding.last_seen) = (first.saturating_mul(super::part::SLOT), (last + 1).saturating_mul(super::part::SLOT) - 1);
         }
     }
 
-    fn sequences_with(&self, command: &str) -> Vec<[u8; 16]> {
-        let has =
-            |fingerprint: &&[u8; 16]| self.all.sequences.get(*fingerprint).is_some_and(|typed| typed.commands.lines().any(|line| bounded(line) == command));
-        self.scores.sequences.keys().filter(has).copied().collect()
+    /// Of each command that emerges, the sequences that have it. All sequences are read once, however many commands emerge: three sources can make it many.
+    fn carriers<'b>(&self, emerging: &[Emerging<'b>]) -> HashMap<&'b str, Vec<[u8; 16]>> {
+        let commands = emerging.iter().filter(|one| one.kind == PatternKind::Command);
+        let mut carriers: HashMap<&str, Vec<[u8; 16]>> = commands.map(|one| (one.text, Vec::new())).collect();
+        for fingerprint in self.scores.sequences.keys() {
+            let Some(typed) = self.all.sequences.get(fingerprint) else { continue };
+            for line in typed.commands.lines().map(bounded) {
+                if let Some(sequences) = carriers.get_mut(line.as_ref()).filter(|sequences| sequences.last() != Some(fingerprint)) {
+                    sequences.push(*fingerprint);
+                }
+            }
+        }
+        carriers
     }
 
     /// Encoded bytes that are random, or something known, and that few carry.
@@ -309,7 +320,7 @@ impl<'a> Teller<'a> {
             "password_is_username_share": if self.all.logins == 0 { 0.0 } else { self.all.password_is_username as f64 / self.all.logins as f64 },
             "tried_once_share": if passwords.is_empty() { 0.0 } else { passwords.values().filter(|seen| seen.0 == 1).count() as f64 / passwords.len() as f64 },
             "top": top.into_iter().take(MOST_PASSWORDS).map(|(password, seen)| json!({ "password": password, "sessions": seen.0, "source_slots": seen.1 })).collect::<Vec<_>>(),
-            "emerging": new.map(|one| json!({ "credential": one.text.replace('\n', ":"), "sources_lately": one.lately, "sources_before": one.before, "q": one.q })).collect::<Vec<_>>(),
+            "emerging": new.map(|one| json!({ "credential": joined(one.text), "sources_lately": one.lately, "sources_before": one.before, "q": one.q })).collect::<Vec<_>>(),
         })
     }
 
@@ -362,6 +373,11 @@ fn usual(all: &Part, scores: &Scores<'_>) -> Vec<f64> {
             .map_or(0.0, |(_, value)| value)
     };
     (0..width).map(median).collect()
+}
+
+/// A credential, of which the parts stand on two lines.
+fn joined(text: &str) -> String {
+    text.split_once('\n').map_or_else(|| text.to_owned(), |(username, password)| credential(username, password))
 }
 
 fn encoding(payload: &Payload) -> &'static str {

@@ -3,6 +3,7 @@
 //! Sessions are gathered into parts, one for each UTC day ([`Part`]); parts add up, and everything else is a function of their sum. So days that were
 //! gathered before need not be looked at again, and the outcome is the same as if they had been.
 
+mod cached;
 mod emerging;
 mod findings;
 mod model;

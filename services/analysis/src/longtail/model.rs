@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Parts,
+    cached::{opened, sealed},
     part::Part,
     shape::{Shape, WIDTH},
 };
@@ -41,13 +42,12 @@ impl Model {
 
     /// For a cache.
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_allocvec(&(super::VERSION, self)).unwrap_or_default()
+        sealed(self)
     }
 
-    /// From a cache; `None` when these are no bytes of this version.
+    /// From a cache; `None` when these are no bytes of this version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = postcard::take_from_bytes::<i16>(bytes).ok()?;
-        (version == super::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+        opened(bytes)
     }
 }
 
@@ -115,10 +115,10 @@ fn shapes<'a>(parts: impl Iterator<Item = &'a Part>) -> BTreeMap<Shape, u64> {
 
 fn training_days<'a>(parts: &Parts<'a>) -> Vec<&'a Part> {
     let Some((last, _)) = parts.last() else { return Vec::new() };
-    let day = (last.end - 1).div_euclid(DAY);
+    let day = last.end.saturating_sub(1).div_euclid(DAY);
     let monday = day - (day + DAYS_TO_MONDAY).rem_euclid(7);
-    let wanted = (monday - TRAINING_DAYS) * DAY..monday * DAY;
-    let whole = |span: &Range<i64>| span.start.rem_euclid(DAY) == 0 && span.end - span.start == DAY;
+    let wanted = (monday - TRAINING_DAYS).saturating_mul(DAY)..monday.saturating_mul(DAY);
+    let whole = |span: &Range<i64>| span.start.rem_euclid(DAY) == 0 && span.end.saturating_sub(span.start) == DAY;
     parts.iter().filter(|(span, _)| whole(span) && wanted.contains(&span.start)).map(|(_, part)| *part).collect()
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FormName,
+    cached::{opened, sealed},
     payload::{Payload, payloads},
 };
 use crate::{Data, Stopped, Watch, data::Session, finding::SessionName, indicator::host};
@@ -49,12 +50,18 @@ pub(super) struct Example {
 }
 
 /// Sessions of one shape and one sequence: as good as the same.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Form {
     pub sessions: u64,
     pub last: i64,
     /// The first ones.
     pub examples: Vec<Example>,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self { sessions: 0, last: i64::MIN, examples: Vec::new() }
+    }
 }
 
 /// How often a pattern was seen.
@@ -125,13 +132,12 @@ impl Part {
 
     /// For a cache.
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_allocvec(&(super::VERSION, self)).unwrap_or_default()
+        sealed(self)
     }
 
-    /// From a cache; `None` when these are no bytes of this version.
+    /// From a cache; `None` when these are no bytes of this version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = postcard::take_from_bytes::<i16>(bytes).ok()?;
-        (version == super::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+        opened(bytes)
     }
 
     fn add(&mut self, data: &Data, session: &Session, seen: &mut Seeing) {

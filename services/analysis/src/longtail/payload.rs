@@ -1,7 +1,5 @@
 //! Payloads: encoded bytes that commands carry, as base64, hexadecimal digits or escapes.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::indicator::{Indicator, indicators};
@@ -47,7 +45,10 @@ pub fn payloads(command: &str) -> Vec<([u8; 16], Payload)> {
     let keys: Vec<&str> = indicators(command).into_iter().filter_map(|one| if let Indicator::Key(key) = one { Some(key) } else { None }).collect();
     let mut found = Vec::new();
     for (encoding, run) in runs(command) {
-        if found.len() >= MOST || keys.iter().any(|key| key.contains(run) || run.contains(*key)) {
+        if found.len() >= MOST {
+            break;
+        }
+        if keys.iter().any(|key| key.contains(run) || run.contains(*key)) {
             continue;
         }
         let Some(bytes) = decode(encoding, run) else { continue };
@@ -94,6 +95,7 @@ fn runs(command: &str) -> Vec<(Encoding, &str)> {
             // A path or a word in one case is written in letters of base64, too.
             let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase()) && run.matches('/').count() * 10 < run.len();
             match encoding {
+                Encoding::Escapes if run.bytes().all(|byte| byte == b'\\') => (),
                 Encoding::Escapes => found.push((Encoding::Escapes, run)),
                 _ if hex => found.push((Encoding::Hex, run)),
                 _ if mixed => found.push((Encoding::Base64, run)),
@@ -128,7 +130,8 @@ fn escapes(text: &str) -> usize {
             count(bytes, at, 3, |b| (b'0'..b'8').contains(&b))
         };
         if digits == 0 || bytes.get(at) == Some(&b'x') && digits == 1 {
-            return from.max(1);
+            // A run of backslashes is looked at once, however long it is.
+            return if from == 0 { at } else { from };
         }
         at += digits;
     }
@@ -178,10 +181,11 @@ fn base64(text: &str) -> Vec<u8> {
 
 /// Shannon's, in bits a byte.
 fn entropy(bytes: &[u8]) -> f64 {
-    let mut counts = HashMap::<u8, u32>::new();
-    bytes.iter().for_each(|&byte| *counts.entry(byte).or_default() += 1);
+    // In the order of the bytes: a sum of floats depends on it.
+    let mut counts = [0_u32; 256];
+    bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
     let total = bytes.len().max(1) as f64;
-    counts.values().map(|&count| f64::from(count) / total).map(|share| -share * share.log2()).sum()
+    counts.iter().filter(|count| **count > 0).map(|&count| f64::from(count) / total).map(|share| -share * share.log2()).sum()
 }
 
 /// An entropy as a part of what as many random bytes have on average: log2 k − (k − 1) / (2 n ln 2) with k = min(n, 256) (Miller 1955), so that a short

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::needless_range_loop, reason = "tests, and some of them measure")]
 
 mod hostile;
+mod hostile_analyses;
 mod parity;
 mod properties;
 mod speed;
