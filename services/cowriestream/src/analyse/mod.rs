@@ -1,11 +1,12 @@
-//! `analyse`: an analysis now and here, of the database or straight from logs, without any queue.
+//! `analyse`: an analysis now and here, of the database, straight from logs or of a data set that was saved, without any queue.
 
+mod file;
 mod read;
 mod show;
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
-use analysis::{campaign, longtail};
+use analysis::{Data, campaign, longtail};
 use boot::Tasks;
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -27,6 +28,8 @@ use crate::target::Target;
   cowriestream analyse longtail --since 7d                       what is rare, odd or new in the database of a running `up`
   cowriestream analyse snowshoe --since 30d --sensor fra-1
   cowriestream analyse botnet --log '/backup/cowrie/**/cowrie.json*'   straight from logs: no database, no queue
+  cowriestream analyse botnet --since 30d --save november.arrow        what was analysed, as an Arrow file; other tools read it, too
+  cowriestream analyse snowshoe --input november.arrow                 and analyses that again, on any machine
   cowriestream analyse longtail --log cowrie.json --json | jq '.findings[] | [.severity, .title]'
 
 Nothing is stored, unless --store says so: then as a job would (`cowriestream jobs submit longtail_analysis`).")]
@@ -55,11 +58,17 @@ pub struct Args {
     /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given several times
     #[arg(long = "log", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     logs: Vec<LogSpec>,
+    /// All of a data set that --save wrote
+    #[arg(long, conflicts_with_all = ["logs", "since", "until", "sensor"], value_name = "FILE.arrow")]
+    input: Option<PathBuf>,
+    /// Write what is analysed to a file, and analyse it as --input will: without what earlier runs kept. It has the passwords
+    #[arg(long, conflicts_with = "input", value_name = "FILE.arrow")]
+    save: Option<PathBuf>,
     /// Read every day anew, whatever earlier runs kept
-    #[arg(long, conflicts_with = "logs")]
+    #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     full: bool,
     /// Keep what is found: in the table `findings`, and on FINDINGS when it is new
-    #[arg(long, conflicts_with = "logs")]
+    #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     store: bool,
     /// Findings to show; the JSON has all
     #[arg(long, default_value_t = 20, value_name = "N")]
@@ -140,7 +149,8 @@ impl Args {
 /// Analyses, and prints what was found.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let since = Instant::now();
-    let answer = if args.logs.is_empty() { of_database(&args, &tasks).await? } else { of_logs(&args, &tasks).await? };
+    let live = args.logs.is_empty() && args.input.is_none() && args.save.is_none();
+    let answer = if live { of_database(&args, &tasks).await? } else { of_data(&args, &tasks).await? };
     let seconds = (since.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     if args.json {
         let findings: Vec<_> = answer.findings.iter().map(|finding| analyses::finding_json(finding, false)).collect();
@@ -160,27 +170,47 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn of_database(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
+/// What there is to ask a database, and the desk to do it at.
+async fn database(args: &Args, tasks: &Tasks) -> anyhow::Result<(Desk, watch::Receiver<Told>, DataRange)> {
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
     let to = args.until.unwrap_or_else(Utc::now);
     let from = args.since.unwrap_or(Since::Age(7 * 86_400_000_000)).before(to.timestamp_micros());
     let from = DateTime::from_timestamp_micros(from).unwrap_or_default();
     anyhow::ensure!(from < to, "--since must be before --until");
-    let range = DataRange { from, to, sensor: args.sensor.as_ref().map(ToString::to_string) };
     let keep = if args.store { Keep::Plain } else { Keep::Nothing };
     let (desk, hear) = Desk::new(Some(store), tasks.clone(), tasks.stop(), keep);
+    Ok((desk, hear, DataRange { from, to, sensor: args.sensor.as_ref().map(ToString::to_string) }))
+}
+
+async fn of_database(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
+    let (desk, hear, range) = database(args, tasks).await?;
     watched(args.json, hear, analyses::of_database(&desk, &args.question(), &range, args.full)).await
 }
 
-async fn of_logs(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
-    let data = read::read(args, tasks).await?;
+async fn of_data(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
+    let mut data = data(args, tasks).await?;
+    if let Some(path) = &args.save {
+        data = file::save(path, data, tasks).await?;
+    }
     let (desk, hear) = Desk::new(None, tasks.clone(), tasks.stop(), Keep::Nothing);
     watched(args.json, hear, analyses::of_data(&desk, &args.question(), data)).await
 }
 
+/// From a file, from logs, or else from the database.
+async fn data(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
+    if let Some(path) = &args.input {
+        return file::read(path, tasks).await;
+    }
+    if !args.logs.is_empty() {
+        return read::read(args, tasks).await;
+    }
+    let (desk, hear, range) = database(args, tasks).await?;
+    watched(args.json, hear, analyses::data_set(&desk, &range)).await
+}
+
 /// Waits for an answer, with a progress bar.
-async fn watched(quiet: bool, mut hear: watch::Receiver<Told>, asked: impl Future<Output = anyhow::Result<Answer>>) -> anyhow::Result<Answer> {
+async fn watched<T>(quiet: bool, mut hear: watch::Receiver<Told>, asked: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
     bar.set_style(ProgressStyle::with_template("{bar:30} {percent} % {msg}, eta {eta}")?);
     let mut asked = std::pin::pin!(asked);

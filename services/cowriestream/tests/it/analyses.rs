@@ -232,6 +232,17 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     assert_eq!(from_database["findings"].as_array().unwrap().len() as i64, number(&full, "findings_total"));
     assert_eq!(hub.count("select count(*) from findings where job_id is null"), 0, "nothing is kept that was not asked for");
 
+    // What was analysed can be saved, and analysed again.
+    for (name, source) in [("log.arrow", &["--log", &log][..]), ("database.arrow", &[])] {
+        let file = hub.dir.path().join(name).display().to_string();
+        assert_eq!(analyse(&[source, &["--save", &file]].concat())["findings"], from_log["findings"], "{name}");
+        let again = hub.run(&["analyse", "longtail", "--input", &file, "--json"]);
+        let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+        assert_eq!(again["findings"], from_log["findings"], "{name}");
+    }
+    let refused = hub.command(&["analyse", "botnet", "--input", site.log.path.to_str().unwrap()]).output().unwrap();
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("cowrie.json: Arrow file"), "{refused:?}");
+
     // The views of the predecessor.
     assert_eq!(hub.count("select count(*) from longtail_features where is_valid and cardinality(feature_vector) > 0"), site.log.sessions);
     assert!(hub.count("select count(*) from longtail_cache_summary where last_updated is not null and sessions_analyzed > 0") >= 3);

@@ -6,6 +6,7 @@ use analysis::{
 };
 use store::{DataPlace, DataRange, DataSession, Store};
 
+use super::desk::Desk;
 use crate::attempt::Ended;
 
 /// Sessions read at a time.
@@ -25,6 +26,16 @@ pub(crate) async fn load(store: &Store, range: &DataRange, mut tell: impl FnMut(
         sessions.iter().for_each(|session| push(&mut builder, session));
         tell(loaded)?;
     }
+}
+
+/// The data set of a range, told about at the desk.
+pub async fn data_set(desk: &Desk, range: &DataRange) -> anyhow::Result<Data> {
+    let mut transaction = desk.store()?.begin_long().await?;
+    let sessions: i64 = store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
+    drop(transaction);
+    desk.sessions(sessions.unsigned_abs());
+    let tell = |loaded: u64| desk.tell("reading sessions", (loaded as f64 / sessions.max(1) as f64).min(1.0));
+    Ok(load(desk.store()?, range, tell).await?)
 }
 
 fn push(builder: &mut DataBuilder, session: &DataSession) {

@@ -19,6 +19,7 @@ use store::{AnalysisFinding, DataRange};
 
 pub use self::desk::{Desk, Keep, Told};
 pub(crate) use self::job::{Job, run};
+pub use self::load::data_set;
 pub use self::show::markdown;
 use crate::attempt::Ended;
 
