@@ -169,7 +169,7 @@ pub fn common_client(random: &mut Random) -> Client {
 /// A client that few use.
 pub fn rare_client(random: &mut Random) -> Client {
     let rare: Vec<_> = LEARNT.tools.iter().filter(|tool| tool.n < 100).collect();
-    Client::Ssh(random.pick(&rare))
+    Client::Ssh(random.pick::<&crate::generate::profile::Tool>(&rare))
 }
 
 /// A client whose algorithms were not logged.
