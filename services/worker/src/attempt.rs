@@ -17,6 +17,8 @@ use crate::{Shared, analyses, diagnostic, report};
 
 /// Progress is written at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// Of this little done here, in parts of `total`, no end is reckoned.
+const LEAST_DONE: f64 = 1e-6;
 /// Longest pause before another attempt, in seconds.
 const LONGEST_PAUSE: f64 = 600.0;
 /// Longest error that is stored, in characters.
@@ -151,13 +153,14 @@ impl Run {
         told.0 = Some(Instant::now());
         let (since, done_here) = (self.begun.elapsed().as_secs_f64(), done - told.1);
         drop(told);
-        let left = (done_here > 0.0).then(|| since * (total as f64 - done) / done_here);
+        // What rounding leaves of nothing done is nothing; from it, the end would be beyond all calendars.
+        let left = (done_here > LEAST_DONE).then(|| since * (total as f64 - done) / done_here);
         let progress = Progress {
             percent: (part * 100.0).clamp(0.0, 100.0),
             step: step.to_owned(),
             processed: Some(done.round() as i64),
             total: Some(total),
-            estimated_completion: left.map(|seconds| Utc::now() + chrono::Duration::milliseconds((seconds * 1e3) as i64)),
+            estimated_completion: left.and_then(|seconds| Utc::now().checked_add_signed(chrono::Duration::try_milliseconds((seconds * 1e3) as i64)?)),
         };
         let mut connection = self.shared.store.connection().await?;
         let status = store::set_progress(&mut connection, self.claimed.job_id, self.claimed.attempt, &progress).await?;
