@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
             Command::Bench(args) => bench::run(*args, tasks).await,
             Command::Generate(args) => generate::run(*args, tasks).await,
             Command::Score(args) => score::run(&args),
-            Command::Speed(args) => speed::run(args).await,
+            Command::Speed(args) => speed::run(args, tasks).await,
             Command::Learn(args) => generate::learn::run(&args),
         }
     })

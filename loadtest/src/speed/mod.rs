@@ -6,6 +6,7 @@ mod ours;
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Context as _;
+use boot::Tasks;
 use clap::ValueEnum as _;
 use tokio::process::Command;
 
@@ -46,7 +47,7 @@ pub struct Args {
 const PEERS: [&str; 4] = ["isolation-forest", "dbscan-plain", "lof", "hdbscan-labels"];
 
 /// Measures and prints.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     if let (Some(sessions), Some(dir)) = (args.make, &args.dir) {
         return made::make(dir, sessions, (sessions / 1000).clamp(1, 90));
     }
@@ -63,9 +64,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut table = Table::new(&caption, ["", "sessions", "differ", "wall s", "CPU s", "peak MB", "data MB"].map(str::to_owned));
     for &sessions in &args.sessions {
         fs::create_dir_all(&dir)?;
-        let measured = one(&args, sessions, &dir, &mut table).await;
+        let stop = tasks.stop();
+        let measured = tokio::select! {
+            measured = one(&args, sessions, &dir, &mut table) => measured,
+            () = stop.cancelled() => Err(anyhow::anyhow!("told to stop")),
+        };
         fs::remove_dir_all(&dir)?;
-        measured?;
+        // What was measured is shown, whatever became of the rest.
+        if let Err(error) = measured {
+            tracing::error!("{error:#}");
+            break;
+        }
     }
     if args.json {
         boot::say!("{}", serde_json::to_string(&table)?)
