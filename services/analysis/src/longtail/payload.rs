@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::indicator::{Indicator, indicators};
+use crate::{
+    indicator::{Indicator, indicators},
+    statistics::entropy,
+};
 
 /// Shorter runs are words.
 const SHORTEST: usize = 40;
@@ -177,15 +180,6 @@ fn base64(text: &str) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// Shannon's, in bits a byte.
-fn entropy(bytes: &[u8]) -> f64 {
-    // In the order of the bytes: a sum of floats depends on it.
-    let mut counts = [0_u32; 256];
-    bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
-    let total = bytes.len().max(1) as f64;
-    counts.iter().filter(|count| **count > 0).map(|&count| f64::from(count) / total).map(|share| -share * share.log2()).sum()
 }
 
 /// An entropy as a part of what as many random bytes have on average: log2 k − (k − 1) / (2 n ln 2) with k = min(n, 256) (Miller 1955), so that a short
