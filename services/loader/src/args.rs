@@ -37,10 +37,10 @@ pub struct Tuning {
     /// How often the files are looked at, besides when the system tells of a change
     #[arg(long, env = "COWRIESTREAM_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000), value_name = "MILLISECONDS")]
     pub poll_ms: u64,
-    /// Most messages published and not yet acknowledged by the broker
+    /// Most messages published and not yet acknowledged by the broker, of all sensors of this loader together
     #[arg(long, env = "COWRIESTREAM_IN_FLIGHT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=16_384), value_name = "N")]
     pub in_flight: u32,
-    /// Most bytes published and not yet acknowledged by the broker
+    /// Most bytes published and not yet acknowledged by the broker, of all sensors of this loader together
     #[arg(long, env = "COWRIESTREAM_IN_FLIGHT_BYTES", default_value_t = 8 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=256 << 20), value_name = "BYTES")]
     pub in_flight_bytes: u64,
     /// After how much silence a rotated file's last line counts as ended although no newline follows

@@ -2,11 +2,13 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bus::{Ack, PublishError, Published};
 use futures::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::args::Tuning;
 
@@ -20,33 +22,64 @@ pub(crate) struct Sent {
     pub file: u64,
     pub turn: u64,
     pub start: u64,
-    pub bytes: u64,
+    /// Given back when the outcome is known.
+    pub _room: Taken,
     pub stream: usize,
     pub at: Instant,
     pub ack: Ack,
+}
+
+/// What the sensors of a loader may have in flight together, in bytes. A message takes at least the share of one message, so neither limit is
+/// exceeded: not that of messages, not that of bytes.
+///
+/// A sensor that waits for room must poll its own acknowledgements meanwhile (see `Tailer::room`): they hold the room that another one waits for.
+#[derive(Clone)]
+pub(crate) struct Room {
+    free: Arc<Semaphore>,
+    all: u32,
+    share: u32,
+}
+
+/// The room of one message.
+pub(crate) type Taken = OwnedSemaphorePermit;
+
+impl Room {
+    pub fn new(limits: &Tuning) -> Self {
+        let all = u32::try_from(limits.in_flight_bytes).unwrap_or(u32::MAX);
+        Self { free: Arc::new(Semaphore::new(all as usize)), all, share: (all / limits.in_flight).max(1) }
+    }
+
+    /// Takes room at once, if there is some and nobody waits for it.
+    pub fn try_take(&self, bytes: u64) -> Option<Taken> {
+        self.free.clone().try_acquire_many_owned(self.of(bytes)).ok()
+    }
+
+    /// Waits for room. Those that wait get it in the order in which they came.
+    pub async fn take(self, bytes: u64) -> Option<Taken> {
+        let bytes = self.of(bytes);
+        self.free.acquire_many_owned(bytes).await.ok()
+    }
+
+    fn of(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).clamp(self.share, self.all)
+    }
 }
 
 /// The messages in flight, in the order in which they were published.
 #[derive(Default)]
 pub(crate) struct Flight {
     queue: VecDeque<Sent>,
-    bytes: u64,
     connections: u64,
     reconnected: Option<Instant>,
 }
 
 impl Flight {
     pub fn push(&mut self, sent: Sent) {
-        self.bytes += sent.bytes;
         self.queue.push_back(sent);
     }
 
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
-    }
-
-    pub fn is_full(&self, limits: &Tuning) -> bool {
-        self.queue.len() >= limits.in_flight as usize || self.bytes >= limits.in_flight_bytes
     }
 
     /// Notes how many connections there have been.
@@ -60,7 +93,6 @@ impl Flight {
     /// Forgets the messages of a file that are going to be published again.
     pub fn forget(&mut self, file: u64) {
         self.queue.retain(|sent| sent.file != file);
-        self.bytes = self.queue.iter().map(|sent| sent.bytes).sum();
     }
 
     /// The first message and what became of it, when that is known; for ever pending when nothing is in flight. May be dropped while pending.
@@ -72,10 +104,7 @@ impl Flight {
         };
         let outcome = outcome.unwrap_or_else(|_| Err(PublishError::Failed("no acknowledgement in time".to_owned())));
         match self.queue.pop_front() {
-            Some(sent) => {
-                self.bytes -= sent.bytes;
-                (sent, outcome)
-            }
+            Some(sent) => (sent, outcome),
             None => std::future::pending().await,
         }
     }
@@ -96,16 +125,16 @@ impl Flight {
 mod tests {
     use super::*;
 
-    fn sent(file: u64, at: Instant, ack: impl Future<Output = Result<Published, PublishError>> + Send + 'static) -> Sent {
-        Sent { file, turn: 0, start: 0, bytes: 100, stream: 0, at, ack: Box::pin(ack) }
+    fn sent(room: &Room, file: u64, at: Instant, ack: impl Future<Output = Result<Published, PublishError>> + Send + 'static) -> Sent {
+        Sent { file, turn: 0, start: 0, _room: room.try_take(100).unwrap(), stream: 0, at, ack: Box::pin(ack) }
     }
 
     #[tokio::test]
     async fn what_is_never_acknowledged_fails_once_for_all() {
-        let mut flight = Flight::default();
+        let (mut flight, room) = (Flight::default(), Room::new(&Tuning::default()));
         let long_ago = Instant::now().checked_sub(ACK_LIMIT).unwrap();
         for _ in 0..1000 {
-            flight.push(sent(1, long_ago, std::future::pending()));
+            flight.push(sent(&room, 1, long_ago, std::future::pending()));
         }
         for _ in 0..1000 {
             assert!(flight.next().await.1.is_err());
@@ -115,14 +144,25 @@ mod tests {
 
     #[tokio::test]
     async fn outcomes_come_in_order_and_free_their_room() {
-        let limits = Tuning { in_flight: 2, ..Tuning::default() };
+        let room = Room::new(&Tuning { in_flight: 2, ..Tuning::default() });
         let mut flight = Flight::default();
-        flight.push(sent(1, Instant::now(), std::future::pending()));
-        flight.push(sent(2, Instant::now(), std::future::ready(Ok(Published { seq: 7, duplicate: false }))));
-        assert!(flight.is_full(&limits));
+        flight.push(sent(&room, 1, Instant::now(), std::future::pending()));
+        flight.push(sent(&room, 2, Instant::now(), std::future::ready(Ok(Published { seq: 7, duplicate: false }))));
+        assert!(room.try_take(1).is_none(), "two are in flight");
         assert!(flight.take().is_none(), "the second waits for the first");
         flight.forget(1);
         assert_eq!(flight.take().unwrap().1, Ok(Published { seq: 7, duplicate: false }));
-        assert!(flight.is_empty() && flight.bytes == 0);
+        assert!(flight.is_empty());
+        assert!(room.try_take(u64::MAX).is_some(), "all of the room is free again");
+    }
+
+    #[test]
+    fn room_is_limited_by_messages_and_by_bytes() {
+        let room = Room::new(&Tuning { in_flight: 4, in_flight_bytes: 1 << 20, ..Tuning::default() });
+        let small: Vec<_> = std::iter::from_fn(|| room.try_take(1)).collect();
+        assert_eq!(small.len(), 4);
+        drop(small);
+        let large: Vec<_> = std::iter::from_fn(|| room.try_take(1 << 19)).collect();
+        assert_eq!(large.len(), 2);
     }
 }

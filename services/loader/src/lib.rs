@@ -44,6 +44,7 @@ pub use input::decompressed;
 pub use statistics::{Statistics, Summary};
 
 use checkpoint::CheckpointFile;
+use flight::Room;
 use tailer::Tailer;
 
 /// How much of a file is read in one turn, in bytes.
@@ -62,6 +63,7 @@ impl Loader {
     /// Starts following these logs until `tasks` stop, or in `once` mode until everything is committed.
     pub async fn start(args: &Args, bus: &Bus, tasks: &Tasks) -> anyhow::Result<Self> {
         let mut loader = Self { statistics: Vec::new(), tailing: Vec::new() };
+        let room = Room::new(&args.tuning);
         for (sensor, patterns) in logs::by_sensor(&args.logs, args.sensor.as_ref())? {
             if args.once {
                 logs::check(&patterns)?;
@@ -69,9 +71,9 @@ impl Loader {
             let statistics = Arc::<Statistics>::default();
             let place = CheckpointFile::take(&args.state_dir, &sensor)?;
             loader.statistics.push((sensor.clone(), statistics.clone()));
-            let (args, bus, stop) = (args.clone(), bus.clone(), tasks.stop());
+            let (args, bus, stop, room) = (args.clone(), bus.clone(), tasks.stop(), room.clone());
             loader.tailing.push(tasks.start(async move {
-                follow(args, sensor.clone(), patterns, bus, stop, place, statistics).await.with_context(|| format!("load sensor {sensor}"))
+                follow(args, sensor.clone(), patterns, (bus, room), stop, place, statistics).await.with_context(|| format!("load sensor {sensor}"))
             }));
         }
         Ok(loader)
@@ -94,7 +96,7 @@ async fn follow(
     args: Args,
     sensor: SensorId,
     patterns: Vec<String>,
-    bus: Bus,
+    (bus, room): (Bus, Room),
     stop: CancellationToken,
     place: CheckpointFile,
     statistics: Arc<Statistics>,
@@ -119,6 +121,7 @@ async fn follow(
         files: Default::default(),
         next_key: 0,
         flight: Default::default(),
+        room,
         receipts,
         streams,
         marks: [None; 2],

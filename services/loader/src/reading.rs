@@ -11,7 +11,7 @@ use events::{DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, Reas
 
 use crate::{
     checkpoint::{LastLine, Stamp},
-    flight::Sent,
+    flight::{Sent, Taken},
     parts::{self, Covered, Piece, Repair, What},
     statistics::Tally,
     tailer::{DEAD, EVENTS, PAUSE, Tailer},
@@ -112,7 +112,6 @@ impl Tailer {
         (file.quiet_since, file.ended, file.complete, file.trouble) = (None, false, None, None);
         let turn = file.turn;
         loop {
-            self.make_room().await;
             let may_read = self.may_read();
             // Going back (a message was not acknowledged) makes the rest of the chunk void.
             let Some(file) = self.files.get_mut(&key).filter(|file| file.turn == turn) else { return };
@@ -175,9 +174,15 @@ impl Tailer {
         }
         for piece in wanted {
             let place = Place { key, turn, file: id, start: piece.start, end: piece.end };
+            let bytes = match &piece.what {
+                What::Event { line, .. } => line.len(),
+                What::Dead(dead) => dead.body.len(),
+            };
+            // A line may be many messages.
+            let Some(room) = self.room(key, turn, bytes as u64).await else { return };
             match piece.what {
-                What::Event { line, envelope, id, also } => self.publish_event(place, line, &envelope, id, also).await,
-                What::Dead(dead) => self.publish_dead(place, &dead).await,
+                What::Event { line, envelope, id, also } => self.publish_event(place, room, line, &envelope, (id, also)).await,
+                What::Dead(dead) => self.publish_dead(place, room, &dead).await,
             }
         }
     }
@@ -212,7 +217,14 @@ impl Tailer {
         pieces
     }
 
-    async fn publish_event(&mut self, place: Place, line: bytes::Bytes, envelope: &Envelope, id: EventId, also: Option<(FileId, u64, u64)>) {
+    async fn publish_event(
+        &mut self,
+        place: Place,
+        room: Taken,
+        line: bytes::Bytes,
+        envelope: &Envelope,
+        (id, also): (EventId, Option<(FileId, u64, u64)>),
+    ) {
         let Some(file) = self.files.get_mut(&place.key) else { return };
         let announce = if file.announced { None } else { file.announcement() };
         file.announced = true;
@@ -221,7 +233,6 @@ impl Tailer {
             // Unlike any other copy of the line, and any earlier attempt.
             attempt => format!("{id}.{attempt}.{}.{}", place.file, place.start),
         };
-        let bytes = line.len() as u64;
         let mut source = Source::one(place.file, place.start, place.end);
         source.files.extend(also.map(|(file, start, end)| (file, vec![(start, end)])));
         let event_id = id.0;
@@ -233,12 +244,12 @@ impl Tailer {
         if matches!(ack, Err(PublishError::TooLarge)) {
             let detail = "larger than the broker's max_payload".to_owned();
             let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, source);
-            return self.publish_dead(place, &dead).await;
+            return self.publish_dead(place, room, &dead).await;
         }
-        self.sent(place, bytes, EVENTS, ack);
+        self.sent(place, room, EVENTS, ack);
     }
 
-    async fn publish_dead(&mut self, place: Place, dead: &DeadLetter) {
+    async fn publish_dead(&mut self, place: Place, room: Taken, dead: &DeadLetter) {
         let Some(file) = self.files.get(&place.key) else { return };
         let (Some(announce), attempt) = (file.announcement(), file.attempt(place.start)) else { return };
         metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str()).increment(1);
@@ -248,16 +259,16 @@ impl Tailer {
             let without_body = DeadLetter { body: Vec::new(), ..dead.clone() };
             ack = self.bus.publish_dead(&without_body, &announce, attempt).await;
         }
-        self.sent(place, dead.body.len() as u64, DEAD, ack);
+        self.sent(place, room, DEAD, ack);
     }
 
     /// Notes a message in flight. One that could not even be handed over fails in its turn.
-    fn sent(&mut self, place: Place, bytes: u64, stream: usize, ack: Result<bus::Ack, PublishError>) {
+    fn sent(&mut self, place: Place, room: Taken, stream: usize, ack: Result<bus::Ack, PublishError>) {
         let ack = ack.unwrap_or_else(|error| {
             self.resting_until = Instant::now() + PAUSE;
             Box::pin(std::future::ready(Err(error)))
         });
-        self.flight.push(Sent { file: place.key, turn: place.turn, start: place.start, bytes, stream, at: Instant::now(), ack });
+        self.flight.push(Sent { file: place.key, turn: place.turn, start: place.start, _room: room, stream, at: Instant::now(), ack });
         if self.files.get(&place.key).is_some_and(|file| file.attempt(place.start) > 0) {
             self.statistics.republished();
         }
@@ -279,7 +290,8 @@ impl Tailer {
             self.statistics.gap(dead.length);
         }
         let place = Place { key, turn: file.turn, file: id, start, end };
-        self.publish_dead(place, &dead).await;
+        let Some(room) = self.room(key, place.turn, 0).await else { return };
+        self.publish_dead(place, room, &dead).await;
     }
 
     /// Tells of bytes that were never published and can no longer be read, unless a copy holds them.
@@ -287,7 +299,8 @@ impl Tailer {
         let due = |file: &Tracked| file.lost.is_some_and(|(_, since)| since.elapsed() >= COPY_PATIENCE);
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
-            self.make_room().await;
+            let Some(turn) = self.files.get(&key).map(|file| file.turn) else { continue };
+            let Some(room) = self.room(key, turn, 0).await else { continue };
             if !self.may_read() {
                 return;
             }
@@ -306,7 +319,7 @@ impl Tailer {
             let detail = format!("{} was truncated or deleted before these bytes were read", file.path.display());
             let dead = DeadLetter::gap(self.sensor.clone(), detail, Source::one(id, start, end));
             let place = Place { key, turn: file.turn, file: id, start, end };
-            self.publish_dead(place, &dead).await;
+            self.publish_dead(place, room, &dead).await;
         }
     }
 
@@ -320,7 +333,6 @@ impl Tailer {
         };
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
-            self.make_room().await;
             if !self.may_read() {
                 return;
             }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     args::Tuning,
     checkpoint::{CheckpointFile, FilePoint, StreamSeen},
-    flight::{Flight, Sent},
+    flight::{Flight, Room, Sent, Taken},
     statistics::Statistics,
     tracked::Tracked,
 };
@@ -48,6 +48,8 @@ pub(crate) struct Tailer {
     pub files: BTreeMap<u64, Tracked>,
     pub next_key: u64,
     pub flight: Flight,
+    /// Shared by the sensors of this loader.
+    pub room: Room,
     pub receipts: ReceiptsStream,
     pub streams: [Option<StreamSeen>; 2],
     pub marks: [Option<StreamMark>; 2],
@@ -151,17 +153,26 @@ impl Tailer {
         }
     }
 
-    /// Waits until there is room for another message, or until stop. Any file may have to be read again from an earlier offset then.
-    pub async fn make_room(&mut self) {
-        while self.flight.is_full(&self.tuning) {
+    /// Waits until a message of this size may be in flight. `None` when it must not be published now: at a stop, and when its file is going to be
+    /// read again from an earlier offset.
+    pub async fn room(&mut self, key: u64, turn: u64, bytes: u64) -> Option<Taken> {
+        if let Some(taken) = self.room.try_take(bytes) {
+            return Some(taken);
+        }
+        let mut taking = std::pin::pin!(self.room.clone().take(bytes));
+        let taken = loop {
             self.flight.note_connections(self.bus.connections());
             tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                taken = &mut taking => break taken?,
+                // Another sensor waits for the room that this frees.
                 (sent, outcome) = self.flight.next() => self.take_ack(&sent, outcome),
-                () = self.stop.cancelled() => return,
                 // A new connection shortens the wait.
                 () = tokio::time::sleep(TICK) => (),
             }
-        }
+        };
+        self.files.get(&key).is_some_and(|file| file.turn == turn).then_some(taken)
     }
 
     fn take_ack(&mut self, sent: &Sent, outcome: Result<Published, PublishError>) {

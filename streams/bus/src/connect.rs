@@ -11,8 +11,10 @@ use async_nats::{
 
 /// How long a publish acknowledgement may take before the message is published again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Publish acknowledgements outstanding on one connection, in messages.
-const MAX_ACKS: usize = 16_384;
+/// Acknowledgements outstanding on one connection, in messages. Publishing fails at this limit and never waits at it: the publishers of a process
+/// share the connection, and one that waited for room while it held acknowledgements that nobody polls would stop all of them. So each publisher
+/// has a limit of its own, far below this one.
+const MAX_ACKS: usize = 1 << 20;
 
 /// Where the broker is.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,7 +82,7 @@ impl Bus {
             .await
             .with_context(|| format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url)))?
             .with_context(|| format!("log in to NATS at {}", without_secrets(url)))?;
-        let jetstream = jetstream::ContextBuilder::new().ack_timeout(ACK_TIMEOUT).max_ack_inflight(MAX_ACKS).build(client.clone());
+        let jetstream = jetstream::ContextBuilder::new().ack_timeout(ACK_TIMEOUT).max_ack_inflight(MAX_ACKS).backpressure_on_inflight(false).build(client.clone());
         Ok(Self { client, jetstream })
     }
 

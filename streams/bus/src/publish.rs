@@ -63,7 +63,8 @@ pub enum PublishError {
 pub type Ack = Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>;
 
 impl Bus {
-    /// Publishes an event. Returns when it is written to the connection's buffer; the acknowledgement comes later.
+    /// Publishes an event. Returns when it is written to the connection's buffer; the acknowledgement comes later. The caller limits how many
+    /// acknowledgements it has outstanding: this never waits for one.
     pub async fn publish_event(&self, sensor: &SensorId, message: EventMessage<'_>) -> Result<Ack, PublishError> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, message.msg_id.as_str());

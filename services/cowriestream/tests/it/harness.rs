@@ -178,6 +178,11 @@ impl Process {
         self.0.wait().unwrap();
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end; whether it succeeded.
     pub fn end(&mut self) -> bool {
         let mut status = None;
