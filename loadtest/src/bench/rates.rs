@@ -39,7 +39,7 @@ pub enum Part {
     ProcessWithoutPanes,
     /// Loader and processor together: from the start to the last commit
     Whole,
-    /// From the log file to a row that can be asked for, at 1 000 events/s
+    /// From the log file to a row that can be asked for, at 1 000 and 5 000 events/s
     Latency,
     /// From the log file to the 5-minute window of all events, at 1 000 and 5 000 events/s
     Freshness,

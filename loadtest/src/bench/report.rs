@@ -82,9 +82,9 @@ pub fn rates(measured: &[(Part, Measured)], events: usize) -> Vec<Row> {
         })
     };
     let load = beside(rate("loader: file to acknowledged", Part::Load), &publish).map(|row| row.met("≥ 80 % of bare", |ratio| ratio >= 0.8));
-    let process = beside(rate("processor: stream to committed", Part::Process), &insert).map(|row| row.met("≥ 25 % of bare", |ratio| ratio >= 0.25));
+    let process = beside(rate("processor: stream to committed", Part::Process), &insert).map(|row| row.met("≥ 45 % of bare", |ratio| ratio >= 0.45));
     let without = beside(rate("processor, without windows", Part::ProcessWithoutPanes), &insert).map(|row| row.met("≥ 50 % of bare", |ratio| ratio >= 0.5));
-    let whole = beside(rate("both: file to committed", Part::Whole), &insert);
+    let whole = beside(rate("both: file to committed", Part::Whole), &insert).map(|row| row.met("≥ 50 % of bare", |ratio| ratio >= 0.5));
     let loader = per_cpu(Part::Load, |measured| measured.cpu.ours).map(|rate| Row::plain("loader, publishing included", rate, "events per CPU-second"));
     let loader = loader.map(|row| {
         let met = row.value >= 100_000.0;

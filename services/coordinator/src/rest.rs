@@ -13,6 +13,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
     routing::{get, post, put},
+    serve::ListenerExt as _,
 };
 use boot::CancellationToken;
 use futures::{Stream, StreamExt};
@@ -45,6 +46,8 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: C
         .layer(DefaultBodyLimit::max(LARGEST))
         .layer(axum::middleware::map_response(as_problem))
         .with_state(desk);
+    // An event stream writes small pieces, one after the other. A connection on which this cannot be set is still good.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve REST")
 }
 

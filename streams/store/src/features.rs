@@ -11,18 +11,20 @@ use events::{
     normal,
 };
 use futures::TryStreamExt as _;
-use sqlx::PgConnection;
-
-use crate::{
-    Failure,
-    copy::{self, field},
+use sqlx::{
+    PgConnection, Postgres, Type,
+    postgres::{PgHasArrayType, PgTypeInfo},
 };
+
+use crate::Failure;
 
 /// A session.
 pub type SessionKey = (String, String);
 
 /// What an element of a vector may differ by between two processors of different make.
 const TOLERANCE: f32 = 1e-5;
+/// Most rows in one statement.
+const AT_ONCE: usize = 5_000;
 /// Sessions that one step of the backfill looks at.
 const BACKFILL: i64 = 500;
 
@@ -34,28 +36,48 @@ pub async fn insert_features(on: &mut PgConnection, rows: &[(SessionKey, Feature
     let sequences: BTreeMap<_, _> =
         rows.iter().filter_map(|(_, features)| features.sequence.as_ref()).map(|sequence| (sequence.fingerprint, sequence)).collect();
     insert_sequences(on, &sequences.into_values().collect::<Vec<_>>()).await?;
-    copy::rows(
-        on,
-        "copy session_features (sensor, session, version, vector, profile, sequence) from stdin (format binary)",
-        rows.iter().map(Ok),
-        |out, ((sensor, session), features)| {
-            let float = |value: &f32| value.to_be_bytes();
-            out.extend(6_i16.to_be_bytes());
-            field(out, sensor.as_bytes());
-            field(out, session.as_bytes());
-            field(out, &VERSION.to_be_bytes());
-            copy::array(out, copy::FLOAT4, features.vector.iter().map(float));
-            match &features.profile {
-                Some(profile) => copy::array(out, copy::FLOAT4, profile.iter().map(float)),
-                None => copy::null(out),
-            }
-            match &features.sequence {
-                Some(sequence) => field(out, &sequence.fingerprint),
-                None => copy::null(out),
-            }
-        },
-    )
-    .await
+    for some in rows.chunks(AT_ONCE) {
+        let some: Vec<_> = some.iter().map(Row::of).collect();
+        sqlx::query!("insert into session_features select * from unnest($1::session_features[])", &some as &[Row<'_>]).execute(&mut *on).await?;
+    }
+    Ok(())
+}
+
+/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own first: an older processor fails, and waits,
+/// when the row type has another number of columns.
+#[derive(sqlx::Encode)]
+struct Row<'a> {
+    sensor: &'a str,
+    session: &'a str,
+    version: i16,
+    vector: &'a [f32],
+    profile: Option<&'a [f32]>,
+    sequence: Option<&'a [u8]>,
+}
+
+impl<'a> Row<'a> {
+    fn of(((sensor, session), features): &'a (SessionKey, Features)) -> Self {
+        Self {
+            sensor,
+            session,
+            version: VERSION,
+            vector: &features.vector,
+            profile: features.profile.as_deref(),
+            sequence: features.sequence.as_ref().map(|sequence| sequence.fingerprint.as_slice()),
+        }
+    }
+}
+
+impl Type<Postgres> for Row<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("session_features")
+    }
+}
+
+impl PgHasArrayType for Row<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::array_of("session_features")
+    }
 }
 
 async fn insert_sequences(on: &mut PgConnection, sequences: &[&Sequence]) -> Result<(), Failure> {

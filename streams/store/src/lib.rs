@@ -6,7 +6,6 @@
 
 mod claims;
 mod connect;
-mod copy;
 mod data_set;
 mod dead_letters;
 mod deliveries;

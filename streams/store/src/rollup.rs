@@ -131,7 +131,7 @@ async fn roll_up(on: &mut PgConnection, grain: Grain, start: DateTime<Utc>, end:
         open_coarser(on, [start, end - chrono::Duration::microseconds(1)]).await?;
     }
     for (of, sums) in &sums {
-        insert_panes(on, *of, rows_of(sums, *of, *of < grain)).await?;
+        insert_panes(on, rows_of(sums, *of, *of < grain)).await?;
     }
     Ok(taken)
 }
@@ -229,7 +229,7 @@ async fn merge_minutes(on: &mut PgConnection, hour: DateTime<Utc>) -> Result<u64
         let (_, place, pane) = row.read()?;
         sums.entry(place).or_default().merge(&pane);
     }
-    insert_panes(on, Grain::Minute, rows_of(&sums, Grain::Minute, false)).await?;
+    insert_panes(on, rows_of(&sums, Grain::Minute, false)).await?;
     Ok(taken)
 }
 

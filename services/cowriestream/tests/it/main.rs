@@ -4,8 +4,10 @@
 #![allow(clippy::print_stdout, reason = "what a test measured")]
 
 mod analyses;
+mod backlog;
 mod competing;
 mod dead_letters;
+mod delay;
 mod harness;
 mod honeypot;
 mod jobs;
