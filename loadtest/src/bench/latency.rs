@@ -32,7 +32,8 @@ struct Question {
 
 /// From the log file to a row that can be asked for.
 pub async fn measure(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
-    let names = [["file to queryable, 1 000/s, p50", "file to queryable, 1 000/s, p99"], ["file to queryable, 5 000/s, p50", "file to queryable, 5 000/s, p99"]];
+    let names =
+        [["file to queryable, 1 000/s, p50", "file to queryable, 1 000/s, p99"], ["file to queryable, 5 000/s, p50", "file to queryable, 5 000/s, p99"]];
     at_rates(site, args, tasks, lines, Question { sql: EVENTS, names }).await
 }
 

@@ -217,14 +217,7 @@ impl Tailer {
         pieces
     }
 
-    async fn publish_event(
-        &mut self,
-        place: Place,
-        room: Taken,
-        line: bytes::Bytes,
-        envelope: &Envelope,
-        (id, also): (EventId, Option<(FileId, u64, u64)>),
-    ) {
+    async fn publish_event(&mut self, place: Place, room: Taken, line: bytes::Bytes, envelope: &Envelope, (id, also): (EventId, Option<(FileId, u64, u64)>)) {
         let Some(file) = self.files.get_mut(&place.key) else { return };
         let announce = if file.announced { None } else { file.announcement() };
         file.announced = true;

@@ -55,20 +55,17 @@ impl Live {
 
     /// Marks the keys that live panes have.
     pub(crate) async fn mark(&self, on: &mut Connection, panes: &[(PaneKey<'_>, Pane)]) -> Result<(), Failure> {
-        let mut marks = BTreeMap::<Dimension, BTreeMap<&str, DateTime<Utc>>>::new();
+        let mut marks = BTreeMap::<(Dimension, &str), DateTime<Utc>>::new();
         for (PaneKey { dimension, key, minute }, _) in panes {
             if !self.dimensions.contains(dimension) || !self.is_live(Some(minute * MINUTE)) {
                 continue;
             }
             let Some(minute) = DateTime::from_timestamp(minute * 60, 0) else { continue };
-            let newest = marks.entry(*dimension).or_default().entry(key.as_ref()).or_insert(minute);
+            let newest = marks.entry((*dimension, key.as_ref())).or_insert(minute);
             *newest = minute.max(*newest);
         }
-        for (dimension, keys) in marks {
-            let (keys, minutes): (Vec<&str>, Vec<DateTime<Utc>>) = keys.into_iter().unzip();
-            store::mark_signals(on, dimension, &keys, &minutes).await?;
-        }
-        Ok(())
+        let marks: Vec<_> = marks.into_iter().map(|((dimension, key), minute)| (dimension, key, minute)).collect();
+        store::mark_signals(on, &marks).await
     }
 }
 

@@ -82,7 +82,8 @@ impl Bus {
             .await
             .with_context(|| format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url)))?
             .with_context(|| format!("log in to NATS at {}", without_secrets(url)))?;
-        let jetstream = jetstream::ContextBuilder::new().ack_timeout(ACK_TIMEOUT).max_ack_inflight(MAX_ACKS).backpressure_on_inflight(false).build(client.clone());
+        let jetstream =
+            jetstream::ContextBuilder::new().ack_timeout(ACK_TIMEOUT).max_ack_inflight(MAX_ACKS).backpressure_on_inflight(false).build(client.clone());
         Ok(Self { client, jetstream })
     }
 

@@ -22,25 +22,31 @@ pub struct Delivery {
 
 /// Adds what was delivered (sorted by sensor).
 pub async fn add_deliveries(on: &mut PgConnection, deliveries: &[(&SensorId, Delivery)]) -> Result<(), Failure> {
-    for (sensor, delivery) in deliveries {
-        sqlx::query!(
-            "insert into deliveries as d (sensor, events, duplicates, sealed, late, last_live_at) values ($1, $2, $3, $4, $5, case when $6 then now() end)
-            on conflict (sensor) do update set
-                events = d.events + excluded.events,
-                duplicates = d.duplicates + excluded.duplicates,
-                sealed = d.sealed + excluded.sealed,
-                late = d.late + excluded.late,
-                last_live_at = coalesce(excluded.last_live_at, d.last_live_at),
-                last_delivery_at = now()",
-            sensor.as_str(),
-            delivery.events,
-            delivery.duplicates,
-            delivery.sealed,
-            delivery.late,
-            delivery.live > 0,
-        )
-        .execute(&mut *on)
-        .await?;
+    fn column<'a, T>(deliveries: &'a [(&SensorId, Delivery)], value: impl Fn(&'a Delivery) -> T) -> Vec<T> {
+        deliveries.iter().map(|(_, delivery)| value(delivery)).collect()
     }
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into deliveries as d (sensor, events, duplicates, sealed, late, last_live_at)
+        select sensor, events, duplicates, sealed, late, case when live then now() end
+        from unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bool[]) as n (sensor, events, duplicates, sealed, late, live)
+        on conflict (sensor) do update set
+            events = d.events + excluded.events,
+            duplicates = d.duplicates + excluded.duplicates,
+            sealed = d.sealed + excluded.sealed,
+            late = d.late + excluded.late,
+            last_live_at = coalesce(excluded.last_live_at, d.last_live_at),
+            last_delivery_at = now()",
+        &deliveries.iter().map(|(sensor, _)| sensor.as_str()).collect::<Vec<_>>() as &[&str],
+        &column(deliveries, |d| d.events),
+        &column(deliveries, |d| d.duplicates),
+        &column(deliveries, |d| d.sealed),
+        &column(deliveries, |d| d.late),
+        &column(deliveries, |d| d.live > 0),
+    )
+    .execute(on)
+    .await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The table `loader_files`: receipts as state.
 
+use std::collections::HashMap;
+
 use events::{Announcement, FileId, SensorId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -21,34 +23,46 @@ pub struct FileReceipt {
 
 /// Merges receipts (one per file, sorted by sensor and file); returns each file with all its committed ranges.
 pub async fn merge_receipts(on: &mut PgConnection, receipts: &[FileReceipt]) -> Result<Vec<FileReceipt>, Failure> {
-    let mut merged = Vec::with_capacity(receipts.len());
-    for receipt in receipts {
-        let told = receipt.announce.as_ref();
-        let row = sqlx::query!(
-            r#"insert into loader_files as f (sensor, file_id, path, device, inode, generation, fingerprint, committed)
-            values ($1, $2, $3, $4, $5, $6, $7, $8::text::int8multirange)
-            on conflict (sensor, file_id) do update set
-                committed = f.committed + excluded.committed,
-                path = coalesce(excluded.path, f.path),
-                device = coalesce(excluded.device, f.device),
-                inode = coalesce(excluded.inode, f.inode),
-                generation = coalesce(excluded.generation, f.generation),
-                fingerprint = coalesce(excluded.fingerprint, f.fingerprint)
-            returning array(select lower(r) from unnest(f.committed) r) as "starts!", array(select upper(r) from unnest(f.committed) r) as "ends!""#,
-            receipt.sensor.as_str(),
-            Uuid::from_bytes(receipt.file.0),
-            told.map(|a| a.path.replace('\0', "\u{fffd}")),
-            told.map(|a| a.device as i64),
-            told.map(|a| a.inode as i64),
-            told.map(|a| a.generation as i32),
-            told.map(|a| a.fingerprint.to_string()),
-            multirange(&receipt.committed),
-        )
-        .fetch_one(&mut *on)
-        .await?;
-        merged.push(FileReceipt { committed: pairs(&row.starts, &row.ends), ..receipt.clone() });
+    fn column<T>(receipts: &[FileReceipt], value: impl Fn(&FileReceipt) -> T) -> Vec<T> {
+        receipts.iter().map(value).collect()
     }
-    Ok(merged)
+    fn told<T>(receipts: &[FileReceipt], value: impl Fn(&Announcement) -> T) -> Vec<Option<T>> {
+        receipts.iter().map(|receipt| receipt.announce.as_ref().map(&value)).collect()
+    }
+    if receipts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"insert into loader_files as f (sensor, file_id, path, device, inode, generation, fingerprint, committed)
+        select sensor, file_id, path, device, inode, generation, fingerprint, committed::int8multirange
+        from unnest($1::text[], $2::uuid[], $3::text[], $4::int8[], $5::int8[], $6::int4[], $7::text[], $8::text[])
+            as n (sensor, file_id, path, device, inode, generation, fingerprint, committed)
+        on conflict (sensor, file_id) do update set
+            committed = f.committed + excluded.committed,
+            path = coalesce(excluded.path, f.path),
+            device = coalesce(excluded.device, f.device),
+            inode = coalesce(excluded.inode, f.inode),
+            generation = coalesce(excluded.generation, f.generation),
+            fingerprint = coalesce(excluded.fingerprint, f.fingerprint)
+        returning sensor, file_id,
+            array(select lower(r) from unnest(f.committed) r) as "starts!", array(select upper(r) from unnest(f.committed) r) as "ends!""#,
+        &column(receipts, |r| r.sensor.as_str().to_owned()),
+        &column(receipts, |r| Uuid::from_bytes(r.file.0)),
+        &told(receipts, |a| a.path.replace('\0', "\u{fffd}")) as &[Option<String>],
+        &told(receipts, |a| a.device as i64) as &[Option<i64>],
+        &told(receipts, |a| a.inode as i64) as &[Option<i64>],
+        &told(receipts, |a| a.generation as i32) as &[Option<i32>],
+        &told(receipts, |a| a.fingerprint.to_string()) as &[Option<String>],
+        &column(receipts, |r| multirange(&r.committed)),
+    )
+    .fetch_all(on)
+    .await?;
+    let mut ranges: HashMap<_, _> = rows.into_iter().map(|row| ((row.sensor, row.file_id), pairs(&row.starts, &row.ends))).collect();
+    let merged = |receipt: &FileReceipt| {
+        let committed = ranges.remove(&(receipt.sensor.as_str().to_owned(), Uuid::from_bytes(receipt.file.0))).unwrap_or_default();
+        FileReceipt { committed, ..receipt.clone() }
+    };
+    Ok(receipts.iter().map(merged).collect())
 }
 
 /// The committed ranges of these files; a file that is not known has none.

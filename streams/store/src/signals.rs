@@ -12,11 +12,21 @@ use crate::{Failure, Measure};
 /// Marks judged in one transaction.
 const MARKS_AT_ONCE: i64 = 500;
 
-/// Marks keys of a dimension, each with the start of a minute.
-pub async fn mark_signals(on: &mut PgConnection, dimension: Dimension, keys: &[&str], minutes: &[DateTime<Utc>]) -> Result<(), Failure> {
-    sqlx::query!("insert into signal_marks (dimension, keys, minutes) values ($1::text::pane_dimension, $2, $3)", dimension.name(), keys as &[&str], minutes,)
-        .execute(on)
-        .await?;
+/// Marks keys, each with the start of a minute.
+pub async fn mark_signals(on: &mut PgConnection, marks: &[(Dimension, &str, DateTime<Utc>)]) -> Result<(), Failure> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into signal_marks (dimension, keys, minutes)
+        select dimension::pane_dimension, array_agg(key), array_agg(minute)
+        from unnest($1::text[], $2::text[], $3::timestamptz[]) as m (dimension, key, minute) group by dimension",
+        &marks.iter().map(|(dimension, ..)| dimension.name()).collect::<Vec<_>>() as &[&str],
+        &marks.iter().map(|(_, key, _)| *key).collect::<Vec<_>>() as &[&str],
+        &marks.iter().map(|(.., minute)| *minute).collect::<Vec<_>>(),
+    )
+    .execute(on)
+    .await?;
     Ok(())
 }
 
