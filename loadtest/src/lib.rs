@@ -4,4 +4,5 @@ pub mod bench;
 pub mod generate;
 pub mod plant;
 pub mod score;
+pub mod soak;
 pub mod speed;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use boot::LogArgs;
 use clap::{Parser, Subcommand};
-use loadtest::{bench, generate, score, speed};
+use loadtest::{bench, generate, score, soak, speed};
 
 /// A load and a yardstick: made Cowrie logs, and the parts of cowriestream beside their bare limits.
 #[derive(Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Generate(Box<generate::Args>),
     /// Score the analyses on made logs in which campaigns and anomalies are planted
     Score(score::Args),
+    /// Run a whole hub under live load while its parts are stopped at random, and check that nothing was lost
+    Soak(soak::Args),
     /// Measure what the analyses take, beside scikit-learn
     Speed(speed::Args),
     /// Learn the profile of made logs from real ones: counts and quantiles
@@ -42,6 +44,7 @@ async fn main() -> ExitCode {
             Command::Bench(args) => bench::run(*args, tasks).await,
             Command::Generate(args) => generate::run(*args, tasks).await,
             Command::Score(args) => score::run(&args),
+            Command::Soak(args) => soak::run(args, tasks).await,
             Command::Speed(args) => speed::run(args, tasks).await,
             Command::Learn(args) => generate::learn::run(&args),
         }
