@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs::File,
     hash::Hash,
     io::Read,
     net::IpAddr,
@@ -43,7 +42,7 @@ pub fn distinct_lines(paths: &[PathBuf], mut each: impl FnMut(&[u8])) -> anyhow:
     let mut chunk = vec![0; 256 * 1024];
     for path in paths {
         let open = || path.display().to_string();
-        let (mut from, _) = loader::decompressed(File::open(path).with_context(open)?).with_context(open)?;
+        let mut from = loader::Input::open(path).with_context(open)?;
         let mut lines = events::LineReader::new(0);
         let mut take = |item| match item {
             Item::Line { bytes, .. } if seen.insert(hash(&bytes)) => each(&bytes),

@@ -18,6 +18,8 @@ use crate::{convert, desk::Desk, problem::Problem, watch};
 
 /// Largest message that is taken.
 const LARGEST: usize = 1 << 20;
+/// After a connection could not be accepted.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Serves until stop.
 pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
@@ -33,6 +35,10 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: C
             let _ = stream.set_nodelay(true);
             stream
         });
+        if next.is_err() {
+            // Without file descriptors each further call fails at once, too: wait for some to be closed.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
         Some((next, listener))
     });
     tonic::transport::Server::builder()

@@ -70,7 +70,7 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
             summary.dropped_bytes
         );
     }
-    Ok(())
+    Loader::check_files(&statistics)
 }
 
 /// Rate and remaining time, by bytes of the files. An archive's size is known only when it was read.

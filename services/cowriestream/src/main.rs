@@ -186,6 +186,7 @@ struct ProvisionArgs {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    boot::raise_descriptor_limit();
     let prepared = boot::adopt_secret_files().map(|()| Cli::parse()).and_then(|cli| boot::log(&cli.log).map(|()| cli));
     let prepared = prepared.and_then(|cli| boot::export_traces(role(&cli.command)).map(|()| cli));
     match prepared {
@@ -251,11 +252,13 @@ async fn run_loader(args: LoaderArgs, tasks: Tasks) -> anyhow::Result<()> {
     health.needs("broker", move || connected.connected());
     health.serve(&args.health, &tasks).await?;
     let loader = loader::Loader::start(&args.loader, &bus, &tasks).await?;
+    loader.report_to(&health);
     let statistics = loader.statistics.clone();
     let finished = loader.finish().await?;
     if args.loader.once {
         anyhow::ensure!(finished, "stopped before everything was committed");
         boot::say!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
+        loader::Loader::check_files(&statistics)?;
     }
     Ok(())
 }

@@ -181,7 +181,23 @@ fn print_sensors(sensors: &[Sensor]) {
                 file.committed,
                 repairs(&file.repairs)
             );
+            if let Some(problem) = &file.problem {
+                boot::say!("    not read to its end: {}", boot::safe(problem));
+            }
         }
+        if let Some(beat) = heartbeat {
+            print_troubles(beat);
+        }
+    }
+}
+
+/// What keeps the loader from reading everything, or from keeping what it knows.
+fn print_troubles(beat: &Heartbeat) {
+    if beat.damaged + beat.unreadable > 0 {
+        boot::say!("  {} files are damaged or cut off, {} cannot be read", beat.damaged, beat.unreadable);
+    }
+    if let Some(trouble) = &beat.trouble {
+        boot::say!("  the loader cannot write its checkpoint and will retry: {}", boot::safe(trouble));
     }
 }
 

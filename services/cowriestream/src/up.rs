@@ -17,6 +17,8 @@ use crate::{
 
 /// How often the terminal hears how it goes.
 const REPORT: Duration = Duration::from_secs(10);
+/// Before `env` is written again, when it could not be written.
+const ENV_PAUSE: Duration = Duration::from_secs(1);
 
 /// `cowriestream up`
 #[derive(Debug, clap::Args)]
@@ -78,6 +80,8 @@ pub struct Args {
 struct Done {
     #[serde(flatten)]
     read: Summary,
+    /// Files that could not be read, or not to their ends.
+    problems: Vec<loader::Problem>,
     sensors: Vec<store::SensorStatus>,
     data_dir: String,
 }
@@ -145,7 +149,11 @@ async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks:
         true => None,
         false => Some(jobs(&args, &bus, &store, &health, &working).await?),
     };
-    let env = write_env(&args, &data, listening, jobs, honeypot.as_ref())?;
+    let Some(env) = write_env(&args, &data, listening, jobs, honeypot.as_ref(), &tasks).await? else {
+        working.stop().cancel();
+        working.ended().await;
+        return Ok(());
+    };
     tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", env.display());
     if let Some(honeypot) = &honeypot {
         let others = !args.logs.is_empty();
@@ -156,7 +164,7 @@ async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks:
         tasks.stop().cancelled().await;
         Ok(())
     } else {
-        load(&args, &data, &bus, &store, &tasks).await
+        load(&args, &data, &bus, &store, &health, &tasks).await
     };
     working.stop().cancel();
     working.ended().await;
@@ -179,7 +187,15 @@ async fn jobs(args: &Args, bus: &Bus, store: &Store, health: &Health, tasks: &Ta
     Ok(listening)
 }
 
-fn write_env(args: &Args, data: &DataDir, listening: SocketAddr, jobs: Option<coordinator::Listening>, honeypot: Option<&Honeypot>) -> anyhow::Result<PathBuf> {
+/// Writes the file `env`. While the disk is full or read-only it waits; `None` when it is stopped meanwhile.
+async fn write_env(
+    args: &Args,
+    data: &DataDir,
+    listening: SocketAddr,
+    jobs: Option<coordinator::Listening>,
+    honeypot: Option<&Honeypot>,
+    tasks: &Tasks,
+) -> anyhow::Result<Option<PathBuf>> {
     let value = |url: &Option<String>| url.clone().unwrap_or_default();
     let mut values = vec![
         ("DATABASE_URL", value(&args.store.database_url)),
@@ -191,20 +207,34 @@ fn write_env(args: &Args, data: &DataDir, listening: SocketAddr, jobs: Option<co
         values.extend([("COORDINATOR_URL", format!("http://{}", listening.rest)), ("GRPC_URL", format!("http://{}", listening.grpc))]);
     }
     values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));
-    data.write_env(&values)
+    let (mut told, stop) = (false, tasks.stop());
+    while !stop.is_cancelled() {
+        match data.write_env(&values) {
+            Ok(path) => return Ok(Some(path)),
+            Err(error) if !std::mem::replace(&mut told, true) => tracing::warn!(error = format!("{error:#}"), "could not write the addresses; will retry"),
+            Err(_) => (),
+        }
+        tokio::select! {
+            () = stop.cancelled() => (),
+            () = tokio::time::sleep(ENV_PAUSE) => (),
+        }
+    }
+    Ok(None)
 }
 
 /// Runs the loader until stop; with `--once` until everything is in, and prints what that was.
-async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, tasks: &Tasks) -> anyhow::Result<()> {
+async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, health: &Health, tasks: &Tasks) -> anyhow::Result<()> {
     let loader_args = loader::Args {
         logs: args.logs.clone(),
         sensor: Some(args.sensor.clone()),
-        state_dir: data.folder("loader")?,
+        // The loader creates it, and waits while the disk is full.
+        state_dir: data.join("loader"),
         once: args.once,
         expand_arrays: false,
         tuning: args.tuning.clone(),
     };
     let loader = Loader::start(&loader_args, bus, tasks).await?;
+    loader.report_to(health);
     let statistics = loader.statistics.clone();
     // Whoever sees every event of the only sensor need not be told how many there were.
     let reporting = (!args.honeypot || args.logs.len() > 1).then(|| tasks.start(report(statistics.clone(), args.once, tasks.stop())));
@@ -218,8 +248,14 @@ async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, tasks: &Tas
     }
     processor::settle(store, bus).await.context("close and summarise sessions")?;
     let mut connection = store.connection().await?;
-    let done = Done { read: Loader::summary(&statistics), sensors: store::sensor_status(&mut connection).await?, data_dir: data.path().display().to_string() };
-    print(&done, args.json)
+    let done = Done {
+        read: Loader::summary(&statistics),
+        problems: statistics.iter().flat_map(|(_, one)| one.problems()).collect(),
+        sensors: store::sensor_status(&mut connection).await?,
+        data_dir: data.path().display().to_string(),
+    };
+    print(&done, args.json)?;
+    Loader::check_files(&statistics)
 }
 
 /// Tells how it goes, every few seconds.
@@ -251,6 +287,9 @@ fn print(done: &Done, json: bool) -> anyhow::Result<()> {
         read.dead_letters,
         read.skipped_bytes
     );
+    for problem in &done.problems {
+        boot::say!("  {}", boot::safe(&problem.to_string()));
+    }
     boot::say!("in Postgres now:");
     for sensor in &done.sensors {
         boot::say!(

@@ -4,33 +4,75 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bus::{FileBeat, Heartbeat};
 
-use crate::{checkpoint::Checkpoint, tailer::Tailer};
+use crate::{checkpoint::Checkpoint, statistics::Problem, tailer::Tailer};
 
 /// How often a heartbeat is sent.
 const BEAT: Duration = Duration::from_secs(5);
 /// Files named in a heartbeat.
 const NAMED: usize = 50;
+/// Writing the checkpoint takes at most one part in this many of the time.
+const SAVE_SHARE: u32 = 20;
+/// Two checkpoints are at most this far apart, however long they take to write.
+const LONGEST_SAVE_GAP: Duration = Duration::from_secs(10);
+/// At the end, before a checkpoint that could not be written is tried again.
+const SAVE_PAUSE: Duration = Duration::from_millis(500);
 
 impl Tailer {
-    /// Writes the checkpoint when something moved.
-    pub fn save(&mut self) -> anyhow::Result<()> {
-        if !self.dirty {
-            return Ok(());
+    /// Writes the checkpoint when something moved. With very many files that takes long, and is done less often.
+    pub fn save(&mut self) {
+        let (last, took) = self.saved;
+        if self.dirty && last.elapsed() >= (took * SAVE_SHARE).min(LONGEST_SAVE_GAP) {
+            self.save_now();
         }
+    }
+
+    /// Writes the checkpoint. Where that fails (disk full, read-only, no descriptor) it is written later: nothing is lost meanwhile, because
+    /// what is not in the checkpoint is read again after a restart.
+    pub fn save_now(&mut self) {
+        let begun = Instant::now();
         let mut checkpoint = Checkpoint::new(self.sensor.clone());
         checkpoint.streams = self.streams;
         checkpoint.files = self.files.values().filter_map(|file| file.point()).collect();
         checkpoint.files.extend(self.known.iter().cloned());
-        self.place.save(&checkpoint)?;
-        self.dirty = false;
-        Ok(())
+        match self.place.save(&checkpoint) {
+            Ok(()) => {
+                if self.save_trouble.take().is_some() {
+                    tracing::info!("the checkpoint is written again");
+                }
+                (self.dirty, self.saved) = (false, (Instant::now(), begun.elapsed()));
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                if self.save_trouble.as_ref() != Some(&text) {
+                    tracing::warn!(error = text, "could not write the checkpoint; will retry");
+                }
+                self.save_trouble = Some(text);
+            }
+        }
+        self.statistics.set_checkpoint_trouble(self.save_trouble.clone());
     }
 
-    /// Sizes for the statistics.
+    /// Writes the checkpoint before the loader ends. In `once` mode it waits until that is possible; a stop does not wait.
+    pub async fn save_at_end(&mut self) {
+        self.save_now();
+        while self.save_trouble.is_some() && self.once && !self.stop.is_cancelled() {
+            self.beat(false).await;
+            tokio::select! {
+                () = self.stop.cancelled() => (),
+                () = tokio::time::sleep(SAVE_PAUSE) => (),
+            }
+            self.save_now();
+        }
+    }
+
+    /// Sizes and problems for the statistics.
     pub fn total(&self) {
         let total = self.files.values().filter(|file| !file.gone).map(|file| file.stamp.size.max(file.reader.at())).sum();
         let lag = self.files.values().map(|file| file.lag()).sum();
         self.statistics.set(self.files.len() as u64, total, lag);
+        let problems = self.files.values().filter(|file| !file.gone).filter_map(|file| Some((file, file.problem()?)));
+        let problems = problems.map(|(file, why)| Problem { path: file.path.clone(), why: why.to_owned(), damaged: file.damage.is_some() }).collect();
+        self.statistics.set_problems(problems);
     }
 
     /// Sends a heartbeat when it is time, or at the end.
@@ -47,11 +89,12 @@ impl Tailer {
         let state = match () {
             () if last => "stopped",
             () if self.stream_missing => "paused",
+            () if self.save_trouble.is_some() => "degraded",
             () if self.files.is_empty() => "waiting",
             () => "reading",
         };
-        let mut files: Vec<_> = self.files.values().filter(|file| file.live || file.complete.is_none()).collect();
-        files.sort_by_key(|file| (!file.live, std::cmp::Reverse(file.stamp.mtime_ns)));
+        let mut files: Vec<_> = self.files.values().filter(|file| file.live || file.complete.is_none() || file.problem().is_some()).collect();
+        files.sort_by_key(|file| (file.problem().is_none(), !file.live, std::cmp::Reverse(file.stamp.mtime_ns)));
         let beat = Heartbeat {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64),
@@ -68,6 +111,9 @@ impl Tailer {
             republished: summary.republished,
             gap_bytes: summary.gap_bytes,
             last_event_at: summary.last_event_at,
+            damaged: summary.damaged,
+            unreadable: summary.unreadable,
+            trouble: self.save_trouble.clone(),
         };
         if let Err(error) = self.bus.heartbeat(&self.sensor, &beat).await {
             tracing::debug!(error = format!("{error:#}"), "could not send a heartbeat");
@@ -84,5 +130,6 @@ fn file_beat(file: &crate::tracked::Tracked) -> FileBeat {
         read: file.reader.at(),
         committed: file.position,
         repairs: file.repairs,
+        problem: file.problem().map(str::to_owned),
     }
 }

@@ -63,6 +63,9 @@ pub(crate) struct FilePoint {
     pub last_line: Option<LastLine>,
     /// Set when all of the file is committed: its size and time of change then, so that an unchanged file need not be opened.
     pub complete: Option<Stamp>,
+    /// Why an archive could be read only up to some place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
 }
 
 /// A line by its place and content.
@@ -86,6 +89,12 @@ impl Stamp {
         use std::os::unix::fs::MetadataExt;
         Self { size: meta.len(), mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) }
     }
+}
+
+/// Whether what keeps the checkpoint from being taken may pass without anybody changing a setting.
+pub(crate) fn may_pass(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) || boot::is_descriptor_shortage(error)
 }
 
 /// The checkpoint's place on disk, held by one process.

@@ -2,54 +2,59 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use bzip2::bufread::MultiBzDecoder;
-use flate2::bufread::MultiGzDecoder;
+use crate::{
+    archive::{Decoder, Format},
+    descriptors::Open,
+};
 
-/// The largest zstd window accepted, as a power of two: 8 MiB, what every decoder must support (RFC 8878).
-const ZSTD_WINDOW_LOG: u32 = 23;
+/// How long a command waits for a file descriptor.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it waits before it tries again.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// How a file is compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Format {
-    Plain,
-    Gzip,
-    Bzip2,
-    Zstd,
-}
-
-/// An open file at an offset of its (decompressed) stream.
-pub(crate) struct Input {
-    file: File,
+/// An open log, plain or compressed, at an offset of its (decompressed) stream. It uses one file descriptor.
+pub struct Input {
+    file: Arc<File>,
     format: Format,
     /// Reads the decompressed stream; `None` for a plain file.
-    decoder: Option<Box<dyn Read + Send + Sync>>,
-    /// The archive ended before its end.
-    cut: bool,
+    decoder: Option<Decoder>,
+    damage: Option<String>,
     at: u64,
+    _open: Open,
 }
 
 impl Input {
     /// Opens at the start. What is in the file decides how it is read, not its name.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::of(File::open(path)?)
+        let file = Arc::new(File::open(path)?);
+        let format = Format::of(&file)?;
+        let mut input = Self { file, format, decoder: None, damage: None, at: 0, _open: Open::count() };
+        input.rewind()?;
+        Ok(input)
+    }
+
+    /// The same for a command that has nothing else to do: waits, for a limited time, while too many files are open.
+    pub fn open_patiently(path: &Path) -> io::Result<Self> {
+        let since = Instant::now();
+        loop {
+            match Self::open(path) {
+                Err(error) if boot::is_descriptor_shortage(&error) && since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                other => return other,
+            }
+        }
     }
 
     /// The same file, whatever its name is now, opened another time, at its start. Works on Linux.
-    pub fn again(&self) -> io::Result<Self> {
+    pub(crate) fn again(&self) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
         Self::open(Path::new(&format!("/proc/self/fd/{}", self.file.as_raw_fd())))
-    }
-
-    fn of(file: File) -> io::Result<Self> {
-        let format = format(&file)?;
-        let mut input = Self { file, format, decoder: None, cut: false, at: 0 };
-        input.rewind()?;
-        Ok(input)
     }
 
     /// Whether this is a closed archive: nothing will be added.
@@ -57,33 +62,18 @@ impl Input {
         self.format != Format::Plain
     }
 
+    /// Why the archive could not be read further than it was: it is damaged or cut off.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
     /// What `fstat` says of the open file, whatever its name is now.
-    pub fn metadata(&self) -> io::Result<Metadata> {
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// Reads on; 0 at the end. An archive that was cut off ends there.
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.decoder {
-            None => self.file.read(into)?,
-            Some(_) if self.cut => 0,
-            Some(decoder) => match decoder.read(into) {
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-                Err(error) if error.raw_os_error().is_some() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(offset = self.at, %error, "an archive is damaged or cut off: what came before counts");
-                    self.cut = true;
-                    0
-                }
-            },
-        };
-        self.at += read as u64;
-        Ok(read)
-    }
-
     /// Reads at an offset of a plain file, up to its end, without going there; nothing of an archive.
-    pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(crate) fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         if self.compressed() {
             return Ok(0);
         }
@@ -100,7 +90,7 @@ impl Input {
     }
 
     /// Goes to an offset; in an archive by reading up to it.
-    pub fn go_to(&mut self, offset: u64) -> io::Result<()> {
+    pub(crate) fn go_to(&mut self, offset: u64) -> io::Result<()> {
         if !self.compressed() {
             self.file.seek(SeekFrom::Start(offset))?;
             self.at = offset;
@@ -119,56 +109,56 @@ impl Input {
         Ok(())
     }
 
+    /// Goes over a hole of a plain file, if there is one at this offset; returns how many NUL bytes it stands for.
+    pub fn skip_hole(&mut self) -> io::Result<u64> {
+        if self.compressed() {
+            return Ok(0);
+        }
+        // The size is read first: what a writer adds meanwhile lies behind it.
+        let size = self.file.metadata()?.len();
+        let data = match rustix::fs::seek(&*self.file, rustix::fs::SeekFrom::Data(self.at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => size,
+            // Not every file system knows its holes.
+            Err(_) => self.at,
+        };
+        let skipped = data.saturating_sub(self.at);
+        self.go_to(self.at + skipped)?;
+        Ok(skipped)
+    }
+
     fn rewind(&mut self) -> io::Result<()> {
         self.decoder = None;
         self.file.seek(SeekFrom::Start(0))?;
-        (self.at, self.cut) = (0, false);
-        let from = BufReader::new(self.file.try_clone()?);
-        self.decoder = decoder(self.format, from)?;
+        (self.at, self.damage) = (0, None);
+        self.decoder = Decoder::start(self.format, self.file.clone())?;
         Ok(())
     }
 }
 
-/// The decompressed bytes of a file, whatever it is compressed with, for whoever reads it from start to end.
-pub fn decompressed(file: File) -> io::Result<(Box<dyn Read + Send + Sync>, bool)> {
-    let format = format(&file)?;
-    let from = BufReader::new(file.try_clone()?);
-    let compressed = format != Format::Plain;
-    Ok((decoder(format, from)?.unwrap_or_else(|| Box::new(file)), compressed))
-}
-
-fn format(file: &File) -> io::Result<Format> {
-    let mut magic = [0; 6];
-    let mut read = 0;
-    while read < magic.len() {
-        match file.read_at(&mut magic[read..], read as u64)? {
-            0 => break,
-            more => read += more,
+impl Read for Input {
+    /// Reads on; 0 at the end. A damaged archive ends where the damage begins: [`Input::damage`] tells.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == 0 && self.decoder.is_none() {
+            // The file may have been empty when it was opened.
+            self.format = Format::of(&self.file)?;
+            self.decoder = Decoder::start(self.format, self.file.clone())?;
         }
+        let read = match &mut self.decoder {
+            None => self.file.read(into)?,
+            Some(_) if self.damage.is_some() => 0,
+            Some(decoder) => match decoder.read(into) {
+                Ok(read) => read,
+                Err(error) if Decoder::is_damage(&error) => {
+                    self.damage = Some(error.to_string());
+                    0
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        self.at += read as u64;
+        Ok(read)
     }
-    let unread = |kind| Err(io::Error::new(io::ErrorKind::Unsupported, format!("{kind} archives are not read: decompress it, or use gzip, bzip2 or zstd")));
-    match &magic[..read] {
-        [0x1f, 0x8b, ..] => Ok(Format::Gzip),
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Ok(Format::Bzip2),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Format::Zstd),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => unread("xz"),
-        [b'P', b'K', 3, 4, ..] => unread("zip"),
-        [0x04, 0x22, 0x4d, 0x18, ..] => unread("lz4"),
-        _ => Ok(Format::Plain),
-    }
-}
-
-fn decoder(format: Format, from: BufReader<File>) -> io::Result<Option<Box<dyn Read + Send + Sync>>> {
-    Ok(match format {
-        Format::Plain => None,
-        Format::Gzip => Some(Box::new(MultiGzDecoder::new(from))),
-        Format::Bzip2 => Some(Box::new(MultiBzDecoder::new(from))),
-        Format::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Some(Box::new(decoder))
-        }
-    })
 }
 
 /// Reads a file of any content: resumed at an offset it must give what it gives in one piece.

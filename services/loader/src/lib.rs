@@ -3,9 +3,11 @@
 //! **Invariant**: the log file is the buffer. The checkpoint moves only over bytes that Postgres has committed, memory holds
 //! byte ranges and never lines, and bytes are published again only on evidence that they were lost.
 
+mod archive;
 mod args;
 mod beat;
 mod checkpoint;
+mod descriptors;
 mod evidence;
 mod flight;
 mod input;
@@ -18,6 +20,7 @@ mod segments;
 mod statistics;
 mod tailer;
 mod tracked;
+mod turns;
 
 use std::{
     path::Path,
@@ -40,17 +43,21 @@ pub mod fuzzing {
 }
 
 pub use args::{Args, DropSpec, Tuning};
-pub use input::decompressed;
-pub use statistics::{Statistics, Summary};
+pub use input::Input;
+pub use statistics::{Problem, Statistics, Summary};
 
-use checkpoint::CheckpointFile;
+use checkpoint::{Checkpoint, CheckpointFile};
 use flight::Room;
 use tailer::Tailer;
 
 /// How much of a file is read in one turn, in bytes.
 const CHUNK: usize = 256 * 1024;
+/// Files that an error names, at most.
+const NAMED: usize = 20;
 /// How long `once` waits for the broker's streams before it says that they are missing.
 const STREAMS_WAIT: Duration = Duration::from_secs(30);
+/// At the start, before a checkpoint that could not be taken is tried again.
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A loader of one or several sensors.
 pub struct Loader {
@@ -68,12 +75,12 @@ impl Loader {
             if args.once {
                 logs::check(&patterns)?;
             }
+            logs::refuse_directories(&patterns)?;
             let statistics = Arc::<Statistics>::default();
-            let place = CheckpointFile::take(&args.state_dir, &sensor)?;
             loader.statistics.push((sensor.clone(), statistics.clone()));
             let (args, bus, stop, room) = (args.clone(), bus.clone(), tasks.stop(), room.clone());
             loader.tailing.push(tasks.start(async move {
-                follow(args, sensor.clone(), patterns, (bus, room), stop, place, statistics).await.with_context(|| format!("load sensor {sensor}"))
+                follow(args, sensor.clone(), patterns, (bus, room), stop, statistics).await.with_context(|| format!("load sensor {sensor}"))
             }));
         }
         Ok(loader)
@@ -84,6 +91,23 @@ impl Loader {
         // The first that fails ends the wait.
         let all = futures::future::try_join_all(self.tailing.into_iter().map(async |tailing| tailing.result().await?)).await?;
         Ok(all.into_iter().all(|finished| finished))
+    }
+
+    /// An error that names the files which could not be read, or not to their ends; for `once`.
+    pub fn check_files(statistics: &[(SensorId, Arc<Statistics>)]) -> anyhow::Result<()> {
+        let problems: Vec<_> = statistics.iter().flat_map(|(_, one)| one.problems()).collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> = problems.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = if problems.len() > NAMED { format!("; and {} more", problems.len() - NAMED) } else { String::new() };
+        anyhow::bail!("not all files could be read whole: {}{more}", named.join("; "))
+    }
+
+    /// Adds the checkpoint to what a role needs to be ready.
+    pub fn report_to(&self, health: &boot::Health) {
+        let statistics = self.statistics.clone();
+        health.needs("checkpoint", move || statistics.iter().all(|(_, one)| one.is_checkpoint_writable()));
     }
 
     /// All sensors' counters together.
@@ -98,12 +122,11 @@ async fn follow(
     patterns: Vec<String>,
     (bus, room): (Bus, Room),
     stop: CancellationToken,
-    place: CheckpointFile,
     statistics: Arc<Statistics>,
 ) -> anyhow::Result<bool> {
+    let Some((place, checkpoint)) = take_checkpoint(&args.state_dir, &sensor, &statistics, &stop).await? else { return Ok(false) };
     let wake = Arc::<Notify>::default();
     let _watching = watch(&patterns, &wake);
-    let checkpoint = place.load(&sensor)?;
     let (streams, known) = checkpoint.map_or(([None; 2], Vec::new()), |checkpoint| (checkpoint.streams, checkpoint.files));
     let receipts = bus.receipts(&sensor).await?;
     let long_ago = Instant::now().checked_sub(Duration::from_secs(3600)).unwrap_or_else(Instant::now);
@@ -132,6 +155,11 @@ async fn follow(
         asked: long_ago,
         resting_until: Instant::now(),
         scanned: long_ago,
+        scan_took: Duration::ZERO,
+        settling: Default::default(),
+        saved: (long_ago, Duration::ZERO),
+        save_trouble: None,
+        hints: 0,
         beaten: None,
         told_lag: 0,
         dirty: false,
@@ -148,6 +176,36 @@ async fn follow(
         tracing::warn!(patterns = tailer.patterns.join(", "), "no log found yet: waiting for it to appear");
     }
     tailer.run().await
+}
+
+/// Takes and reads the checkpoint. While the disk is full or read-only, or no descriptor is free, it waits; `None` when it is stopped meanwhile.
+async fn take_checkpoint(
+    directory: &Path,
+    sensor: &SensorId,
+    statistics: &Statistics,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(CheckpointFile, Option<Checkpoint>)>> {
+    let mut told = None;
+    while !stop.is_cancelled() {
+        let taken = CheckpointFile::take(directory, sensor).and_then(|place| place.load(sensor).map(|checkpoint| (place, checkpoint)));
+        let error = match taken {
+            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(checkpoint::may_pass) => format!("{error:#}"),
+            other => {
+                statistics.set_checkpoint_trouble(None);
+                return other.map(Some);
+            }
+        };
+        if told.as_ref() != Some(&error) {
+            tracing::warn!(error, "could not take the checkpoint; will retry");
+        }
+        statistics.set_checkpoint_trouble(Some(error.clone()));
+        told = Some(error);
+        tokio::select! {
+            () = stop.cancelled() => (),
+            () = tokio::time::sleep(CHECKPOINT_PAUSE) => (),
+        }
+    }
+    Ok(None)
 }
 
 /// A role started before its streams are provisioned waits for them.

@@ -1,8 +1,9 @@
 //! Which files belong to a sensor: paths with their rotated siblings, and globs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, Metadata},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -23,13 +24,16 @@ impl std::str::FromStr for LogSpec {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        // A path may hold `=`: only what reads as a sensor id before the first one names a sensor.
-        let named = text.split_once('=').and_then(|(name, rest)| Some((name.parse().ok()?, rest)));
+        // A path may hold `=`: only what reads as a sensor id before the first one names a sensor, and what is there is a path.
+        let named = Some(text).filter(|text| !Path::new(text).exists());
+        let named = named.and_then(|text| text.split_once('=')).and_then(|(name, rest)| Some((name.parse().ok()?, rest)));
         let (sensor, pattern) = named.map_or((None, text), |(sensor, rest)| (Some(sensor), rest));
         if pattern.is_empty() {
             bail!("expected [SENSOR=]PATH or a glob pattern");
         }
-        glob::Pattern::new(pattern).with_context(|| format!("{pattern:?} is no glob pattern"))?;
+        if !is_path(pattern) {
+            glob::Pattern::new(pattern).with_context(|| format!("{pattern:?} is no glob pattern (write [[] for a [ that is part of a name)"))?;
+        }
         Ok(Self { sensor, pattern: pattern.to_owned() })
     }
 }
@@ -56,79 +60,151 @@ pub fn by_sensor(specs: &[LogSpec], default: Option<&SensorId>) -> anyhow::Resul
     Ok(sensors)
 }
 
-/// Finds the files of these patterns now: each (device, inode) once, oldest change first.
-pub fn discover(patterns: &[String]) -> anyhow::Result<Vec<Found>> {
-    let mut found = BTreeMap::<(u64, u64), Found>::new();
-    for pattern in patterns {
-        for path in matches(pattern)? {
-            add(&mut found, path.clone(), true);
-            for sibling in siblings(&path) {
-                add(&mut found, sibling, false);
-            }
+/// What a look at the directories showed.
+#[derive(Default)]
+pub(crate) struct Listing {
+    /// Each (device, inode) once, oldest change first.
+    pub files: Vec<Found>,
+    /// Directories, and files, that could not be looked at now: what lies there need not be gone.
+    unseen: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Whether a file may be there although it is not listed.
+    pub fn hides(&self, path: &Path) -> bool {
+        self.unseen.iter().any(|unseen| path.starts_with(unseen))
+    }
+
+    fn unseen(&mut self, path: &Path, error: &io::Error) {
+        let dangling = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+        if !dangling && !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+            tracing::debug!(path = %path.display(), %error, "could not look here");
+            self.unseen.push(path.to_owned());
         }
     }
-    let mut files: Vec<_> = found.into_values().collect();
-    files.sort_by_key(|file| (file.meta.mtime(), file.meta.mtime_nsec(), file.path.clone()));
-    Ok(files)
+}
+
+/// Finds the files of these patterns now: each (device, inode) once, oldest change first.
+pub fn discover(patterns: &[String]) -> anyhow::Result<Vec<Found>> {
+    Ok(list(patterns)?.files)
+}
+
+/// Finds the files of these patterns now. Reads each directory once, and looks at each file once.
+pub(crate) fn list(patterns: &[String]) -> anyhow::Result<Listing> {
+    let mut listing = Listing::default();
+    let mut named = BTreeSet::new();
+    for pattern in patterns {
+        named.extend(matches(pattern, &mut listing)?);
+    }
+    let mut paths: BTreeMap<PathBuf, bool> = named.iter().map(|path| (path.clone(), true)).collect();
+    let mut names = BTreeMap::<PathBuf, Vec<String>>::new();
+    for path in &named {
+        let (directory, Some(name)) = (directory(path), path.file_name().and_then(|name| name.to_str())) else { continue };
+        let names = names.entry(directory.clone()).or_insert_with(|| names_in(&directory, &mut listing));
+        // A pattern like *.json* matches rotated siblings of what it matches, too: they are not live.
+        paths.extend(siblings(name, names).map(|sibling| (path.with_file_name(sibling), false)));
+    }
+    let mut found = HashMap::<(u64, u64), Found>::with_capacity(paths.len());
+    for (path, live) in paths {
+        match fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => {
+                let place = (meta.dev(), meta.ino());
+                let live = live && found.get(&place).is_none_or(|file| file.live);
+                found.insert(place, Found { path, meta, live });
+            }
+            Ok(_) => (),
+            Err(error) => listing.unseen(&path, &error),
+        }
+    }
+    listing.files = found.into_values().collect();
+    listing.files.sort_by(|a, b| (a.meta.mtime(), a.meta.mtime_nsec(), &a.path).cmp(&(b.meta.mtime(), b.meta.mtime_nsec(), &b.path)));
+    Ok(listing)
 }
 
 /// Directories to watch for these patterns.
 pub fn directories(patterns: &[String]) -> Vec<PathBuf> {
-    let parent = |path: &Path| path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let mut directories: Vec<_> = patterns.iter().filter(|pattern| !is_glob(pattern)).map(|pattern| parent(Path::new(pattern))).collect();
-    directories.extend(discover(patterns).unwrap_or_default().iter().map(|file| parent(&file.path)));
+    let mut directories: Vec<_> = patterns.iter().filter(|pattern| is_path(pattern)).map(|pattern| directory(Path::new(pattern))).collect();
+    directories.extend(discover(patterns).unwrap_or_default().iter().map(|file| directory(&file.path)));
     directories.sort();
     directories.dedup();
     directories
 }
 
+/// An error that names a directory which was given instead of a log.
+pub fn refuse_directories(patterns: &[String]) -> anyhow::Result<()> {
+    match patterns.iter().find(|pattern| Path::new(pattern).is_dir()) {
+        None => Ok(()),
+        Some(pattern) => {
+            bail!("{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like '{0}/*.json*'", pattern.trim_end_matches('/'))
+        }
+    }
+}
+
 /// An error that names every pattern which matches nothing: a typing mistake must not look like success.
 pub fn check(patterns: &[String]) -> anyhow::Result<()> {
+    refuse_directories(patterns)?;
     for pattern in patterns {
-        if Path::new(pattern).is_dir() {
-            bail!("{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like '{0}/*.json*'", pattern.trim_end_matches('/'));
-        }
         if discover(std::slice::from_ref(pattern))?.is_empty() {
-            bail!("{pattern}: no such file");
+            match fs::metadata(pattern) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => bail!("{pattern}: {error}"),
+                Ok(_) => bail!("{pattern} is no regular file"),
+                Err(_) => bail!("{pattern}: no such file"),
+            }
         }
     }
     Ok(())
 }
 
-fn is_glob(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '['])
+/// Whether this names one file, and is no glob pattern: it has none of their characters; or is there, or has its directory there, under just
+/// this name; or has a lone `[`.
+fn is_path(pattern: &str) -> bool {
+    let path = Path::new(pattern);
+    let has_magic = |text: &str| text.contains(['*', '?', '[']);
+    let name_has_magic = path.file_name().is_none_or(|name| has_magic(&name.to_string_lossy()));
+    let lone_bracket = || !pattern.contains(['*', '?']) && glob::Pattern::new(pattern).is_err();
+    !has_magic(pattern) || path.exists() || (!name_has_magic && directory(path).is_dir()) || lone_bracket()
 }
 
-fn matches(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
-    // A file may have such characters in its name.
-    if !is_glob(pattern) || Path::new(pattern).exists() {
+fn matches(pattern: &str, listing: &mut Listing) -> anyhow::Result<Vec<PathBuf>> {
+    if is_path(pattern) {
         return Ok(vec![PathBuf::from(pattern)]);
     }
-    let paths = glob::glob(pattern).with_context(|| format!("{pattern:?} is no glob pattern"))?;
-    Ok(paths.filter_map(Result::ok).collect())
-}
-
-fn add(found: &mut BTreeMap<(u64, u64), Found>, path: PathBuf, live: bool) {
-    let Ok(meta) = fs::metadata(&path) else { return };
-    if !meta.is_file() {
-        return;
+    let mut paths = Vec::new();
+    for path in glob::glob(pattern).with_context(|| format!("{pattern:?} is no glob pattern"))? {
+        match path {
+            Ok(path) => paths.push(path),
+            Err(error) => listing.unseen(error.path(), error.error()),
+        }
     }
-    let key = (meta.dev(), meta.ino());
-    // A pattern like *.json* matches rotated siblings of what it matches, too.
-    let live = live && found.get(&key).is_none_or(|file| file.live);
-    found.insert(key, Found { path, meta, live });
+    Ok(paths)
 }
 
-/// Files beside `path` whose name starts with its name and `.` or `-`: `cowrie.json.2024-06-06`, `cowrie.json.1.gz`, `cowrie.json-20240606`.
-fn siblings(path: &Path) -> Vec<PathBuf> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return Vec::new() };
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let rotated = |other: &str| {
-        let rest = other.strip_prefix(name).unwrap_or_default();
+fn directory(path: &Path) -> PathBuf {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The names in a directory, in order.
+fn names_in(directory: &Path, listing: &mut Listing) -> Vec<String> {
+    let mut names = Vec::new();
+    let entries = fs::read_dir(directory).map_err(|error| listing.unseen(directory, &error));
+    for entry in entries.into_iter().flatten() {
+        match entry {
+            Ok(entry) => names.extend(entry.file_name().into_string().ok()),
+            Err(error) => listing.unseen(directory, &error),
+        }
+    }
+    names.sort_unstable();
+    names
+}
+
+/// Those of the names that start with `name` and `.` or `-`: `cowrie.json.2024-06-06`, `cowrie.json.1.gz`, `cowrie.json-20240606`.
+fn siblings<'a>(name: &'a str, names: &'a [String]) -> impl Iterator<Item = &'a String> {
+    let first = names.partition_point(|other| other.as_str() < name);
+    let same_start = names[first..].iter().take_while(move |other| other.starts_with(name));
+    same_start.filter(|other| {
+        let rest = &other[name.len()..];
         rest.starts_with(['.', '-']) && !["~", ".swp", ".swo", ".tmp", ".lock", ".part"].iter().any(|end| other.ends_with(end))
-    };
-    entries.filter_map(Result::ok).filter(|entry| entry.file_name().to_str().is_some_and(rotated)).map(|entry| entry.path()).collect()
+    })
 }
 
 #[cfg(test)]

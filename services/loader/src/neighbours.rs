@@ -2,7 +2,7 @@
 //! the other among the files written just before or after, and publishes the event for both; the half that comes later finds its bytes
 //! committed, or publishes the same event again.
 
-use std::io;
+use std::io::{self, Read as _};
 
 use events::{FileId, LineReader, MAX_LINE, line::Item, repair};
 
@@ -10,7 +10,7 @@ use crate::{
     checkpoint::Stamp,
     input::Input,
     tailer::Tailer,
-    tracked::{Tracked, content, line_at},
+    tracked::{Tracked, content, is_nul, line_at},
 };
 
 /// Archives that are read through for their last line, at most.
@@ -127,5 +127,8 @@ fn last_item(input: &mut Input, from: u64) -> io::Result<Option<Item>> {
         }
         let mut chunk = &buffer[..read];
         while reader.next(&mut chunk).is_some() {}
+        if is_nul(&buffer[..read]) {
+            reader.skip_nul(input.skip_hole()?);
+        }
     }
 }

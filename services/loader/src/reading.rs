@@ -1,11 +1,10 @@
 //! Reading and publishing: a bounded piece of one file at a time.
 
 use std::{
-    io,
+    io::{self, Read as _},
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use bus::{EventMessage, PublishError};
 use events::{DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, Reason, Source, Unusable, line::Item};
 
@@ -15,7 +14,7 @@ use crate::{
     parts::{self, Covered, Piece, Repair, What},
     statistics::Tally,
     tailer::{DEAD, EVENTS, PAUSE, Tailer},
-    tracked::{Tracked, content},
+    tracked::{Tracked, content, is_nul},
 };
 
 /// A live log that was quiet for this long is closed, and opened again when it grows.
@@ -24,6 +23,10 @@ const CLOSE_IDLE: Duration = Duration::from_secs(600);
 const MET_AT_ONCE: usize = 100;
 /// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to be read.
 pub(crate) const COPY_PATIENCE: Duration = Duration::from_secs(15);
+/// Lines that are not JSON at the start of a file, after which it is taken for something else than Cowrie's JSON log.
+const STRANGE_LINES: u32 = 5;
+/// Files of which this is said, at most.
+const MOST_HINTS: u32 = 10;
 /// In `once` mode: how long a last line without newline is given to be completed.
 const ONCE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -39,17 +42,23 @@ struct Place {
 
 impl Tailer {
     /// Reads and publishes one piece of one file; false when no file has anything.
-    pub async fn read_turn(&mut self) -> anyhow::Result<bool> {
-        let Some(key) = self.choose() else { return Ok(false) };
+    pub async fn read_turn(&mut self) -> bool {
+        let Some(key) = self.choose() else { return false };
+        self.free_descriptors(key);
         let mut buffer = std::mem::take(&mut self.buffer);
         match self.read_from(key, &mut buffer) {
             Ok(Some(0)) => self.end_reached(key),
-            Ok(Some(read)) => self.publish_chunk(key, &buffer[..read]).await,
+            Ok(Some(read)) => {
+                self.publish_chunk(key, &buffer[..read]).await;
+                if is_nul(&buffer[..read]) {
+                    self.skip_hole(key).await;
+                }
+            }
             Ok(None) => (),
-            Err(error) => self.unreadable(key, error)?,
+            Err(error) => self.unreadable(key, &error),
         }
         self.buffer = buffer;
-        Ok(true)
+        true
     }
 
     /// Live files and the backlog (oldest first) take turns, so that neither starves the other.
@@ -77,9 +86,13 @@ impl Tailer {
             self.truncated(key);
             return Ok(None);
         }
+        file.used = Instant::now();
         let left = std::mem::take(&mut file.left);
         if left.is_empty() {
-            return file.open()?.read(buffer).map(Some);
+            let input = file.open()?;
+            let read = input.read(buffer)?;
+            file.compressed = input.compressed();
+            return Ok(Some(read));
         }
         buffer[..left.len()].copy_from_slice(&left);
         Ok(Some(left.len()))
@@ -89,22 +102,49 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&key) else { return };
         (file.ready, file.verify, file.trouble) = (false, true, None);
         file.quiet_since.get_or_insert_with(Instant::now);
+        let damage = file.input.as_ref().and_then(|input| input.damage().map(str::to_owned));
+        if damage.is_some() && damage != file.damage {
+            tracing::warn!(path = %file.path.display(), offset = file.reader.at(), damage, "an archive is damaged or cut off: what came before counts");
+        }
+        file.damage = damage;
     }
 
-    /// What cannot be read is tried again at the next scan, which also notices when it is gone.
-    fn unreadable(&mut self, key: u64, error: io::Error) -> anyhow::Result<()> {
-        let Some(file) = self.files.get_mut(&key) else { return Ok(()) };
-        file.ready = false;
-        let missing = error.kind() == io::ErrorKind::NotFound;
-        if self.once && !missing {
-            return Err(error).with_context(|| format!("read {}", file.path.display()));
+    /// Notes why a file cannot be read. It is tried again at the next scan; in `once` mode, and what is never supported, only when it changes.
+    fn unreadable(&mut self, key: u64, error: &io::Error) {
+        let shortage = boot::is_descriptor_shortage(error);
+        if shortage {
+            self.close_some(key);
         }
+        let Some(file) = self.files.get_mut(&key) else { return };
+        file.ready = false;
         let text = error.to_string();
-        if !missing && file.trouble.as_ref() != Some(&text) {
-            tracing::warn!(path = %file.path.display(), %error, "could not read, trying again");
+        let unsupported = error.kind() == io::ErrorKind::Unsupported;
+        if unsupported && file.reader.at() > 0 {
+            // Its start was read: the rest counts as damaged.
+            tracing::warn!(path = %file.path.display(), %error, "the rest of an archive is not read");
+            file.quiet_since = Some(Instant::now());
+            file.damage = Some(text);
+            return;
+        }
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let known = file.trouble.as_ref() == Some(&text);
+        file.refused = unsupported || (self.once && !missing && !shortage);
+        match file.refused {
+            true if !known => tracing::warn!(path = %file.path.display(), %error, "a log is not read"),
+            false if !known && !missing => tracing::warn!(path = %file.path.display(), %error, "could not read a log; will retry"),
+            _ => (),
         }
         file.trouble = Some(text);
-        Ok(())
+    }
+
+    /// After NUL bytes: perhaps they are a hole of a sparse file, which need not be read.
+    async fn skip_hole(&mut self, key: u64) {
+        let Some(file) = self.files.get_mut(&key).filter(|file| file.left.is_empty()) else { return };
+        // An error is found again by reading.
+        let skipped = file.input.as_mut().and_then(|input| input.skip_hole().ok()).unwrap_or_default();
+        if let Some(item) = file.reader.skip_nul(skipped) {
+            self.publish_item(key, item, false).await;
+        }
     }
 
     async fn publish_chunk(&mut self, key: u64, mut chunk: &[u8]) {
@@ -154,6 +194,7 @@ impl Tailer {
             Err(why) => self.repaired(key, id, item, why, cut),
         };
         self.count(key, end, &parts::tally(&pieces, counted, first));
+        self.note_strange_lines(key, &pieces);
         let Some(file) = self.files.get_mut(&key) else { return };
         file.repairs.unfinished += u64::from(cut && end > counted);
         let turn = file.turn;
@@ -166,11 +207,8 @@ impl Tailer {
             return self.commit(key);
         }
         // A file that is met is known from now on, wherever its name leads later. With very many files the next second will do.
-        if met
-            && self.files.len() <= MET_AT_ONCE
-            && let Err(error) = self.save()
-        {
-            tracing::warn!(error = format!("{error:#}"), "could not write the checkpoint, trying again");
+        if met && self.files.len() <= MET_AT_ONCE {
+            self.save_now();
         }
         for piece in wanted {
             let place = Place { key, turn, file: id, start: piece.start, end: piece.end };
@@ -184,6 +222,18 @@ impl Tailer {
                 What::Event { line, envelope, id, also } => self.publish_event(place, room, line, &envelope, (id, also)).await,
                 What::Dead(dead) => self.publish_dead(place, room, &dead).await,
             }
+        }
+    }
+
+    /// Warns once of a file that seems to be something else than Cowrie's JSON log.
+    fn note_strange_lines(&mut self, key: u64, pieces: &[Piece]) {
+        let Some(file) = self.files.get_mut(&key) else { return };
+        let strange = |piece: &Piece| matches!(&piece.what, What::Dead(dead) if dead.reason == Reason::NotJson);
+        file.strange_lines = file.strange_lines.filter(|_| pieces.iter().all(strange)).map(|lines| lines + 1);
+        if file.strange_lines == Some(STRANGE_LINES) && self.hints < MOST_HINTS {
+            self.hints += 1;
+            let path = file.path.display();
+            tracing::warn!(%path, "no line of this file is JSON so far: each becomes a dead letter. Is it Cowrie's text log? Give its JSON log, cowrie.json");
         }
     }
 
@@ -316,13 +366,43 @@ impl Tailer {
         }
     }
 
+    /// Publishes that the rest of an archive could not be read. The dead letter stands for one byte behind what was read, because its receipt
+    /// needs a range; an archive that changes is another file.
+    async fn tell_damage(&mut self, key: u64) {
+        let untold = self.files.get(&key).filter(|file| file.damage.is_some() && file.damage_told.is_none());
+        let Some(turn) = untold.map(|file| file.turn) else { return };
+        let Some(room) = self.room(key, turn, 0).await else { return };
+        let Some(file) = self.files.get_mut(&key) else { return };
+        let Some(damage) = &file.damage else { return };
+        let (start, end) = (file.covered, file.covered + 1);
+        let detail = format!("{} could be read only up to byte {}: {damage}", file.path.display(), file.reader.at());
+        let (device, inode, generation) = (file.device, file.inode, file.generation);
+        // Perhaps not even its first line could be read.
+        let nothing = || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
+        let (id, _) = *file.identity.get_or_insert_with(nothing);
+        let dead = DeadLetter::damaged(self.sensor.clone(), detail, Source::one(id, start, end));
+        file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
+        (file.covered, file.damage_told) = (end, Some(start));
+        self.dirty = true;
+        let place = Place { key, turn: file.turn, file: id, start, end };
+        self.publish_dead(place, room, &dead).await;
+    }
+
     /// Takes the pieces without newline at the end of files to which nothing will be added.
     pub async fn finish_files(&mut self) {
         let (once, close_after) = (self.once, self.tuning.close_after());
         let due = |file: &Tracked| {
             let quiet = file.quiet_since.map_or(Duration::ZERO, |since| since.elapsed());
-            let closed = file.compressed || (once && quiet >= ONCE_PATIENCE) || (!file.live && quiet >= close_after);
-            !file.ready && !file.ended && !file.gone && file.quiet_since.is_some() && file.reader.unfinished().is_some() && closed
+            let closed = match (file.compressed, once) {
+                // A damaged archive may still be on its way here.
+                (true, false) => file.damage.is_none() || quiet >= close_after,
+                (true, true) => true,
+                (false, true) => quiet >= ONCE_PATIENCE,
+                (false, false) => !file.live && quiet >= close_after,
+            };
+            let untold = file.damage.is_some() && file.damage_told.is_none();
+            let at_end = !file.ready && !file.gone && file.changed.is_none() && file.quiet_since.is_some();
+            at_end && closed && ((!file.ended && file.reader.unfinished().is_some()) || untold)
         };
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
@@ -334,6 +414,7 @@ impl Tailer {
             if let Some(item) = file.reader.finish() {
                 self.publish_item(key, item, true).await;
             }
+            self.tell_damage(key).await;
         }
         self.finish_complete();
     }
@@ -341,7 +422,8 @@ impl Tailer {
     /// Notes which files are wholly committed, and closes those that nobody seems to write.
     pub fn finish_complete(&mut self) {
         for file in self.files.values_mut().filter(|file| file.complete.is_none() && !file.gone) {
-            let read_to_end = file.quiet_since.is_some() && !file.ready && file.reader.unfinished().is_none();
+            let told = file.damage.is_none() || file.damage_told.is_some();
+            let read_to_end = file.quiet_since.is_some() && !file.ready && file.changed.is_none() && told && file.reader.unfinished().is_none();
             let stamp = file.input.as_ref().and_then(|input| input.metadata().ok()).map_or(file.stamp, |meta| Stamp::of(&meta));
             let all = file.compressed || file.reader.at() == stamp.size;
             if read_to_end && all && file.segments.is_empty() {

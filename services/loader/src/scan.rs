@@ -1,8 +1,9 @@
 //! Looking at the directory: new files, renamed ones, truncated ones, those that went away.
 
 use std::{
+    collections::HashMap,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,11 @@ use crate::{
 const RENAME_TIME: Duration = Duration::from_secs(3);
 /// Two scans are at least this far apart, however often the system tells of changes.
 const SCAN_GAP: Duration = Duration::from_millis(100);
-/// An archive is read when it has not changed for this long: it may still be written.
+/// A scan takes at most one part in this many of the time.
+const SCAN_SHARE: u32 = 30;
+/// Two scans are at most this far apart, however long they take.
+const LONGEST_SCAN_GAP: Duration = Duration::from_secs(2);
+/// An archive is read when it was not seen to change for this long: it may still be written.
 const ARCHIVE_AGE: Duration = Duration::from_secs(5);
 /// A file that is listed no more is followed until it was quiet for this long.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
@@ -25,7 +30,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 impl Tailer {
     /// The system told of a change: open files may have grown, and names may have changed.
     pub fn look_again(&mut self) -> anyhow::Result<()> {
-        if self.scanned.elapsed() >= SCAN_GAP {
+        if self.scanned.elapsed() >= self.scan_gap() {
             return self.scan();
         }
         for file in self.files.values_mut().filter(|file| file.input.is_some() && !file.compressed) {
@@ -36,18 +41,47 @@ impl Tailer {
 
     /// Compares what is on disk with what is followed.
     pub fn scan(&mut self) -> anyhow::Result<()> {
-        self.scanned = Instant::now();
-        self.files.values_mut().for_each(|file| file.listed = false);
-        for found in logs::discover(&self.patterns)? {
-            let followed = self.files.iter_mut().find(|(_, file)| !file.gone && (file.device, file.inode) == (found.meta.dev(), found.meta.ino()));
-            match followed {
-                Some((&key, _)) => self.seen(key, &found),
-                None => self.add(&found),
+        let begun = Instant::now();
+        let listing = logs::list(&self.patterns)?;
+        self.files.values_mut().for_each(|file| file.listed = listing.hides(&file.path));
+        let followed: HashMap<_, _> = self.files.iter().filter(|(_, file)| !file.gone).map(|(key, file)| ((file.device, file.inode), *key)).collect();
+        let (known, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.known).into_iter().partition(|point| !point.gone);
+        let mut known: HashMap<_, _> = known.into_iter().map(|point| ((point.device, point.inode), point)).collect();
+        let mut settling = std::mem::take(&mut self.settling);
+        for found in &listing.files {
+            let place = (found.meta.dev(), found.meta.ino());
+            match followed.get(&place) {
+                Some(&key) => self.seen(key, found),
+                None if self.is_being_written(found, known.get(&place), settling.remove(&place)) => (),
+                None => self.add(found, known.remove(&place)),
             }
         }
+        self.known = others;
+        self.known.extend(known.into_values());
         self.follow_unlisted();
         self.total();
+        (self.scanned, self.scan_took) = (Instant::now(), begun.elapsed());
         Ok(())
+    }
+
+    /// How long after a scan the next one may begin: with very many files scans take a small part of a core.
+    pub fn scan_gap(&self) -> Duration {
+        (self.scan_took * SCAN_SHARE).clamp(SCAN_GAP, LONGEST_SCAN_GAP)
+    }
+
+    /// Whether an archive that is not followed yet has to wait. Its time of change says nothing: clocks differ, and `cp -p` and `rsync -t` set it.
+    fn is_being_written(&mut self, found: &Found, known: Option<&FilePoint>, seen: Option<(Stamp, Instant)>) -> bool {
+        let stamp = Stamp::of(&found.meta);
+        let archive = found.path.extension().is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end.eq_ignore_ascii_case(known)));
+        if !archive || self.once || known.is_some_and(|point| point.complete == Some(stamp)) {
+            return false;
+        }
+        let since = seen.filter(|(before, _)| *before == stamp).map_or_else(Instant::now, |(_, since)| since);
+        if since.elapsed() >= ARCHIVE_AGE {
+            return false;
+        }
+        self.settling.insert((found.meta.dev(), found.meta.ino()), (stamp, since));
+        true
     }
 
     /// A file that is followed, as it is now.
@@ -61,18 +95,20 @@ impl Tailer {
             file.announced = false;
         }
         (file.listed, file.live, file.unlisted_since) = (true, found.live, None);
-        file.ready |= file.trouble.is_some();
+        file.ready |= file.trouble.is_some() && !file.refused;
         let stamp = Stamp::of(&found.meta);
         if stamp != file.stamp {
             file.stamp = stamp;
             file.extent = file.extent.max(stamp.size);
             file.complete = None;
-            if file.compressed {
-                // An archive that changed is another archive.
-                self.restart(key, found);
-                return;
-            }
-            file.ready = true;
+            file.refused = false;
+            file.ready = !file.compressed;
+            file.changed = file.compressed.then(Instant::now);
+        }
+        if file.changed.is_some_and(|since| self.once || since.elapsed() >= ARCHIVE_AGE) {
+            // An archive that changed is another archive.
+            self.restart(key, found);
+            return;
         }
         if self.files.get(&key).is_some_and(Tracked::was_truncated) {
             self.truncated(key);
@@ -80,14 +116,8 @@ impl Tailer {
     }
 
     /// A file that is not followed yet.
-    fn add(&mut self, found: &Found) {
-        let archive = found.path.extension().is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end == *known));
-        let age = found.meta.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
-        if archive && !self.once && age < ARCHIVE_AGE {
-            return;
-        }
-        let known = self.known.iter().position(|point| !point.gone && (point.device, point.inode) == (found.meta.dev(), found.meta.ino()));
-        let file = match known.map(|at| self.known.swap_remove(at)) {
+    fn add(&mut self, found: &Found, known: Option<FilePoint>) {
+        let file = match known {
             None => Tracked::new(found, 0),
             Some(point) => {
                 let file = Tracked::resume(found, &point, &self.sensor);
@@ -109,11 +139,16 @@ impl Tailer {
 
     /// After the first scan: files of the checkpoint that are nowhere.
     pub fn keep_all_lost(&mut self) -> anyhow::Result<()> {
-        let Some(any) = logs::discover(&self.patterns)?.into_iter().next() else { return Ok(()) };
+        let listing = logs::list(&self.patterns)?;
+        let Some(any) = listing.files.first() else { return Ok(()) };
         for point in std::mem::take(&mut self.known) {
+            if listing.hides(Path::new(&point.path)) {
+                self.known.push(point);
+                continue;
+            }
             match self.out_of_sight(&point) {
                 Some(file) => self.insert(file),
-                None => self.keep_lost(&point, &any),
+                None => self.keep_lost(&point, any),
             }
         }
         Ok(())

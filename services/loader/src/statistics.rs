@@ -1,6 +1,12 @@
 //! What the loader counts; shared with whoever shows it.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::{
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use serde::Serialize;
 
@@ -20,6 +26,25 @@ pub struct Statistics {
     total: AtomicU64,
     lag: AtomicU64,
     files: AtomicU64,
+    problems: Mutex<Vec<Problem>>,
+    checkpoint_trouble: Mutex<Option<String>>,
+}
+
+/// A file that cannot be read, or not to its end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+    /// An archive of which a part was read.
+    pub damaged: bool,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}{}", self.path.display(), if self.damaged { "damaged or cut off: " } else { "not read: " }, self.why)
+    }
 }
 
 /// The counters at one moment.
@@ -53,6 +78,10 @@ pub struct Summary {
     pub total_bytes: u64,
     /// Time of the last event read, microseconds since 1970.
     pub last_event_at: Option<i64>,
+    /// Archives that are damaged or cut off: what came before the damage counts.
+    pub damaged: u64,
+    /// Files that cannot be read.
+    pub unreadable: u64,
 }
 
 /// What a stretch of a file turned out to be.
@@ -106,8 +135,30 @@ impl Statistics {
         metrics::gauge!("cowriestream_loader_lag_bytes").set(lag as f64);
     }
 
+    pub(crate) fn set_problems(&self, problems: Vec<Problem>) {
+        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+    }
+
+    pub(crate) fn set_checkpoint_trouble(&self, trouble: Option<String>) {
+        *self.checkpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// The files that cannot be read, or not to their ends.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the checkpoint can be written.
+    pub fn is_checkpoint_writable(&self) -> bool {
+        self.checkpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// The counters now.
     pub fn summary(&self) -> Summary {
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let damaged = problems.iter().filter(|problem| problem.damaged).count() as u64;
+        let unreadable = problems.len() as u64 - damaged;
+        drop(problems);
         let [event_bytes, dead_bytes, skipped_bytes, dropped_bytes] =
             [&self.event_bytes, &self.dead_bytes, &self.skipped_bytes, &self.dropped_bytes].map(|c| c.load(Relaxed));
         Summary {
@@ -125,6 +176,8 @@ impl Statistics {
             lag_bytes: self.lag.load(Relaxed),
             total_bytes: self.total.load(Relaxed),
             last_event_at: Some(self.last_event_at.load(Relaxed)).filter(|&at| at != 0),
+            damaged,
+            unreadable,
         }
     }
 }
@@ -148,6 +201,8 @@ impl std::ops::Add for Summary {
             lag_bytes: self.lag_bytes + other.lag_bytes,
             total_bytes: self.total_bytes + other.total_bytes,
             last_event_at: self.last_event_at.max(other.last_event_at),
+            damaged: self.damaged + other.damaged,
+            unreadable: self.unreadable + other.unreadable,
         }
     }
 }

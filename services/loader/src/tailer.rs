@@ -1,7 +1,7 @@
 //! Follows the logs of one sensor: one loop that reads, publishes, and takes acknowledgements and receipts in.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::{
     args::Tuning,
-    checkpoint::{CheckpointFile, FilePoint, StreamSeen},
+    checkpoint::{CheckpointFile, FilePoint, Stamp, StreamSeen},
     flight::{Flight, Room, Sent, Taken},
     statistics::Statistics,
     tracked::Tracked,
@@ -62,7 +62,18 @@ pub(crate) struct Tailer {
     pub heard: Instant,
     pub asked: Instant,
     pub resting_until: Instant,
+    /// When the last scan ended.
     pub scanned: Instant,
+    /// How long it took.
+    pub scan_took: Duration,
+    /// Archives that may still be written, by device and inode, and since when they are seen as they are.
+    pub settling: HashMap<(u64, u64), (Stamp, Instant)>,
+    /// When the checkpoint was last written, and how long that took.
+    pub saved: (Instant, Duration),
+    /// Files that were said to be something else than Cowrie's JSON log.
+    pub hints: u32,
+    /// Why the checkpoint could not be written.
+    pub save_trouble: Option<String>,
     pub beaten: Option<Instant>,
     /// The lag that the last heartbeat told.
     pub told_lag: u64,
@@ -90,7 +101,7 @@ impl Tailer {
             if self.once && self.is_settled() {
                 break true;
             }
-            if self.may_read() && self.read_turn().await? {
+            if self.may_read() && self.read_turn().await {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -102,7 +113,7 @@ impl Tailer {
 
     /// What is due every second.
     async fn tick(&mut self) -> anyhow::Result<()> {
-        if self.scanned.elapsed() >= self.tuning.poll() {
+        if self.scanned.elapsed() >= self.tuning.poll().max(self.scan_gap()) {
             self.scan()?;
         }
         if self.bus.connected() {
@@ -110,7 +121,7 @@ impl Tailer {
         }
         self.tell_lost().await;
         self.finish_files().await;
-        self.save()?;
+        self.save();
         self.beat(false).await;
         Ok(())
     }
@@ -249,7 +260,7 @@ impl Tailer {
         self.take_receipts()?;
         self.finish_complete();
         self.dirty = true;
-        self.save()?;
+        self.save_at_end().await;
         self.beat(true).await;
         Ok(())
     }

@@ -1,6 +1,11 @@
 //! A file that is followed: what was read of it, published, committed.
 
-use std::{io, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
+use std::{
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::Instant,
+};
 
 use bus::Repairs;
 use events::{Announcement, EventId, FileId, Fingerprint, LineReader, MAX_LINE, RangeSet, SensorId, line::Item};
@@ -45,6 +50,18 @@ pub(crate) struct Tracked {
     pub verify: bool,
     /// Why it could not be read.
     pub trouble: Option<String>,
+    /// It cannot be read as it is now, and is not tried again before it changes.
+    pub refused: bool,
+    /// Why an archive could be read only up to some place.
+    pub damage: Option<String>,
+    /// Where the dead letter stands that names the damage, once it is published.
+    pub damage_told: Option<u64>,
+    /// Since when an archive that is followed has another size or time of change.
+    pub changed: Option<Instant>,
+    /// Lines from its start that are not JSON; `None` after the first event.
+    pub strange_lines: Option<u32>,
+    /// When it was last read from.
+    pub used: Instant,
     /// Since when no scan found it by name.
     pub unlisted_since: Option<Instant>,
     /// When the end was reached.
@@ -102,6 +119,12 @@ impl Tracked {
             left: Vec::new(),
             verify: true,
             trouble: None,
+            refused: false,
+            damage: None,
+            damage_told: None,
+            changed: None,
+            strange_lines: Some(0),
+            used: Instant::now(),
             unlisted_since: None,
             quiet_since: None,
             ended: false,
@@ -128,6 +151,10 @@ impl Tracked {
         file.identity = Some((point.file_id, point.fingerprint));
         file.compressed = point.compressed;
         file.repairs = point.repairs;
+        if point.complete == Some(file.stamp) {
+            file.damage.clone_from(&point.damage);
+            file.damage_told = Some(point.position.saturating_sub(1));
+        }
         if point.complete == Some(file.stamp) {
             file.complete = point.complete;
             file.ready = false;
@@ -179,6 +206,7 @@ impl Tracked {
 
     fn place(&mut self, position: u64, last_line: Option<LastLine>) {
         self.position = position;
+        self.strange_lines = self.strange_lines.filter(|_| position == 0);
         self.last_line = last_line;
         self.covered = position;
         self.counted = position;
@@ -191,7 +219,7 @@ impl Tracked {
         if self.input.is_none() {
             let mut input = self.open_anew()?;
             self.compressed = input.compressed();
-            input.go_to(self.reader.at())?;
+            input.go_to(self.reader.at() + self.left.len() as u64)?;
             self.announced = false;
             self.verify = true;
             self.input = Some(input);
@@ -290,6 +318,7 @@ impl Tracked {
         self.left = Vec::new();
         self.announced = false;
         self.verify = true;
+        self.damage_told = self.damage_told.filter(|&at| self.done.contains(at, at + 1));
         if let Some(input) = &mut self.input
             && let Err(error) = input.go_to(from)
         {
@@ -331,7 +360,8 @@ impl Tracked {
     pub fn is_settled(&self) -> bool {
         self.segments.is_empty()
             && self.lost.is_none()
-            && (self.gone || (!self.ready && self.quiet_since.is_some() || self.complete.is_some()) && self.reader.unfinished().is_none())
+            && (self.damage.is_none() || self.damage_told.is_some() || self.gone)
+            && (self.gone || self.refused || (!self.ready && self.quiet_since.is_some() || self.complete.is_some()) && self.reader.unfinished().is_none())
     }
 
     /// Bytes on disk that are not committed, as far as known.
@@ -366,7 +396,13 @@ impl Tracked {
             repairs: self.repairs,
             last_line: self.last_line,
             complete: self.complete,
+            damage: self.damage.clone(),
         })
+    }
+
+    /// Why it is not read, or not read whole.
+    pub fn problem(&self) -> Option<&str> {
+        self.trouble.as_deref().or(self.damage.as_deref())
     }
 }
 
@@ -399,6 +435,11 @@ fn still_holds(input: &Input, last: &LastLine, sensor: &SensorId) -> io::Result<
     Ok(line.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
 }
 
+/// Whether there are only NUL bytes: perhaps a hole of a sparse file begins here.
+pub(crate) fn is_nul(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
+}
+
 /// What identifies an item: its line, or the head of one that is too long.
 pub(crate) fn content(item: &Item) -> &[u8] {
     match item {
@@ -420,6 +461,9 @@ pub(crate) fn line_at(input: &mut Input, offset: u64) -> io::Result<Option<Item>
             if !matches!(item, Item::Skipped { .. }) {
                 return Ok(Some(item));
             }
+        }
+        if read > 0 && is_nul(&buffer[..read]) {
+            reader.skip_nul(input.skip_hole()?);
         }
         if read == 0 {
             return Ok(reader.finish().filter(|item| !matches!(item, Item::Skipped { .. })));

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: every task is spawned here and noticed when it ends; a role that stops leaves nothing running.
 
+mod descriptors;
 mod health;
 mod safe;
 mod secret;
@@ -10,6 +11,7 @@ mod trace;
 
 use std::{future::Future, process::ExitCode, time::Duration};
 
+pub use descriptors::{descriptor_limit, is_descriptor_shortage, raise_descriptor_limit};
 pub use health::{Health, HealthArgs};
 pub use safe::{ascii, safe, safe_up_to};
 pub use secret::adopt_secret_files;

@@ -15,7 +15,7 @@ pub struct Heartbeat {
     pub version: String,
     /// Wall clock, milliseconds since 1970.
     pub at_ms: i64,
-    /// `reading`, `waiting`, `paused` (no broker), `stopped`.
+    /// `reading`, `waiting`, `paused` (no broker), `degraded` (see `trouble`), `stopped`.
     pub state: String,
     /// Its files that are not yet wholly committed, and the live ones.
     pub files: Vec<FileBeat>,
@@ -41,6 +41,12 @@ pub struct Heartbeat {
     pub gap_bytes: u64,
     /// Time of the last event read, microseconds since 1970.
     pub last_event_at: Option<i64>,
+    /// Archives that are damaged or cut off.
+    pub damaged: u64,
+    /// Files that cannot be read.
+    pub unreadable: u64,
+    /// Why the checkpoint cannot be written now.
+    pub trouble: Option<String>,
 }
 
 /// What was repaired in a file, since it was first read.
@@ -77,6 +83,8 @@ pub struct FileBeat {
     pub committed: u64,
     /// What was repaired in it.
     pub repairs: Repairs,
+    /// Why it is not read, or not read to its end.
+    pub problem: Option<String>,
 }
 
 impl Bus {

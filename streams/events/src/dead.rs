@@ -41,6 +41,8 @@ reasons! {
     Rejected = "rejected",
     /// Bytes that were published, lost by the broker, and can no longer be read.
     Gap = "gap",
+    /// The rest of an archive that is damaged or cut off.
+    Damaged = "damaged",
 }
 
 /// An unusable line with what a person needs to find out why.
@@ -79,13 +81,30 @@ impl DeadLetter {
     /// The dead letter for bytes that no longer exist.
     pub fn gap(sensor: SensorId, detail: String, source: Source) -> Self {
         let length = source.files.iter().flat_map(|(_, ranges)| ranges).map(|(start, end)| end - start).sum();
+        Self::of_place(sensor, Reason::Gap, detail, length, source)
+    }
+
+    /// The dead letter for the rest of an archive that cannot be decompressed; how long it is, nobody knows.
+    pub fn damaged(sensor: SensorId, detail: String, source: Source) -> Self {
+        Self::of_place(sensor, Reason::Damaged, detail, 0, source)
+    }
+
+    /// One without bytes: its identity is its place.
+    fn of_place(sensor: SensorId, reason: Reason, detail: String, length: u64, source: Source) -> Self {
         let hash = *blake3::hash(source.to_string().as_bytes()).as_bytes();
-        Self { sensor, reason: Reason::Gap, detail, body: Vec::new(), length, hash, source }
+        Self { sensor, reason, detail, body: Vec::new(), length, hash, source }
     }
 
     /// Its identity.
     pub fn id(&self) -> DeadId {
         DeadId::of(&self.sensor, &self.hash)
+    }
+}
+
+impl Reason {
+    /// Whether its dead letters name a place and hold no bytes.
+    pub fn is_without_bytes(self) -> bool {
+        matches!(self, Self::Gap | Self::Damaged)
     }
 }
 

@@ -105,6 +105,13 @@ impl LineReader {
         None
     }
 
+    /// Takes `count` NUL bytes that nobody read: a hole of a sparse file. Within a line they are left out, as [`next`](Self::next) does.
+    pub fn skip_nul(&mut self, count: u64) -> Option<Item> {
+        let start = self.at;
+        self.at += count;
+        (self.start.is_none() && count > 0).then_some(Item::Skipped { start, end: self.at })
+    }
+
     /// Ends the log: what stands behind the last newline is a line too.
     pub fn finish(&mut self) -> Option<Item> {
         self.complete()
@@ -159,6 +166,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_skipped_hole_is_like_nul_bytes() {
+        let log = [&b"ab\n"[..], &[0; 1000], b"cd", &[0; 500], b"ef\n", &[0; 70]].concat();
+        let mut reader = LineReader::new(0);
+        let mut items = Vec::new();
+        for (text, hole) in [("ab\n", 1000), ("cd", 500), ("ef\n", 70)] {
+            let mut chunk = text.as_bytes();
+            while let Some(item) = reader.next(&mut chunk) {
+                items.push(item);
+            }
+            items.extend(reader.skip_nul(hole));
+        }
+        assert_eq!(items, read(&log, log.len()));
+    }
 
     fn read(log: &[u8], chunk: usize) -> Vec<Item> {
         let mut reader = LineReader::new(0);

@@ -1,6 +1,6 @@
 //! Logs straight into a data set.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use analysis::{Data, from_events::Gathered};
 use anyhow::Context as _;
@@ -57,7 +57,7 @@ pub(super) async fn read(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
 
 impl Reading {
     fn file(&mut self, sensor: &SensorId, path: &Path, bar: &ProgressBar, stop: &CancellationToken) -> anyhow::Result<()> {
-        let (mut input, _) = loader::decompressed(File::open(path)?)?;
+        let mut input = loader::Input::open_patiently(path)?;
         let (mut lines, mut chunk) = (LineReader::new(0), vec![0; CHUNK]);
         self.files += 1;
         loop {
@@ -65,8 +65,6 @@ impl Reading {
             let length = match input.read(&mut chunk) {
                 Ok(length) => length,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                // An archive that was cut off ends there: what came before counts.
-                Err(error) if error.raw_os_error().is_none() => 0,
                 Err(error) => return Err(error.into()),
             };
             let mut rest = &chunk[..length];
@@ -77,6 +75,12 @@ impl Reading {
             if length == 0 {
                 break;
             }
+            if chunk[..length].iter().all(|&byte| byte == 0) {
+                lines.skip_nul(input.skip_hole()?);
+            }
+        }
+        if let Some(damage) = input.damage() {
+            eprintln!("warning: {} is damaged or cut off, what came before counts: {}", boot::safe(&path.display().to_string()), boot::safe(damage));
         }
         if let Some(item) = lines.finish() {
             self.item(sensor, item);

@@ -72,7 +72,10 @@ pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(
     let probe = Box::new(move || Box::pin(answers(ssh, telnet)) as _);
     let honeypot =
         Honeypot { log: home.join("var/log/cowrie/cowrie.json"), version: cowrie.version.clone(), ssh, telnet, userdb: home.join("etc/userdb.txt").exists() };
-    Ok((Command { name: "Cowrie", program: cowrie.bin.join("twistd"), arguments, folder: home, user, stop_signal: Signal::TERM, probe }, honeypot))
+    Ok((
+        Command { name: "Cowrie", program: cowrie.bin.join("twistd"), arguments, folder: home, user, stop_signal: Signal::TERM, probe, asked: false },
+        honeypot,
+    ))
 }
 
 /// `etc/cowrie.cfg` is for who uses this; `cowrie.cfg`, which Cowrie reads after it, says where it listens.

@@ -12,9 +12,13 @@ mod ports;
 mod postgres;
 mod process;
 mod redis;
+mod room;
 mod users;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use boot::CancellationToken;
 
@@ -25,6 +29,10 @@ use process::Server;
 
 /// After a server ended by itself, before it is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// How often servers that may stop working while they run are asked.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// A server that does not work for this long is started again.
+const SICK_LIMIT: Duration = Duration::from_secs(20);
 /// A server that ends this often within a minute is given up.
 const MOST_RESTARTS: usize = 5;
 
@@ -54,13 +62,15 @@ pub struct Urls {
 pub struct Servers {
     /// Where they answer.
     pub urls: Urls,
+    /// The data directory.
+    folder: PathBuf,
     running: Vec<Server>,
 }
 
 impl Servers {
     /// Starts what is wanted and waits until each answers (at most 60 s).
     pub async fn start(data: &DataDir, wanted: Wanted) -> anyhow::Result<Self> {
-        let mut servers = Self { urls: Urls::default(), running: Vec::new() };
+        let mut servers = Self { urls: Urls::default(), folder: data.path().to_owned(), running: Vec::new() };
         let started = servers.start_all(data, wanted).await;
         if started.is_err() {
             servers.stop().await;
@@ -99,24 +109,38 @@ impl Servers {
         ready.map(|()| honeypot)
     }
 
-    /// Watches until stop: a server that ends is started again on its port. Fails when one keeps ending.
+    /// Watches until stop: a server that ends, or no longer works, is started again on its port. While the disk is full it waits. Fails when
+    /// one keeps ending although there is room.
     pub async fn supervise(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut ends = Vec::new();
         loop {
-            let ended = tokio::select! {
+            let trouble = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                ended = first_end(&mut self.running) => ended,
+                trouble = first_trouble(&mut self.running) => trouble,
             };
-            let server = &mut self.running[ended];
-            ends.retain(|(_, at): &(usize, std::time::Instant)| at.elapsed() < Duration::from_secs(60));
-            ends.push((ended, std::time::Instant::now()));
-            if ends.iter().filter(|(which, _)| *which == ended).count() > MOST_RESTARTS {
+            let full = !room::is_there(&self.folder);
+            let server = &mut self.running[trouble];
+            ends.retain(|(_, at): &(usize, Instant)| at.elapsed() < Duration::from_secs(60));
+            if full {
+                ends.clear();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    () = room::wait_for(&self.folder, server.name()) => (),
+                }
+            }
+            ends.push((trouble, Instant::now()));
+            if ends.iter().filter(|(which, _)| *which == trouble).count() > MOST_RESTARTS {
                 anyhow::bail!("{} ended {MOST_RESTARTS} times within a minute:\n{}", server.name(), server.log_tail());
             }
-            tracing::warn!(server = server.name(), "a server ended by itself: starting it again");
+            tracing::warn!(server = server.name(), "a server ended, or no longer works: starting it again");
             tokio::time::sleep(RESTART_PAUSE).await;
-            server.restart().await?;
+            match server.restart().await {
+                Err(error) if room::is_there(&self.folder) => return Err(error),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "could not start a server; will retry"),
+                Ok(()) => (),
+            }
         }
     }
 
@@ -134,13 +158,24 @@ impl Servers {
     }
 }
 
-/// The index of the first server that ends.
-async fn first_end(running: &mut [Server]) -> usize {
+/// The index of the first server that ends, or that for some time does not work although it runs.
+async fn first_trouble(running: &mut [Server]) -> usize {
+    let mut looked = Instant::now();
+    let mut since = vec![None; running.len()];
     loop {
         for (index, server) in running.iter_mut().enumerate() {
             if server.has_ended() {
                 return index;
             }
+        }
+        if looked.elapsed() >= LOOK_INTERVAL {
+            for (server, since) in running.iter().zip(&mut since) {
+                *since = if server.works().await { None } else { since.or_else(|| Some(Instant::now())) };
+            }
+            looked = Instant::now();
+        }
+        if let Some(index) = since.iter().position(|since| since.is_some_and(|since| since.elapsed() >= SICK_LIMIT)) {
+            return index;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -24,7 +24,8 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     );
     let config = data.write_private("nats.conf", &config)?;
     let probe = Box::new(move || Box::pin(healthy(monitor)) as _);
-    let command = Command { name: "NATS", program, arguments: vec!["--config".into(), config.into()], folder, user: None, stop_signal: Signal::TERM, probe };
+    let command =
+        Command { name: "NATS", program, arguments: vec!["--config".into(), config.into()], folder, user: None, stop_signal: Signal::TERM, probe, asked: true };
     Ok((command, format!("nats://cowriestream:{secret}@127.0.0.1:{port}")))
 }
 

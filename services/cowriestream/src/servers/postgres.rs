@@ -61,7 +61,7 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
     let mut arguments = vec!["-D".into(), folder.clone().into()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
     let probe = Box::new(move || Box::pin(answers(port)) as _);
-    let command = Command { name: "Postgres", program: bin.join("postgres"), arguments, folder, user, stop_signal: Signal::INT, probe };
+    let command = Command { name: "Postgres", program: bin.join("postgres"), arguments, folder, user, stop_signal: Signal::INT, probe, asked: false };
     Ok((command, format!("postgres://cowriestream:{secret}@127.0.0.1:{port}/postgres")))
 }
 

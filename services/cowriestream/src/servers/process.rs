@@ -41,6 +41,8 @@ pub(super) struct Command {
     /// What asks it to stop without waiting for its clients.
     pub stop_signal: Signal,
     pub probe: Probe,
+    /// Whether it is asked now and then while it runs.
+    pub asked: bool,
 }
 
 /// A server that was started.
@@ -57,8 +59,16 @@ impl Server {
         Ok(Self { command, child })
     }
 
-    /// Starts it again and waits until it answers.
+    /// Whether it still works. Only NATS is asked: it turns JetStream off when its disk is full, and not on again.
+    pub async fn works(&self) -> bool {
+        !self.command.asked || (self.command.probe)().await
+    }
+
+    /// Ends it if it still runs, starts it again and waits until it answers.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
+        if !self.has_ended() {
+            self.stop().await;
+        }
         end_leftover(&self.command).await?;
         self.child = spawn(&self.command)?;
         self.ready().await
@@ -221,6 +231,7 @@ mod tests {
             user: None,
             stop_signal: Signal::TERM,
             probe: Box::new(|| Box::pin(async { true })),
+            asked: false,
         };
         let log = log_file(&command);
         let runtime = tokio::runtime::Handle::current();

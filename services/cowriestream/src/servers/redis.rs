@@ -31,6 +31,7 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
         user: None,
         stop_signal: Signal::TERM,
         probe,
+        asked: false,
     };
     Ok((command, format!("redis://default:{secret}@127.0.0.1:{port}")))
 }

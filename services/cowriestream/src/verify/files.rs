@@ -30,6 +30,11 @@ impl Found {
         Ok(Self { path, device: meta.dev(), inode: meta.ino(), start: None, length: 0, known: Vec::new() })
     }
 
+    /// Bytes read so far, of the decompressed stream.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     pub fn saw(&mut self, line: &Line) {
         self.length = line.offset + line.length;
         if self.start.is_none() && !line.is_blank() {

@@ -1,8 +1,7 @@
 //! A line splitter of its own: `verify` must not trust the loader's.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader},
     path::Path,
 };
 
@@ -34,20 +33,23 @@ impl Line {
 
 /// Reads the lines of a plain or compressed file one by one, in bounded memory.
 pub(super) struct Lines {
-    input: BufReader<Lenient>,
+    input: BufReader<loader::Input>,
     offset: u64,
-    compressed: bool,
 }
 
 impl Lines {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let (input, compressed) = loader::decompressed(File::open(path)?)?;
-        Ok(Self { input: BufReader::with_capacity(1 << 16, Lenient(input)), offset: 0, compressed })
+        Ok(Self { input: BufReader::with_capacity(1 << 16, loader::Input::open_patiently(path)?), offset: 0 })
     }
 
-    /// Whether nothing will be added to the file.
+    /// Whether nothing will be added to the file. An archive that is cut off may still be on its way here.
     pub fn closed(&self) -> bool {
-        self.compressed
+        self.input.get_ref().compressed() && self.damage().is_none()
+    }
+
+    /// Why an archive could be read only up to some place; known after the last line.
+    pub fn damage(&self) -> Option<&str> {
+        self.input.get_ref().damage()
     }
 
     /// The next line; `None` at the end.
@@ -72,8 +74,14 @@ impl Lines {
                 let room = (MAX_LINE + 1).saturating_sub(line.bytes.len());
                 line.bytes.extend_from_slice(&run[..run.len().min(room)]);
             }
+            let only_nul = newline.is_none() && part.iter().all(|&byte| byte == 0);
             self.offset += used as u64;
             self.input.consume(used);
+            if only_nul {
+                let hole = self.input.get_mut().skip_hole()?;
+                self.offset += hole;
+                *(if started { &mut line.length } else { &mut line.leading }) += hole;
+            }
         }
         if line.length == 0 && line.leading == 0 {
             return Ok(None);
@@ -81,17 +89,5 @@ impl Lines {
         line.offset += line.leading;
         line.hash = *hasher.finalize().as_bytes();
         Ok(Some(line))
-    }
-}
-
-/// An archive that was cut off ends there: what came before counts.
-struct Lenient(Box<dyn Read + Send + Sync>);
-
-impl Read for Lenient {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(into) {
-            Err(error) if error.raw_os_error().is_none() && error.kind() != io::ErrorKind::Interrupted => Ok(0),
-            other => other,
-        }
     }
 }

@@ -121,8 +121,12 @@ struct Counted {
 async fn verify_sensor(on: &mut Connection, args: &Args, files: &SensorFiles, report: &mut Report) -> anyhow::Result<()> {
     let mut counted = Counted { drops: args.drops.clone(), expand_arrays: args.expand_arrays, ..Counted::default() };
     for path in &files.paths {
-        let found = read_file(on, &files.sensor, path, &mut counted, report).await.with_context(|| format!("verify {}", path.display()))?;
-        counted.files.push(found);
+        match read_file(on, &files.sensor, path, &mut counted, report).await {
+            Ok(found) => counted.files.push(found),
+            // A file that is refused is named; the others are verified.
+            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => report.unread(format!("{}: {error}", path.display())),
+            Err(error) => return Err(error).with_context(|| format!("verify {}", path.display())),
+        }
     }
     stitch(on, &files.sensor, &mut counted, report).await?;
     let dead: Vec<_> = counted.dead.keys().copied().collect();
@@ -168,6 +172,9 @@ async fn read_file(on: &mut Connection, sensor: &SensorId, path: &Path, counted:
         if chunk.len() >= CHUNK {
             compare(on, sensor, std::mem::take(&mut chunk), counted, report).await?;
         }
+    }
+    if let Some(damage) = lines.damage() {
+        report.unread(format!("{}: damaged or cut off, read up to byte {}: {damage}", path.display(), found.length()));
     }
     compare(on, sensor, chunk, counted, report).await?;
     found.resolve(on, sensor).await?;

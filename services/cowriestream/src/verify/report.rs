@@ -28,6 +28,8 @@ pub(super) struct Report {
     extra: Names,
     wrong: Names,
     unfinished: Names,
+    /// Files that cannot be read, or not to their ends: nobody knows what the rest holds.
+    unread: Names,
     #[serde(skip)]
     show: usize,
 }
@@ -68,8 +70,12 @@ impl Report {
         self.unfinished.add(name, self.show);
     }
 
+    pub fn unread(&mut self, name: String) {
+        self.unread.add(name, self.show);
+    }
+
     pub fn agrees(&self) -> bool {
-        self.missing.count + self.extra.count + self.wrong.count == 0
+        self.missing.count + self.extra.count + self.wrong.count + self.unread.count == 0
     }
 
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
@@ -84,7 +90,9 @@ impl Report {
             "{} bytes = {} in events + {} in dead letters + {} skipped + {} dropped + {} unfinished",
             self.bytes, self.event_bytes, self.dead_bytes, self.skipped_bytes, self.dropped_bytes, self.unfinished_bytes
         )?;
-        for (kind, names) in [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished)] {
+        for (kind, names) in
+            [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished), ("unread", &self.unread)]
+        {
             writeln!(out, "{kind}: {}", names.count)?;
             for name in &names.names {
                 writeln!(out, "  {}", safe(name))?;

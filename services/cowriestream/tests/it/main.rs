@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "what a test measured")]
 
 mod analyses;
+mod archives;
 mod backlog;
 mod competing;
 mod dead_letters;

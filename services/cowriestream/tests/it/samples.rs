@@ -144,7 +144,7 @@ async fn the_real_growth_of_a_log_is_followed() {
 
 fn read_all(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let (mut from, _) = loader::decompressed(fs::File::open(path).unwrap()).unwrap();
+    let mut from = loader::Input::open(path).unwrap();
     from.read_to_end(&mut bytes).unwrap();
     bytes
 }

@@ -27,6 +27,7 @@ struct Cli {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    boot::raise_descriptor_limit();
     let prepared = boot::adopt_secret_files().map(|()| Cli::parse()).and_then(|cli| boot::log(&cli.log).map(|()| cli));
     match prepared {
         Ok(cli) => boot::run(|tasks| run(cli, tasks)).await,
@@ -44,12 +45,14 @@ async fn run(cli: Cli, tasks: Tasks) -> anyhow::Result<()> {
     health.needs("broker", move || connected.connected());
     health.serve(&cli.health, &tasks).await?;
     let loader = loader::Loader::start(&cli.loader, &bus, &tasks).await?;
+    loader.report_to(&health);
     let statistics = loader.statistics.clone();
     if !loader.finish().await? && cli.loader.once {
         anyhow::bail!("stopped before everything was committed");
     }
     if cli.loader.once {
         boot::say!("{}", serde_json::to_string(&loader::Loader::summary(&statistics))?);
+        loader::Loader::check_files(&statistics)?;
     }
     Ok(())
 }

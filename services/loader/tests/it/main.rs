@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod archives;
 mod broker;
 mod broker_loss;
 mod growth;
+mod limits;
 mod once;
 mod processor;
 mod receipts;

@@ -42,7 +42,9 @@ async fn once_ends_with_empty_and_blank_files() {
 async fn what_cannot_work_is_refused_with_its_name() {
     let site = Site::new().await;
     let directory = site.directory.path().to_str().unwrap();
-    for (arguments, named) in [(vec!["--once"], "cowrie.json: no such file"), (vec!["--once", "--log", directory], "is a directory")] {
+    for (arguments, named) in
+        [(vec!["--once"], "cowrie.json: no such file"), (vec!["--once", "--log", directory], "is a directory"), (vec!["--log", directory], "is a directory")]
+    {
         let mut loader = site.loader_with(&arguments);
         assert!(!loader.end().await.success());
         assert!(loader.log().contains(named), "{}", loader.log());

@@ -149,13 +149,14 @@ async fn archives_are_read_through_and_what_a_crash_cut_off_is_kept() {
     fs::write(site.path("cowrie.json.1.gz"), &cut[..cut.len() / 2]).unwrap();
     site.written.retain(|line| !third.contains(line));
     let mut loader = site.loader_with(&["--once"]);
-    let summary = loader.summary().await;
+    let summary = loader.summary_of_failure().await;
     let postgres = site.processor.postgres();
     assert!(site.written.iter().all(|line| postgres.events.contains_key(line)));
     assert!(postgres.events.keys().all(|line| site.written.contains(line) || third.contains(line)));
-    assert!(postgres.reasons().iter().all(|reason| reason.as_str() == "truncated"));
+    assert!(postgres.reasons().iter().all(|reason| ["truncated", "damaged"].contains(&reason.as_str())));
     assert_eq!(summary["events"], postgres.events.len());
-    assert_eq!(summary["dead_letters"], postgres.dead.len());
+    // That the archive is damaged is a dead letter without bytes of the log.
+    assert_eq!(summary["dead_letters"], postgres.dead.len() - 1);
 }
 
 #[tokio::test]
@@ -205,12 +206,16 @@ async fn an_old_log_that_ends_with_dropped_events_is_deleted_without_a_gap() {
 }
 
 #[tokio::test]
-async fn archives_that_are_not_read_are_named() {
-    let site = Site::new().await;
+async fn archives_that_are_not_read_are_named_and_the_other_logs_are_read() {
+    let mut site = Site::new().await;
+    fs::write(site.path("cowrie.json.2"), site.events(10)).unwrap();
     fs::write(site.path("cowrie.json.1.xz"), b"\xfd7zXZ\0and so on").unwrap();
+    fs::write(site.path("cowrie.json"), site.events(10)).unwrap();
     let mut loader = site.loader_with(&["--once"]);
-    assert!(!loader.end().await.success());
-    assert!(loader.log().contains("xz archives are not read"), "{}", loader.log());
+    let summary = loader.summary_of_failure().await;
+    assert!(loader.log().contains("cowrie.json.1.xz: not read: xz archives are not read"), "{}", loader.log());
+    assert_eq!((&summary["events"], &summary["unreadable"], &summary["damaged"]), (&20.into(), &1.into(), &0.into()));
+    site.until_all_committed(&loader).await;
 }
 
 #[tokio::test]

@@ -63,6 +63,11 @@ impl Site {
     }
 
     pub fn loader_with(&self, more: &[&str]) -> Loader {
+        self.loader_limited("", more)
+    }
+
+    /// Starts it after a shell command such as `ulimit -n 64`.
+    pub fn loader_limited(&self, limit: &str, more: &[&str]) -> Loader {
         let log = self.path("cowrie.json");
         let mut arguments = vec!["--poll-ms", "100"];
         if !more.contains(&"--log") {
@@ -70,7 +75,7 @@ impl Site {
         }
         arguments.extend(more);
         let output = self.path(&format!("loader-{}", fs::read_dir(self.directory.path()).unwrap().count()));
-        Loader::start(&arguments, &self.path("state"), &self.broker.url(), output)
+        Loader::start(limit, &arguments, &self.path("state"), &self.broker.url(), output)
     }
 
     /// Every event written is committed once, and nothing else is.
@@ -129,6 +134,16 @@ impl Writer {
         self.at += text.as_ref().len() as u64;
     }
 
+    /// Leaves a hole.
+    pub fn skip(&mut self, bytes: u64) {
+        self.at += bytes;
+    }
+
+    /// Makes the file as long as it would be with what was skipped.
+    pub fn end(&mut self) {
+        self.file.set_len(self.at).unwrap();
+    }
+
     /// A restart in plain mode: the file is truncated, and written from its start.
     pub fn start_over(&mut self) {
         self.file.set_len(0).unwrap();
@@ -157,9 +172,13 @@ pub struct Loader {
 }
 
 impl Loader {
-    fn start(arguments: &[&str], state: &Path, url: &str, output: PathBuf) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cowrie-loader"));
-        command.args(["--sensor", "s", "--health-listen", "127.0.0.1:0", "--log-level", "info,loader=debug", "--nats-url", url, "--state-dir"]);
+    fn start(limit: &str, arguments: &[&str], state: &Path, url: &str, output: PathBuf) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limit}\nexec \"$@\""), "sh", env!("CARGO_BIN_EXE_cowrie-loader")]);
+        if !arguments.contains(&"--health-listen") {
+            command.args(["--health-listen", "127.0.0.1:0"]);
+        }
+        command.args(["--sensor", "s", "--log-level", "info,loader=debug", "--nats-url", url, "--state-dir"]);
         command.arg(state).args(arguments);
         let child = command.stdout(File::create(output.with_extension("out")).unwrap()).stderr(File::create(output.with_extension("log")).unwrap());
         Self { child: child.stdin(Stdio::null()).spawn().unwrap(), output }
@@ -195,10 +214,25 @@ impl Loader {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The summary that `--once` prints.
     pub async fn summary(&mut self) -> serde_json::Value {
         let status = self.end().await;
         assert!(status.success(), "{}", self.log());
+        self.printed()
+    }
+
+    /// The summary of a `--once` that names files which it could not read whole.
+    pub async fn summary_of_failure(&mut self) -> serde_json::Value {
+        let status = self.end().await;
+        assert!(!status.success(), "{}", self.log());
+        self.printed()
+    }
+
+    fn printed(&self) -> serde_json::Value {
         serde_json::from_slice(&fs::read(self.output.with_extension("out")).unwrap()).unwrap()
     }
 

@@ -1,0 +1,30 @@
+//! File descriptors: how many this process may have open.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// More descriptors than this are not asked for: programs that this process starts inherit the limit, and some walk through all of it.
+const MOST: u64 = 524_288;
+
+/// Raises the soft limit of open files to the hard limit. Debian, Ubuntu and systemd start a process with 1 024, whatever the hard limit is.
+/// Call first in `main`. Where the system refuses, the limit stays as it is: [`descriptor_limit`] tells.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(MOST, |hard| hard.min(MOST));
+    if limit.current.is_some_and(|soft| soft < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).ok();
+    }
+}
+
+/// How many files and sockets this process may have open at once.
+pub fn descriptor_limit() -> usize {
+    let soft = getrlimit(Resource::Nofile).current.unwrap_or(MOST).min(MOST);
+    usize::try_from(soft).unwrap_or(usize::MAX)
+}
+
+/// Whether an operation failed because this process, or the system, has too many files open: it may succeed later.
+pub fn is_descriptor_shortage(error: &io::Error) -> bool {
+    let shortage = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(rustix::io::Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| shortage.contains(&code))
+}
