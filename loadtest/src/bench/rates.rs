@@ -112,7 +112,7 @@ async fn publish(site: &Site, lines: &[Bytes]) -> anyhow::Result<Measured> {
     let mut in_flight = VecDeque::new();
     for (n, (line, msg_id, source, eventid)) in prepared.into_iter().enumerate() {
         let announce = (n == 0).then(|| announce.clone());
-        let message = EventMessage { name: EventName::of(&eventid), line, msg_id, source: Some(source), announce, replay: None, trace: None };
+        let message = EventMessage { name: EventName::of(&eventid), line, msg_id, source: Some(source), announce, replay: None, returns: 0, trace: None };
         in_flight.push_back(bus.publish_event(&sensor, message).await?);
         if in_flight.len() >= 4096
             && let Some(ack) = in_flight.pop_front()
@@ -149,8 +149,9 @@ async fn load(site: &Site, log: &Path, tasks: &Tasks, events: usize) -> anyhow::
 async fn insert(site: &Site, lines: &[Bytes], batch: usize) -> anyhow::Result<Measured> {
     let sensor = sensor()?;
     let file = FileId([7; 16]);
-    let stored =
-        |line: &Bytes| Record::read(&sensor, line).map(|record| StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: Some((file, 0)) });
+    let stored = |line: &Bytes| {
+        Record::read(&sensor, line).map(|record| StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: Some((file, 0)), earlier: None })
+    };
     let mut events: Vec<_> = lines.iter().filter_map(|line| stored(line).ok()).collect();
     let days = events.iter().filter_map(processor::day).collect();
     site.store.open_days(&days).await?;

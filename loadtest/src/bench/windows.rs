@@ -164,7 +164,7 @@ async fn fill(site: &Site, args: &Args) -> anyhow::Result<Vec<Record>> {
 
 /// One batch as the processor adds it; returns its rows.
 async fn add(site: &Site, batch: &[Record]) -> anyhow::Result<usize> {
-    let day = |record: &Record| processor::day(&StoredEvent { record: record.clone(), line: None, source: None });
+    let day = |record: &Record| processor::day(&StoredEvent { record: record.clone(), line: None, source: None, earlier: None });
     site.store.open_days(&batch.iter().filter_map(day).collect()).await?;
     let mut panes = Panes::default();
     batch.iter().for_each(|record| panes.add(record));

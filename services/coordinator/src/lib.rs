@@ -29,7 +29,7 @@ pub use desk::Desk;
 #[group(skip)]
 pub struct Args {
     /// Address of the REST interface; port 0 takes a free one
-    #[arg(long, env = "COWRIESTREAM_COORDINATOR_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS:PORT")]
+    #[arg(long, alias = "coordinator-listen", env = "COWRIESTREAM_REST_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS:PORT")]
     pub rest_listen: SocketAddr,
     /// Address of the gRPC interface; port 0 takes a free one
     #[arg(long, env = "COWRIESTREAM_GRPC_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS:PORT")]
@@ -75,7 +75,7 @@ pub async fn start(
     let desk = Desk { submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), tasks), store: store.clone(), bus: bus.clone(), changed };
     let connected = bus.clone();
     health.needs("broker", move || connected.connected());
-    let rest = listen(args.rest_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_COORDINATOR_LISTEN)", args.rest_listen))?;
+    let rest = listen(args.rest_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_REST_LISTEN)", args.rest_listen))?;
     let grpc = listen(args.grpc_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_GRPC_LISTEN)", args.grpc_listen))?;
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
     tasks.spawn("rest", rest::serve(rest, desk.clone(), tasks.stop()));

@@ -1,10 +1,10 @@
 //! `dead-letters`: what could not be used.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anyhow::{Context as _, bail};
 use bus::{Bus, EventMessage};
-use events::{DeadId, Envelope, EventId, EventName, SensorId};
+use events::{DeadId, Envelope, EventId, EventName, SensorId, repair};
 use store::{DeadLetterRow, Store};
 
 use crate::target::Target;
@@ -110,12 +110,12 @@ fn list(rows: &[DeadLetterRow], json: bool) -> anyhow::Result<()> {
 
 fn show(row: &DeadLetterRow, raw: bool, json: bool) -> anyhow::Result<()> {
     let body = row.body.as_deref().unwrap_or_default();
-    let mut out = std::io::stdout();
     if raw {
-        if out.is_terminal() {
+        if std::io::stdout().is_terminal() {
             bail!("an attacker wrote these bytes: send them to a file or a pipe, not to a terminal");
         }
-        return Ok(out.write_all(body)?);
+        boot::write_bytes(body);
+        return Ok(());
     }
     if json {
         let mut value = serde_json::to_value(row)?;
@@ -174,16 +174,18 @@ async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<R
         Ok(envelope) => envelope,
         Err(why) => return Ok(Err(why.to_string())),
     };
-    let event = EventId::of(&sensor, &body);
+    let line = repair::without_returns(&body);
+    let (event, returns) = (EventId::of(&sensor, line), body.len() - line.len());
     // A message id of its own: the duplicate window may know the event's.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let message = EventMessage {
         name: EventName::of(&envelope.eventid),
-        line: body.into(),
+        line: line.to_vec().into(),
         msg_id: format!("{event}.replay.{now}"),
         source: None,
         announce: None,
         replay: Some(id),
+        returns,
         trace: None,
     };
     let ack = bus.publish_event(&sensor, message).await.context("publish a replay")?;

@@ -9,24 +9,23 @@ use proto::{self as p, JobState, jobs_client::JobsClient, workers_client::Worker
 use serde_json::{Map, Value, json};
 use tonic::transport::Channel;
 
-use crate::target::Target;
+use crate::hub::HubArgs;
 
 /// Where the coordinator is.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Coordinator {
     /// gRPC address of the coordinator
-    #[arg(long, env = "COWRIESTREAM_GRPC_URL", value_name = "URL", global = true)]
+    #[arg(long, env = "GRPC_URL", value_name = "URL", global = true)]
     grpc_url: Option<String>,
-    /// Where it is read from when it is not given: the data directory of a running `cowriestream up`
-    #[arg(long, env = "COWRIESTREAM_DATA_DIR", default_value = ".cowriestream", value_name = "DIR", global = true)]
-    data_dir: std::path::PathBuf,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 impl Coordinator {
     async fn channel(&self) -> anyhow::Result<Channel> {
-        let url = self.grpc_url.clone().or_else(|| Target::written_in(&self.data_dir, "GRPC_URL")).unwrap_or_else(|| "http://127.0.0.1:50051".into());
-        let endpoint = Channel::from_shared(url.clone()).with_context(|| format!("read COWRIESTREAM_GRPC_URL {url}: expected e.g. http://127.0.0.1:50051"))?;
+        let url = self.hub.address("GRPC_URL", &[("GRPC_URL", self.grpc_url.as_deref())])?;
+        let endpoint = Channel::from_shared(url.clone()).with_context(|| format!("read GRPC_URL {url}: expected e.g. http://127.0.0.1:50051"))?;
         endpoint.connect_timeout(Duration::from_secs(5)).connect().await.with_context(|| format!("connect to the coordinator at {url}: is it running?"))
     }
 
@@ -273,7 +272,7 @@ async fn show(client: &mut JobsClient<Channel>, one: One) -> anyhow::Result<()> 
         lines.push(("error", format!("{}: {}", error.r#type, error.message)));
     }
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        boot::say!("{name:<10}  {}", boot::safe(value));
+        boot::say!("{name:<10}  {}", boot::safe_lines(value));
     }
     if let Some(mut result) = job.result.map(json_object) {
         let markdown = result.remove("markdown");

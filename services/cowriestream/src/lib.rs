@@ -6,6 +6,7 @@ pub mod analyse;
 pub mod backfill;
 pub mod dead_letters;
 pub mod findings;
+mod hub;
 pub mod jobs;
 pub mod load;
 pub mod logs;

@@ -23,6 +23,14 @@ pub struct SensorFiles {
     pub sensor: SensorId,
     /// Each once, oldest change first.
     pub paths: Vec<PathBuf>,
+    patterns: Vec<String>,
+}
+
+impl SensorFiles {
+    /// The files that there are now: a rotation may have made other ones.
+    pub fn now(&self) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(discover(&self.patterns)?.into_iter().map(|found| found.path).collect())
+    }
 }
 
 impl FilesArgs {
@@ -32,7 +40,7 @@ impl FilesArgs {
         for (sensor, patterns) in by_sensor(&self.logs, Some(&self.sensor))? {
             check(&patterns)?;
             let paths = discover(&patterns)?.into_iter().map(|found| found.path).collect();
-            all.push(SensorFiles { sensor, paths });
+            all.push(SensorFiles { sensor, paths, patterns });
         }
         Ok(all)
     }

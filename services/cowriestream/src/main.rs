@@ -187,8 +187,15 @@ struct ProvisionArgs {
 #[tokio::main]
 async fn main() -> ExitCode {
     boot::raise_descriptor_limit();
-    let prepared = boot::adopt_secret_files().map(|()| Cli::parse()).and_then(|cli| boot::log(&cli.log).map(|()| cli));
-    let prepared = prepared.and_then(|cli| boot::export_traces(role(&cli.command)).map(|()| cli));
+    let cli = match boot::adopt_secret_files() {
+        Ok(()) => Cli::try_parse(),
+        Err(error) => return verified(Err(error)),
+    };
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(help) => return boot::explained(help.exit_code(), help.print()),
+    };
+    let prepared = boot::log(&cli.log).map(|()| cli).and_then(|cli| boot::export_traces(role(&cli.command)).map(|()| cli));
     match prepared {
         Ok(Cli { command: Command::Verify(args), .. }) => verified(verify::run(args).await),
         Ok(cli) => boot::run(|tasks| run(cli.command, tasks)).await,
@@ -210,11 +217,11 @@ fn role(command: &Command) -> &'static str {
 
 /// 0 when everything agrees, 1 when not, 2 when it could not be found out.
 fn verified(outcome: anyhow::Result<bool>) -> ExitCode {
-    match outcome {
+    match outcome.and_then(|agrees| boot::finish().map(|()| agrees)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {}", boot::safe(&format!("{error:#}")));
+            boot::failed(&error);
             ExitCode::from(2)
         }
     }

@@ -111,20 +111,20 @@ pub async fn start(run_dir: &RunDir, name: &str) -> anyhow::Result<()> {
     let since = Instant::now();
     while !native.ready() {
         if let Some(status) = child.try_wait().context("look at the worker")? {
-            bail!("worker {name} ended at once ({status}); {} says:{}", native.log.display(), native.last_lines());
+            bail!("worker {name} ended at once ({status}); {} says:{}", boot::quoted(&native.log), native.last_lines());
         }
         if since.elapsed() > START_LIMIT {
             child.kill().ok();
-            bail!("worker {name} was not ready after {} s; {} says:{}", START_LIMIT.as_secs(), native.log.display(), native.last_lines());
+            bail!("worker {name} was not ready after {} s; {} says:{}", START_LIMIT.as_secs(), boot::quoted(&native.log), native.last_lines());
         }
         tokio::time::sleep(LOOK).await;
     }
-    boot::say!("worker {name} runs (process {}); its log: {}", child.id(), native.log.display());
+    boot::say!("worker {name} runs (process {}); its log: {}", child.id(), boot::quoted(&native.log));
     Ok(())
 }
 
 fn spawn(native: &Native) -> anyhow::Result<Child> {
-    let log = OpenOptions::new().create(true).append(true).open(&native.log).with_context(|| format!("open {}", native.log.display()))?;
+    let log = OpenOptions::new().create(true).append(true).open(&native.log).with_context(|| format!("open {}", boot::quoted(&native.log)))?;
     let errors = log.try_clone().context("open the log twice")?;
     let mut arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if let Some(start) = arguments.iter().position(|argument| argument == "start") {
@@ -173,8 +173,8 @@ pub fn status(run_dir: &RunDir, as_json: bool) -> anyhow::Result<()> {
     }
     for native in &all {
         match native.process() {
-            Some(process) => boot::say!("{:<24} runs, process {}; {}", boot::safe(&native.name), process.as_raw_nonzero(), native.log.display()),
-            None => boot::say!("{:<24} does not run; {}", boot::safe(&native.name), native.log.display()),
+            Some(process) => boot::say!("{:<24} runs, process {}; {}", boot::safe(&native.name), process.as_raw_nonzero(), boot::quoted(&native.log)),
+            None => boot::say!("{:<24} does not run; {}", boot::safe(&native.name), boot::quoted(&native.log)),
         }
     }
     Ok(())

@@ -154,7 +154,7 @@ async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks:
         working.ended().await;
         return Ok(());
     };
-    tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", env.display());
+    tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", boot::quoted(&env));
     if let Some(honeypot) = &honeypot {
         let others = !args.logs.is_empty();
         args.logs.push(LogSpec { sensor: Some(args.sensor.clone()), pattern: honeypot.log.to_string_lossy().into_owned() });
@@ -301,6 +301,7 @@ fn print(done: &Done, json: bool) -> anyhow::Result<()> {
             sensor.duplicates
         );
     }
-    boot::say!("kept in {}; `cowriestream up --data-dir {}` serves it", done.data_dir, done.data_dir);
+    let data_dir = boot::quoted(done.data_dir.as_ref());
+    boot::say!("kept in {data_dir}; `cowriestream up --data-dir {data_dir}` serves it");
     Ok(())
 }

@@ -110,7 +110,7 @@ impl CheckpointFile {
         let lock_path = directory.join(format!("{sensor}.lock"));
         let lock = File::create(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
         if lock.try_lock().is_err() {
-            anyhow::bail!("another loader of sensor {sensor} uses {}: stop it, or give another --state-dir", directory.display());
+            anyhow::bail!("another loader of sensor {sensor} uses {}: stop it, or give another --state-dir", boot::quoted(directory));
         }
         Ok(Self { path: directory.join(format!("{sensor}.json")), _lock: lock })
     }

@@ -19,6 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it waits before it tries again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Opens a file for a command; waits, for a limited time, while too many files are open.
+pub fn open_patiently(path: &Path) -> io::Result<File> {
+    let since = Instant::now();
+    loop {
+        match File::open(path) {
+            Err(error) if boot::is_descriptor_shortage(&error) && since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+}
+
 /// An open log, plain or compressed, at an offset of its (decompressed) stream. It uses one file descriptor.
 pub struct Input {
     file: Arc<File>,
@@ -33,7 +44,12 @@ pub struct Input {
 impl Input {
     /// Opens at the start. What is in the file decides how it is read, not its name.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = Arc::new(File::open(path)?);
+        Self::of(File::open(path)?)
+    }
+
+    /// Reads an open file from its start.
+    pub fn of(file: File) -> io::Result<Self> {
+        let file = Arc::new(file);
         let format = Format::of(&file)?;
         let mut input = Self { file, format, decoder: None, damage: None, at: 0, _open: Open::count() };
         input.rewind()?;
@@ -42,13 +58,7 @@ impl Input {
 
     /// The same for a command that has nothing else to do: waits, for a limited time, while too many files are open.
     pub fn open_patiently(path: &Path) -> io::Result<Self> {
-        let since = Instant::now();
-        loop {
-            match Self::open(path) {
-                Err(error) if boot::is_descriptor_shortage(&error) && since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                other => return other,
-            }
-        }
+        Self::of(open_patiently(path)?)
     }
 
     /// The same file, whatever its name is now, opened another time, at its start. Works on Linux.

@@ -24,6 +24,8 @@ pub(crate) enum What {
         id: EventId,
         /// Bytes of a neighbouring file that it stands for, too.
         also: Option<(FileId, u64, u64)>,
+        /// Carriage returns that the repair took from its end.
+        returns: usize,
     },
     Dead(Box<DeadLetter>),
 }
@@ -46,18 +48,18 @@ pub(crate) struct Covered<'a> {
 }
 
 impl Covered<'_> {
-    /// The one event that the line is.
-    pub fn event(self, envelope: Envelope, id: EventId) -> Vec<Piece> {
+    /// The one event that the line is; `hash`: the identity of its bytes.
+    pub fn event(self, envelope: Envelope, hash: EventId) -> Vec<Piece> {
         let end = self.item.end();
         let Item::Line { bytes, .. } = self.item else { return Vec::new() };
-        vec![Piece { start: self.start, end, what: What::Event { line: bytes.into(), envelope, id, also: None } }]
+        vec![Piece { start: self.start, end, what: whole(self.sensor, bytes, hash, envelope, None) }]
     }
 
     /// The event that the line is together with the bytes of a neighbour.
     pub fn stitched(self, line: Vec<u8>, also: (FileId, u64, u64)) -> Vec<Piece> {
-        let (end, id) = (self.item.end(), EventId::of(self.sensor, &line));
+        let (end, hash) = (self.item.end(), EventId::of(self.sensor, &line));
         let Ok(envelope) = Envelope::read(&line) else { return Vec::new() };
-        vec![Piece { start: self.start, end, what: What::Event { line: line.into(), envelope, id, also: Some(also) } }]
+        vec![Piece { start: self.start, end, what: whole(self.sensor, line, hash, envelope, Some(also)) }]
     }
 
     /// What can be found on a line that is no event. `cut` marks a last line without newline.
@@ -83,7 +85,7 @@ impl Covered<'_> {
             at = if index == last { end } else { (first + part.end as u64).min(end) };
             let text = &bytes[part.text.clone()];
             let what = match Envelope::read(text) {
-                Ok(envelope) => What::Event { line: Bytes::copy_from_slice(text), envelope, id: EventId::of(self.sensor, text), also: None },
+                Ok(envelope) => What::Event { line: Bytes::copy_from_slice(text), envelope, id: EventId::of(self.sensor, text), also: None, returns: 0 },
                 Err(_) => {
                     let detail = format!("beside {} on one line", if parts.len() > 2 { "events" } else { "an event" });
                     What::Dead(Box::new(DeadLetter::of_line(self.sensor.clone(), Reason::Glued, detail, text, Source::one(self.file, start, at))))
@@ -114,6 +116,15 @@ impl Covered<'_> {
         };
         vec![Piece { start: self.start, end, what: What::Dead(Box::new(dead)) }]
     }
+}
+
+/// The event that is all of a line.
+fn whole(sensor: &SensorId, mut line: Vec<u8>, hash: EventId, envelope: Envelope, also: Option<(FileId, u64, u64)>) -> What {
+    let length = repair::without_returns(&line).len();
+    let returns = line.len() - length;
+    line.truncate(length);
+    let id = if returns > 0 { EventId::of(sensor, &line) } else { hash };
+    What::Event { id, line: line.into(), envelope, also, returns }
 }
 
 /// What the pieces of a line that begins at `first` say, for the counters.

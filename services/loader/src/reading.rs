@@ -219,7 +219,7 @@ impl Tailer {
             // A line may be many messages.
             let Some(room) = self.room(key, turn, bytes as u64).await else { return };
             match piece.what {
-                What::Event { line, envelope, id, also } => self.publish_event(place, room, line, &envelope, (id, also)).await,
+                What::Event { line, envelope, id, also, returns } => self.publish_event(place, room, (line, returns), &envelope, (id, also)).await,
                 What::Dead(dead) => self.publish_dead(place, room, &dead).await,
             }
         }
@@ -267,7 +267,15 @@ impl Tailer {
         pieces
     }
 
-    async fn publish_event(&mut self, place: Place, room: Taken, line: bytes::Bytes, envelope: &Envelope, (id, also): (EventId, Option<(FileId, u64, u64)>)) {
+    /// Publishes a line from whose end that many carriage returns were taken.
+    async fn publish_event(
+        &mut self,
+        place: Place,
+        room: Taken,
+        (line, returns): (bytes::Bytes, usize),
+        envelope: &Envelope,
+        (id, also): (EventId, Option<(FileId, u64, u64)>),
+    ) {
         let Some(file) = self.files.get_mut(&place.key) else { return };
         let announce = if file.announced { None } else { file.announcement() };
         file.announced = true;
@@ -281,8 +289,16 @@ impl Tailer {
         let event_id = id.0;
         let span = boot::traces_event(event_id).then(|| boot::span("publish", Some(&boot::trace_of_event(event_id))));
         let trace = span.as_ref().and_then(boot::Span::traceparent);
-        let message =
-            EventMessage { name: EventName::of(&envelope.eventid), line: line.clone(), msg_id, source: Some(source.clone()), announce, replay: None, trace };
+        let message = EventMessage {
+            name: EventName::of(&envelope.eventid),
+            line: line.clone(),
+            msg_id,
+            source: Some(source.clone()),
+            announce,
+            replay: None,
+            returns,
+            trace,
+        };
         let ack = self.bus.publish_event(&self.sensor, message).await.map(|ack| until_acknowledged(ack, span));
         if matches!(ack, Err(PublishError::TooLarge)) {
             let detail = "larger than the broker's max_payload".to_owned();

@@ -41,9 +41,10 @@ pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows, live:
         deliveries.entry(event.record.sensor.clone()).or_default().sealed += 1;
     }
     let mut transaction = store.begin().await?;
+    let (earlier, events) = stored_earlier(&mut transaction, events).await?;
     let inserted = store::insert_events(&mut transaction, &events).await?;
     let (new, known): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| inserted.contains(&event.record.id));
-    for event in known {
+    for event in known.into_iter().chain(earlier) {
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
     // What waits for nobody comes first: from its sessions on, a batch holds back the next one, which has events of the same sessions.
@@ -99,6 +100,12 @@ fn days(events: &[&StoredEvent]) -> BTreeSet<NaiveDate> {
 
 fn unsealed<'a>(events: Vec<&'a StoredEvent>, sealed: &BTreeSet<NaiveDate>) -> (Vec<&'a StoredEvent>, Vec<&'a StoredEvent>) {
     events.into_iter().partition(|event| day(event).is_none_or(|day| !sealed.contains(&day)))
+}
+
+/// Parts the events that are stored under the identity of version 1 of the repair from the others.
+async fn stored_earlier<'a>(on: &mut Connection, events: Vec<&'a StoredEvent>) -> Result<(Vec<&'a StoredEvent>, Vec<&'a StoredEvent>), Failure> {
+    let stored = store::stored_earlier(on, &events).await?;
+    Ok(events.into_iter().partition(|event| event.earlier.is_some_and(|id| stored.contains(&id))))
 }
 
 /// What the new events add to their sessions, and the features of those that have ended.

@@ -25,7 +25,7 @@ use store::Store;
 use tokio::sync::{Notify, RwLock, watch};
 
 pub use keep::{Kept, Windows, day, keep};
-pub use prepare::Prepared;
+pub use prepare::{Prepared, What};
 pub use relay::settle;
 pub use rollup::Retention;
 

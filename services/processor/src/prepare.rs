@@ -1,7 +1,7 @@
 //! A delivered message, read: what is to be stored of it, and which bytes it stands for.
 
 use bus::{Delivered, Item};
-use events::{Announcement, DeadId, DeadLetter, Reason, Record, SensorId, Source};
+use events::{Announcement, DeadId, DeadLetter, EventId, MAX_LINE, Reason, Record, SensorId, Source, repair};
 use store::StoredEvent;
 
 /// What is to be stored of a message.
@@ -30,7 +30,9 @@ impl<'a> Prepared<'a> {
     /// Reads a message. A line that is no event (a foreign publisher's) becomes a dead letter.
     pub fn of(item: &'a Item) -> Self {
         let what = match &item.what {
-            Delivered::Event { sensor, line, replay } => return Self::of_line(sensor, line, *replay, &item.source, item.announce.as_ref()),
+            Delivered::Event { sensor, line, replay, returns } => {
+                return Self::repaired(sensor, line, *returns, *replay, &item.source, item.announce.as_ref());
+            }
             Delivered::Dead(dead) => What::Dead(Box::new(dead.clone()), item.announce.as_ref().map(|announce| announce.path.clone())),
             Delivered::Foreign(why) => {
                 tracing::warn!(why, "dropped a message that none of ours would send");
@@ -43,8 +45,17 @@ impl<'a> Prepared<'a> {
 
     /// Reads a line of a sensor, of these bytes of its files.
     pub fn of_line(sensor: &SensorId, line: &[u8], replay: Option<DeadId>, source: &'a Source, announce: Option<&'a Announcement>) -> Self {
-        let what = match Record::read(sensor, line) {
-            Ok(record) => What::Event(Box::new(stored(record, line, source)), replay),
+        Self::repaired(sensor, line, 0, replay, source, announce)
+    }
+
+    /// As [`Self::of_line`]; `returns`: carriage returns that were taken from the end of the line.
+    fn repaired(sensor: &SensorId, line: &[u8], returns: usize, replay: Option<DeadId>, source: &'a Source, announce: Option<&'a Announcement>) -> Self {
+        let text = repair::without_returns(line);
+        let what = match Record::read(sensor, text) {
+            Ok(record) => {
+                let earlier = earlier_id(sensor, text, line.len() - text.len() + returns);
+                What::Event(Box::new(stored(record, text, earlier, source)), replay)
+            }
             Err(why) => {
                 let dead = DeadLetter::of_line(sensor.clone(), Reason::from(&why), why.to_string(), line, source.clone());
                 What::Dead(Box::new(dead), announce.map(|announce| announce.path.clone()))
@@ -67,7 +78,13 @@ impl<'a> Prepared<'a> {
     }
 }
 
-fn stored(record: Record, line: &[u8], source: &Source) -> StoredEvent {
+/// The identity that version 1 of the repair gave a line that ended with that many carriage returns. A loader of that version still sends them.
+fn earlier_id(sensor: &SensorId, text: &[u8], returns: usize) -> Option<EventId> {
+    let possible = returns > 0 && text.len() + returns <= MAX_LINE;
+    possible.then(|| EventId::of(sensor, &[text, &vec![b'\r'; returns][..]].concat()))
+}
+
+fn stored(record: Record, line: &[u8], earlier: Option<EventId>, source: &Source) -> StoredEvent {
     let place = source.files.first().and_then(|(file, ranges)| Some((*file, ranges.first()?.0)));
-    StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: place }
+    StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: place, earlier }
 }

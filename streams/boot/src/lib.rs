@@ -4,6 +4,8 @@
 
 mod descriptors;
 mod health;
+mod output;
+mod quote;
 mod safe;
 mod secret;
 mod tasks;
@@ -13,7 +15,9 @@ use std::{future::Future, process::ExitCode, time::Duration};
 
 pub use descriptors::{descriptor_limit, is_descriptor_shortage, raise_descriptor_limit};
 pub use health::{Health, HealthArgs};
-pub use safe::{ascii, safe, safe_up_to};
+pub use output::{finish, write_bytes, write_line};
+pub use quote::quoted;
+pub use safe::{ascii, safe, safe_lines, safe_up_to};
 pub use secret::adopt_secret_files;
 pub use tasks::{Task, Tasks};
 pub use tokio_util::sync::CancellationToken;
@@ -41,7 +45,8 @@ pub struct LogArgs {
 pub fn log(args: &LogArgs) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("async_nats=error,sqlx=warn,{}", args.log_level))
         .map_err(|error| anyhow::anyhow!("COWRIESTREAM_LOG={:?}: {error}; expected e.g. info or loader=debug,info", args.log_level))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Where standard error cannot be written, there is nobody to be told.
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let started = if args.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(ansi).try_init() };
     started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
@@ -64,15 +69,30 @@ where
     };
     let outcome = outcome.and(tasks.end(STOP_LIMIT).await);
     trace::end_traces(TRACES_LIMIT).await;
-    match outcome {
+    match outcome.and_then(|()| finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", safe(&format!("{error:#}")));
+/// Prints an error on standard error; the exit status of a failure.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    complain(&format!("error: {}", safe_lines(&format!("{error:#}"))));
     ExitCode::FAILURE
+}
+
+/// The exit status after help, a version or what is wrong with the arguments was printed: `code`, or that of a failure when it could not be printed.
+pub fn explained(code: i32, printed: std::io::Result<()>) -> ExitCode {
+    match printed {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => failed(&anyhow::anyhow!("write: {error}")),
+        _ => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+    }
+}
+
+/// A line on standard error. Where that cannot be written, there is nobody to be told.
+pub fn complain(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// First signal: ask everybody to stop. Second signal, or the limit: give up waiting, and say why.
@@ -97,18 +117,9 @@ async fn signals(stop: CancellationToken) -> anyhow::Error {
     }
 }
 
-/// A line on standard output. A reader that has seen enough (`| head`) is no error: what is left is not printed.
+/// A line on standard output. A reader that has seen enough (`| head`) is no error: what is left is not printed. Any other failure is kept, and
+/// [`run`] ends with it.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => { $crate::write_line(format_args!($($text)*)) };
-}
-
-#[doc(hidden)]
-pub fn write_line(line: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    if let Err(error) = writeln!(std::io::stdout(), "{line}")
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        tracing::warn!(%error, "could not write to standard output");
-    }
 }

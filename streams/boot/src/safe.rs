@@ -7,9 +7,16 @@ use std::fmt::Write as _;
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || is_invisible(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if is_hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// As [`safe`], but a line break stays one and a tab becomes spaces: for messages of servers. What follows a line break is indented, so that no
+/// text can pass for a line of the program.
+pub fn safe_lines(text: &str) -> String {
+    let lines: Vec<_> = text.trim_end().lines().map(|line| safe(&line.replace('\t', "    "))).collect();
+    lines.join("\n  ")
 }
 
 /// As [`safe`], cut after `most` characters of the text, with a mark that says how many more there were.
@@ -36,6 +43,11 @@ pub fn ascii(json: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a terminal acts on it, or does not show it.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 /// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators, and the marks of interlinear annotation.
@@ -65,6 +77,11 @@ mod tests {
         let text = "wget http://[2001:db8::1]/x; echo 'Größe' 漢字 🦀 C:\\x";
         assert_eq!(safe(text), text);
         assert_eq!(safe_up_to(text, 1000), text);
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_readable_and_steers_nothing() {
+        assert_eq!(safe_lines("ERROR: a\r\n\tb\u{1b}[2J\rc\nerror: d\n"), "ERROR: a\n      b\\u{1b}[2J\\u{d}c\n  error: d");
     }
 
     #[test]

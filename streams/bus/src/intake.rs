@@ -16,7 +16,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::{
     Bus, dead,
-    publish::{FILE, REPLAY, SOURCE, TRACE},
+    publish::{FILE, REPLAY, RETURNS, SOURCE, TRACE},
     subjects,
     topology::{self, DEAD, EVENTS, PROCESSOR},
 };
@@ -47,6 +47,8 @@ pub enum Delivered {
         line: Bytes,
         /// The dead letter this replays.
         replay: Option<DeadId>,
+        /// How many carriage returns the line ended with, before the repair took them away.
+        returns: usize,
     },
     /// Something the loader could not use.
     Dead(DeadLetter),
@@ -199,7 +201,12 @@ fn read(message: Message) -> Item {
             Some(Err(why)) => Delivered::Foreign(why),
             None => Delivered::Foreign("a dead letter without headers"),
         },
-        Some(sensor) => Delivered::Event { sensor, line: message.payload.clone(), replay: text(REPLAY).and_then(|id| id.parse().ok()) },
+        Some(sensor) => Delivered::Event {
+            sensor,
+            line: message.payload.clone(),
+            replay: text(REPLAY).and_then(|id| id.parse().ok()),
+            returns: text(RETURNS).and_then(|count| count.parse().ok()).unwrap_or_default(),
+        },
     };
     let trace = text(TRACE).map(str::to_owned);
     Item { what, source, announce, trace, message }

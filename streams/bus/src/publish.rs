@@ -16,6 +16,8 @@ pub(crate) const FILE: HeaderName = HeaderName::from_static("Cowrie-File");
 pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
 /// The header of a replay: the dead letter it comes from.
 pub(crate) const REPLAY: HeaderName = HeaderName::from_static("Cowrie-Replay");
+/// The header of a line that ended with carriage returns: how many. They are not in the payload.
+pub(crate) const RETURNS: HeaderName = HeaderName::from_static("Cowrie-Returns");
 
 /// An event on its way to `EVENTS`.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct EventMessage<'a> {
     pub announce: Option<Announcement>,
     /// `Cowrie-Replay`: the dead letter this comes from.
     pub replay: Option<events::DeadId>,
+    /// `Cowrie-Returns`: how many carriage returns the repair took from the end of the line.
+    pub returns: usize,
     /// `traceparent`, when its way is traced.
     pub trace: Option<String>,
 }
@@ -76,6 +80,9 @@ impl Bus {
         }
         if let Some(dead) = message.replay {
             headers.insert(REPLAY, dead.to_string());
+        }
+        if message.returns > 0 {
+            headers.insert(RETURNS, message.returns.to_string());
         }
         if let Some(trace) = message.trace {
             headers.insert(TRACE, trace);

@@ -1,6 +1,10 @@
 //! Finds the events on a line that is no event by itself: what Cowrie glued together, tore apart at midnight, or what somebody exported as an array.
 //!
-//! Frozen like the identity: the text found here is what is hashed, so a change is a new version and not an edit.
+//! Frozen like the identity by `tests/golden/repair-v2.txt`: the text found here is what is hashed, so a change is a new version and not an edit.
+//!
+//! - Version 1: glued, stitched and array lines.
+//! - Version 2: a carriage return at the end of a line is no part of the event ([`without_returns`]), so that a copy with CRLF line ends holds the
+//!   same events. Events that were stored by version 1 keep their identity; the processor looks for it before it inserts one of version 2.
 
 use std::ops::Range;
 
@@ -8,6 +12,15 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::{Envelope, MAX_LINE};
+
+/// The version of the repair.
+pub const VERSION: u32 = 2;
+
+/// A line without the carriage returns at its end: an editor, FTP in text mode or `git` wrote the log with CRLF line ends.
+pub fn without_returns(line: &[u8]) -> &[u8] {
+    let returns = line.iter().rev().take_while(|&&byte| byte == b'\r').count();
+    &line[..line.len() - returns]
+}
 
 /// How often each byte of a line may be looked at, on average: bounds the work on a line made to be slow.
 const LOOKS: usize = 16;

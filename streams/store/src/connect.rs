@@ -10,11 +10,18 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::NaiveDate;
 use sqlx::{
-    PgPool,
+    Executor as _, PgPool, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use crate::{Failure, Transaction};
+
+/// What every session is set to; not as options of the connection, which poolers do not pass on.
+const SETTINGS: &str = "set statement_timeout = '30s'; set lock_timeout = '20s'; set timezone = 'UTC'; set jit = off; set work_mem = '32MB'";
+
+/// What is wrong with a pooler in transaction mode, and what to do.
+pub(crate) const POOLED: &str = "Postgres is reached through a pooler that changes the session with every transaction (PgBouncer with pool_mode = transaction or statement). \
+    cowriestream needs sessions, for locks and prepared statements: name Postgres itself in DATABASE_URL, or a pool with pool_mode = session";
 
 /// Where the database is.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,11 +51,13 @@ impl Store {
         let options = PgConnectOptions::from_str(url)
             .context("read DATABASE_URL: expected e.g. postgres://user:password@127.0.0.1/cowriestream")?
             .application_name("cowriestream")
-            .options([("statement_timeout", "30s"), ("timezone", "UTC"), ("jit", "off"), ("lock_timeout", "20s"), ("work_mem", "32MB")]);
+            // A pooler refuses what it does not know of when a connection starts.
+            .extra_float_digits(None);
         let host = options.get_host().to_owned();
         let pool = PgPoolOptions::new()
             .max_connections(args.database_connections)
             .acquire_timeout(Duration::from_secs(10))
+            .after_connect(|on, _| Box::pin(async move { on.execute(SETTINGS).await.map(drop) }))
             .connect_with(options)
             .await
             .with_context(|| format!("connect to Postgres at {host}"))?;
@@ -57,18 +66,25 @@ impl Store {
 
     /// Brings the schema up to date; idempotent, safe to run from several processes.
     pub async fn migrate(&self) -> anyhow::Result<()> {
+        self.check_sessions().await?;
         let version: i32 = sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#).fetch_one(&self.pool).await?;
         if version < 150_000 {
             bail!("PostgreSQL {} is too old: 15 or newer is needed", version / 10_000);
         }
         // On a connection of its own: filling a table from many events, and waiting for another process that does, takes its time.
-        let options = self.pool.connect_options().as_ref().clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
-        let unhurried = PgPoolOptions::new().max_connections(1).connect_with(options).await.context("connect to Postgres")?;
-        sqlx::migrate!().run(&unhurried).await.context("migrate the schema")
+        let options = self.pool.connect_options().as_ref().clone();
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .after_connect(|on, _| Box::pin(async move { on.execute("set statement_timeout = 0; set lock_timeout = 0").await.map(drop) }))
+            .connect_with(options)
+            .await
+            .context("connect to Postgres")?;
+        sqlx::migrate!().run(&own).await.context("migrate the schema")
     }
 
     /// Whether the schema is there and up to date; says what to do when it is not.
     pub async fn check_schema(&self) -> anyhow::Result<()> {
+        self.check_sessions().await?;
         let found = sqlx::query_scalar::<_, bool>("select to_regclass('stream_positions') is not null").fetch_one(&self.pool).await?;
         if !found {
             bail!("the database has no cowriestream schema yet: run `cowriestream migrate`");
@@ -77,6 +93,21 @@ impl Store {
         let applied = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success").fetch_one(&self.pool).await?;
         if applied < newest {
             bail!("the database has an older schema than this program needs: run `cowriestream migrate`");
+        }
+        Ok(())
+    }
+
+    /// An error behind a pooler that gives every transaction another session: locks would be lost, and prepared statements not found.
+    async fn check_sessions(&self) -> anyhow::Result<()> {
+        let (mut one, mut other) = (self.pool.acquire().await?, self.pool.acquire().await?);
+        let before = session(&mut one).await?;
+        // Such a pooler gives the session that was used last to whoever begins a transaction next.
+        other.execute("begin").await?;
+        let held = session(&mut other).await?;
+        let shared = before == held || before != session(&mut one).await?;
+        other.execute("rollback").await?;
+        if shared {
+            bail!("{POOLED}");
         }
         Ok(())
     }
@@ -93,11 +124,15 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Starts a transaction that sees one state and has no time limit.
+    /// Starts a transaction that has no time limits and sees the state of this moment, whatever is committed later.
     pub async fn begin_reading(&self) -> Result<Transaction, Failure> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("set transaction isolation level repeatable read").execute(&mut *transaction).await?;
-        sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+        // The first query takes the snapshot; `set` takes none.
+        for statement in
+            ["set transaction isolation level repeatable read read only", "set local statement_timeout = 0", "set local lock_timeout = 0", "select 1"]
+        {
+            sqlx::query(statement).execute(&mut *transaction).await?;
+        }
         Ok(transaction)
     }
 
@@ -146,6 +181,11 @@ impl Store {
     pub fn forget_days(&self) {
         self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// The process of Postgres that answers.
+async fn session(on: &mut sqlx::PgConnection) -> sqlx::Result<i32> {
+    on.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
 /// Lifts the limits that keep a processor alive, from a connection whose work is as long as the database is large.

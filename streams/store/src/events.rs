@@ -18,6 +18,26 @@ pub struct StoredEvent {
     pub line: Option<Vec<u8>>,
     /// The file and the byte offset of its range.
     pub source: Option<(FileId, u64)>,
+    /// The identity that version 1 of the repair gave it, where that is another one.
+    pub earlier: Option<EventId>,
+}
+
+/// Of these events, those that are stored under the identity that version 1 of the repair gave them. Returns these earlier identities.
+pub async fn stored_earlier(on: &mut PgConnection, events: &[&StoredEvent]) -> Result<HashSet<EventId>, Failure> {
+    let (ids, times): (Vec<_>, Vec<_>) =
+        events.iter().filter_map(|e| Some((Uuid::from_bytes(e.earlier?.0), e.record.ts.and_then(DateTime::from_timestamp_micros)))).unzip();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let stored = sqlx::query_scalar!(
+        "select e.event_id from unnest($1::uuid[], $2::timestamptz[]) as f (event_id, ts)
+        join events e on e.ts = coalesce(f.ts, '-infinity') and e.event_id = f.event_id",
+        &ids,
+        &times as &[Option<_>],
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(stored.into_iter().map(|id| EventId(id.into_bytes())).collect())
 }
 
 /// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for those that were new the rows of the

@@ -2,6 +2,8 @@
 
 use sqlx::Error;
 
+use crate::connect::POOLED;
+
 /// Why a transaction failed, as far as the caller must know.
 #[derive(Debug)]
 pub enum Failure {
@@ -22,6 +24,10 @@ impl From<Error> for Failure {
             Error::Encode(_) => true,
             _ => false,
         };
+        // A prepared statement that is there already, or is not there: made in another session.
+        if matches!(&error, Error::Database(database) if database.code().is_some_and(|code| matches!(&*code, "42P05" | "26000"))) {
+            return Self::Retry(anyhow::Error::from(error).context(POOLED));
+        }
         if refused { Self::Reject(error.into()) } else { Self::Retry(error.into()) }
     }
 }

@@ -40,7 +40,7 @@ pub use connect::{Membership, Store, StoreArgs, unhurried};
 pub use data_set::{DataPlace, DataRange, DataSequence, DataSession, DayDigest, data_sessions, day_digests};
 pub use dead_letters::{DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters};
 pub use deliveries::{Delivery, add_deliveries};
-pub use events::{StoredEvent, insert_events};
+pub use events::{StoredEvent, insert_events, stored_earlier};
 pub use failure::Failure;
 pub use features::{
     BackfillPlace, FeatureDifferences, SessionKey, backfill_features, delete_features, feature_differences, features_progress, insert_features,

@@ -14,15 +14,17 @@ use crate::Failure;
 pub struct KnownFile {
     /// Its id.
     pub file: FileId,
-    /// Whether device, inode and fingerprint agree, not only the fingerprint or the path.
+    /// Whether device and inode agree.
     pub same_inode: bool,
     /// Whether the path agrees.
     pub same_path: bool,
     /// Whether the fingerprint agrees.
     pub same_start: bool,
+    /// The committed bytes of it: sorted, disjoint, start inclusive, end exclusive.
+    pub committed: Vec<(u64, u64)>,
 }
 
-/// Files of a sensor that may be the one at `path`.
+/// Files of a sensor that may be the one at `path`, the newest first.
 pub async fn known_files(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -34,9 +36,10 @@ pub async fn known_files(
     let start = start.map(|fingerprint| fingerprint.to_string());
     let rows = sqlx::query!(
         r#"select file_id,
-            coalesce(device = $3 and inode = $4 and fingerprint = $5, false) as "same_inode!",
+            coalesce(device = $3 and inode = $4, false) as "same_inode!",
             coalesce(path = $2, false) as "same_path!",
-            coalesce(fingerprint = $5, false) as "same_start!"
+            coalesce(fingerprint = $5, false) as "same_start!",
+            array(select lower(r) from unnest(committed) r) as "starts!", array(select upper(r) from unnest(committed) r) as "ends!"
         from loader_files where sensor = $1 and (path = $2 or fingerprint = $5) order by id desc"#,
         sensor.as_str(),
         path,
@@ -51,6 +54,7 @@ pub async fn known_files(
         same_inode: row.same_inode,
         same_path: row.same_path,
         same_start: row.same_start,
+        committed: row.starts.iter().zip(&row.ends).map(|(&start, &end)| (start as u64, end as u64)).collect(),
     });
     Ok(known.collect())
 }
@@ -85,12 +89,34 @@ pub async fn stored_events(on: &mut PgConnection, sensor: &SensorId, records: &[
     Ok(rows.into_iter().map(|row| (EventId(row.event_id.into_bytes()), row.same)).collect())
 }
 
+/// A half-open range of event times in microseconds since 1970; without a bound, everything, also what has no time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// The first time in it.
+    pub since: Option<i64>,
+    /// The first time after it.
+    pub until: Option<i64>,
+}
+
+impl Span {
+    /// Whether an event of this time is in it. An event without a time is before every time.
+    pub fn contains(&self, ts: Option<i64>) -> bool {
+        self.since.is_none_or(|since| ts.is_some_and(|ts| ts >= since)) && self.until.is_none_or(|until| ts.is_none_or(|ts| ts < until))
+    }
+
+    fn bounds(&self) -> [Option<DateTime<Utc>>; 2] {
+        [self.since, self.until].map(|at| at.and_then(DateTime::from_timestamp_micros))
+    }
+}
+
 /// An event that is stored, and where it was read.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The event.
     pub event: EventId,
-    /// The file, when it came from one.
+    /// Its time; `None` without a readable one.
+    pub ts: Option<DateTime<Utc>>,
+    /// The file, when it came from one that is known.
     pub file: Option<FileId>,
     /// The offset of its range.
     pub offset: Option<i64>,
@@ -100,28 +126,76 @@ pub struct Origin {
     pub session: Option<String>,
 }
 
-/// The stored events that came from these files, or from nowhere. A page at a time: those after `after`, in the order of their ids.
-pub async fn events_under(on: &mut PgConnection, sensor: &SensorId, files: &[FileId], after: EventId, limit: i64) -> Result<Vec<Origin>, Failure> {
+/// The stored events that came from these files, or from no file that is known. A page at a time: those after `after`, in the order of time and id.
+pub async fn events_under(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    files: &[FileId],
+    span: Span,
+    after: Option<&Origin>,
+    limit: i64,
+) -> Result<Vec<Origin>, Failure> {
     let files: Vec<_> = files.iter().map(|file| Uuid::from_bytes(file.0)).collect();
+    let [since, until] = span.bounds();
     let rows = sqlx::query!(
-        "select event_id, source_file, source_offset, eventid, session from events
-        where sensor = $1 and (source_file = any($2) or source_file is null) and event_id > $3
-        order by event_id limit $4",
+        r#"select event_id as "event_id!", case when isfinite(ts) then ts end as ts, f.file_id as "file_id?", source_offset, eventid as "eventid!", session
+        from events e left join loader_files f on f.sensor = $1 and f.file_id = e.source_file
+        where e.sensor = $1 and (f.file_id is null or f.file_id = any($2))
+            and (e.ts, e.event_id) > (coalesce($3::timestamptz, '-infinity'), $4)
+            and ($5::timestamptz is null or e.ts >= $5) and ($6::timestamptz is null or e.ts < $6)
+        order by e.ts, e.event_id limit $7"#,
         sensor.as_str(),
         &files,
-        Uuid::from_bytes(after.0),
+        after.and_then(|last| last.ts),
+        Uuid::from_bytes(after.map_or([0; 16], |last| last.event.0)),
+        since,
+        until,
         limit,
     )
     .fetch_all(on)
     .await?;
     let origin = rows.into_iter().map(|row| Origin {
         event: EventId(row.event_id.into_bytes()),
-        file: row.source_file.map(|file| FileId(file.into_bytes())),
+        ts: row.ts,
+        file: row.file_id.map(|file| FileId(file.into_bytes())),
         offset: row.source_offset,
         eventid: row.eventid,
         session: row.session,
     });
     Ok(origin.collect())
+}
+
+/// What is stored from one file.
+#[derive(Clone, Debug)]
+pub struct OtherFile {
+    /// Where it was, as last announced.
+    pub path: String,
+    /// Its events.
+    pub events: i64,
+    /// The time of the first one that has a time.
+    pub first: Option<DateTime<Utc>>,
+    /// The time of the last one.
+    pub last: Option<DateTime<Utc>>,
+}
+
+/// The files of a sensor that are none of these, with the events that came from them, the oldest first.
+pub async fn other_files(on: &mut PgConnection, sensor: &SensorId, files: &[FileId], span: Span) -> Result<Vec<OtherFile>, Failure> {
+    let files: Vec<_> = files.iter().map(|file| Uuid::from_bytes(file.0)).collect();
+    let [since, until] = span.bounds();
+    let rows = sqlx::query!(
+        r#"select coalesce(f.path, '') as "path!", count(*) as "events!",
+            min(e.ts) filter (where isfinite(e.ts)) as first, max(e.ts) filter (where isfinite(e.ts)) as last
+        from events e join loader_files f on f.sensor = $1 and f.file_id = e.source_file
+        where e.sensor = $1 and not f.file_id = any($2) and ($3::timestamptz is null or e.ts >= $3) and ($4::timestamptz is null or e.ts < $4)
+        group by f.id, f.path order by 3, 1"#,
+        sensor.as_str(),
+        &files,
+        since,
+        until,
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows.into_iter().map(|row| OtherFile { path: row.path, events: row.events, first: row.first, last: row.last }).collect())
 }
 
 /// Of these dead letters, those that are stored.

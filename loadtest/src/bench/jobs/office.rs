@@ -79,7 +79,7 @@ impl Office {
 
 async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, JobsClient<Channel>)> {
     let log = site.dir.join("coordinator.err");
-    let listen = [("COWRIESTREAM_COORDINATOR_LISTEN", "127.0.0.1:0"), ("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0"), ("REDIS_URL", redis_url)];
+    let listen = [("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0"), ("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0"), ("REDIS_URL", redis_url)];
     let coordinator = role(site, &["coordinator"], &log)?.envs(listen).spawn()?;
     let words = said(&log, "coordinator ready").await?;
     let address = words.split_whitespace().find_map(|word| word.strip_prefix("grpc=")).context("the coordinator did not say where it listens")?;

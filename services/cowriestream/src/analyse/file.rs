@@ -30,7 +30,7 @@ pub(super) async fn save(path: &Path, data: Data, tasks: &Tasks) -> anyhow::Resu
             anyhow::Ok(file.flush()?)
         };
         write().with_context(|| format!("write {}", path.display()))?;
-        eprintln!("{} sessions are in {}", data.sessions.len(), path.display());
+        boot::complain(&format!("{} sessions are in {}", data.sessions.len(), boot::quoted(&path)));
         anyhow::Ok(data)
     });
     task.result().await?

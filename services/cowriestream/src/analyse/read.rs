@@ -46,7 +46,7 @@ pub(super) async fn read(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
         }
         bar.finish_and_clear();
         if !quiet {
-            eprintln!("read {} events of {} files; {} lines or parts of lines are no events", reading.events, reading.files, reading.unusable);
+            boot::complain(&format!("read {} events of {} files; {} lines or parts of lines are no events", reading.events, reading.files, reading.unusable));
         }
         let until = until.map_or_else(|| reading.last.map_or(i64::MAX, |last| last + 1), |until| until.timestamp_micros());
         let from = since.map_or(i64::MIN, |since| since.before(until));
@@ -97,7 +97,7 @@ impl Reading {
     }
 
     fn line(&mut self, sensor: &SensorId, line: &[u8]) {
-        if let Ok(record) = Record::read(sensor, line) {
+        if let Ok(record) = Record::read(sensor, repair::without_returns(line)) {
             return self.event(record);
         }
         let parts = repair::glued(line);

@@ -25,7 +25,7 @@ pub(super) fn postgres() -> anyhow::Result<PathBuf> {
         if given.join("initdb").exists() {
             return Ok(given);
         }
-        bail!("COWRIESTREAM_POSTGRES_BIN={}: no initdb there", given.display());
+        bail!("COWRIESTREAM_POSTGRES_BIN={}: no initdb there", boot::quoted(&given));
     }
     let mut places: Vec<_> = glob("/usr/lib/postgresql").into_iter().map(|version| version.join("bin")).collect();
     places.sort_by_key(|bin| std::cmp::Reverse(bin.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok())));
@@ -61,7 +61,7 @@ fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyho
         if given.is_file() {
             return Ok(given);
         }
-        bail!("{variable}={}: no such file", given.display());
+        bail!("{variable}={}: no such file", boot::quoted(&given));
     }
     match places.iter().find(|program| program.is_file()).cloned().or_else(|| on_path(names)) {
         Some(program) => Ok(program),

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -26,10 +27,12 @@ impl DataDir {
         let path = fs::canonicalize(path).context("resolve the data directory")?;
         let lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path.join("lock"));
         let mut lock = lock.with_context(|| format!("open {}/lock", path.display()))?;
-        if lock.try_lock().is_err() {
+        // A command that asks whether an `up` runs here holds the lock for a moment.
+        let taken = (0..5).any(|_| lock.try_lock().inspect_err(|_| std::thread::sleep(Duration::from_millis(20))).is_ok());
+        if !taken {
             let mut holder = String::new();
             lock.read_to_string(&mut holder).ok();
-            bail!("another `cowriestream up` (process {}) uses {}: stop it, or give another --data-dir", holder.trim(), path.display());
+            bail!("another `cowriestream up` (process {}) uses {}: stop it, or give another --data-dir", holder.trim(), boot::quoted(&path));
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).context("write the lock file")?;
         Ok(Self { path, _lock: lock })

@@ -60,7 +60,7 @@ pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(
     {
         bail!(
             "Cowrie must not run as root and runs as user {uid}, which may not enter {}: give a --data-dir whose parent directories others may pass (e.g. /var/lib/cowriestream), or run as another user",
-            data.path().display()
+            boot::quoted(data.path())
         );
     }
     let (ssh, telnet) = (ports::preferred(data, "honeypot-ssh", 2222)?, ports::preferred(data, "honeypot-telnet", 2223)?);
@@ -115,7 +115,7 @@ async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
         bail!(
             "make the honeypot's directories: {}; did another user run it? Move {} away, or give it to the one who runs it now",
             boot::safe(last_line(&String::from_utf8_lossy(&out.stderr))),
-            var.display()
+            boot::quoted(&var)
         );
     }
     Ok(())

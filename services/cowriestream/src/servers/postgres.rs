@@ -36,7 +36,7 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
         if !passable(data.path()) {
             bail!(
                 "Postgres must not run as root and runs as user {uid}, which may not enter {}: give a --data-dir whose parent directories others may pass (e.g. /var/lib/cowriestream), or run as another user",
-                data.path().display()
+                boot::quoted(data.path())
             );
         }
         chown(&folder, Some(uid), Some(gid)).with_context(|| format!("give {} to user {uid}", folder.display()))?;

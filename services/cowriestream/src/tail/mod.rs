@@ -109,7 +109,11 @@ impl Live {
                 () = stop.cancelled() => return Ok(()),
                 some = self.following.next() => some,
             };
-            if !printer.print(&some)? {
+            let shown = printer.print(&some).unwrap_or_else(|error| {
+                tracing::warn!(error = format!("{error:#}"), "could not show the live events");
+                false
+            });
+            if !shown {
                 tracing::warn!("nobody reads the live events any more; everything else goes on");
                 stop.cancelled().await;
                 return Ok(());

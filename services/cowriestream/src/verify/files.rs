@@ -1,33 +1,67 @@
-//! Which files of the database a file on disk is.
+//! Which files of the database a file on disk is, and what is committed of it.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
-use events::{FileId, Fingerprint, MAX_DEAD_BODY, MAX_LINE, SensorId};
+use events::{FileId, Fingerprint, MAX_DEAD_BODY, MAX_LINE, RangeSet, SensorId};
 use store::{Connection, verify as db};
 
 use super::lines::Line;
+
+/// Why a file of the database is taken for one on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Likeness {
+    /// The same inode and first line.
+    Same,
+    /// The same first line at another place. A copy may hold less than what was read, or more: only the common part can be compared.
+    Copy,
+    /// The same path, and the same inode or not, with another first line: the file was edited, or it is a new one.
+    Path {
+        /// The inode is the same.
+        same_inode: bool,
+    },
+}
 
 /// A file on disk, and what the database knows it as.
 pub(super) struct Found {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// When it was last written.
+    pub written: SystemTime,
     start: Option<Fingerprint>,
-    length: u64,
-    /// Each with the offset up to which it was this file; without one where it is this very file.
-    pub known: Vec<(FileId, Option<u64>)>,
+    /// How much of it was read.
+    pub length: u64,
+    /// The files of the database that it is.
+    pub known: Vec<(FileId, Likeness)>,
+    /// All files of the database that begin with the same line.
+    pub related: Vec<FileId>,
+    /// The bytes of it that are committed.
+    committed: RangeSet,
 }
 
 impl Found {
-    pub fn start(path: &Path) -> anyhow::Result<Self> {
-        let meta = fs::metadata(path).context("look at the file")?;
-        let path = fs::canonicalize(path).context("resolve the path")?;
-        Ok(Self { path, device: meta.dev(), inode: meta.ino(), start: None, length: 0, known: Vec::new() })
+    /// An open file: what a path names may change meanwhile.
+    pub fn start(path: &Path, file: &File) -> anyhow::Result<Self> {
+        let meta = file.metadata().context("look at the file")?;
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let written = meta.modified().context("look at the file")?;
+        Ok(Self {
+            path,
+            device: meta.dev(),
+            inode: meta.ino(),
+            written,
+            start: None,
+            length: 0,
+            known: Vec::new(),
+            related: Vec::new(),
+            committed: RangeSet::default(),
+        })
     }
 
     /// Bytes read so far, of the decompressed stream.
@@ -35,31 +69,58 @@ impl Found {
         self.length
     }
 
-    pub fn saw(&mut self, line: &Line) {
+    /// Device and inode.
+    pub fn place(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// Where it was when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a line in; whether the file can be found in the database only from now on.
+    pub fn saw(&mut self, line: &Line) -> bool {
         self.length = line.offset + line.length;
-        if self.start.is_none() && !line.is_blank() {
+        let first = self.start.is_none() && !line.is_blank();
+        if first {
             let head = if line.bytes.len() > MAX_LINE { MAX_DEAD_BODY } else { line.bytes.len() };
             self.start = Some(Fingerprint::of(&line.bytes[..head]));
         }
+        first
     }
 
     /// The same inode and first line; else the same first line; else what was last read at this path.
     pub async fn resolve(&mut self, on: &mut Connection, sensor: &SensorId) -> anyhow::Result<()> {
         let path = self.path.to_string_lossy();
         let all = db::known_files(on, sensor, &path, self.device, self.inode, self.start).await?;
-        let exact: Vec<_> = all.iter().filter(|known| known.same_inode).map(|known| (known.file, None)).collect();
-        let copies: Vec<_> = all
-            .iter()
-            .filter(|known| known.same_start)
-            // A copy may hold less, or more, than what was read: only the common part can be judged.
-            .map(|known| (known.file, (!known.same_path).then_some(self.length)))
-            .collect();
-        let newest_here = all.iter().find(|known| known.same_path).map(|known| (known.file, None));
-        self.known = match (exact.is_empty(), copies.is_empty()) {
-            (false, _) => exact,
-            (true, false) => copies,
-            (true, true) => newest_here.into_iter().collect(),
+        let like = |known: &db::KnownFile| match known {
+            db::KnownFile { same_start: true, same_inode: true, .. } => Likeness::Same,
+            db::KnownFile { same_start: true, same_path: true, .. } => Likeness::Same,
+            db::KnownFile { same_start: true, .. } => Likeness::Copy,
+            db::KnownFile { same_inode, .. } => Likeness::Path { same_inode: *same_inode },
         };
+        let exact: Vec<_> = all.iter().filter(|known| known.same_start && known.same_inode).collect();
+        let copies: Vec<_> = all.iter().filter(|known| known.same_start).collect();
+        let here: Vec<_> = all.iter().filter(|known| known.same_path).take(1).collect();
+        // Of several generations of this file the newest is the one on disk; what one of several copies holds is committed. Another content
+        // at this path says nothing of this one.
+        let committed = if exact.is_empty() { &copies[..] } else { &exact[..1] };
+        self.committed = RangeSet::default();
+        committed.iter().flat_map(|known| &known.committed).for_each(|&(start, end)| self.committed.insert(start, end));
+        self.related = copies.iter().map(|known| known.file).collect();
+        let chosen = [exact, copies, here].into_iter().find(|some| !some.is_empty()).unwrap_or_default();
+        self.known = chosen.iter().map(|known| (known.file, like(known))).collect();
         Ok(())
+    }
+
+    /// Whether all of these bytes are committed.
+    pub fn is_committed(&self, start: u64, end: u64) -> bool {
+        self.committed.contains(start, end)
+    }
+
+    /// Whether something that stands behind `offset` is committed.
+    pub fn is_committed_behind(&self, offset: u64) -> bool {
+        self.committed.to_vec().last().is_some_and(|&(_, end)| end > offset)
     }
 }

@@ -1,8 +1,8 @@
 //! A line splitter of its own: `verify` must not trust the loader's.
 
 use std::{
+    fs::File,
     io::{self, BufRead, BufReader},
-    path::Path,
 };
 
 use events::MAX_LINE;
@@ -25,6 +25,15 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Without the carriage returns of a CRLF line end, which are no part of an event since version 2 of the repair.
+    pub fn text(&self) -> &[u8] {
+        let mut text = &self.bytes[..];
+        while let Some(rest) = text.strip_suffix(b"\r") {
+            text = rest;
+        }
+        text
+    }
+
     /// Nothing but white space and NUL.
     pub fn is_blank(&self) -> bool {
         self.bytes.iter().all(u8::is_ascii_whitespace)
@@ -38,8 +47,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { input: BufReader::with_capacity(1 << 16, loader::Input::open_patiently(path)?), offset: 0 })
+    /// Reads an open file from its start.
+    pub fn of(file: File) -> io::Result<Self> {
+        Ok(Self { input: BufReader::with_capacity(1 << 16, loader::Input::of(file)?), offset: 0 })
     }
 
     /// Whether nothing will be added to the file. An archive that is cut off may still be on its way here.

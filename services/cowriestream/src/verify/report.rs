@@ -1,6 +1,6 @@
 //! What `verify` found.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use boot::safe;
 use serde::Serialize;
@@ -20,6 +20,16 @@ pub(super) struct Report {
     pub sessions: u64,
     /// Events that the database refused and that stand among the dead letters.
     pub rejected: u64,
+    /// Events outside of --since and --until.
+    pub outside: u64,
+    /// Events stored under the identity that version 1 of the repair gave to lines that end with a carriage return.
+    pub earlier: u64,
+    /// What was not yet committed, and is on its way.
+    pub not_committed: Lines,
+    /// Lines that are missing because they are not committed.
+    pub stuck: u64,
+    /// Lines that were committed while `verify` ran and were too many to be compared.
+    pub committed_meanwhile: u64,
     /// Days of earlier events that the windows still lack.
     pub window_days_to_add: i64,
     /// Sessions whose features are still to be computed.
@@ -30,22 +40,46 @@ pub(super) struct Report {
     unfinished: Names,
     /// Files that cannot be read, or not to their ends: nobody knows what the rest holds.
     unread: Names,
+    older: Names,
+    elsewhere: Names,
     #[serde(skip)]
     show: usize,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Lines {
+    pub lines: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
 struct Names {
     count: u64,
     names: Vec<String>,
+    /// How many are not among the names.
+    #[serde(skip)]
+    more: u64,
 }
 
 impl Names {
-    fn add(&mut self, name: String, show: usize) {
-        self.count += 1;
+    fn add(&mut self, name: String, count: u64, show: usize) {
+        self.count += count;
         if self.names.len() < show {
             self.names.push(name);
+        } else {
+            self.more += 1;
         }
+    }
+
+    fn print(&self, kind: &str, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{kind}: {}", self.count)?;
+        for name in &self.names {
+            writeln!(out, "  {}", safe(name))?;
+        }
+        if self.more > 0 {
+            writeln!(out, "  … and {} more", self.more)?;
+        }
+        Ok(())
     }
 }
 
@@ -55,23 +89,34 @@ impl Report {
     }
 
     pub fn missing(&mut self, name: String) {
-        self.missing.add(name, self.show);
+        self.missing.add(name, 1, self.show);
     }
 
     pub fn extra(&mut self, name: String) {
-        self.extra.add(name, self.show);
+        self.extra.add(name, 1, self.show);
     }
 
     pub fn wrong(&mut self, name: String) {
-        self.wrong.add(name, self.show);
+        self.wrong.add(name, 1, self.show);
     }
 
     pub fn unfinished(&mut self, name: String) {
-        self.unfinished.add(name, self.show);
+        self.unfinished.add(name, 1, self.show);
     }
 
+    /// Stored events that are older than the oldest event of the files: their logs were deleted.
+    pub fn older(&mut self, name: String, events: u64) {
+        self.older.add(name, events, self.show);
+    }
+
+    /// Stored events of other files of the sensor.
+    pub fn elsewhere(&mut self, name: String, events: u64) {
+        self.elsewhere.add(name, events, self.show);
+    }
+
+    /// A file that cannot be read, or not to its end.
     pub fn unread(&mut self, name: String) {
-        self.unread.add(name, self.show);
+        self.unread.add(name, 1, self.show);
     }
 
     pub fn agrees(&self) -> bool {
@@ -79,27 +124,51 @@ impl Report {
     }
 
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
         if json {
-            writeln!(out, "{}", serde_json::to_string(self)?)?;
+            boot::say!("{}", serde_json::to_string(self)?);
             return Ok(());
         }
+        let mut text = Vec::new();
+        self.write(&mut text)?;
+        boot::write_bytes(&text);
+        Ok(())
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{} files, {} lines, {} events, {} sessions", self.files, self.lines, self.events, self.sessions)?;
         writeln!(
             out,
             "{} bytes = {} in events + {} in dead letters + {} skipped + {} dropped + {} unfinished",
             self.bytes, self.event_bytes, self.dead_bytes, self.skipped_bytes, self.dropped_bytes, self.unfinished_bytes
         )?;
-        for (kind, names) in
-            [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished), ("unread", &self.unread)]
-        {
-            writeln!(out, "{kind}: {}", names.count)?;
-            for name in &names.names {
-                writeln!(out, "  {}", safe(name))?;
+        for (kind, names) in [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished), ("unread", &self.unread)] {
+            names.print(kind, out)?;
+        }
+        let lines = &self.not_committed;
+        writeln!(out, "not yet committed: {} lines, {} bytes", lines.lines, lines.bytes)?;
+        for (kind, names) in [("older than the oldest file", &self.older), ("from other files", &self.elsewhere)] {
+            if names.count > 0 {
+                names.print(kind, out)?;
             }
-            if names.count > names.names.len() as u64 {
-                writeln!(out, "  … and {} more", names.count - names.names.len() as u64)?;
-            }
+        }
+        self.print_notes(out)?;
+        let clean = match lines.lines {
+            0 => "clean: the database holds exactly what the files say",
+            _ => "clean: the database holds exactly what the files say, up to what is not yet committed",
+        };
+        writeln!(out, "{}", if self.agrees() { clean } else { "NOT CLEAN" })?;
+        Ok(())
+    }
+
+    fn print_notes(&self, out: &mut impl Write) -> io::Result<()> {
+        let notes = [
+            (self.stuck, "lines are not committed, and nothing moves: is a loader running on these files, and a processor? `cowriestream status` says"),
+            (self.outside, "events lie outside of --since and --until and were not compared"),
+            (self.earlier, "events are stored under the identity of an earlier version, with the carriage return of their lines"),
+            (self.committed_meanwhile, "lines were committed meanwhile and were not compared: run verify again"),
+        ];
+        for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
+            writeln!(out, "{count} {note}")?;
         }
         if self.window_days_to_add > 0 {
             writeln!(out, "not looked at: windows of {} days of earlier events, which are still being added", self.window_days_to_add)?;
@@ -107,7 +176,6 @@ impl Report {
         if self.features_to_add > 0 {
             writeln!(out, "not looked at: features of {} sessions, which are still to be computed (`cowriestream backfill`)", self.features_to_add)?;
         }
-        writeln!(out, "{}", if self.agrees() { "clean: the database holds exactly what the files say" } else { "NOT CLEAN" })?;
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ impl<'a> Office<'a> {
         let log = hub.dir.path().join(name);
         let before = fs::metadata(&log).map_or(0, |metadata| metadata.len() as usize);
         let mut command = hub.command(&["coordinator"]);
-        command.env("COWRIESTREAM_COORDINATOR_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0");
+        command.env("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0");
         let process = Process::start(command.envs(settings.iter().copied()), &log);
         let said = |name: &str| {
             let text = fs::read_to_string(&log).unwrap_or_default();
@@ -32,7 +32,7 @@ impl<'a> Office<'a> {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.hub.command(arguments);
-        command.env("COWRIESTREAM_GRPC_URL", &self.grpc);
+        command.env("GRPC_URL", &self.grpc);
         command
     }
 

@@ -67,7 +67,7 @@ impl Collector {
 fn role(hub: &Hub, arguments: &[&str], endpoint: &str) -> Command {
     let mut command = hub.command(arguments);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).env("OTEL_TRACES_SAMPLER_ARG", "1").env("OTEL_BSP_SCHEDULE_DELAY", "100");
-    command.env("COWRIESTREAM_COORDINATOR_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0");
+    command.env("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0");
     command
 }
 
@@ -100,11 +100,8 @@ async fn a_line_and_the_job_that_reacts_to_it_are_one_trace() {
     eventually("the coordinator is ready", || said().contains("coordinator ready"));
     let grpc = said().split_whitespace().find_map(|word| word.strip_prefix("grpc=").map(|address| format!("http://{address}"))).unwrap();
     let traceparent = format!("00-{event}-{}-01", publish.span);
-    let out = hub
-        .command(&["jobs", "submit", "diagnostic", "--param", "steps=0", "--traceparent", &traceparent, "--wait"])
-        .env("COWRIESTREAM_GRPC_URL", grpc)
-        .output()
-        .unwrap();
+    let out =
+        hub.command(&["jobs", "submit", "diagnostic", "--param", "steps=0", "--traceparent", &traceparent, "--wait"]).env("GRPC_URL", grpc).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     eventually("the job is traced", || collector.span("submit", &event).is_some() && collector.span("attempt", &event).is_some());
     let (submit, attempt) = (collector.span("submit", &event).unwrap(), collector.span("attempt", &event).unwrap());

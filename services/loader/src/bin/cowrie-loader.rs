@@ -28,13 +28,17 @@ struct Cli {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     boot::raise_descriptor_limit();
-    let prepared = boot::adopt_secret_files().map(|()| Cli::parse()).and_then(|cli| boot::log(&cli.log).map(|()| cli));
-    match prepared {
+    let cli = match boot::adopt_secret_files() {
+        Ok(()) => Cli::try_parse(),
+        Err(error) => return boot::failed(&error),
+    };
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(help) => return boot::explained(help.exit_code(), help.print()),
+    };
+    match boot::log(&cli.log).map(|()| cli) {
         Ok(cli) => boot::run(|tasks| run(cli, tasks)).await,
-        Err(error) => {
-            eprintln!("error: {}", boot::safe(&format!("{error:#}")));
-            ExitCode::FAILURE
-        }
+        Err(error) => boot::failed(&error),
     }
 }
 
