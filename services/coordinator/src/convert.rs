@@ -257,42 +257,29 @@ pub fn worker_json(worker: &Worker) -> Value {
 
 /// What another program says of its worker.
 pub fn worker_spec(worker: p::Worker) -> Result<WorkerSpec, Problem> {
-    let short = |text: &str| text.len() <= 200 && !text.chars().any(char::is_control);
-    if !jobs::is_name(&worker.name) || !worker.queues.iter().all(|served| jobs::is_name(&served.queue)) {
-        return Err(Problem::field("worker", "name and queues: expected letters, digits, _ and -, at most 64"));
-    }
-    if !(1..=256).contains(&worker.concurrency) || worker.queues.is_empty() || worker.queues.len() > 64 || worker.job_types.len() > 64 {
-        return Err(Problem::field("worker", "expected a concurrency of 1 to 256, 1 to 64 queues and at most 64 job types"));
-    }
     let has = worker.capabilities.unwrap_or_default();
-    if ![&worker.hostname, &worker.r#type, &worker.platform, &has.accelerator].into_iter().chain(&worker.job_types).all(|text| short(text))
-        || !has.memory_gb.is_finite()
-    {
-        return Err(Problem::field("worker", "expected texts of at most 200 characters without control characters, and a memory that is a number"));
-    }
+    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
-    Ok(WorkerSpec {
+    let spec = WorkerSpec {
         hostname: or(worker.hostname, &worker.name),
         name: worker.name,
         place: or(worker.r#type, "native"),
         platform: worker.platform,
-        concurrency: worker.concurrency.cast_signed(),
+        concurrency: number(worker.concurrency),
         queues: worker
             .queues
             .into_iter()
             .map(|served| Preference {
                 queue: served.queue,
-                priority: if served.priority == 0 { 50 } else { served.priority.min(1_000_000).cast_signed() },
+                priority: if served.priority == 0 { 50 } else { number(served.priority) },
                 exclusive: served.exclusive,
             })
             .collect(),
         job_types: worker.job_types,
-        capabilities: Capabilities {
-            accelerator: or(has.accelerator, "none"),
-            memory_gb: has.memory_gb,
-            cpu_cores: has.cpu_cores.min(1_000_000).cast_signed(),
-        },
-    })
+        capabilities: Capabilities { accelerator: or(has.accelerator, "none"), memory_gb: has.memory_gb, cpu_cores: number(has.cpu_cores) },
+    };
+    spec.check().map_err(|why| Problem::field("worker", why))?;
+    Ok(spec)
 }
 
 pub fn schedule(schedule: Schedule) -> p::Schedule {

@@ -6,7 +6,7 @@ use bus::Bus;
 use chrono::{DateTime, Utc};
 use jobs::{Request, Status, is_name};
 use serde_json::Value;
-use store::{Job, JobFilter, NewJob, Queue, Store, Submitted, Worker};
+use store::{Job, JobFilter, NewJob, Queue, Removed, Store, Submitted, Worker};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -153,6 +153,21 @@ impl Desk {
         let (workers, queues) = (store::workers(&mut connection).await?, store::queues(&mut connection).await?);
         let routes = routing::routes(&workers, &queues);
         Ok((workers, routes))
+    }
+
+    /// Removes a dead worker, with what makes queues exclusive to it.
+    pub async fn remove_worker(&self, name: &str) -> Result<(), Problem> {
+        if !is_name(name) {
+            return Err(Problem::field("name", "expected letters, digits, _ and -, at most 64"));
+        }
+        let mut connection = self.store.connection().await?;
+        match store::remove_worker(&mut connection, name).await? {
+            Removed::Done => Ok(()),
+            Removed::Alive => {
+                Err(Problem::State(format!("worker {name} is alive: stop it first; it is removed 15 s after its last heartbeat at the earliest")))
+            }
+            Removed::Unknown => Err(Problem::NotFound(format!("there is no worker {name}"))),
+        }
     }
 }
 

@@ -149,6 +149,11 @@ impl Workers for Desk {
         Ok(Response::new(p::ListWorkersResponse { workers: workers.into_iter().map(convert::worker).collect(), job_routing }))
     }
 
+    async fn remove(&self, request: Request<p::RemoveWorkerRequest>) -> Answer<p::RemoveWorkerResponse> {
+        self.remove_worker(&request.into_inner().name).await?;
+        Ok(Response::new(p::RemoveWorkerResponse {}))
+    }
+
     async fn heartbeat(&self, request: Request<p::HeartbeatRequest>) -> Answer<p::HeartbeatResponse> {
         let request = request.into_inner();
         let worker_id = Uuid::try_parse(&request.worker_id).map_err(|_| Problem::field("worker_id", "expected a UUID"))?;

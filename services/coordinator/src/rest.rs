@@ -12,7 +12,7 @@ use axum::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
     serve::ListenerExt as _,
 };
 use boot::CancellationToken;
@@ -39,6 +39,7 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: C
         .route("/api/v1/queues/{queue}/pause", post(|state, path| pause(state, path, true)))
         .route("/api/v1/queues/{queue}/resume", post(|state, path| pause(state, path, false)))
         .route("/api/v1/workers", get(workers))
+        .route("/api/v1/workers/{name}", delete(remove_worker))
         .route("/api/v1/schedules", get(schedules))
         .route("/api/v1/schedules/{name}", put(put_schedule).delete(delete_schedule))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }))
@@ -159,6 +160,11 @@ async fn workers(State(desk): State<Desk>) -> Answer {
     let (workers, routes) = desk.workers().await?;
     let workers: Vec<_> = workers.iter().map(convert::worker_json).collect();
     Ok(Json(json!({ "workers": workers, "job_routing": routes })))
+}
+
+async fn remove_worker(State(desk): State<Desk>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    desk.remove_worker(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn schedules(State(desk): State<Desk>) -> Answer {

@@ -122,6 +122,8 @@ pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<(), Failure> {
             return Ok(());
         }
         let Some(schedule) = store::due_schedule(&mut transaction).await? else { return Ok(()) };
+        // No connection is held while jobs are handed in: that takes one too, and a pool may have a single one.
+        transaction.rollback().await.map_err(Failure::from)?;
         // The database says that it is due; our clock may be behind.
         let now = Utc::now().max(schedule.next_at);
         let upcoming = next(&schedule.cron, now).map_err(|why| Failure::Reject(anyhow::anyhow!(why)))?;
@@ -140,7 +142,15 @@ pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<(), Failure> {
                 Ok((job_id, created)) => tracing::info!(schedule = schedule.name, %at, %job_id, created, "a schedule fired"),
             }
         }
-        store::schedule_fired(&mut transaction, &schedule.name, now, upcoming).await?;
+        let mut transaction = desk.store.begin().await?;
+        if !store::still_holds(&mut transaction, lease).await? {
+            return Ok(());
+        }
+        // Whoever replaced it meanwhile decided when it fires next.
+        let due = store::due_schedule(&mut transaction).await?;
+        if due.is_some_and(|due| (&due.name, &due.cron, due.next_at) == (&schedule.name, &schedule.cron, schedule.next_at)) {
+            store::schedule_fired(&mut transaction, &schedule.name, now, upcoming).await?;
+        }
         transaction.commit().await.map_err(Failure::from)?;
     }
 }

@@ -385,13 +385,31 @@ pub struct Workers {
     #[command(flatten)]
     coordinator: Coordinator,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+    #[command(subcommand)]
+    command: Option<WorkersCommand>,
 }
 
-/// `workers`
+#[derive(Debug, clap::Subcommand)]
+enum WorkersCommand {
+    /// List workers (also without a command)
+    List,
+    /// Remove a dead worker; queues that were exclusive to it alone are open to every worker again
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `workers …`
 pub async fn workers(args: Workers) -> anyhow::Result<()> {
-    let answer = WorkersClient::new(args.coordinator.channel().await?).list(p::ListWorkersRequest {}).await.map_err(plain)?.into_inner();
+    let mut client = WorkersClient::new(args.coordinator.channel().await?);
+    if let Some(WorkersCommand::Remove { name }) = args.command {
+        client.remove(p::RemoveWorkerRequest { name }).await.map_err(plain)?;
+        return Ok(());
+    }
+    let answer = client.list(p::ListWorkersRequest {}).await.map_err(plain)?.into_inner();
     if args.json {
         let worker = |worker: &p::Worker| {
             let has = worker.capabilities.clone().unwrap_or_default();

@@ -38,11 +38,14 @@ enum Command {
     Coordinator(Box<CoordinatorArgs>),
     /// Run a worker: run jobs; start, stop and show one in the background
     Worker(Box<WorkerCommand>),
+    /// Run one attempt of a job, for the worker that starts this process and hands it over
+    #[command(hide = true)]
+    Attempt,
     /// Hand in, list, show, watch, cancel and retry jobs
     Jobs(jobs::Jobs),
     /// List, pause and resume queues
     Queues(jobs::Queues),
-    /// List workers, and who takes the jobs of which queue
+    /// List workers, and who takes the jobs of which queue; remove dead ones
     Workers(jobs::Workers),
     /// List, create and delete schedules
     Schedules(jobs::Schedules),
@@ -234,6 +237,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Processor(args) => run_processor(*args, tasks).await,
         Command::Coordinator(args) => run_coordinator(*args, tasks).await,
         Command::Worker(args) => worker(*args, tasks).await,
+        Command::Attempt => worker::attempt(tasks).await,
         Command::Jobs(args) => jobs::jobs(args).await,
         Command::Queues(args) => jobs::queues(args).await,
         Command::Workers(args) => jobs::workers(args).await,
@@ -305,6 +309,7 @@ async fn worker(args: WorkerCommand, tasks: Tasks) -> anyhow::Result<()> {
 }
 
 async fn run_worker(args: WorkerArgs, tasks: Tasks) -> anyhow::Result<()> {
+    worker::name(&args.worker)?;
     native::hold()?;
     let bus = Bus::connect(&args.bus, "worker").await?;
     let store = Store::connect(&args.store).await?;

@@ -88,6 +88,7 @@ struct Done {
 
 /// Starts the servers, runs the roles, and stops the servers however that ended.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
+    worker::name(&args.worker)?;
     let data = DataDir::take(&args.data_dir)?;
     let wanted = Wanted { nats: args.bus.nats_url.is_none(), postgres: args.store.database_url.is_none(), redis: args.redis_url.is_none() };
     tracing::info!(data = %data.path().display(), "starting");

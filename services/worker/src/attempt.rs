@@ -5,15 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boot::CancellationToken;
-use bus::{News, Permit};
+use boot::{CancellationToken, Tasks};
+use bus::{Bus, News, Permit};
 use chrono::Utc;
 use jobs::Kind;
 use serde_json::Value;
-use store::{Claimed, Failure, Outcome, Progress, Transaction};
+use store::{Claimed, Failure, Outcome, Progress, Store, Transaction};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
-use crate::{Shared, analyses, diagnostic, report};
+use crate::{Shared, analyses, diagnostic, memory, process, report};
 
 /// Progress is written at most so often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
@@ -21,6 +22,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 const LEAST_DONE: f64 = 1e-6;
 /// Longest pause before another attempt, in seconds.
 const LONGEST_PAUSE: f64 = 600.0;
+/// Attempts of a job that may kill their process; after the last one it is failed, whatever is left of its attempts.
+const MOST_CRASHES: i32 = 2;
 /// Longest error that is stored, in characters.
 const LONGEST_ERROR: usize = 2_000;
 
@@ -43,16 +46,8 @@ pub(crate) struct Running {
 impl Running {
     /// Of a claim, with what its code will be given.
     pub fn of(shared: &Shared, claimed: &Claimed, permit: Option<Permit>) -> (Self, Run) {
-        let (stopped, stop) = (Arc::new(OnceLock::new()), CancellationToken::new());
-        let run = Run {
-            shared: shared.clone(),
-            claimed: claimed.clone(),
-            stopped: stopped.clone(),
-            stop: stop.clone(),
-            begun: Instant::now(),
-            told: Arc::new(Mutex::new((None, 0.0))),
-        };
-        (Self { attempt: claimed.attempt, permit, stopped, stop }, run)
+        let run = Run::new(claimed.clone(), shared.spec.name.clone(), shared.jobs.clone(), shared.tasks.clone(), Audience::Broker(shared.bus.clone()));
+        (Self { attempt: claimed.attempt, permit, stopped: run.stopped.clone(), stop: run.stop.clone() }, run)
     }
 
     /// Stops it.
@@ -70,6 +65,10 @@ pub(crate) enum Ended {
     Retry(anyhow::Error),
     /// It never will.
     GiveUp(anyhow::Error),
+    /// It killed its process.
+    Crashed(anyhow::Error),
+    /// A dependency went away.
+    Interrupted(anyhow::Error),
     /// It was stopped from outside.
     Stopped,
 }
@@ -77,7 +76,7 @@ pub(crate) enum Ended {
 impl From<Ended> for anyhow::Error {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Retry(error) | Ended::GiveUp(error) => error,
+            Ended::Retry(error) | Ended::GiveUp(error) | Ended::Crashed(error) | Ended::Interrupted(error) => error,
             Ended::Stopped => anyhow::anyhow!("stopped"),
         }
     }
@@ -85,18 +84,33 @@ impl From<Ended> for anyhow::Error {
 
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
+        let outage = failure.is_outage();
         match failure {
+            Failure::Retry(error) if outage => Self::Interrupted(error),
             Failure::Retry(error) => Self::Retry(error),
             Failure::Reject(error) => Self::GiveUp(error),
         }
     }
 }
 
+/// Who is told of progress as it happens, after it was written.
+#[derive(Clone)]
+pub(crate) enum Audience {
+    /// Everybody, through the broker.
+    Broker(Bus),
+    /// The worker that started this process, on standard output.
+    Parent,
+}
+
 /// What the code of a job may ask and tell.
 #[derive(Clone)]
 pub(crate) struct Run {
-    pub shared: Shared,
+    pub store: Store,
+    pub tasks: Tasks,
+    /// The worker's name.
+    pub worker: String,
     pub claimed: Claimed,
+    audience: Audience,
     stopped: Arc<OnceLock<Why>>,
     stop: CancellationToken,
     begun: Instant,
@@ -105,6 +119,31 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    pub fn new(claimed: Claimed, worker: String, store: Store, tasks: Tasks, audience: Audience) -> Self {
+        Self {
+            store,
+            tasks,
+            worker,
+            claimed,
+            audience,
+            stopped: Arc::default(),
+            stop: CancellationToken::new(),
+            begun: Instant::now(),
+            told: Arc::new(Mutex::new((None, 0.0))),
+        }
+    }
+
+    /// Whether it was found that this attempt is not the one that runs any more.
+    pub fn is_lost(&self) -> bool {
+        self.stopped.get() == Some(&Why::Lost)
+    }
+
+    /// Notes that this attempt is not the one that runs any more.
+    pub fn lost(&self) -> Ended {
+        let _ = self.stopped.set(Why::Lost);
+        Ended::Stopped
+    }
+
     /// Waits, unless it is stopped.
     pub async fn pause(&self, time: Duration) -> Result<(), Ended> {
         tokio::select! {
@@ -118,13 +157,12 @@ impl Run {
     pub async fn commit(&self, mut transaction: Transaction, checkpoint: Option<&Value>) -> Result<(), Ended> {
         let Claimed { job_id, attempt, .. } = self.claimed;
         if !store::holds_job(&mut transaction, job_id, attempt).await? {
-            let _ = self.stopped.set(Why::Lost);
-            return Err(Ended::Stopped);
+            return Err(self.lost());
         }
         if let Some(checkpoint) = checkpoint {
             store::set_checkpoint(&mut transaction, job_id, checkpoint).await?;
         }
-        transaction.commit().await.map_err(|error| Ended::Retry(error.into()))
+        Ok(transaction.commit().await.map_err(Failure::from)?)
     }
 
     /// Where an earlier attempt got to, in parts done of `total`: the time left is reckoned from there.
@@ -162,28 +200,28 @@ impl Run {
             total: Some(total),
             estimated_completion: left.and_then(|seconds| Utc::now().checked_add_signed(chrono::Duration::try_milliseconds((seconds * 1e3) as i64)?)),
         };
-        let mut connection = self.shared.store.connection().await?;
+        let mut connection = self.store.connection().await?;
         let status = store::set_progress(&mut connection, self.claimed.job_id, self.claimed.attempt, &progress).await?;
         drop(connection);
-        let Some(status) = status else {
-            let _ = self.stopped.set(Why::Lost);
-            return Err(Ended::Stopped);
-        };
-        tell(&self.shared, News::Progress, &status).await;
+        let status = status.ok_or_else(|| self.lost())?;
+        match &self.audience {
+            Audience::Broker(bus) => tell(bus, News::Progress, &status).await,
+            Audience::Parent => process::say(&process::Said::Progress(status)),
+        }
         Ok(())
     }
 }
 
 /// Tells everybody how a job is doing.
-pub(crate) async fn tell(shared: &Shared, news: News, status: &jobs::Status) {
+pub(crate) async fn tell(bus: &Bus, news: News, status: &jobs::Status) {
     let text = serde_json::to_string(status).unwrap_or_default();
-    shared.bus.tell_of_job(news, &status.job_id.to_string(), text).await;
+    bus.tell_of_job(news, &status.job_id.to_string(), text).await;
 }
 
 /// Runs an attempt to its end; `None` when it is not ours any more.
-pub(crate) async fn run(run: Run) -> Option<Outcome> {
+pub(crate) async fn run(shared: &Shared, run: Run) -> Option<Outcome> {
     let claimed = &run.claimed;
-    let code = run.shared.tasks.start(code(run.clone()));
+    let code = run.tasks.start(place(shared.clone(), run.clone()));
     let limit = Duration::from_secs(claimed.timeout_seconds.max(1).unsigned_abs().into());
     let ended = tokio::select! {
         ended = tokio::time::timeout(limit, code.result()) => ended,
@@ -192,47 +230,108 @@ pub(crate) async fn run(run: Run) -> Option<Outcome> {
     };
     run.stop.cancel();
     let why = run.stopped.get().copied();
-    let (retry, kind, message) = match ended {
+    let (fault, kind, message) = match ended {
         Ok(Ok(Ok(result))) => return Some(Outcome::Completed(result)),
         Ok(Ok(Err(_))) if why == Some(Why::Cancelled) => return Some(Outcome::Cancelled),
         Ok(Ok(Err(_))) if why == Some(Why::HandedBack) => return Some(Outcome::HandedBack),
         Ok(Ok(Err(_))) if why == Some(Why::Lost) => return None,
-        Ok(Ok(Err(Ended::Retry(error)))) => (true, "Retry", format!("{error:#}")),
-        Ok(Ok(Err(Ended::GiveUp(error)))) => (false, "GiveUp", format!("{error:#}")),
-        Ok(Ok(Err(Ended::Stopped))) => (true, "Stopped", "stopped without a reason".to_owned()),
-        Ok(Err(_)) => (true, "Panic", "the code of the job panicked; the worker's log says where".to_owned()),
-        Err(_) => (true, "Timeout", format!("longer than {} s", claimed.timeout_seconds)),
+        Ok(Ok(Err(Ended::Retry(error)))) => (Fault::Job, "Retry", format!("{error:#}")),
+        Ok(Ok(Err(Ended::GiveUp(error)))) => (Fault::Request, "GiveUp", format!("{error:#}")),
+        Ok(Ok(Err(Ended::Crashed(error)))) => (Fault::Crash, "Crashed", format!("{error:#}")),
+        Ok(Ok(Err(Ended::Interrupted(error)))) => (Fault::Dependency, "Interrupted", format!("{error:#}")),
+        Ok(Ok(Err(Ended::Stopped))) => (Fault::Dependency, "Interrupted", "stopped without a reason".to_owned()),
+        Ok(Err(_)) => (Fault::Job, "Panic", "the code of the job panicked; the worker's log says where".to_owned()),
+        Err(_) => (Fault::Job, "Timeout", format!("longer than {} s", claimed.timeout_seconds)),
     };
     let error = (kind.to_owned(), message.chars().take(LONGEST_ERROR).collect::<String>());
-    let last = !retry || claimed.attempt >= claimed.max_attempts;
-    tracing::warn!(job_id = %claimed.job_id, job_type = claimed.job_type, attempt = claimed.attempt, error = error.1, last, "an attempt failed");
-    Some(if last { Outcome::Failed { error } } else { Outcome::Retry { error, after: pause(run.shared.retry_seconds, claimed) } })
+    let outcome = judged(claimed, fault, error.clone(), shared.retry_seconds);
+    let outcome_name = named(&outcome);
+    tracing::warn!(job_id = %claimed.job_id, job_type = claimed.job_type, attempt = claimed.attempt, error = error.1, outcome = outcome_name, "an attempt failed");
+    Some(outcome)
+}
+
+/// What made an attempt fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// What was asked for: it fails each time.
+    Request,
+    /// The job: another attempt may succeed.
+    Job,
+    /// The job, in such a way that its process died.
+    Crash,
+    /// Something that the job needs.
+    Dependency,
+}
+
+/// What becomes of a job after an attempt that failed.
+fn judged(claimed: &Claimed, fault: Fault, error: (String, String), retry_seconds: f64) -> Outcome {
+    let last = claimed.counted_attempt() >= claimed.max_attempts;
+    let doubled = pause(retry_seconds, claimed.counted_attempt());
+    match fault {
+        Fault::Request => Outcome::Failed { error },
+        Fault::Job if last => Outcome::Failed { error },
+        Fault::Job => Outcome::Retry { error, after: doubled },
+        Fault::Crash => Outcome::Crashed { error, after: (!last && claimed.crashes + 1 < MOST_CRASHES).then_some(doubled) },
+        Fault::Dependency => Outcome::Interrupted { error, after: pause(retry_seconds, 1) },
+    }
 }
 
 /// An outcome's name, for traces.
 pub(crate) fn named(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Completed(_) => "completed",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Retry { .. } => "retry",
+        Outcome::Failed { .. } | Outcome::Crashed { after: None, .. } => "failed",
+        Outcome::Retry { .. } | Outcome::Crashed { .. } => "retry",
+        Outcome::Interrupted { .. } => "interrupted",
         Outcome::Cancelled => "cancelled",
         Outcome::HandedBack => "handed_back",
     }
 }
 
 /// Seconds before the next attempt: doubled each time, give or take half, so that jobs that failed together do not come back together.
-fn pause(base: f64, claimed: &Claimed) -> f64 {
-    let jitter = f64::from(claimed.job_id.as_bytes()[(claimed.attempt as usize) % 16]) / 255.0 + 0.5;
-    (base * 2.0_f64.powi(claimed.attempt.clamp(1, 30) - 1)).min(LONGEST_PAUSE) * jitter
+fn pause(base: f64, attempt: i32) -> f64 {
+    // A version 4 UUID begins with random bytes; the job's id, of version 7, begins with a time.
+    let random = u16::from_be_bytes([Uuid::new_v4().as_bytes()[0], Uuid::new_v4().as_bytes()[1]]);
+    let jitter = f64::from(random) / f64::from(u16::MAX) + 0.5;
+    (base * 2.0_f64.powi(attempt.clamp(1, 30) - 1)).min(LONGEST_PAUSE) * jitter
 }
 
-async fn code(run: Run) -> Result<Value, Ended> {
-    let kind = Kind::stored(&run.claimed.job_type, run.claimed.parameters.clone()).map_err(|why| Ended::GiveUp(anyhow::anyhow!(why)))?;
+/// Runs the code of a job here, or in a process of its own when it may take more memory than there is.
+async fn place(shared: Shared, run: Run) -> Result<Value, Ended> {
+    let kind = kind(&run.claimed)?;
+    match memory::needed_mib(&kind) {
+        None => code(&run, kind).await,
+        Some(needed) => process::run(&shared, &run, needed).await,
+    }
+}
+
+/// What a job asks for.
+pub(crate) fn kind(claimed: &Claimed) -> Result<Kind, Ended> {
+    Kind::stored(&claimed.job_type, claimed.parameters.clone()).map_err(|why| Ended::GiveUp(anyhow::anyhow!(why)))
+}
+
+/// Runs the code of a job in this process.
+pub(crate) async fn code(run: &Run, kind: Kind) -> Result<Value, Ended> {
     match kind {
-        Kind::Diagnostic(diagnostic) => diagnostic::run(&run, diagnostic).await,
-        Kind::Report(report) => report::run(&run, report).await,
-        Kind::Longtail(longtail) => analyses::run(&run, analyses::Job::Longtail(longtail)).await,
-        Kind::Snowshoe(campaigns) => analyses::run(&run, analyses::Job::Snowshoe(campaigns)).await,
-        Kind::Botnet(campaigns) => analyses::run(&run, analyses::Job::Botnet(campaigns)).await,
+        Kind::Diagnostic(diagnostic) => diagnostic::run(run, diagnostic).await,
+        Kind::Report(report) => report::run(run, report).await,
+        Kind::Longtail(longtail) => analyses::run(run, analyses::Job::Longtail(longtail)).await,
+        Kind::Snowshoe(campaigns) => analyses::run(run, analyses::Job::Snowshoe(campaigns)).await,
+        Kind::Botnet(campaigns) => analyses::run(run, analyses::Job::Botnet(campaigns)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_differ() {
+        for (attempt, base) in [(1, 5.0), (2, 10.0), (3, 20.0), (30, 600.0)] {
+            let pauses: Vec<_> = (0..200).map(|_| pause(5.0, attempt)).collect();
+            let (least, most) = pauses.iter().fold((f64::MAX, 0.0_f64), |(least, most), &pause| (least.min(pause), most.max(pause)));
+            assert!(least >= base * 0.5 && most <= base * 1.5, "{least} to {most}");
+            assert!(least < base * 0.7 && most > base * 1.3, "200 pauses within {least} to {most}");
+        }
     }
 }

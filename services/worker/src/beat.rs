@@ -59,12 +59,14 @@ async fn renew(shared: &Shared) -> Result<(), Failure> {
     let ours = store::renew_jobs(&mut connection, shared.worker_id, &running).await?;
     drop(connection);
     let held = shared.running.lock().await;
+    // A broker that does not take one message takes none: the permits come back, and find nothing.
+    let mut broker = true;
     for (id, attempt) in running {
         let Some(job) = held.get(&id).filter(|job| job.attempt == attempt) else { continue };
         if !ours.iter().any(|(ours, _)| *ours == id) {
             job.stop(Why::Lost);
-        } else if let Some(permit) = &job.permit {
-            permit.working().await;
+        } else if let Some(permit) = job.permit.as_ref().filter(|_| broker) {
+            broker = permit.working().await;
         }
     }
     Ok(())

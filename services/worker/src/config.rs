@@ -90,8 +90,16 @@ struct CapabilityEntry {
     _gpu_memory_gb: Option<f64>,
 }
 
+/// Settings of a worker, checked.
+pub(crate) struct Settings {
+    /// What it registers as.
+    pub spec: WorkerSpec,
+    /// Whether its memory is what somebody configured, not what the machine has.
+    pub configured_memory: bool,
+}
+
 /// What this worker is. Flags go before the file, the file before what is seen.
-pub(crate) fn spec(args: &Args) -> anyhow::Result<WorkerSpec> {
+pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
     let host = host();
     let entry = match &args.config {
         Some(path) => {
@@ -101,39 +109,51 @@ pub(crate) fn spec(args: &Args) -> anyhow::Result<WorkerSpec> {
         None => None,
     };
     let name = args.worker_name.clone().or_else(|| entry.as_ref().map(|entry| entry.name.clone())).unwrap_or_else(|| named(&host));
-    ensure!(jobs::is_name(&name), "COWRIESTREAM_WORKER_NAME={name:?}: expected letters, digits, _ and -, at most 64");
     let queues = match (&args.queues[..], &entry, args.profile) {
         ([], Some(entry), _) => preferences(&entry.queues)?,
         ([], None, Some(profile)) => plain(profile.queues()),
         ([], None, None) => plain(&QUEUES),
         (names, _, _) => plain(&names.iter().map(String::as_str).collect::<Vec<_>>()),
     };
-    for queue in &queues {
-        ensure!(jobs::is_name(&queue.queue), "queue {:?}: expected letters, digits, _ and -, at most 64", queue.queue);
-    }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let concurrency = args.concurrency.or(entry.as_ref().and_then(|entry| entry.concurrency)).or(args.profile.map(Profile::concurrency)).unwrap_or(cores);
-    ensure!((1..=256).contains(&concurrency), "concurrency {concurrency}: expected 1 to 256");
     let offered = entry.map(|entry| entry.capabilities).unwrap_or_default();
-    Ok(WorkerSpec {
+    let configured = args.memory_gb.or(offered.memory_gb);
+    let spec = WorkerSpec {
         hostname: format!("{name}@{host}"),
         name,
         place: if containerized() { "containerized" } else { "native" }.to_owned(),
         platform: platform(),
-        concurrency: concurrency.cast_signed(),
+        concurrency: i32::try_from(concurrency).unwrap_or(i32::MAX),
         queues,
         job_types: jobs::TYPES.iter().map(|(name, _)| (*name).to_owned()).collect(),
         capabilities: Capabilities {
             accelerator: args.accelerator.clone().or(offered.accelerator).unwrap_or_else(accelerator),
-            memory_gb: args.memory_gb.or(offered.memory_gb).unwrap_or_else(memory_gb),
-            cpu_cores: args.cpu_cores.or(offered.cpu_cores).unwrap_or(cores).cast_signed(),
+            memory_gb: configured.unwrap_or_else(memory_gb),
+            cpu_cores: i32::try_from(args.cpu_cores.or(offered.cpu_cores).unwrap_or(cores)).unwrap_or(i32::MAX),
         },
-    })
+    };
+    ensure!(
+        spec.capabilities.memory_gb != 0.0 && spec.capabilities.cpu_cores != 0,
+        "settings of worker {:?}: memory_gb and cpu_cores must not be 0",
+        spec.name
+    );
+    spec.check().map_err(|why| anyhow::anyhow!("settings of worker {:?}: {why}", spec.name))?;
+    Ok(Settings { spec, configured_memory: configured.is_some() })
+}
+
+/// Reads `--retry-seconds`.
+pub(crate) fn retry_seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=600.0).contains(&seconds) { Ok(seconds) } else { Err("expected 0 to 600 seconds".to_owned()) }
 }
 
 fn entry(text: &str, name: Option<&str>, host: &str) -> anyhow::Result<Entry> {
     let file: File = serde_yaml_ng::from_str(text)?;
     let names: Vec<_> = file.workers.iter().map(|entry| entry.name.clone()).collect();
+    for (n, name) in names.iter().enumerate() {
+        ensure!(!names[..n].contains(name), "two workers are named {name:?}");
+    }
     let ours = |entry: &Entry| match name {
         Some(name) => entry.name == name,
         None => entry.hostname.as_deref() == Some(host) || entry.name == host,
@@ -156,7 +176,6 @@ fn preferences(entries: &[QueueEntry]) -> anyhow::Result<Vec<Preference>> {
             })),
         }
     }
-    ensure!(!all.is_empty(), "a worker without queues");
     Ok(all)
 }
 
@@ -262,5 +281,7 @@ workers:
         let error = entry(ADR, Some("x"), "h").err().unwrap().to_string();
         assert_eq!(error, "no worker is named \"x\"; there are: m4-ml-worker, cloud-gpu-worker");
         assert!(entry("workers: [{name: a, queues: [], colour: red}]", Some("a"), "h").err().unwrap().to_string().contains("colour"));
+        let twice = "workers: [{name: a, queues: [x]}, {name: b, queues: [x]}, {name: a, queues: [y]}]";
+        assert_eq!(entry(twice, Some("b"), "h").err().unwrap().to_string(), "two workers are named \"a\"");
     }
 }

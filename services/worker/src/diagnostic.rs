@@ -11,13 +11,13 @@ use crate::attempt::{Ended, Run};
 pub(crate) async fn run(run: &Run, job: Diagnostic) -> Result<Value, Ended> {
     let done = run.claimed.checkpoint.as_ref().and_then(|checkpoint| checkpoint["step"].as_i64()).unwrap_or_default();
     run.resumed_at(done as f64).await;
-    let memory = vec![1_u8; usize::try_from(job.memory_mb << 20).unwrap_or_default()];
+    let memory = memory(job.memory_mb)?;
     for step in done..job.steps {
         fail(run, &job, step)?;
         run.progress(&format!("step {} of {}", step + 1, job.steps), step, job.steps).await?;
         run.pause(Duration::from_secs_f64(job.step_seconds)).await?;
-        let mut transaction = run.shared.store.begin().await?;
-        let first = store::diagnostic_step(&mut transaction, run.claimed.job_id, run.claimed.attempt, step, &run.shared.spec.name).await?;
+        let mut transaction = run.store.begin().await?;
+        let first = store::diagnostic_step(&mut transaction, run.claimed.job_id, run.claimed.attempt, step, &run.worker).await?;
         if !first {
             return Err(Ended::GiveUp(anyhow::anyhow!("step {step} was done before, and no checkpoint says so")));
         }
@@ -27,7 +27,15 @@ pub(crate) async fn run(run: &Run, job: Diagnostic) -> Result<Value, Ended> {
     if job.steps > 0 {
         run.progress("done", job.steps, job.steps).await?;
     }
-    Ok(json!({ "steps": job.steps, "resumed_at": done, "attempt": run.claimed.attempt, "worker": run.shared.spec.name, "memory_mb": memory.len() >> 20 }))
+    Ok(json!({ "steps": job.steps, "resumed_at": done, "attempt": run.claimed.attempt, "worker": run.worker, "memory_mb": memory.len() >> 20 }))
+}
+
+fn memory(mib: i64) -> Result<Vec<u8>, Ended> {
+    let bytes = usize::try_from(mib << 20).unwrap_or_default();
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(bytes).map_err(|error| Ended::GiveUp(anyhow::anyhow!("hold {mib} MiB: {error}")))?;
+    memory.resize(bytes, 1);
+    Ok(memory)
 }
 
 #[allow(clippy::panic, reason = "asked for")]
@@ -41,5 +49,6 @@ fn fail(run: &Run, job: &Diagnostic, step: i64) -> Result<(), Ended> {
         Fail::Retry => Err(Ended::Retry(why())),
         Fail::GiveUp => Err(Ended::GiveUp(why())),
         Fail::Panic => panic!("before step {step}, as it was asked to"),
+        Fail::Crash => std::process::abort(),
     }
 }

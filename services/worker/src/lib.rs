@@ -7,6 +7,8 @@ mod attempt;
 mod beat;
 mod config;
 mod diagnostic;
+mod memory;
+mod process;
 mod pull;
 mod report;
 mod work;
@@ -21,6 +23,8 @@ use tokio::sync::{Mutex, mpsc, watch};
 use uuid::Uuid;
 
 use attempt::Running;
+use memory::Memory;
+pub use process::attempt;
 
 /// What a worker may be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,7 +48,7 @@ pub struct Args {
     /// What the machine has, when it is not seen: e.g. nvidia_cuda, apple_neural_engine, none
     #[arg(long, env = "COWRIESTREAM_WORKER_ACCELERATOR", value_name = "NAME")]
     pub accelerator: Option<String>,
-    /// Memory to offer, in GiB, when it is not what the machine has
+    /// Memory that jobs may take together, in GiB; else three quarters of what the machine or the control group has
     #[arg(long, env = "COWRIESTREAM_WORKER_MEMORY_GB", value_name = "GIB")]
     pub memory_gb: Option<f64>,
     /// Cores to offer, when it is not what the machine has
@@ -54,7 +58,7 @@ pub struct Args {
     #[arg(long, env = "COWRIESTREAM_WORKER_DRAIN_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=20), value_name = "SECONDS")]
     pub drain_seconds: u64,
     /// Seconds before the second attempt; doubled for each further one, up to ten minutes, give or take half
-    #[arg(long, env = "COWRIESTREAM_WORKER_RETRY_SECONDS", default_value_t = 5.0, value_name = "SECONDS")]
+    #[arg(long, env = "COWRIESTREAM_WORKER_RETRY_SECONDS", default_value_t = 5.0, value_parser = config::retry_seconds, value_name = "SECONDS")]
     pub retry_seconds: f64,
 }
 
@@ -62,7 +66,11 @@ pub struct Args {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub bus: Bus,
+    /// For what keeps the worker and its claims alive.
     pub store: Store,
+    /// For the code of jobs, which may hold a connection for as long as a question takes.
+    pub jobs: Store,
+    pub memory: Memory,
     pub worker_id: Uuid,
     pub spec: Arc<WorkerSpec>,
     /// What runs here.
@@ -72,18 +80,20 @@ pub(crate) struct Shared {
     pub tasks: Tasks,
 }
 
-/// The name that a worker of these settings has; fails when they are not those of a worker.
+/// The name that a worker of these settings has; fails when a worker cannot have them. Asks nobody, so it comes before any connection.
 pub fn name(args: &Args) -> anyhow::Result<String> {
-    Ok(config::spec(args)?.name)
+    Ok(config::settings(args)?.spec.name)
 }
 
 /// Starts a worker; it runs until `tasks` stop, and then finishes or hands back what it has. The schema must exist.
 pub async fn start(args: &Args, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<WorkerSpec> {
+    let config::Settings { spec, configured_memory: configured } = config::settings(args)?;
     store.check_schema().await?;
-    let spec = config::spec(args)?;
     let shared = Shared {
         bus,
+        jobs: store.separate((store.connections() / 2).max(1)),
         store,
+        memory: Memory::of(&spec, configured),
         worker_id: Uuid::new_v4(),
         spec: Arc::new(spec.clone()),
         running: Arc::default(),

@@ -37,16 +37,18 @@ pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     // The lists are of all sensors: a window of one sensor has no keys within it.
     let tops: &[_] = if job.sensor.is_some() { &[] } else { &TOPS };
     let total = tops.len() as i64 + 2;
-    let mut connection = run.shared.store.connection().await?;
+    // A connection is taken for each question and not held while progress, which needs one too, is written.
     run.progress("counts", 0, total).await?;
-    let counts = store::window_features(&mut connection, dimension, key, length, until).await?;
+    let counts = store::window_features(&mut *run.store.connection().await?, dimension, key, length, until).await?;
     run.progress("timeline", 1, total).await?;
     let step = Duration::from_secs((length.as_secs() / u64::from(POINTS)).div_ceil(60).max(1) * 60);
-    let series = store::window_series(&mut connection, dimension, key, length, step, until).await?;
+    let series = store::window_series(&mut *run.store.connection().await?, dimension, key, length, step, until).await?;
     let mut lists: Vec<List> = Vec::new();
     for (n, (dimension, measure, heading)) in tops.iter().enumerate() {
         run.progress(heading, n as i64 + 2, total).await?;
+        let mut connection = run.store.connection().await?;
         let top = store::window_top(&mut connection, *dimension, *measure, length, until, job.top.unsigned_abs() as u32).await?;
+        drop(connection);
         lists.push((dimension.name(), *heading, top));
     }
     run.progress("done", total, total).await?;

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use boot::CancellationToken;
 use bus::{News, Permit};
-use store::{End, Failure};
+use store::{End, Failure, Outcome};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::{
 
 /// How often it looks without a permit: for jobs whose time has come, or whose permit was lost or went to a worker that may not take them.
 const LOOK: Duration = Duration::from_secs(1);
-/// After so many starts, a job that has waited too long is looked for.
+/// After so many starts, the job that has waited longest goes, if it has waited too long.
 const STARTS: u32 = 8;
 
 /// Works until stop; then waits for what runs, and hands back what does not end in time.
@@ -80,8 +80,7 @@ impl Worker {
     /// Writes what has ended, and claims what there are slots for.
     async fn turn(&mut self) {
         if let Err(failure) = self.write_ends().await {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), "the ends of jobs wait to be written");
-            return;
+            tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), "could not write the ends of jobs; will retry in 1 s");
         }
         if let Err(failure) = self.claim().await {
             tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "could not claim for now");
@@ -92,19 +91,57 @@ impl Worker {
         metrics::gauge!("cowriestream_worker_running").set(running as f64);
     }
 
+    /// Writes all ends together; when Postgres refuses that, each alone, so that one that cannot be written holds up no other.
     async fn write_ends(&mut self) -> Result<(), Failure> {
         if self.unwritten.is_empty() {
             return Ok(());
         }
-        let mut connection = self.shared.store.connection().await?;
-        let statuses = store::end_jobs(&mut connection, self.shared.worker_id, &self.unwritten).await?;
-        drop(connection);
+        match self.write(&self.unwritten).await {
+            Ok(()) => {
+                self.unwritten.clear();
+                Ok(())
+            }
+            Err(failure) if failure.is_outage() => Err(failure),
+            Err(_) => self.write_each_end().await,
+        }
+    }
+
+    async fn write_each_end(&mut self) -> Result<(), Failure> {
+        let mut outcome = Ok(());
         for end in std::mem::take(&mut self.unwritten) {
+            match self.write(std::slice::from_ref(&end)).await {
+                Ok(()) => (),
+                Err(Failure::Reject(error)) => self.refuse(end, &error).await,
+                Err(failure) => {
+                    self.unwritten.push(end);
+                    outcome = Err(failure);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// A job whose end cannot be stored fails, and its error says why.
+    async fn refuse(&self, end: End, error: &anyhow::Error) {
+        tracing::error!(job_id = %end.job_id, attempt = end.attempt, error = format!("{error:#}"), "could not store the end of a job; it fails");
+        let job_id = end.job_id;
+        let error = ("EndRefused".to_owned(), boot::safe_up_to(&format!("the end of the attempt could not be stored: {error:#}"), 500));
+        if let Err(failure) = self.write(&[End { outcome: Outcome::Failed { error }, ..end }]).await {
+            tracing::error!(%job_id, error = format!("{:#}", anyhow::Error::from(failure)), "could not store that a job failed; its lease ends");
+            self.forget(job_id).await;
+        }
+    }
+
+    async fn write(&self, ends: &[End]) -> Result<(), Failure> {
+        let mut connection = self.shared.store.connection().await?;
+        let statuses = store::end_jobs(&mut connection, self.shared.worker_id, ends).await?;
+        drop(connection);
+        for end in ends {
             self.forget(end.job_id).await;
         }
         for status in statuses {
             metrics::counter!("cowriestream_worker_attempts_total", "state" => status.state.name()).increment(1);
-            attempt::tell(&self.shared, News::Status, &status).await;
+            attempt::tell(&self.shared.bus, News::Status, &status).await;
         }
         Ok(())
     }
@@ -117,33 +154,35 @@ impl Worker {
         }
         let mut connection = self.shared.store.connection().await?;
         let mut claimed = Vec::new();
-        if self.starts >= STARTS {
-            self.starts = 0;
-            if let Some(starving) = store::starving_job(&mut connection, self.shared.worker_id).await? {
-                claimed = store::claim_jobs(&mut connection, self.shared.worker_id, 1, Some(starving)).await?;
+        // Of nine starts one is for a job that has waited too long, also when many slots are filled at once.
+        let for_starving = (i64::from(self.starts) + slots) / i64::from(STARTS + 1);
+        if for_starving > 0 {
+            let starving = store::starving_jobs(&mut connection, self.shared.worker_id, for_starving).await?;
+            if !starving.is_empty() {
+                claimed = store::claim_jobs(&mut connection, self.shared.worker_id, slots.min(for_starving), Some(&starving)).await?;
             }
         }
-        let slots = slots - claimed.len() as i64;
-        if slots > 0 {
-            // So that the next look for a starving job is not missed by many.
-            claimed.extend(store::claim_jobs(&mut connection, self.shared.worker_id, slots, None).await?);
+        let others = slots - claimed.len() as i64;
+        if others > 0 {
+            claimed.extend(store::claim_jobs(&mut connection, self.shared.worker_id, others, None).await?);
         }
         drop(connection);
-        self.starts += claimed.len() as u32;
+        // A look that found less than it might starts the count again.
+        self.starts = (self.starts + claimed.len() as u32) % (STARTS + 1);
         for one in claimed {
             let permit = self.waiting.pop_front();
             let status = one.status()?;
             let (running, run) = Running::of(&self.shared, &one, permit);
             self.shared.running.lock().await.insert(one.job_id, running);
             tracing::debug!(job_id = %one.job_id, job_type = one.job_type, attempt = one.attempt, traceparent = one.traceparent, "started");
-            attempt::tell(&self.shared, News::Status, &status).await;
-            let tell = self.tell.clone();
+            attempt::tell(&self.shared.bus, News::Status, &status).await;
+            let (tell, shared) = (self.tell.clone(), self.shared.clone());
             let mut span = boot::span("attempt", one.traceparent.as_deref());
             span.note("job_id", one.job_id);
             span.note("job_type", &one.job_type);
             span.note("attempt", one.attempt);
             self.shared.tasks.start(async move {
-                let outcome = attempt::run(run).await;
+                let outcome = attempt::run(&shared, run).await;
                 span.note("outcome", outcome.as_ref().map_or("lost", attempt::named));
                 drop(span);
                 let end = outcome.map(|outcome| End { job_id: one.job_id, attempt: one.attempt, outcome });
@@ -152,17 +191,22 @@ impl Worker {
             });
         }
         // Nothing more to claim, or no slot: whoever frees one looks again.
-        for permit in self.waiting.drain(..) {
-            permit.done().await;
-        }
+        self.answer_waiting().await;
         Ok(())
+    }
+
+    /// Acknowledges permits that are of no use. A broker that does not take them delivers them again.
+    async fn answer_waiting(&mut self) {
+        for permit in std::mem::take(&mut self.waiting) {
+            if !permit.done().await {
+                return;
+            }
+        }
     }
 
     /// Waits for what runs as long as it may, hands back the rest, and leaves.
     async fn drain(mut self, mut ended: mpsc::Receiver<(Uuid, Option<End>)>) {
-        for permit in std::mem::take(&mut self.waiting) {
-            permit.done().await;
-        }
+        self.answer_waiting().await;
         let mut handing_back = false;
         let limit = tokio::time::sleep(self.shared.drain);
         tokio::pin!(limit);

@@ -17,6 +17,9 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// How long one pull stands at the server.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
 
+/// How long a message that nobody must have may hold up its sender: the client's queue is full when the broker is away or does not read.
+const WORTH_WAITING: Duration = Duration::from_millis(200);
+
 /// What is told of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
@@ -39,8 +42,13 @@ impl Bus {
     /// Tells of a job, to whom it may concern: not acknowledged. What must not be missed stands in Postgres.
     pub async fn tell_of_job(&self, news: News, job_id: &str, status: String) {
         let Some(subject) = Subject::of_job(news, job_id) else { return };
-        if let Err(error) = self.client.publish(String::from(subject), status.into()).await {
-            tracing::debug!(%error, "could not tell of a job");
+        if !self.connected() {
+            return;
+        }
+        match tokio::time::timeout(WORTH_WAITING, self.client.publish(String::from(subject), status.into())).await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => tracing::debug!(%error, "could not publish the status of a job"),
+            Err(_) => tracing::debug!("did not publish the status of a job: the broker does not read"),
         }
     }
 
@@ -88,17 +96,24 @@ impl Permits {
 pub struct Permit(Message);
 
 impl Permit {
-    /// It is used up.
-    pub async fn done(self) {
-        if let Err(error) = self.0.ack().await {
-            tracing::debug!(%error, "a permit was not acknowledged");
-        }
+    /// It is used up. Whether the client took the acknowledgement; the permit comes back otherwise, and finds nothing.
+    pub async fn done(self) -> bool {
+        answered(self.0.ack()).await
     }
 
     /// Work goes on.
-    pub async fn working(&self) {
-        if let Err(error) = self.0.ack_with(AckKind::Progress).await {
-            tracing::debug!(%error, "a permit was not kept alive");
+    pub async fn working(&self) -> bool {
+        answered(self.0.ack_with(AckKind::Progress)).await
+    }
+}
+
+async fn answered<E: std::fmt::Display>(answer: impl Future<Output = Result<(), E>>) -> bool {
+    match tokio::time::timeout(WORTH_WAITING, answer).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a permit was not answered");
+            false
         }
+        Err(_) => false,
     }
 }

@@ -11,6 +11,10 @@ const LONGEST_REPORT: i64 = 90 * 86_400;
 /// Longest time range of an analysis, in seconds.
 const LONGEST_ANALYSIS: i64 = 366 * 86_400;
 
+/// Seconds since 1970 of the earliest end of a range, and of the first moment that is too late for one.
+const EARLIEST: i64 = 0;
+const LATEST: i64 = 253_370_764_800;
+
 /// Every type, with the queue its jobs go to.
 pub const TYPES: [(&str, &str); 5] = [
     ("report", "reports"),
@@ -111,6 +115,8 @@ pub enum Fail {
     Retry,
     GiveUp,
     Panic,
+    /// The process of the attempt dies.
+    Crash,
 }
 
 impl Kind {
@@ -179,8 +185,18 @@ impl Report {
     fn read(fields: &mut Fields<'_>) -> Self {
         let sensor = sensor(fields);
         let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_REPORT, "24h");
-        Self { sensor, time_window, window_seconds, until: fields.time("until"), top: fields.integer("top", 1..=100, 10) }
+        Self { sensor, time_window, window_seconds, until: until(fields), top: fields.integer("top", 1..=100, 10) }
     }
+}
+
+/// The end of a range. Not so late or so early that what is computed from it, such as its beginning, cannot be written as RFC 3339.
+fn until(fields: &mut Fields<'_>) -> Option<DateTime<Utc>> {
+    let until = fields.time("until")?;
+    if (EARLIEST..LATEST).contains(&until.timestamp()) {
+        return Some(until);
+    }
+    fields.wrong("until", "expected a time from 1970-01-01T00:00:00Z on and before 9999-01-01T00:00:00Z");
+    None
 }
 
 fn sensor(fields: &mut Fields<'_>) -> Option<String> {
@@ -197,7 +213,7 @@ impl AnalysisRange {
     fn read(fields: &mut Fields<'_>, default: &'static str) -> Self {
         let sensor = sensor(fields);
         let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_ANALYSIS, default);
-        Self { sensor, time_window, window_seconds, until: fields.time("until") }
+        Self { sensor, time_window, window_seconds, until: until(fields) }
     }
 }
 
@@ -226,11 +242,12 @@ impl Campaigns {
 impl Diagnostic {
     fn read(fields: &mut Fields<'_>) -> Self {
         let steps = fields.integer("steps", 0..=100_000, 3);
-        let fail = match fields.one_of("fail", &["never", "retry", "give_up", "panic"]) {
+        let fail = match fields.one_of("fail", &["never", "retry", "give_up", "panic", "crash"]) {
             None | Some("never") => Fail::Never,
             Some("retry") => Fail::Retry,
             Some("give_up") => Fail::GiveUp,
-            Some(_) => Fail::Panic,
+            Some("panic") => Fail::Panic,
+            Some(_) => Fail::Crash,
         };
         Self {
             steps,
@@ -263,6 +280,22 @@ mod tests {
             assert_eq!(Kind::stored(name, kind.parameters()).as_ref(), Ok(&kind));
         }
         assert_eq!(errors, []);
+    }
+
+    #[test]
+    fn times_near_the_ends_of_the_calendar_are_refused() {
+        for (job_type, until, allowed) in [
+            ("report", "9998-12-31T23:59:59Z", true),
+            ("report", "9999-01-01T00:00:00Z", false),
+            ("report", "9999-12-31T23:59:59-23:59", false),
+            ("longtail_analysis", "0000-01-01T00:00:00Z", false),
+            ("botnet_coordination", "1970-01-01T00:00:00Z", true),
+            ("snowshoe_detection", "1969-12-31T23:59:59Z", false),
+        ] {
+            let mut errors = Vec::new();
+            Kind::read(job_type, json!({ "until": until }), &mut errors);
+            assert_eq!(errors.is_empty(), allowed, "{job_type} {until}: {errors:?}");
+        }
     }
 
     #[test]

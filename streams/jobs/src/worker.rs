@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Most queues, and most job types, of a worker.
+const MOST_QUEUES: usize = 64;
+/// Highest preference of a queue.
+const HIGHEST_PREFERENCE: i32 = 1_000_000;
+/// Most memory of a worker, in GiB.
+const MOST_MEMORY_GB: f64 = 1_048_576.0;
+/// Most cores of a worker.
+const MOST_CORES: i32 = 65_536;
+
 /// A worker as it registers.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct WorkerSpec {
@@ -22,6 +31,53 @@ pub struct WorkerSpec {
     pub job_types: Vec<String>,
     /// What its machine has.
     pub capabilities: Capabilities,
+}
+
+impl WorkerSpec {
+    /// Whether a worker may say this of itself; if not, what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        let short = |text: &str| text.len() <= 200 && !text.chars().any(char::is_control);
+        let Capabilities { accelerator, memory_gb, cpu_cores } = &self.capabilities;
+        if !crate::is_name(&self.name) {
+            return Err(format!("name {:?}: expected letters, digits, _ and -, at most 64", shortened(&self.name)));
+        }
+        if !(1..=256).contains(&self.concurrency) {
+            return Err(format!("concurrency {}: expected 1 to 256", self.concurrency));
+        }
+        if self.queues.is_empty() || self.queues.len() > MOST_QUEUES || self.job_types.len() > MOST_QUEUES {
+            return Err(format!(
+                "{} queues and {} job types: expected 1 to {MOST_QUEUES} queues and at most {MOST_QUEUES} job types",
+                self.queues.len(),
+                self.job_types.len()
+            ));
+        }
+        for (n, Preference { queue, priority, .. }) in self.queues.iter().enumerate() {
+            if !crate::is_name(queue) {
+                return Err(format!("queue {:?}: expected letters, digits, _ and -, at most 64", shortened(queue)));
+            }
+            if self.queues[..n].iter().any(|other| other.queue == *queue) {
+                return Err(format!("queue {queue} is named twice"));
+            }
+            if !(0..=HIGHEST_PREFERENCE).contains(priority) {
+                return Err(format!("priority {priority} of queue {queue}: expected 0 to {HIGHEST_PREFERENCE}"));
+            }
+        }
+        if !(0.0..=MOST_MEMORY_GB).contains(memory_gb) {
+            return Err(format!("memory_gb {memory_gb}: expected a number of at most {MOST_MEMORY_GB}"));
+        }
+        if !(0..=MOST_CORES).contains(cpu_cores) {
+            return Err(format!("cpu_cores {cpu_cores}: expected at most {MOST_CORES}"));
+        }
+        if ![&self.hostname, &self.place, &self.platform, accelerator].into_iter().chain(&self.job_types).all(|text| short(text)) {
+            return Err("expected texts of at most 200 characters without control characters".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A text as an error may quote it.
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 /// A queue that a worker serves.

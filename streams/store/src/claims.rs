@@ -15,16 +15,22 @@ const LEASE_SECONDS: f64 = 20.0;
 const GRACE_SECONDS: f64 = 3.0;
 /// A job that has waited so long may be taken before more urgent ones, in seconds.
 const STARVING_SECONDS: f64 = 60.0;
+/// Workers that may die one after the other while they run a job, before their deaths count as attempts. A checkpoint starts the count again.
+const FORGIVEN_WORKERS: i32 = 10;
 
 /// A job that is ours.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Claimed {
     /// Its id.
     pub job_id: Uuid,
     /// Which attempt this is: every write names it.
     pub attempt: i32,
-    /// How many there may be.
+    /// How many may count.
     pub max_attempts: i32,
+    /// Attempts before this one that do not count: a dependency or the worker went away.
+    pub uncounted_attempts: i32,
+    /// Attempts before this one that killed their process.
+    pub crashes: i32,
     /// Its type.
     pub job_type: String,
     /// Its queue.
@@ -33,6 +39,8 @@ pub struct Claimed {
     pub parameters: Value,
     /// Of this attempt.
     pub timeout_seconds: i32,
+    /// Memory that its worker must have, in GiB.
+    pub min_memory_gb: f64,
     /// Where an earlier attempt got to.
     pub checkpoint: Option<Value>,
     /// W3C trace context of the submission.
@@ -46,31 +54,40 @@ impl Claimed {
     pub fn status(&self) -> Result<Status, Failure> {
         read_status(self.status.clone())
     }
+
+    /// Which of the attempts that count this is, from 1.
+    pub fn counted_attempt(&self) -> i32 {
+        (self.attempt - self.uncounted_attempts).max(1)
+    }
 }
 
-/// The job that has waited longest, if it has waited too long.
-pub async fn starving_job(on: &mut PgConnection, worker_id: Uuid) -> Result<Option<Uuid>, Failure> {
+/// Jobs that have waited too long, the oldest first: only such as [`claim_jobs`] would give to this worker.
+pub async fn starving_jobs(on: &mut PgConnection, worker_id: Uuid, limit: i64) -> Result<Vec<Uuid>, Failure> {
     let found = sqlx::query_scalar!(
         // The oldest of each queue by the index jobs_oldest.
         "select oldest.job_id from workers me, jsonb_array_elements(me.queues) q cross join lateral (
             select j.job_id, j.created_at from jobs j
             where j.queue = q ->> 'queue' and j.state in ('queued', 'retrying') and j.created_at < now() - make_interval(secs => $2)
                 and j.not_before < now() - make_interval(secs => $2) and j.job_type = any(me.job_types)
+                and (j.deadline is null or j.attempt > 0 or j.deadline > clock_timestamp())
                 and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
-            order by j.created_at limit 1
+            order by j.created_at limit $3
         ) oldest
         where me.worker_id = $1 and not exists (select from paused_queues p where p.queue = q ->> 'queue')
-        order by oldest.created_at limit 1",
+            and (not exists (select from exclusive_queues e where e.queue = q ->> 'queue')
+                or exists (select from exclusive_queues e where e.queue = q ->> 'queue' and e.worker = me.name))
+        order by oldest.created_at limit $3",
         worker_id,
         STARVING_SECONDS,
+        limit,
     )
-    .fetch_optional(on)
+    .fetch_all(on)
     .await?;
     Ok(found)
 }
 
-/// Takes up to `slots` jobs: the most urgent first, then the oldest; or only a certain one. A worker that is draining or unknown gets none.
-pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only: Option<Uuid>) -> Result<Vec<Claimed>, Failure> {
+/// Takes up to `slots` jobs: the most urgent first, then the oldest; with `only`, none but these. A worker that is draining or unknown gets none.
+pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only: Option<&[Uuid]>) -> Result<Vec<Claimed>, Failure> {
     let claimed = sqlx::query_as!(
         Claimed,
         r#"with me as materialized (select * from workers where worker_id = $1 and not draining),
@@ -91,7 +108,7 @@ pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only
         picked as (
             select due.job_id from me, mine cross join lateral (
                 select j.job_id, j.priority, j.created_at from jobs j
-                where j.queue = mine.queue and j.state in ('queued', 'retrying') and j.not_before <= clock_timestamp() and ($3::uuid is null or j.job_id = $3)
+                where j.queue = mine.queue and j.state in ('queued', 'retrying') and j.not_before <= clock_timestamp() and ($3::uuid[] is null or j.job_id = any($3))
                     and (j.deadline is null or j.attempt > 0 or j.deadline > clock_timestamp()) and j.job_type = any(me.job_types)
                     and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
                     and (greatest(j.created_at, j.not_before) < clock_timestamp() - make_interval(secs => $4) or not exists (
@@ -105,7 +122,7 @@ pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only
             lease_until = clock_timestamp() + make_interval(secs => $5), progress_percent = 0, current_step = null, sessions_processed = null,
             total_sessions = null, estimated_completion = null, error_type = null, error_message = null
         from picked, me where j.job_id = picked.job_id
-        returning j.job_id, j.attempt, j.max_attempts, j.job_type, j.queue, j.parameters, j.timeout_seconds, j.checkpoint, j.traceparent,
+        returning j.job_id, j.attempt, j.max_attempts, j.uncounted_attempts, j.crashes, j.job_type, j.queue, j.parameters, j.timeout_seconds, j.min_memory_gb, j.checkpoint, j.traceparent,
             job_status(j) as "status!""#,
         worker_id,
         slots,
@@ -158,7 +175,7 @@ pub async fn holds_job(on: &mut PgConnection, job_id: Uuid, attempt: i32) -> Res
 
 /// Stores where an attempt got to. The transaction holds the job.
 pub async fn set_checkpoint(on: &mut PgConnection, job_id: Uuid, checkpoint: &Value) -> Result<(), Failure> {
-    sqlx::query!("update jobs set checkpoint = $2 where job_id = $1", job_id, checkpoint).execute(on).await?;
+    sqlx::query!("update jobs set checkpoint = $2, lost_workers = 0 where job_id = $1", job_id, checkpoint).execute(on).await?;
     Ok(())
 }
 
@@ -220,34 +237,65 @@ pub enum Outcome {
         /// Kind and words.
         error: (String, String),
     },
+    /// It killed its process. Counts as an attempt, and as a crash.
+    Crashed {
+        /// Kind and words.
+        error: (String, String),
+        /// Seconds before the next attempt; `None`: not again.
+        after: Option<f64>,
+    },
+    /// A dependency went away. Not counted as an attempt.
+    Interrupted {
+        /// Kind and words.
+        error: (String, String),
+        /// Seconds before the next attempt.
+        after: f64,
+    },
     /// Somebody cancelled it.
     Cancelled,
-    /// The worker stops: another goes on at once, and this was no attempt.
+    /// The worker stops: another goes on at once. Not counted as an attempt.
     HandedBack,
 }
 
-/// Ends attempts; returns the statuses of those that were still running.
+impl Outcome {
+    /// The state it leads to, and seconds before another attempt.
+    fn state(&self) -> (&'static str, f64) {
+        match self {
+            Self::Completed(_) => ("completed", 0.0),
+            Self::Failed { .. } | Self::Crashed { after: None, .. } => ("failed", 0.0),
+            Self::Retry { after, .. } | Self::Crashed { after: Some(after), .. } | Self::Interrupted { after, .. } => ("retrying", *after),
+            Self::Cancelled => ("cancelled", 0.0),
+            Self::HandedBack => ("queued", 0.0),
+        }
+    }
+
+    fn error(&self) -> Option<&(String, String)> {
+        match self {
+            Self::Retry { error, .. } | Self::Failed { error } | Self::Crashed { error, .. } | Self::Interrupted { error, .. } => Some(error),
+            Self::Completed(_) | Self::Cancelled | Self::HandedBack => None,
+        }
+    }
+}
+
+/// Ends attempts; returns the statuses of those that were still running. A job that was cancelled meanwhile does not run again, however its attempt ended.
 pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> Result<Vec<Status>, Failure> {
     let row = |End { job_id, attempt, outcome }: &End| {
-        let (state, result, error, after) = match outcome {
-            Outcome::Completed(result) => ("completed", Some(result), None, 0.0),
-            Outcome::Retry { error, after } => ("retrying", None, Some(error), *after),
-            Outcome::Failed { error } => ("failed", None, Some(error), 0.0),
-            Outcome::Cancelled => ("cancelled", None, None, 0.0),
-            Outcome::HandedBack => ("queued", None, None, 0.0),
-        };
+        let ((state, after), error) = (outcome.state(), outcome.error());
+        let result = if let Outcome::Completed(result) = outcome { Some(result) } else { None };
         serde_json::json!({
             "job_id": job_id, "attempt": attempt, "state": state, "result": result, "after": after,
             "error_type": error.map(|error| &error.0), "error_message": error.map(|error| &error.1),
+            "uncounted": i32::from(matches!(outcome, Outcome::Interrupted { .. } | Outcome::HandedBack)),
+            "crashed": i32::from(matches!(outcome, Outcome::Crashed { .. })),
         })
     };
     let statuses = sqlx::query_scalar!(
         r#"with ends as materialized (
             select * from jsonb_to_recordset($2)
-                as r (job_id uuid, attempt int, state job_state, result jsonb, after float8, error_type text, error_message text)
+                as r (job_id uuid, attempt int, state job_state, result jsonb, after float8, error_type text, error_message text, uncounted int, crashed int)
         ),
         held as materialized (
-            select j.job_id from jobs j join ends e on e.job_id = j.job_id and e.attempt = j.attempt
+            select j.job_id, case when j.cancel_requested and e.state <> 'completed' then 'cancelled' else e.state end as final from jobs j join ends e on e.job_id = j.job_id and e.attempt = j.attempt
             where j.worker_id = $1 and j.state = 'in_progress' and j.lease_until > clock_timestamp()
             order by j.job_id for no key update of j
         ),
@@ -256,11 +304,12 @@ pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> R
             select e.job_id, e.attempt, e.result from ends e join held using (job_id) where e.state = 'completed'
             on conflict (job_id) do update set attempt = excluded.attempt, result = excluded.result, finished_at = excluded.finished_at
         )
-        update jobs j set state = e.state, error_type = e.error_type, error_message = e.error_message,
+        update jobs j set state = held.final,
+            error_type = case when held.final <> 'cancelled' then e.error_type end,
+            error_message = case when held.final <> 'cancelled' then e.error_message end,
             not_before = clock_timestamp() + make_interval(secs => e.after),
-            finished_at = case when e.state in ('completed', 'failed', 'cancelled') then clock_timestamp() end,
-            attempt = j.attempt, lease_until = null,
-            max_attempts = j.max_attempts + (e.state = 'queued')::int,
+            finished_at = case when held.final in ('completed', 'failed', 'cancelled') then clock_timestamp() end,
+            lease_until = null, uncounted_attempts = j.uncounted_attempts + e.uncounted, crashes = j.crashes + e.crashed,
             progress_percent = case when e.state = 'completed' then 100 else j.progress_percent end,
             checkpoint = case when e.state = 'completed' then null else j.checkpoint end,
             estimated_completion = null
@@ -275,22 +324,25 @@ pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> R
 }
 
 /// Takes jobs from workers that did not renew their lease or overran the time of an attempt by far; ends those whose deadline passed.
+/// A worker that dies is not the fault of its jobs, so that is not counted as an attempt: what can kill its process runs in one of its own.
 /// Returns what changed.
 pub async fn sweep_jobs(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
     let statuses = sqlx::query_scalar!(
         r#"with lost as materialized (
-            select job_id, lease_until < clock_timestamp() as silent from jobs
+            select job_id, lease_until < clock_timestamp() as silent, lease_until < clock_timestamp() and lost_workers < $1 as forgiven from jobs
             where state = 'in_progress' and (lease_until < clock_timestamp() or started_at + make_interval(secs => timeout_seconds + 30) < clock_timestamp())
             order by job_id for no key update skip locked
         ),
         taken as (
             update jobs j set
-                state = case when cancel_requested then 'cancelled' when attempt < max_attempts then 'retrying' else 'failed' end::job_state,
-                error_type = case when cancel_requested then null when lost.silent then 'WorkerLost' else 'Timeout' end,
-                error_message = case when cancel_requested then null when lost.silent then format('worker %s was not heard of', j.worker)
+                state = case when cancel_requested then 'cancelled' when forgiven or attempt - uncounted_attempts < max_attempts then 'retrying'
+                    else 'failed' end::job_state,
+                error_type = case when cancel_requested then null when silent then 'WorkerLost' else 'Timeout' end,
+                error_message = case when cancel_requested then null when silent then format('worker %s was not heard of', j.worker)
                     else format('longer than %s s', j.timeout_seconds) end,
                 not_before = clock_timestamp(), lease_until = null, estimated_completion = null,
-                finished_at = case when cancel_requested or attempt >= max_attempts then clock_timestamp() end
+                uncounted_attempts = uncounted_attempts + forgiven::int, lost_workers = lost_workers + silent::int,
+                finished_at = case when cancel_requested or not forgiven and attempt - uncounted_attempts >= max_attempts then clock_timestamp() end
             from lost where j.job_id = lost.job_id returning job_status(j) as status
         ),
         missed as (
@@ -298,7 +350,8 @@ pub async fn sweep_jobs(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
                 finished_at = clock_timestamp()
             where state in ('queued', 'retrying') and attempt = 0 and deadline <= clock_timestamp() returning job_status(j) as status
         )
-        select status as "status!" from taken union all select status from missed"#
+        select status as "status!" from taken union all select status from missed"#,
+        FORGIVEN_WORKERS,
     )
     .fetch_all(on)
     .await?;

@@ -30,15 +30,20 @@ pub struct StoreArgs {
     /// Postgres, e.g. postgres://user:password@127.0.0.1/cowriestream
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Connections to Postgres per process
-    #[arg(long, env = "COWRIESTREAM_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=200), value_name = "N")]
+    /// Connections to Postgres per process; the jobs of a worker have half as many of their own
+    #[arg(long, env = "COWRIESTREAM_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200), value_name = "N")]
     pub database_connections: u32,
 }
 
-/// A pool of connections. Cheap to clone.
+/// How long work that may be tried again waits for a connection. Not longer than a job that has lost its database should hold its slot.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pool of connections. Cheap to clone. Whoever holds a connection must not wait for a second one: all who do so would wait for each other.
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    /// Where it is, with its password.
+    url: Arc<str>,
     /// Days known to have a partition.
     days: Arc<Mutex<BTreeSet<NaiveDate>>>,
 }
@@ -61,7 +66,23 @@ impl Store {
             .connect_with(options)
             .await
             .with_context(|| format!("connect to Postgres at {host}"))?;
-        Ok(Self { pool, days: Arc::default() })
+        Ok(Self { pool, url: url.into(), days: Arc::default() })
+    }
+
+    /// The same database through connections of its own: work that holds them for long does not hold up the rest of the process.
+    pub fn separate(&self, connections: u32) -> Self {
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).connect_lazy_with((*self.pool.connect_options()).clone());
+        Self { pool, url: self.url.clone(), days: Arc::default() }
+    }
+
+    /// Where it is, for another process of ours. Holds the password: never log it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many connections it may have.
+    pub fn connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
     }
 
     /// Brings the schema up to date; idempotent, safe to run from several processes.

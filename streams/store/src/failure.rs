@@ -32,6 +32,21 @@ impl From<Error> for Failure {
     }
 }
 
+impl Failure {
+    /// Whether the database was away, overloaded or in the way, so that whoever asked is not to blame. A statement that took too long is not among these.
+    pub fn is_outage(&self) -> bool {
+        let Self::Retry(error) = self else { return false };
+        match error.downcast_ref::<Error>() {
+            Some(Error::Database(database)) => database.code().is_some_and(|code| {
+                // 08 connection, 53 resources, 57P shutdown and start, 58 system error, 25006 a standby, 40 two transactions met.
+                ["08", "53", "57P", "58", "25006", "40"].iter().any(|class| code.starts_with(class))
+            }),
+            Some(Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<Failure> for anyhow::Error {
     fn from(failure: Failure) -> Self {
         match failure {

@@ -203,11 +203,11 @@ pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(b
     changed(on, job_id, done).await
 }
 
-/// Queues a failed or cancelled job again, from its checkpoint, with its attempts given back. As [`cancel_job`].
+/// Queues a failed or cancelled job again, from its checkpoint, with at least one attempt left. As [`cancel_job`].
 pub async fn retry_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set state = 'queued', cancel_requested = false, not_before = clock_timestamp(), deadline = null, finished_at = null,
-            max_attempts = attempt + greatest(max_attempts - attempt, 1)
+            uncounted_attempts = greatest(uncounted_attempts, attempt - max_attempts + 1), crashes = 0, lost_workers = 0
         where job_id = $1 and state in ('failed', 'cancelled')
             and not exists (select from jobs o where o.unique_key = jobs.unique_key and o.state in ('queued', 'in_progress', 'retrying'))
         returning job_status(jobs) as "status!""#,

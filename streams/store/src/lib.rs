@@ -33,7 +33,7 @@ mod windows;
 mod workers;
 
 pub use claims::{
-    Claimed, End, Outcome, Progress, cancelled_jobs, claim_jobs, diagnostic_step, end_jobs, holds_job, renew_jobs, set_checkpoint, set_progress, starving_job,
+    Claimed, End, Outcome, Progress, cancelled_jobs, claim_jobs, diagnostic_step, end_jobs, holds_job, renew_jobs, set_checkpoint, set_progress, starving_jobs,
     sweep_jobs,
 };
 pub use connect::{Membership, Store, StoreArgs, unhurried};
@@ -71,7 +71,7 @@ pub use sqlx::PgConnection as Connection;
 pub use status::{SensorStatus, WindowStatus, sensor_status, window_status};
 
 pub use windows::{Measure, Window, window_features, window_series, window_top};
-pub use workers::{Queue, Worker, beat_worker, forget_worker, pause_queue, queues, register_worker, workers};
+pub use workers::{Queue, Removed, Worker, beat_worker, forget_worker, pause_queue, queues, register_worker, remove_worker, workers};
 
 /// A transaction that rolls back unless committed.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

@@ -69,6 +69,38 @@ pub async fn forget_worker(on: &mut PgConnection, worker_id: Uuid) -> Result<(),
     Ok(())
 }
 
+/// What became of the removal of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removed {
+    /// It is gone, and no queue is exclusive to it any more.
+    Done,
+    /// A worker of that name is alive.
+    Alive,
+    /// There is no such worker, and no queue is exclusive to one.
+    Unknown,
+}
+
+/// Removes dead workers of a name, with what makes queues exclusive to it.
+pub async fn remove_worker(on: &mut PgConnection, name: &str) -> Result<Removed, Failure> {
+    // One statement, so that a worker that registers now is either seen alive or registers after it.
+    let row = sqlx::query!(
+        r#"with alive as materialized (
+            select exists (select from workers where name = $1 and heartbeat_at > clock_timestamp() - interval '15 seconds') as yes
+        ),
+        rows as (delete from workers using alive where name = $1 and not yes returning 1),
+        queues as (delete from exclusive_queues using alive where worker = $1 and not yes returning 1)
+        select yes as "alive!", (select count(*) from rows) + (select count(*) from queues) as "removed!" from alive"#,
+        name,
+    )
+    .fetch_one(on)
+    .await?;
+    Ok(match (row.alive, row.removed) {
+        (true, _) => Removed::Alive,
+        (false, 0) => Removed::Unknown,
+        (false, _) => Removed::Done,
+    })
+}
+
 /// Every worker heard of within a day, by name.
 pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
     let rows = sqlx::query!(

@@ -166,6 +166,10 @@ impl Process {
         kill_process(Pid::from_raw(self.0.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Hundredths of a second of processor time that it has used.
     pub fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();

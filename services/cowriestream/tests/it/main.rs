@@ -10,6 +10,7 @@ mod competing;
 mod crlf;
 mod dead_letters;
 mod delay;
+mod faults;
 mod harness;
 mod honeypot;
 mod hubs;

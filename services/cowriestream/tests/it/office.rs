@@ -67,7 +67,8 @@ impl<'a> Office<'a> {
 
     pub fn worker(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = self.hub.command(&[&["worker", "--name", name], arguments].concat());
-        command.env("COWRIESTREAM_DATABASE_CONNECTIONS", "2");
+        // One: code that held a connection and waited for another one would wait for ever.
+        command.env("COWRIESTREAM_DATABASE_CONNECTIONS", "1");
         Process::start(&mut command, &self.hub.dir.path().join("worker.err"))
     }
 }

@@ -7,7 +7,7 @@ use boot::{CancellationToken, Tasks};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
-use store::{Store, Transaction};
+use store::{Failure, Store, Transaction};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -125,7 +125,7 @@ impl Desk {
                 let done = self.told.borrow().done;
                 job.run.commit(transaction, Some(&serde_json::json!({ "done": done, "until": job.until }))).await
             }
-            Keep::Plain => transaction.commit().await.map_err(|error| Ended::Retry(error.into())),
+            Keep::Plain => Ok(transaction.commit().await.map_err(Failure::from)?),
             Keep::Nothing => Ok(()),
         }
     }

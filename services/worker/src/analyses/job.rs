@@ -5,10 +5,11 @@ use chrono::Utc;
 use jobs::{AnalysisRange, Campaigns, Longtail};
 use serde_json::{Value, json};
 use store::DataRange;
+use tokio::sync::watch;
 
 use super::{
     Answer, Question, ask,
-    desk::{Before, Clock, Desk, JobRun, Keep},
+    desk::{Before, Clock, Desk, JobRun, Keep, Told},
     finding_json, markdown,
 };
 use crate::attempt::{Ended, Run};
@@ -34,31 +35,35 @@ pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
     let from = to - chrono::Duration::try_seconds(range.window_seconds).unwrap_or_default();
     let range = DataRange { from, to, sensor: range.sensor };
     let keep = Keep::Job(Box::new(JobRun { run: run.clone(), until: to }));
-    let (desk, mut hear) = Desk::new(Some(run.shared.store.clone()), run.shared.tasks.clone(), run.stopping(), keep);
+    let (desk, hear) = Desk::new(Some(run.store.clone()), run.tasks.clone(), run.stopping(), keep);
     let desk = desk.resumed(before.done);
-    let mut asked = std::pin::pin!(ask(&desk, &question, &range, full));
-    let mut resumed = false;
-    let answer = loop {
-        tokio::select! {
-            biased;
-            answer = &mut asked => break answer?,
-            Ok(()) = hear.changed() => {
-                let told = hear.borrow_and_update().clone();
-                // There is no bar before it is known how long it is.
-                if told.sessions == 0 {
-                    continue;
-                }
-                if !resumed {
-                    run.resumed_at(before.done * told.sessions as f64).await;
-                    resumed = true;
-                }
-                // The end is told when it is kept.
-                run.progress_of(&told.step, told.done.min(0.999), told.sessions.cast_signed()).await?;
-            }
-        }
+    // Both run side by side: progress may wait for the connection that the analysis holds, so the analysis must go on meanwhile.
+    let answer = tokio::select! {
+        biased;
+        answer = ask(&desk, &question, &range, full) => answer?,
+        Err(ended) = write_progress(run, before.done, hear) => return Err(ended),
     };
     run.progress_of("done", 1.0, answer.sessions.cast_signed()).await?;
     Ok(result(&question, &range, &answer, clock.seconds()))
+}
+
+/// Writes how far the analysis is, until the desk is gone or the attempt does not run any more.
+async fn write_progress(run: &Run, before: f64, mut hear: watch::Receiver<Told>) -> Result<(), Ended> {
+    let mut resumed = false;
+    while hear.changed().await.is_ok() {
+        let told = hear.borrow_and_update().clone();
+        // There is no bar before it is known how long it is.
+        if told.sessions == 0 {
+            continue;
+        }
+        if !resumed {
+            run.resumed_at(before * told.sessions as f64).await;
+            resumed = true;
+        }
+        // The end is told when it is kept.
+        run.progress_of(&told.step, told.done.min(0.999), told.sessions.cast_signed()).await?;
+    }
+    Ok(())
 }
 
 fn question(job: Job) -> (Question, AnalysisRange, bool) {
