@@ -290,6 +290,7 @@ pub fn schedule(schedule: Schedule) -> p::Schedule {
         catch_up: schedule.catch_up,
         next_at: Some(timestamp(schedule.next_at)),
         last_at: schedule.last_at.map(timestamp),
+        error: schedule.error.unwrap_or_default(),
     }
 }
 
@@ -297,6 +298,6 @@ pub fn schedule(schedule: Schedule) -> p::Schedule {
 pub fn schedule_json(schedule: &Schedule) -> Value {
     json!({
         "name": schedule.name, "cron": schedule.cron, "job": schedule.job, "catch_up": schedule.catch_up, "from_file": schedule.from_file,
-        "next_at": schedule.next_at, "last_at": schedule.last_at,
+        "next_at": schedule.next_at, "last_at": schedule.last_at, "error": schedule.error,
     })
 }

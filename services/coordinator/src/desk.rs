@@ -1,7 +1,8 @@
 //! What may be asked of the coordinator, by whichever interface.
 
-use std::sync::Arc;
+use std::{ops::DerefMut, sync::Arc, time::Duration};
 
+use boot::CancellationToken;
 use bus::Bus;
 use chrono::{DateTime, Utc};
 use jobs::{Request, Status, is_name};
@@ -20,6 +21,8 @@ use crate::{
 const PAGE: u32 = 100;
 /// Most jobs of a page.
 const LONGEST_PAGE: u32 = 1_000;
+/// How long a call waits for a connection to the database.
+const DATABASE_LIMIT: Duration = Duration::from_secs(8);
 
 /// The one place where calls meet the database. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ pub struct Desk {
     pub(crate) bus: Bus,
     /// Told when a job changed here.
     pub(crate) changed: Arc<Notify>,
+    /// Cancelled when the coordinator is to stop.
+    pub(crate) stop: CancellationToken,
 }
 
 /// A job with who could run it.
@@ -44,6 +49,14 @@ pub struct Shown {
 }
 
 impl Desk {
+    /// A connection to the database, or soon the answer that it is away.
+    pub(crate) async fn connection(&self) -> Result<impl DerefMut<Target = store::Connection> + use<>, Problem> {
+        match tokio::time::timeout(DATABASE_LIMIT, self.store.connection()).await {
+            Ok(connection) => Ok(connection?),
+            Err(_) => Err(Problem::Away("the database did not answer; try again".into())),
+        }
+    }
+
     /// Accepts a job; its id, and whether it is new.
     pub async fn submit(&self, body: Value, traceparent: Option<String>) -> Result<(Uuid, bool), Problem> {
         let request = Request::read(body, Utc::now()).map_err(Problem::Invalid)?;
@@ -69,7 +82,7 @@ impl Desk {
     /// A job, with who could run it and why it waits.
     pub async fn show(&self, job_id: &str) -> Result<Shown, Problem> {
         let id = read_id(job_id)?;
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.connection().await?;
         let job = store::job(&mut connection, id).await?.ok_or_else(|| no_job(id))?;
         let status = job.status()?;
         if status.state.is_final() {
@@ -94,7 +107,7 @@ impl Desk {
             }
         }
         filter.after = read_token(token)?;
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.connection().await?;
         let mut jobs = store::list_jobs(&mut connection, &filter, i64::from(size) + 1).await?;
         let more = jobs.len() > size as usize;
         jobs.truncate(size as usize);
@@ -106,15 +119,19 @@ impl Desk {
     /// Cancels a job.
     pub async fn cancel(&self, job_id: &str) -> Result<Status, Problem> {
         let id = read_id(job_id)?;
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.connection().await?;
         self.changed(id, store::cancel_job(&mut connection, id).await?, "it has ended").await
     }
 
     /// Runs a failed or cancelled job again.
     pub async fn retry(&self, job_id: &str) -> Result<Status, Problem> {
         let id = read_id(job_id)?;
-        let mut connection = self.store.connection().await?;
-        let done = store::retry_job(&mut connection, id).await?;
+        let mut connection = self.connection().await?;
+        let done = match store::retry_job(&mut connection, id).await {
+            // The other job began to wait after this statement had looked for one.
+            Err(failure) if failure.is_conflict() => return Err(Problem::State(format!("job {id}: another job with its unique key waits or runs"))),
+            done => done?,
+        };
         let status = self.changed(id, done, "only a failed or cancelled job can be tried again, and none whose unique key another job has").await?;
         if let Some(job) = store::job(&mut connection, id).await? {
             self.bus.publish_permit(&job.queue, &id.to_string()).await.ok();
@@ -134,7 +151,7 @@ impl Desk {
 
     /// Every queue.
     pub async fn queues(&self) -> Result<Vec<Queue>, Problem> {
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.connection().await?;
         Ok(store::queues(&mut connection).await?)
     }
 
@@ -143,13 +160,13 @@ impl Desk {
         if !is_name(queue) {
             return Err(Problem::field("queue", "expected letters, digits, _ and -, at most 64"));
         }
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.connection().await?;
         Ok(store::pause_queue(&mut connection, queue, paused).await?)
     }
 
     /// Every worker, and the names of those that take the jobs of each queue, the preferred first.
     pub async fn workers(&self) -> Result<(Vec<Worker>, routing::Routes), Problem> {
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.connection().await?;
         let (workers, queues) = (store::workers(&mut connection).await?, store::queues(&mut connection).await?);
         let routes = routing::routes(&workers, &queues);
         Ok((workers, routes))
@@ -185,7 +202,8 @@ fn read_token(token: &str) -> Result<Option<(DateTime<Utc>, Uuid)>, Problem> {
     }
     let read = || {
         let (micros, id) = token.split_once('_')?;
-        Some((DateTime::from_timestamp_micros(micros.parse().ok()?)?, Uuid::try_parse(id).ok()?))
+        let at = DateTime::from_timestamp_micros(micros.parse().ok()?).filter(|&at| jobs::is_time(at))?;
+        Some((at, Uuid::try_parse(id).ok()?))
     };
     read().map(Some).ok_or_else(|| Problem::field("page_token", "expected next_page_token of the page before"))
 }

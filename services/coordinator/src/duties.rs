@@ -16,21 +16,28 @@ const DUTY: &str = "coordinator";
 /// Holds or tries for the lease until stop, and does what is due while it is ours.
 pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, jobs_days: Option<u32>, stop: CancellationToken) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
+    let (mut more, mut failing) = (false, false);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(INTERVAL) => (),
+            () = tokio::time::sleep(if more { Duration::ZERO } else { INTERVAL }) => (),
         }
         let outcome = async {
             held = desk.store.lease(DUTY, held.as_ref()).await?;
             match &held {
                 Some(lease) => work(&desk, lease, jobs_days).await,
-                None => Ok(()),
+                None => Ok(false),
             }
         };
-        if let Err(failure) = outcome.await {
-            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the duties wait");
+        let outcome = outcome.await;
+        more = matches!(outcome, Ok(true));
+        let failed = outcome.is_err();
+        if let Err(failure) = outcome
+            && !failing
+        {
+            tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), "could not sweep jobs and fire schedules; will retry each second");
         }
+        failing = failed;
         if held.is_some()
             && let Err(error) = streams(&desk, &topology).await
         {
@@ -52,10 +59,11 @@ async fn streams(desk: &Desk, topology: &TopologyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn work(desk: &Desk, lease: &Lease, jobs_days: Option<u32>) -> Result<(), Failure> {
+/// Whether there is more to do at once.
+async fn work(desk: &Desk, lease: &Lease, jobs_days: Option<u32>) -> Result<bool, Failure> {
     let mut transaction = desk.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
-        return Ok(());
+        return Ok(false);
     }
     let changed = store::sweep_jobs(&mut transaction).await?;
     if let Some(days) = jobs_days {

@@ -1,9 +1,14 @@
 //! The gRPC interface: decode, one call, encode.
 
-use std::pin::Pin;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use boot::CancellationToken;
+use boot::Listener;
 use futures::{Stream, StreamExt};
 use proto::{
     self as p,
@@ -11,45 +16,121 @@ use proto::{
     workers_server::{Workers, WorkersServer},
 };
 use store::JobFilter;
-use tonic::{Request, Response, Status};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpListener,
+    time::Sleep,
+};
+use tonic::{Request, Response, Status, transport::server::Connected};
 use uuid::Uuid;
 
 use crate::{convert, desk::Desk, problem::Problem, watch};
 
 /// Largest message that is taken.
 const LARGEST: usize = 1 << 20;
-/// After a connection could not be accepted.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+/// How long a call may take, with the arrival of its message; a stream only has to begin by then.
+const CALL_LIMIT: Duration = Duration::from_millis(9_500);
+/// Bytes with which every HTTP/2 client begins: the preface, and the header of a frame of settings.
+const BEGINNING: usize = 24 + 9;
+/// A client that does not answer a ping is gone.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
+/// Most calls at a time on one connection.
+const MOST_STREAMS: u32 = 1_024;
+/// How long connections may stay open after the stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until stop.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<JobsServer<Desk>>().await;
     reporter.set_serving::<WorkersServer<Desk>>().await;
     let reflection = |builder: tonic_reflection::server::Builder<'static>| builder.register_encoded_file_descriptor_set(p::DESCRIPTORS);
     let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1().context("describe the interface")?;
     let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha().context("describe the interface")?;
-    let incoming = futures::stream::unfold(listener, |listener| async move {
-        let next = listener.accept().await.map(|(stream, _)| {
-            // Small answers at once; a connection on which it cannot be set is still good.
-            let _ = stream.set_nodelay(true);
-            stream
-        });
-        if next.is_err() {
-            // Without file descriptors each further call fails at once, too: wait for some to be closed.
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        Some((next, listener))
+    let incoming = futures::stream::unfold(Listener::new(listener, "grpc"), |listener| async move {
+        let connection = GrpcConnection::new(listener.accept().await, listener.crowd().patience());
+        Some((Ok::<_, io::Error>(connection), listener))
     });
-    tonic::transport::Server::builder()
+    let stop = desk.stop.clone();
+    let served = tonic::transport::Server::builder()
+        .timeout(CALL_LIMIT)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .max_concurrent_streams(MOST_STREAMS)
         .add_service(health)
         .add_service(v1)
         .add_service(v1alpha)
         .add_service(JobsServer::new(desk.clone()).max_decoding_message_size(LARGEST))
         .add_service(WorkersServer::new(desk).max_decoding_message_size(LARGEST))
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
-        .context("serve gRPC")
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = served => served.context("serve gRPC"),
+        // What is still open belongs to clients that do not answer.
+        () = overdue => Ok(()),
+    }
+}
+
+/// A connection that must soon begin as HTTP/2 does. From then on pings notice a client that is gone or stuck.
+struct GrpcConnection {
+    connection: boot::Connection,
+    /// Bytes of the beginning that are still missing, and until when.
+    begins: Option<(usize, Pin<Box<Sleep>>)>,
+}
+
+impl GrpcConnection {
+    fn new(connection: boot::Connection, patience: Duration) -> Self {
+        Self { connection, begins: Some((BEGINNING, Box::pin(tokio::time::sleep(patience)))) }
+    }
+}
+
+impl Connected for GrpcConnection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for GrpcConnection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.connection).poll_read(cx, buffer);
+        if let Some((missing, limit)) = &mut this.begins {
+            *missing = missing.saturating_sub(buffer.filled().len() - before);
+            if *missing == 0 {
+                this.begins = None;
+            } else if outcome.is_pending() && limit.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not begin in time")));
+            }
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for GrpcConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(cx)
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -87,7 +168,11 @@ impl Jobs for Desk {
             Ok(status) => Ok(p::WatchResponse { status: Some(convert::status(status)) }),
             Err(problem) => Err(problem.into()),
         };
-        Ok(Response::new(Box::pin(statuses.map(told))))
+        // A client that follows a job is asked to come back, here or elsewhere; a stream that just ended would look like the job's end.
+        let stopping = futures::stream::once(async { Err(Status::unavailable("the coordinator is stopping; go on with after_version")) });
+        let stop = self.stop.clone();
+        let stopping = stopping.filter(move |_| std::future::ready(stop.is_cancelled()));
+        Ok(Response::new(Box::pin(statuses.map(told).take_until(self.stop.clone().cancelled_owned()).chain(stopping))))
     }
 
     async fn cancel(&self, request: Request<p::CancelRequest>) -> Answer<p::CancelResponse> {
@@ -138,7 +223,7 @@ impl Workers for Desk {
     async fn register(&self, request: Request<p::RegisterRequest>) -> Answer<p::RegisterResponse> {
         let worker = request.into_inner().worker.ok_or_else(|| Problem::field("worker", "missing"))?;
         let (spec, worker_id) = (convert::worker_spec(worker)?, Uuid::new_v4());
-        let mut connection = self.store.connection().await.map_err(Problem::from)?;
+        let mut connection = self.connection().await?;
         store::register_worker(&mut connection, worker_id, &spec).await.map_err(Problem::from)?;
         Ok(Response::new(p::RegisterResponse { worker_id: worker_id.to_string() }))
     }
@@ -157,7 +242,7 @@ impl Workers for Desk {
     async fn heartbeat(&self, request: Request<p::HeartbeatRequest>) -> Answer<p::HeartbeatResponse> {
         let request = request.into_inner();
         let worker_id = Uuid::try_parse(&request.worker_id).map_err(|_| Problem::field("worker_id", "expected a UUID"))?;
-        let mut connection = self.store.connection().await.map_err(Problem::from)?;
+        let mut connection = self.connection().await?;
         let running = request.running.min(1_000_000).cast_signed();
         match store::beat_worker(&mut connection, worker_id, running, false).await.map_err(Problem::from)? {
             true => Ok(Response::new(p::HeartbeatResponse {})),

@@ -6,6 +6,7 @@ mod convert;
 mod desk;
 mod duties;
 mod grpc;
+mod guard;
 mod mirror;
 mod problem;
 mod rest;
@@ -34,6 +35,9 @@ pub struct Args {
     /// Address of the gRPC interface; port 0 takes a free one
     #[arg(long, env = "COWRIESTREAM_GRPC_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS:PORT")]
     pub grpc_listen: SocketAddr,
+    /// Further hosts that REST is served as, e.g. behind a proxy or in a cluster: host or host:port. Loopback names and the listen address always are
+    #[arg(long, env = "COWRIESTREAM_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST[:PORT]")]
+    pub allowed_hosts: Vec<String>,
     /// Another port when that one is taken: for `up`, of which several may run on a machine.
     #[arg(skip)]
     pub or_any_port: bool,
@@ -72,14 +76,21 @@ pub async fn start(
         schedules::load(&store, file).await?;
     }
     let changed = Arc::new(Notify::new());
-    let desk = Desk { submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), tasks), store: store.clone(), bus: bus.clone(), changed };
+    let desk = Desk {
+        submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), tasks),
+        store: store.clone(),
+        bus: bus.clone(),
+        changed,
+        stop: tasks.stop(),
+    };
     let connected = bus.clone();
     health.needs("broker", move || connected.connected());
     let rest = listen(args.rest_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_REST_LISTEN)", args.rest_listen))?;
     let grpc = listen(args.grpc_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_GRPC_LISTEN)", args.grpc_listen))?;
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
-    tasks.spawn("rest", rest::serve(rest, desk.clone(), tasks.stop()));
-    tasks.spawn("grpc", grpc::serve(grpc, desk.clone(), tasks.stop()));
+    let guard = guard::Guard::new(listening.rest, &args.allowed_hosts);
+    tasks.spawn("rest", rest::serve(rest, desk.clone(), guard, tasks.clone()));
+    tasks.spawn("grpc", grpc::serve(grpc, desk.clone()));
     tasks.spawn("duties", duties::lead(desk.clone(), topology.clone(), args.jobs_days, tasks.stop()));
     if let Some(url) = redis_url {
         tasks.spawn("mirror", mirror::mirror(mirror::open(url)?, desk, args.mirror_days, tasks.stop()));

@@ -23,7 +23,7 @@ pub enum Problem {
     Conflict(String),
     /// It cannot be done in this state.
     State(String),
-    /// The database is away: try again.
+    /// The database or the broker is away: try again.
     Away(String),
 }
 
@@ -43,7 +43,7 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         match self {
             Self::Invalid(errors) => errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; "),
             Self::NotFound(why) | Self::Conflict(why) | Self::State(why) | Self::Away(why) => why.clone(),
@@ -60,9 +60,15 @@ impl Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
+        let conflict = failure.is_conflict();
+        let refused = matches!(failure, Failure::Reject(_));
         let error = anyhow::Error::from(failure);
         tracing::warn!(error = format!("{error:#}"), "a call could not be answered");
-        Self::Away("the database did not answer; try again".into())
+        match (conflict, refused) {
+            (true, _) => Self::State("another request made the same at the same time: look again".into()),
+            (_, true) => Self::field("request", format!("the database refuses a value: {error:#}")),
+            _ => Self::Away("the database did not answer; try again".into()),
+        }
     }
 }
 
@@ -70,9 +76,18 @@ impl From<Failure> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, _, title) = self.codes();
-        let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": self.detail(), "errors": self.errors() });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        response(status, title, &self.detail(), self.errors())
     }
+}
+
+/// A refusal that is only of HTTP.
+pub(crate) fn plain(status: StatusCode, detail: &str) -> Response {
+    response(status, &status.canonical_reason().unwrap_or_default().to_lowercase(), detail, &[])
+}
+
+fn response(status: StatusCode, title: &str, detail: &str, errors: &[FieldError]) -> Response {
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "errors": errors });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
 impl From<Problem> for Status {

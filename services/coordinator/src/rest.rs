@@ -2,33 +2,37 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use anyhow::Context as _;
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
     routing::{delete, get, post, put},
-    serve::ListenerExt as _,
 };
-use boot::CancellationToken;
+use boot::{CancellationToken, Tasks};
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::JobFilter;
 
-use crate::{convert, desk::Desk, problem::Problem, watch};
+use crate::{
+    convert,
+    desk::Desk,
+    guard::{self, Guard},
+    problem::{Problem, plain},
+    watch,
+};
 
 /// Largest body that is taken.
 const LARGEST: usize = 1 << 20;
 
 /// Serves until stop.
-pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
-    let ended = stop.clone();
+pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, guard: Guard, tasks: Tasks) -> anyhow::Result<()> {
+    let ended = tasks.stop();
     let app = Router::new()
         .route("/api/v1/jobs", get(list).post(submit))
         .route("/api/v1/jobs/{id}", get(show))
@@ -44,12 +48,11 @@ pub(crate) async fn serve(listener: tokio::net::TcpListener, desk: Desk, stop: C
         .route("/api/v1/schedules/{name}", put(put_schedule).delete(delete_schedule))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }))
         .fallback(|| async { Problem::NotFound("there is nothing here: /openapi.json tells what is".into()) })
+        .layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         .layer(DefaultBodyLimit::max(LARGEST))
         .layer(axum::middleware::map_response(as_problem))
         .with_state(desk);
-    // An event stream writes small pieces, one after the other. A connection on which this cannot be set is still good.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve REST")
+    boot::serve_http(listener, "rest", app, &tasks).await
 }
 
 /// What is refused before a handler sees it is told in the same form.
@@ -59,12 +62,12 @@ async fn as_problem(response: Response) -> Response {
     if !(status.is_client_error() || status.is_server_error()) || kind.starts_with("application/") {
         return response;
     }
-    let title = status.canonical_reason().unwrap_or_default().to_lowercase();
-    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": title, "errors": [] });
-    let (mut parts, _) = response.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    Response::from_parts(parts, body.to_string().into())
+    let (mut problem, old) = (plain(status, &status.canonical_reason().unwrap_or_default().to_lowercase()), response.into_parts().0);
+    // What a status needs besides its body stays: Allow of 405, say.
+    for (name, value) in old.headers.iter().filter(|(name, _)| ![header::CONTENT_LENGTH, header::CONTENT_TYPE].contains(name)) {
+        problem.headers_mut().insert(name, value.clone());
+    }
+    problem
 }
 
 type Answer = Result<Json<Value>, Problem>;
@@ -76,13 +79,34 @@ fn read(body: &Bytes) -> Result<Value, Problem> {
 async fn submit(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Result<impl IntoResponse, Problem> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = read(&body)?;
-    // The header is what clients of other interfaces know.
-    if let (Some(key), Some(body)) = (header("idempotency-key"), body.as_object_mut()) {
-        body.entry("idempotency_key").or_insert(key.into());
-    }
+    add_idempotency_key(&headers, &mut body)?;
     let (job_id, created) = desk.submit(body, header("traceparent")).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, [(header::LOCATION, format!("/api/v1/jobs/{job_id}"))], Json(json!({ "job_id": job_id, "created": created }))))
+}
+
+/// The key may be in the header, which clients of other interfaces know, or in the body. One that cannot be used is refused: without it a
+/// repetition would be a second job.
+fn add_idempotency_key(headers: &HeaderMap, body: &mut Value) -> Result<(), Problem> {
+    let wrong = |message: &str| Err(Problem::field("Idempotency-Key", message));
+    let (mut keys, Some(body)) = (headers.get_all("idempotency-key").iter(), body.as_object_mut()) else { return Ok(()) };
+    let Some(key) = keys.next() else { return Ok(()) };
+    if keys.any(|other| other != key) {
+        return wrong("given several times, with different values");
+    }
+    match std::str::from_utf8(key.as_bytes()).map(str::trim) {
+        Err(_) => wrong("not UTF-8"),
+        Ok("") => wrong("empty"),
+        Ok(key) => match body.get("idempotency_key") {
+            Some(Value::String(other)) if !other.is_empty() && other != key => wrong("the header and idempotency_key in the body differ"),
+            Some(Value::Null | Value::String(_)) | None => {
+                body.insert("idempotency_key".into(), key.into());
+                Ok(())
+            }
+            // Refused as what it is, with everything else that is wrong.
+            Some(_) => Ok(()),
+        },
+    }
 }
 
 #[derive(Deserialize)]

@@ -79,7 +79,7 @@ impl Watching {
     }
 
     async fn look(&mut self) -> Result<(), Problem> {
-        let mut connection = self.desk.store.connection().await?;
+        let mut connection = self.desk.connection().await?;
         let job = store::job(&mut connection, self.job_id).await?.ok_or_else(|| no_job(self.job_id))?;
         self.waiting.extend(store::job_states(&mut connection, self.job_id, self.version).await?);
         self.waiting.push_back(job.status()?);

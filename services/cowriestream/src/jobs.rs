@@ -1,6 +1,6 @@
 //! `jobs`, `queues`, `workers`, `schedules`: what the coordinator knows, over gRPC.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
@@ -10,6 +10,16 @@ use serde_json::{Map, Value, json};
 use tonic::transport::Channel;
 
 use crate::hub::HubArgs;
+
+/// Exit code when the coordinator or its database is away.
+const AWAY: u8 = 3;
+/// How long a job that is followed may be out of reach.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between attempts to reach it.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// A coordinator that does not answer a ping is away.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
 
 /// Where the coordinator is.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +36,12 @@ impl Coordinator {
     async fn channel(&self) -> anyhow::Result<Channel> {
         let url = self.hub.address("GRPC_URL", &[("GRPC_URL", self.grpc_url.as_deref())])?;
         let endpoint = Channel::from_shared(url.clone()).with_context(|| format!("read GRPC_URL {url}: expected e.g. http://127.0.0.1:50051"))?;
-        endpoint.connect_timeout(Duration::from_secs(5)).connect().await.with_context(|| format!("connect to the coordinator at {url}: is it running?"))
+        let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE_ANSWER);
+        let away = |error: tonic::transport::Error| {
+            let cause = anyhow::Error::from(error);
+            boot::Exit { code: AWAY, message: format!("connect to the coordinator at {url}: is it running? {cause:#}") }
+        };
+        Ok(endpoint.connect().await.map_err(away)?)
     }
 
     async fn jobs(&self) -> anyhow::Result<JobsClient<Channel>> {
@@ -42,7 +57,14 @@ impl Coordinator {
   cowriestream jobs submit longtail_analysis --param time_window=30d --wait
   cowriestream jobs submit diagnostic --param steps=20 --param step_seconds=0.5 --priority 9
   cowriestream jobs list --state queued,in_progress
-  cowriestream jobs watch 0199c0de-...")]
+  cowriestream jobs watch 0199c0de-...
+
+Exit codes:
+  0    done; of `watch` and `submit --wait`: the job completed
+  1    refused, not found, or the job failed or was cancelled
+  2    the command line is wrong
+  3    the coordinator or its database is away; `watch` and `--wait` try for 60 s before they give up, and the job may go on
+  130  interrupted; a job that was handed in goes on")]
 pub struct Jobs {
     #[command(flatten)]
     coordinator: Coordinator,
@@ -111,7 +133,7 @@ struct Submit {
     /// Continue this trace: a W3C traceparent, e.g. of the event that it is a reaction to
     #[arg(long, value_name = "TRACEPARENT")]
     traceparent: Option<String>,
-    /// Follow it to its end; exit 1 when it fails
+    /// Follow it to its end; exit 1 when it fails, 3 when it can be followed no longer
     #[arg(long)]
     wait: bool,
     /// Print JSON
@@ -173,7 +195,16 @@ pub async fn jobs(args: Jobs) -> anyhow::Result<()> {
 
 /// The message of a status, without the wrapping.
 fn plain(status: tonic::Status) -> anyhow::Error {
-    anyhow::anyhow!("{}", status.message())
+    match may_pass(&status) {
+        true => boot::Exit { code: AWAY, message: status.message().to_owned() }.into(),
+        false => anyhow::anyhow!("{}", status.message()),
+    }
+}
+
+/// Whether it says nothing about the request: the coordinator, the way to it, or its database is away.
+fn may_pass(status: &tonic::Status) -> bool {
+    use tonic::Code::{Aborted, Cancelled, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
+    matches!(status.code(), Aborted | Cancelled | DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
 }
 
 async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Result<()> {
@@ -284,33 +315,72 @@ async fn show(client: &mut JobsClient<Channel>, one: One) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Follows a job; an error when it does not complete.
+/// Follows a job; an error when it does not complete. A break of the connection is bridged for [`PATIENCE`]: nothing is known of the job then.
 async fn watch(client: &mut JobsClient<Channel>, job_id: &str, json: bool) -> anyhow::Result<()> {
-    let mut statuses = client.watch(p::WatchRequest { job_id: job_id.to_owned(), after_version: 0 }).await.map_err(plain)?.into_inner();
     let bar = ProgressBar::new(1_000);
     bar.set_style(ProgressStyle::with_template("{prefix:11} {bar:30} {msg}")?);
     let mut last = p::JobStatus::default();
-    while let Some(answer) = statuses.message().await.map_err(plain)? {
-        let status = answer.status.unwrap_or_default();
-        if json {
-            boot::say!("{}", status_json(&status));
-        } else {
-            let left = status.estimated_completion.map(|at| at.seconds - Utc::now().timestamp()).filter(|left| *left > 0);
-            let left = left.map_or(String::new(), |left| format!(", {left} s left"));
-            let counts = if status.total_sessions > 0 { format!(" {}/{}", status.sessions_processed, status.total_sessions) } else { String::new() };
-            bar.set_prefix(state(status.state));
-            bar.set_position((status.progress_percent * 10.0) as u64);
-            bar.set_message(format!("{:.0} %{counts} {}{left}", status.progress_percent, boot::safe_up_to(&status.current_step, 60)));
-            if bar.is_hidden() && status.state != last.state {
-                eprintln!("{}", state(status.state));
-            }
+    let mut away_since = None::<Instant>;
+    while !is_final(last.state) {
+        let Err(broken) = follow(client, job_id, &mut last, &mut away_since, |status, before| display(&bar, json, status, before)).await else { continue };
+        if !may_pass(&broken) {
+            return Err(plain(broken));
         }
-        last = status;
+        let since = match away_since {
+            Some(since) => since,
+            None => {
+                bar.suspend(|| eprintln!("the coordinator is away ({}); trying for {} s", boot::safe(broken.message()), PATIENCE.as_secs()));
+                *away_since.insert(Instant::now())
+            }
+        };
+        if since.elapsed() >= PATIENCE {
+            return Err(plain(broken).context(format!("job {job_id} may go on, but could not be followed")));
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
     bar.abandon();
     match JobState::try_from(last.state) {
         Ok(JobState::Completed) => Ok(()),
         _ => bail!("job {job_id} {}: {}", state(last.state), last.error.map_or(String::new(), |error| format!("{}: {}", error.r#type, error.message))),
+    }
+}
+
+fn is_final(state: i32) -> bool {
+    matches!(JobState::try_from(state), Ok(JobState::Completed | JobState::Failed | JobState::Cancelled))
+}
+
+/// Shows what comes after the last status, until the final one or until the stream breaks.
+async fn follow(
+    client: &mut JobsClient<Channel>,
+    job_id: &str,
+    last: &mut p::JobStatus,
+    away_since: &mut Option<Instant>,
+    mut display: impl FnMut(&p::JobStatus, &p::JobStatus),
+) -> Result<(), tonic::Status> {
+    let request = p::WatchRequest { job_id: job_id.to_owned(), after_version: last.version };
+    let mut statuses = client.watch(request).await?.into_inner();
+    *away_since = None;
+    while let Some(answer) = statuses.message().await? {
+        let status = answer.status.unwrap_or_default();
+        display(&status, last);
+        *last = status;
+    }
+    if is_final(last.state) { Ok(()) } else { Err(tonic::Status::unavailable("the stream ended before the job did")) }
+}
+
+fn display(bar: &ProgressBar, json: bool, status: &p::JobStatus, before: &p::JobStatus) {
+    if json {
+        boot::say!("{}", status_json(status));
+        return;
+    }
+    let left = status.estimated_completion.map(|at| at.seconds - Utc::now().timestamp()).filter(|left| *left > 0);
+    let left = left.map_or(String::new(), |left| format!(", {left} s left"));
+    let counts = if status.total_sessions > 0 { format!(" {}/{}", status.sessions_processed, status.total_sessions) } else { String::new() };
+    bar.set_prefix(state(status.state));
+    bar.set_position((status.progress_percent * 10.0) as u64);
+    bar.set_message(format!("{:.0} %{counts} {}{left}", status.progress_percent, boot::safe_up_to(&status.current_step, 60)));
+    if bar.is_hidden() && status.state != before.state {
+        eprintln!("{}", state(status.state));
     }
 }
 
@@ -466,7 +536,7 @@ enum SchedulesCommand {
     Put {
         /// Its name
         name: String,
-        /// Cron expression of five fields, or six with seconds first; UTC
+        /// Cron expression of five fields, or six with seconds first; UTC. docs/JOBS.md says what a field may be
         cron: String,
         /// Type of the job
         #[arg(value_name = "TYPE")]

@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod load;
 pub mod logs;
 pub mod native;
+pub mod ready;
 pub mod rules;
 pub mod servers;
 pub mod status;

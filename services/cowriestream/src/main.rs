@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use boot::{Health, HealthArgs, LogArgs, Tasks};
+use boot::{Health, HealthArgs, LogArgs, Tasks, interruptible};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{analyse, backfill, dead_letters, findings, jobs, load, native, rules, status, tail, target::Target, up, verify};
+use cowriestream::{analyse, backfill, dead_letters, findings, jobs, load, native, ready, rules, status, tail, target::Target, up, verify};
 use store::{Store, StoreArgs};
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
@@ -238,21 +238,21 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Coordinator(args) => run_coordinator(*args, tasks).await,
         Command::Worker(args) => worker(*args, tasks).await,
         Command::Attempt => worker::attempt(tasks).await,
-        Command::Jobs(args) => jobs::jobs(args).await,
-        Command::Queues(args) => jobs::queues(args).await,
-        Command::Workers(args) => jobs::workers(args).await,
-        Command::Schedules(args) => jobs::schedules(args).await,
+        Command::Jobs(args) => interruptible(&tasks, jobs::jobs(args)).await,
+        Command::Queues(args) => interruptible(&tasks, jobs::queues(args)).await,
+        Command::Workers(args) => interruptible(&tasks, jobs::workers(args)).await,
+        Command::Schedules(args) => interruptible(&tasks, jobs::schedules(args)).await,
         Command::Analyse(args) => analyse::run(*args, tasks).await,
-        Command::Findings(args) => findings::run(args).await,
+        Command::Findings(args) => interruptible(&tasks, findings::run(args)).await,
         Command::Load(args) => load::run(*args, tasks).await,
         Command::Backfill(args) => backfill::run(args, tasks.stop()).await,
         Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,
         Command::Migrate(target) => Store::connect(&target.store()?).await?.migrate().await,
         Command::Verify(_) => Ok(()),
         Command::Tail(args) => tail::run(*args, tasks.stop()).await,
-        Command::Status(args) => status::run(args).await,
+        Command::Status(args) => interruptible(&tasks, status::run(args)).await,
         Command::Rules(args) => rules::run(&args),
-        Command::DeadLetters(command) => dead_letters::run(command).await,
+        Command::DeadLetters(command) => interruptible(&tasks, dead_letters::run(command)).await,
     }
 }
 
@@ -280,6 +280,7 @@ async fn run_processor(args: ProcessorArgs, tasks: Tasks) -> anyhow::Result<()> 
     store.check_schema().await?;
     bus.provision(&args.topology).await?;
     let health = Health::default();
+    ready::probe_servers(&health, &bus, &store, &tasks);
     health.serve(&args.health, &tasks).await?;
     processor::start(&args.processor, &args.topology, bus, store, &health, &tasks).await?;
     tasks.stop().cancelled().await;
@@ -292,6 +293,7 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
     store.check_schema().await?;
     bus.provision(&args.topology).await?;
     let health = Health::default();
+    ready::probe_servers(&health, &bus, &store, &tasks);
     health.serve(&args.health, &tasks).await?;
     let listening = coordinator::start(&args.coordinator, args.redis_url.as_deref(), &args.topology, bus, store, &health, &tasks).await?;
     tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
@@ -314,6 +316,7 @@ async fn run_worker(args: WorkerArgs, tasks: Tasks) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.bus, "worker").await?;
     let store = Store::connect(&args.store).await?;
     let health = Health::default();
+    ready::probe_servers(&health, &bus, &store, &tasks);
     health.serve(&args.health, &tasks).await?;
     let spec = worker::start(&args.worker, bus, store, &health, &tasks).await?;
     tracing::info!(name = spec.name, concurrency = spec.concurrency, "worker ready");

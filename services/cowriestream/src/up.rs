@@ -11,6 +11,7 @@ use serde::Serialize;
 use store::{Store, StoreArgs};
 
 use crate::{
+    ready,
     servers::{Cowrie, DataDir, Honeypot, Servers, Wanted},
     tail,
 };
@@ -142,6 +143,7 @@ async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks:
     store.migrate().await?;
     bus.provision(&args.topology).await?;
     let health = Health::default();
+    ready::probe_servers(&health, &bus, &store, &tasks);
     let listening = health.serve(&HealthArgs { health_listen: args.health_listen }, &tasks).await?;
     // The processor ends after the loader, so that what the loader has in flight is still receipted.
     let working = tasks.detached();

@@ -43,7 +43,7 @@ pub mod fuzzing {
 }
 
 pub use args::{Args, DropSpec, Tuning};
-pub use input::Input;
+pub use input::{Input, open_patiently};
 pub use statistics::{Problem, Statistics, Summary};
 
 use checkpoint::{Checkpoint, CheckpointFile};

@@ -1,15 +1,21 @@
 //! `/healthz`, `/readyz` and `/metrics` of a role.
 
 use std::{
+    collections::BTreeSet,
+    future::Future,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::Tasks;
+use crate::{Tasks, serve_http};
 
 /// Where the role answers about itself.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +25,11 @@ pub struct HealthArgs {
     #[arg(long, env = "COWRIESTREAM_HEALTH_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
     pub health_listen: SocketAddr,
 }
+
+/// Between two questions to a dependency.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long its answer may take. Interval and limit together are below the 5 s within which `/readyz` must notice.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 type Check = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -34,8 +45,36 @@ impl Health {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((name, Arc::new(check)));
     }
 
-    /// The names of what is missing now.
-    fn missing(&self) -> Vec<&'static str> {
+    /// Adds a dependency that is asked each second until stop. The role is not ready while `ask` returns false or takes longer than 2 s,
+    /// so a server that is frozen counts as missing too.
+    pub fn probe<R>(&self, name: &'static str, tasks: &Tasks, ask: impl Fn() -> R + Send + 'static)
+    where
+        R: Future<Output = bool> + Send + 'static,
+    {
+        let (answers, stop) = (Arc::new(AtomicBool::new(true)), tasks.stop());
+        let flag = answers.clone();
+        self.needs(name, move || flag.load(Ordering::Relaxed));
+        tasks.spawn("probe", async move {
+            loop {
+                let answered = tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    answered = tokio::time::timeout(PROBE_LIMIT, ask()) => answered.unwrap_or(false),
+                };
+                match (answers.swap(answered, Ordering::Relaxed), answered) {
+                    (true, false) => tracing::warn!(dependency = name, "does not answer; not ready"),
+                    (false, true) => tracing::info!(dependency = name, "answers again"),
+                    _ => (),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(PROBE_INTERVAL) => (),
+                }
+            }
+        });
+    }
+
+    /// The names of what is missing now, each once.
+    fn missing(&self) -> BTreeSet<&'static str> {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.iter().filter(|(_, check)| !check()).map(|(name, _)| *name).collect()
     }
@@ -47,8 +86,8 @@ impl Health {
             .await
             .with_context(|| format!("listen on {} (COWRIESTREAM_HEALTH_LISTEN); another port, or 0 for a free one, may be given", args.health_listen))?;
         let address = listener.local_addr().context("read the listening address")?;
-        let (app, stop) = (self.router(metrics), tasks.stop());
-        tasks.spawn("health", async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve health") });
+        let (app, serving) = (self.router(metrics), tasks.clone());
+        tasks.spawn("health", async move { serve_http(listener, "health", app, &serving).await });
         Ok(address)
     }
 
@@ -57,7 +96,7 @@ impl Health {
         let ready = move || async move {
             match this.missing() {
                 missing if missing.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
-                missing => (StatusCode::SERVICE_UNAVAILABLE, format!("missing: {}\n", missing.join(", "))),
+                missing => (StatusCode::SERVICE_UNAVAILABLE, format!("missing: {}\n", missing.into_iter().collect::<Vec<_>>().join(", "))),
             }
         };
         let render = move || async move {

@@ -4,6 +4,7 @@
 
 mod descriptors;
 mod health;
+mod http;
 mod output;
 mod quote;
 mod safe;
@@ -15,6 +16,7 @@ use std::{future::Future, process::ExitCode, time::Duration};
 
 pub use descriptors::{descriptor_limit, is_descriptor_shortage, raise_descriptor_limit};
 pub use health::{Health, HealthArgs};
+pub use http::{Connection, Crowd, Listener, serve_http};
 pub use output::{finish, write_bytes, write_line};
 pub use quote::quoted;
 pub use safe::{ascii, safe, safe_lines, safe_up_to};
@@ -75,10 +77,37 @@ where
     }
 }
 
-/// Prints an error on standard error; the exit status of a failure.
+/// Prints an error on standard error; the exit status of a failure, or that of an [`Exit`].
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     complain(&format!("error: {}", safe_lines(&format!("{error:#}"))));
-    ExitCode::FAILURE
+    ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.code))
+}
+
+/// An error that ends the program with another exit code than 1.
+#[derive(Debug)]
+pub struct Exit {
+    /// The exit code.
+    pub code: u8,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Exit {}
+
+/// Runs a command that only asks and shows: the first signal ends it, with the exit code that shells use for an interrupt.
+pub async fn interruptible(tasks: &Tasks, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let stop = tasks.stop();
+    tokio::select! {
+        biased;
+        outcome = command => outcome,
+        () = stop.cancelled() => Err(Exit { code: 130, message: "interrupted".into() }.into()),
+    }
 }
 
 /// The exit status after help, a version or what is wrong with the arguments was printed: `code`, or that of a failure when it could not be printed.

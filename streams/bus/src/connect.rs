@@ -92,6 +92,11 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
+    /// Whether the server and its JetStream answer now. For `/readyz`; the caller limits the time.
+    pub async fn answers(&self) -> bool {
+        self.connected() && self.jetstream.query_account().await.is_ok()
+    }
+
     /// The version of the server.
     pub fn server_version(&self) -> String {
         self.client.server_info().version

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,6 +21,11 @@ pub struct Fields<'a> {
     prefix: &'static str,
     errors: &'a mut Vec<FieldError>,
     known: Vec<&'static str>,
+}
+
+/// Whether a time can be written as RFC 3339 and stored: of the years 1 to 9999. Another offset than UTC can move it out of them.
+pub fn is_time(time: DateTime<Utc>) -> bool {
+    (1..=9_999).contains(&time.year())
 }
 
 /// Longest text of an error that quotes a value.
@@ -112,7 +117,7 @@ impl<'a> Fields<'a> {
     /// A time as in RFC 3339.
     pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
         let value = self.take(name)?;
-        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|time| time.to_utc());
+        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|time| time.to_utc()).filter(|&time| is_time(time));
         if time.is_none() {
             self.wrong(name, format!("expected a time like 2026-11-24T08:00:00Z, got {}", quoted(&value)));
         }

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
+mod cron;
 mod fields;
 mod kind;
 pub mod mirror;
@@ -9,7 +10,8 @@ mod request;
 mod status;
 mod worker;
 
-pub use fields::{FieldError, Fields};
+pub use cron::Cron;
+pub use fields::{FieldError, Fields, is_time};
 pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
 pub use request::{Request, Requirements, is_name};
 pub use status::{JobError, State, Status};

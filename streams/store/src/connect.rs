@@ -10,9 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::NaiveDate;
 use sqlx::{
-    Executor as _, PgPool, Row as _,
+    ConnectOptions, Connection as _, Executor as _, PgConnection, PgPool, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Failure, Transaction};
 
@@ -22,6 +23,10 @@ const SETTINGS: &str = "set statement_timeout = '30s'; set lock_timeout = '20s';
 /// What is wrong with a pooler in transaction mode, and what to do.
 pub(crate) const POOLED: &str = "Postgres is reached through a pooler that changes the session with every transaction (PgBouncer with pool_mode = transaction or statement). \
     cowriestream needs sessions, for locks and prepared statements: name Postgres itself in DATABASE_URL, or a pool with pool_mode = session";
+/// How long the database may be away before a start or a request gives up.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Between attempts to connect at the start.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the database is.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,6 +51,8 @@ pub struct Store {
     url: Arc<str>,
     /// Days known to have a partition.
     days: Arc<Mutex<BTreeSet<NaiveDate>>>,
+    /// The connection of [`Self::answers`]. It is not of the pool, which may be used up while the database answers.
+    probe: Arc<tokio::sync::Mutex<Option<PgConnection>>>,
 }
 
 impl Store {
@@ -58,21 +65,15 @@ impl Store {
             .application_name("cowriestream")
             // A pooler refuses what it does not know of when a connection starts.
             .extra_float_digits(None);
-        let host = options.get_host().to_owned();
-        let pool = PgPoolOptions::new()
-            .max_connections(args.database_connections)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|on, _| Box::pin(async move { on.execute(SETTINGS).await.map(drop) }))
-            .connect_with(options)
-            .await
-            .with_context(|| format!("connect to Postgres at {host}"))?;
-        Ok(Self { pool, url: url.into(), days: Arc::default() })
+        let first = first_connection(&options).await.with_context(|| format!("connect to Postgres at {}:{}", options.get_host(), options.get_port()))?;
+        let pool = pool(options, args.database_connections, CONNECT_LIMIT);
+        Ok(Self { pool, url: url.into(), days: Arc::default(), probe: Arc::new(tokio::sync::Mutex::new(Some(first))) })
     }
 
     /// The same database through connections of its own: work that holds them for long does not hold up the rest of the process.
     pub fn separate(&self, connections: u32) -> Self {
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).connect_lazy_with((*self.pool.connect_options()).clone());
-        Self { pool, url: self.url.clone(), days: Arc::default() }
+        let pool = pool((*self.pool.connect_options()).clone(), connections, PATIENCE);
+        Self { pool, url: self.url.clone(), days: Arc::default(), probe: Arc::default() }
     }
 
     /// Where it is, for another process of ours. Holds the password: never log it.
@@ -83,6 +84,21 @@ impl Store {
     /// How many connections it may have.
     pub fn connections(&self) -> u32 {
         self.pool.options().get_max_connections()
+    }
+
+    /// Whether the database answers now. For `/readyz`; the caller limits the time.
+    pub async fn answers(&self) -> bool {
+        let mut probe = self.probe.lock().await;
+        // Taken out, so that a connection on which an answer is outstanding is closed and not used again.
+        if let Some(mut connection) = probe.take()
+            && connection.ping().await.is_ok()
+        {
+            *probe = Some(connection);
+            return true;
+        }
+        // The server may have been restarted since.
+        *probe = self.pool.connect_options().connect().await.ok();
+        probe.is_some()
     }
 
     /// Brings the schema up to date; idempotent, safe to run from several processes.
@@ -96,7 +112,12 @@ impl Store {
         let options = self.pool.connect_options().as_ref().clone();
         let own = PgPoolOptions::new()
             .max_connections(1)
-            .after_connect(|on, _| Box::pin(async move { on.execute("set statement_timeout = 0; set lock_timeout = 0").await.map(drop) }))
+            .after_connect(|on, _| {
+                Box::pin(async move {
+                    on.execute(SETTINGS).await?;
+                    on.execute("set statement_timeout = 0; set lock_timeout = 0").await.map(drop)
+                })
+            })
             .connect_with(options)
             .await
             .context("connect to Postgres")?;
@@ -204,13 +225,49 @@ impl Store {
     }
 }
 
+/// Connections that are made when they are needed.
+fn pool(options: PgConnectOptions, connections: u32, patience: Duration) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .after_connect(|on, _| Box::pin(async move { on.execute(SETTINGS).await.map(drop) }))
+        .connect_lazy_with(options)
+}
+
 /// The process of Postgres that answers.
-async fn session(on: &mut sqlx::PgConnection) -> sqlx::Result<i32> {
+async fn session(on: &mut PgConnection) -> sqlx::Result<i32> {
     on.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
+/// Connects, and waits for a database that is away or starts. Its own error says why it did not work; the pool would only say that it timed out.
+async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let deadline = Instant::now() + CONNECT_LIMIT;
+    let mut last = None;
+    loop {
+        let error = match timeout_at(deadline, options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error,
+            Err(_) => match last {
+                Some(error) => return Err(anyhow::Error::from(error).context(format!("not possible within {CONNECT_LIMIT:?}"))),
+                None => bail!("no answer within {CONNECT_LIMIT:?}"),
+            },
+        };
+        // A wrong password, say, stays wrong.
+        let may_pass = match &error {
+            sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::NotFound || options.get_socket().is_some(),
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03" | "53300")),
+            _ => false,
+        };
+        if !may_pass || Instant::now() + RETRY_PAUSE >= deadline {
+            return Err(error.into());
+        }
+        last = Some(error);
+        sleep(RETRY_PAUSE).await;
+    }
+}
+
 /// Lifts the limits that keep a processor alive, from a connection whose work is as long as the database is large.
-pub async fn unhurried(on: &mut sqlx::PgConnection) -> Result<(), Failure> {
+pub async fn unhurried(on: &mut PgConnection) -> Result<(), Failure> {
     for setting in ["set statement_timeout = 0", "set lock_timeout = 0"] {
         sqlx::query(setting).execute(&mut *on).await?;
     }
@@ -218,7 +275,7 @@ pub async fn unhurried(on: &mut sqlx::PgConnection) -> Result<(), Failure> {
 }
 
 /// A processor's membership: ends with the process, however it ends.
-pub struct Membership(sqlx::PgConnection);
+pub struct Membership(PgConnection);
 
 impl Membership {
     /// Whether the connection still stands.
@@ -227,7 +284,7 @@ impl Membership {
     }
 
     /// The connection: what is done on it is done in the database that was joined, and not in one restored since.
-    pub fn connection(&mut self) -> &mut sqlx::PgConnection {
+    pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.0
     }
 }

@@ -33,17 +33,36 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Whether the database was away, overloaded or in the way, so that whoever asked is not to blame. A statement that took too long is not among these.
+    /// Whether the database was away, overloaded or in the way, so that the caller is not to blame. A statement that took too long is not among these.
     pub fn is_outage(&self) -> bool {
-        let Self::Retry(error) = self else { return false };
-        match error.downcast_ref::<Error>() {
-            Some(Error::Database(database)) => database.code().is_some_and(|code| {
-                // 08 connection, 53 resources, 57P shutdown and start, 58 system error, 25006 a standby, 40 two transactions met.
-                ["08", "53", "57P", "58", "25006", "40"].iter().any(|class| code.starts_with(class))
-            }),
+        let in_the_way = match self.cause() {
+            // 58 system error, 25006 a standby, 40 two transactions met.
+            Some(Error::Database(error)) => error.code().is_some_and(|code| ["58", "25006", "40"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        };
+        matches!(self, Self::Retry(_)) && (in_the_way || self.is_away())
+    }
+
+    /// Whether the database could not be reached, or refused to work for now. Everything else that uses it will fail too.
+    pub fn is_away(&self) -> bool {
+        match self.cause() {
             Some(Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed) => true,
+            // 08 connection, 53 no resources, 57P01 to 57P03 shutting down or starting.
+            Some(Error::Database(error)) => {
+                error.code().is_some_and(|code| matches!(code.get(..2), Some("08" | "53")) || matches!(&*code, "57P01" | "57P02" | "57P03"))
+            }
             _ => false,
         }
+    }
+
+    /// Whether another transaction made a row that excludes this one, after the caller had looked.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.cause(), Some(Error::Database(error)) if error.is_unique_violation())
+    }
+
+    fn cause(&self) -> Option<&Error> {
+        let (Self::Retry(error) | Self::Reject(error)) = self;
+        error.downcast_ref()
     }
 }
 

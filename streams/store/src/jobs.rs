@@ -83,7 +83,14 @@ async fn insert(on: &mut PgConnection, new: impl Iterator<Item = &NewJob>) -> Re
 }
 
 async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitted>, Failure> {
-    let same = sqlx::query!("select job_id, request_hash from jobs where idempotency_key = $1", new.request.idempotency_key).fetch_optional(&mut *on).await?;
+    // The keys of firings are not those of callers.
+    let same = sqlx::query!(
+        "select job_id, request_hash from jobs where idempotency_key = $1 and (schedule is not null) = $2",
+        new.request.idempotency_key,
+        new.schedule.is_some()
+    )
+    .fetch_optional(&mut *on)
+    .await?;
     if let Some(row) = same {
         let same = row.request_hash == new.request.hash;
         return Ok(Some(if same { Submitted::Existing(row.job_id) } else { Submitted::OtherRequest(row.job_id) }));
@@ -228,7 +235,7 @@ async fn changed(on: &mut PgConnection, job_id: Uuid, done: Option<Value>) -> Re
     }
 }
 
-/// A state that a job went through, for the mirror.
+/// A state that a job went through, for the mirror. What the job gave is read apart, for it may be large.
 #[derive(Clone, Debug)]
 pub struct JobEvent {
     /// Its row.
@@ -239,24 +246,39 @@ pub struct JobEvent {
     pub created_at: DateTime<Utc>,
     /// As it was then.
     pub status: Status,
-    /// What the job gave, when this is its completion.
-    pub result: Option<Value>,
+    /// Bytes that the result takes in the database, when this is its completion.
+    pub result_bytes: i32,
 }
 
-/// States that were written after a row, by any job. Rows may appear late, between those that were there: look back.
-pub async fn job_events(on: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<JobEvent>, Failure> {
+/// Rows after one, by any job. Rows may appear late, between those that were there: look back.
+pub async fn job_event_ids(on: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<i64>, Failure> {
+    let ids = sqlx::query_scalar!("select id from job_events where id > $1 order by id limit $2", after, limit).fetch_all(on).await?;
+    Ok(ids)
+}
+
+/// The states of these rows, in their order.
+pub async fn job_events(on: &mut PgConnection, ids: &[i64]) -> Result<Vec<JobEvent>, Failure> {
     let rows = sqlx::query!(
-        r#"select e.id, e.status, j.queue, j.created_at, r.result as "result?"
+        r#"select e.id, e.status, j.queue, j.created_at, coalesce(pg_column_size(r.result), 0) as "result_bytes!"
         from job_events e join jobs j using (job_id)
         left join job_results r on r.job_id = e.job_id and e.status ->> 'state' = 'completed'
-        where e.id > $1 order by e.id limit $2"#,
-        after,
-        limit
+        where e.id = any($1) order by e.id"#,
+        ids
     )
     .fetch_all(on)
     .await?;
-    let read = |status, id, queue, created_at, result| Ok(JobEvent { id, queue, created_at, status: read_status(status)?, result });
-    rows.into_iter().map(|row| read(row.status, row.id, row.queue, row.created_at, row.result)).collect()
+    rows.into_iter()
+        .map(|row| {
+            let (id, queue, created_at, result_bytes) = (row.id, row.queue, row.created_at, row.result_bytes);
+            Ok(JobEvent { id, queue, created_at, status: read_status(row.status)?, result_bytes })
+        })
+        .collect()
+}
+
+/// What jobs gave.
+pub async fn job_results(on: &mut PgConnection, jobs: &[Uuid]) -> Result<Vec<(Uuid, Value)>, Failure> {
+    let rows = sqlx::query!("select job_id, result from job_results where job_id = any($1)", jobs).fetch_all(on).await?;
+    Ok(rows.into_iter().map(|row| (row.job_id, row.result)).collect())
 }
 
 /// The newest row of `job_events`.
@@ -268,7 +290,7 @@ pub async fn newest_job_event(on: &mut PgConnection) -> Result<i64, Failure> {
 /// What a whole mirror holds: the jobs that have not ended and those that ended lately, each with its status of now. In order of id, after one.
 pub async fn mirrored_jobs(on: &mut PgConnection, after: Uuid, kept_seconds: f64, limit: i64) -> Result<Vec<JobEvent>, Failure> {
     let rows = sqlx::query!(
-        r#"select j.job_id, job_status(j) as "status!", j.queue, j.created_at, r.result as "result?"
+        r#"select job_status(j) as "status!", j.queue, j.created_at, coalesce(pg_column_size(r.result), 0) as "result_bytes!"
         from jobs j left join job_results r on r.job_id = j.job_id and j.state = 'completed'
         where j.job_id > $1 and (j.state in ('queued', 'in_progress', 'retrying') or j.finished_at > clock_timestamp() - make_interval(secs => $2))
         order by j.job_id limit $3"#,
@@ -278,8 +300,12 @@ pub async fn mirrored_jobs(on: &mut PgConnection, after: Uuid, kept_seconds: f64
     )
     .fetch_all(on)
     .await?;
-    let read = |status, queue, created_at, result| Ok(JobEvent { id: 0, queue, created_at, status: read_status(status)?, result });
-    rows.into_iter().map(|row| read(row.status, row.queue, row.created_at, row.result)).collect()
+    rows.into_iter()
+        .map(|row| {
+            let (queue, created_at, result_bytes) = (row.queue, row.created_at, row.result_bytes);
+            Ok(JobEvent { id: 0, queue, created_at, status: read_status(row.status)?, result_bytes })
+        })
+        .collect()
 }
 
 /// Deletes some of the jobs that ended so long ago, with their results; how many.

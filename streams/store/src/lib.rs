@@ -49,8 +49,8 @@ pub use features::{
 pub use files::{FileReceipt, committed_of, merge_receipts};
 pub use findings::{AnalysisFinding, FindingFilter, KnownCampaign, StoredFinding, Upserted, findings_like, known_campaigns, list_findings, upsert_findings};
 pub use jobs::{
-    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, forget_jobs, job, job_events, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job,
-    submit_jobs,
+    Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, forget_jobs, job, job_event_ids, job_events, job_results, job_states, list_jobs, mirrored_jobs,
+    newest_job_event, retry_job, submit_jobs,
 };
 pub use leases::{Lease, still_holds};
 pub use longtail::{LongtailPart, forget_longtail, longtail_models, longtail_parts, put_longtail_model, put_longtail_part, replace_longtail_scores};
@@ -60,7 +60,7 @@ pub use positions::{Position, position, record_position};
 pub use published::{hidden_credential, hidden_password, public, public_key};
 pub use recount::{backfill_day, backfill_left, pane_differences, recountable_days};
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
-pub use schedules::{Schedule, delete_schedule, due_schedule, keep_schedules_of_file, put_schedule, schedule_fired, schedules};
+pub use schedules::{Schedule, delete_schedule, due_schedules, keep_schedules_of_file, put_schedule, schedules, schedules_fired};
 pub use sensors::{merge_sensors, newest_events};
 pub use sessions::{MergedSession, close_idle, merge_sessions};
 pub use signals::{

@@ -23,29 +23,53 @@ pub struct Schedule {
     pub next_at: DateTime<Utc>,
     /// When it fired last.
     pub last_at: Option<DateTime<Utc>>,
+    /// Why its last firing made no job, or why it cannot fire.
+    pub error: Option<String>,
 }
 
 /// Every schedule, by name.
 pub async fn schedules(on: &mut PgConnection) -> Result<Vec<Schedule>, Failure> {
-    let all = sqlx::query_as!(Schedule, "select name, cron, job, catch_up, from_file, next_at, last_at from schedules order by name").fetch_all(on).await?;
+    let all =
+        sqlx::query_as!(Schedule, "select name, cron, job, catch_up, from_file, next_at, last_at, error from schedules order by name").fetch_all(on).await?;
     Ok(all)
 }
 
-/// One that is due, locked until the transaction ends.
-pub async fn due_schedule(on: &mut PgConnection) -> Result<Option<Schedule>, Failure> {
+/// Some that are due, the longest overdue first.
+pub async fn due_schedules(on: &mut PgConnection, limit: i64) -> Result<Vec<Schedule>, Failure> {
     let due = sqlx::query_as!(
         Schedule,
-        "select name, cron, job, catch_up, from_file, next_at, last_at from schedules
-        where next_at <= clock_timestamp() order by next_at limit 1 for update skip locked"
+        "select name, cron, job, catch_up, from_file, next_at, last_at, error from schedules
+        where next_at <= clock_timestamp() order by next_at limit $1",
+        limit
     )
-    .fetch_optional(on)
+    .fetch_all(on)
     .await?;
     Ok(due)
 }
 
-/// Notes that a schedule fired, and when it does next.
-pub async fn schedule_fired(on: &mut PgConnection, name: &str, last_at: DateTime<Utc>, next_at: DateTime<Utc>) -> Result<(), Failure> {
-    sqlx::query!("update schedules set last_at = $2, next_at = $3 where name = $1", name, last_at, next_at).execute(on).await?;
+/// Stores when schedules fired, when they do next, and why they made no job; with the time at which each was due. A schedule that was replaced
+/// meanwhile is left as it is.
+pub async fn schedules_fired(on: &mut PgConnection, fired: &[(DateTime<Utc>, Schedule)]) -> Result<(), Failure> {
+    let due: Vec<_> = fired.iter().map(|(due, _)| *due).collect();
+    let names: Vec<_> = fired.iter().map(|(_, one)| one.name.clone()).collect();
+    let crons: Vec<_> = fired.iter().map(|(_, one)| one.cron.clone()).collect();
+    let next: Vec<_> = fired.iter().map(|(_, one)| one.next_at).collect();
+    let last: Vec<_> = fired.iter().map(|(_, one)| one.last_at).collect();
+    let errors: Vec<_> = fired.iter().map(|(_, one)| one.error.clone()).collect();
+    sqlx::query!(
+        "update schedules s set next_at = f.next_at, last_at = f.last_at, error = f.error
+        from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[])
+            as f (name, cron, due_at, next_at, last_at, error)
+        where s.name = f.name and s.cron = f.cron and s.next_at = f.due_at",
+        &names,
+        &crons,
+        &due,
+        &next,
+        &last as &[Option<DateTime<Utc>>],
+        &errors as &[Option<String>],
+    )
+    .execute(on)
+    .await?;
     Ok(())
 }
 
@@ -55,8 +79,8 @@ pub async fn put_schedule(on: &mut PgConnection, schedule: &Schedule) -> Result<
         Schedule,
         "insert into schedules as s (name, cron, job, catch_up, from_file, next_at) values ($1, $2, $3, $4, $5, $6)
         on conflict (name) do update set cron = excluded.cron, job = excluded.job, catch_up = excluded.catch_up, from_file = excluded.from_file,
-            next_at = case when s.cron = excluded.cron then s.next_at else excluded.next_at end
-        returning name, cron, job, catch_up, from_file, next_at, last_at",
+            next_at = case when s.cron = excluded.cron and s.error is null then s.next_at else excluded.next_at end, error = null
+        returning name, cron, job, catch_up, from_file, next_at, last_at, error",
         schedule.name,
         schedule.cron,
         schedule.job,

@@ -189,12 +189,17 @@ impl Process {
 
     /// Waits for its end; whether it succeeded.
     pub fn end(&mut self) -> bool {
+        self.code() == Some(0)
+    }
+
+    /// Waits for its end; its exit code, unless a signal ended it.
+    pub fn code(&mut self) -> Option<i32> {
         let mut status = None;
         eventually("the process ends", || {
             status = self.0.try_wait().unwrap();
             status.is_some()
         });
-        status.unwrap().success()
+        status.unwrap().code()
     }
 }
 

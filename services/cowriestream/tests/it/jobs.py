@@ -20,6 +20,8 @@ server = redis.Redis.from_url(redis_url, decode_responses=True)
 
 
 def call(method, path, body=None, headers={}):
+    if body is not None:
+        headers = {"content-type": "application/json", **headers}
     request = urllib.request.Request(rest + path, method=method, data=None if body is None else json.dumps(body).encode(), headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:

@@ -7,6 +7,7 @@ mod analyses;
 mod archives;
 mod backlog;
 mod competing;
+mod coordinator;
 mod crlf;
 mod dead_letters;
 mod delay;

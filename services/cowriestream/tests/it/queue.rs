@@ -184,7 +184,7 @@ async fn a_submission_is_a_job_or_an_error_whatever_dies() {
 }
 
 /// The process whose command line names a path.
-fn process_of(path: &str) -> Pid {
+pub fn process_of(path: &str) -> Pid {
     let named = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(path) && line.contains("nats"));
     let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
     Pid::from_raw(pids.filter(|&pid| named(pid)).min().unwrap()).unwrap()
