@@ -129,7 +129,8 @@ fn show(row: &DeadLetterRow, raw: bool, json: bool) -> anyhow::Result<()> {
     boot::say!("read from {} at byte {}", boot::safe(row.source_path.as_deref().unwrap_or("?")), row.source_offset.unwrap_or_default());
     boot::say!("kept      {}", row.ingested_at);
     if let Some(at) = row.resolved_at {
-        boot::say!("resolved  {at} as event {}", row.resolved_event.unwrap_or_default().simple());
+        let by = row.resolved_event.map_or_else(|| "by the dead letter of more of its line".to_owned(), |event| format!("as event {}", event.simple()));
+        boot::say!("resolved  {at} {by}");
     }
     boot::say!("length    {} bytes, {} of them kept:", row.length, body.len());
     boot::say!("{}", boot::safe(&String::from_utf8_lossy(body)));

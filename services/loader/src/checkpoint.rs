@@ -56,6 +56,9 @@ pub(crate) struct FilePoint {
     pub published: u64,
     /// Its bytes can no longer be read.
     pub gone: bool,
+    /// No pattern found it any more: it is followed by identity.
+    #[serde(default)]
+    pub unlisted: bool,
     /// What was repaired in it.
     #[serde(default)]
     pub repairs: Repairs,

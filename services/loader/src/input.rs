@@ -3,8 +3,8 @@
 use std::{
     fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
-    path::Path,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,6 +45,15 @@ impl Input {
     /// Opens at the start. What is in the file decides how it is read, not its name.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::of(File::open(path)?)
+    }
+
+    /// Where the open file lies now, whatever it was opened as; `None` when it was deleted or the system does not say. Works on Linux.
+    pub(crate) fn place(&self) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()?;
+        // A name that has gone is shown with " (deleted)" behind it.
+        let (there, mine) = (std::fs::metadata(&path).ok()?, self.metadata().ok()?);
+        ((there.dev(), there.ino()) == (mine.dev(), mine.ino())).then_some(path)
     }
 
     /// Reads an open file from its start.

@@ -10,6 +10,7 @@ mod checkpoint;
 mod descriptors;
 mod evidence;
 mod flight;
+mod halves;
 mod input;
 pub mod logs;
 mod neighbours;
@@ -21,6 +22,7 @@ mod statistics;
 mod tailer;
 mod tracked;
 mod turns;
+mod unlisted;
 
 use std::{
     path::Path,
@@ -163,6 +165,7 @@ async fn follow(
         beaten: None,
         told_lag: 0,
         dirty: false,
+        met: false,
         backlog_next: false,
         last_live: 0,
         buffer: vec![0; CHUNK],
@@ -170,7 +173,7 @@ async fn follow(
     };
     wait_for_streams(&tailer.bus, &tailer.stop, tailer.once).await?;
     tailer.scan()?;
-    tailer.keep_all_lost()?;
+    tailer.find_known()?;
     tailer.ask().await;
     if tailer.files.is_empty() {
         tracing::warn!(patterns = tailer.patterns.join(", "), "no log found yet: waiting for it to appear");

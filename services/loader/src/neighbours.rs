@@ -79,8 +79,7 @@ impl Tailer {
 
 /// When a file was last written, as its system says now.
 fn written(file: &Tracked) -> i128 {
-    let meta = file.input.as_ref().and_then(|input| input.metadata().ok()).or_else(|| std::fs::metadata(&file.path).ok());
-    meta.map_or(file.stamp.mtime_ns, |meta| Stamp::of(&meta).mtime_ns)
+    file.metadata().map_or(file.stamp.mtime_ns, |meta| Stamp::of(&meta).mtime_ns)
 }
 
 /// The file from its start, without moving where it is read.

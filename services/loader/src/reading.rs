@@ -6,21 +6,22 @@ use std::{
 };
 
 use bus::{EventMessage, PublishError};
-use events::{DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, Reason, Source, Unusable, line::Item};
+use events::{DeadId, DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, RangeSet, Reason, Source, Unusable, line::Item};
 
 use crate::{
     checkpoint::{LastLine, Stamp},
     flight::{Sent, Taken},
+    halves::Half,
     parts::{self, Covered, Piece, Repair, What},
+    scan::OPEN_AT_REST,
     statistics::Tally,
     tailer::{DEAD, EVENTS, PAUSE, Tailer},
     tracked::{Tracked, content, is_nul},
+    unlisted::FORGET_AFTER,
 };
 
-/// A live log that was quiet for this long is closed, and opened again when it grows.
+/// When many files are open, a live log that was quiet for this long is closed, and opened again when it grows.
 const CLOSE_IDLE: Duration = Duration::from_secs(600);
-/// With more files than this the checkpoint is not written for each one that is met.
-const MET_AT_ONCE: usize = 100;
 /// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to be read.
 pub(crate) const COPY_PATIENCE: Duration = Duration::from_secs(15);
 /// Lines that are not JSON at the start of a file, after which it is taken for something else than Cowrie's JSON log.
@@ -38,6 +39,8 @@ struct Place {
     file: FileId,
     start: u64,
     end: u64,
+    /// The dead letter of a half line that this message replaces.
+    replaces: Option<DeadId>,
 }
 
 impl Tailer {
@@ -86,6 +89,10 @@ impl Tailer {
             self.truncated(key);
             return Ok(None);
         }
+        if !self.rejoin(key)? {
+            return Ok(None);
+        }
+        let Some(file) = self.files.get_mut(&key) else { return Ok(None) };
         file.used = Instant::now();
         let left = std::mem::take(&mut file.left);
         if left.is_empty() {
@@ -174,6 +181,9 @@ impl Tailer {
                 return self.count(key, *end, &Tally { skipped_bytes: skipped, ..Tally::default() });
             }
         };
+        if std::mem::take(&mut file.renew) {
+            (file.identity, file.done, file.covered, file.announced) = (None, RangeSet::default(), 0, false);
+        }
         let met = file.identity.is_none();
         let Some(id) = file.identify(&item) else { return };
         let (covered, counted) = (file.covered, file.counted);
@@ -193,9 +203,14 @@ impl Tailer {
             Ok(envelope) => Covered { sensor: &self.sensor, file: id, start: covered, item }.event(envelope, last_line.hash),
             Err(why) => self.repaired(key, id, item, why, cut),
         };
-        self.count(key, end, &parts::tally(&pieces, counted, first));
+        let tally = parts::tally(&pieces, counted, first);
+        self.count(key, end, &tally);
         self.note_strange_lines(key, &pieces);
         let Some(file) = self.files.get_mut(&key) else { return };
+        let before = file.half.filter(|half| half.start <= first && first < half.end);
+        if cut {
+            file.half = Some(Half::of(first, end, &pieces, tally));
+        }
         file.repairs.unfinished += u64::from(cut && end > counted);
         let turn = file.turn;
         let wanted: Vec<_> = pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
@@ -206,12 +221,11 @@ impl Tailer {
         if wanted.is_empty() {
             return self.commit(key);
         }
-        // A file that is met is known from now on, wherever its name leads later. With very many files the next second will do.
-        if met && self.files.len() <= MET_AT_ONCE {
-            self.save_now();
-        }
+        self.met |= met;
+        self.keep_met();
         for piece in wanted {
-            let place = Place { key, turn, file: id, start: piece.start, end: piece.end };
+            let replaces = before.and_then(|half| half.replaced_by(&piece));
+            let place = Place { key, turn, file: id, start: piece.start, end: piece.end, replaces };
             let bytes = match &piece.what {
                 What::Event { line, .. } => line.len(),
                 What::Dead(dead) => dead.body.len(),
@@ -295,7 +309,7 @@ impl Tailer {
             msg_id,
             source: Some(source.clone()),
             announce,
-            replay: None,
+            replay: place.replaces,
             returns,
             trace,
         };
@@ -313,10 +327,10 @@ impl Tailer {
         let (Some(announce), attempt) = (file.announcement(), file.attempt(place.start)) else { return };
         metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str()).increment(1);
         tracing::debug!(path = %announce.path, offset = place.start, reason = dead.reason.as_str(), "kept as a dead letter");
-        let mut ack = self.bus.publish_dead(dead, &announce, attempt).await;
+        let mut ack = self.bus.publish_dead(dead, &announce, attempt, place.replaces).await;
         if matches!(ack, Err(PublishError::TooLarge)) {
             let without_body = DeadLetter { body: Vec::new(), ..dead.clone() };
-            ack = self.bus.publish_dead(&without_body, &announce, attempt).await;
+            ack = self.bus.publish_dead(&without_body, &announce, attempt, place.replaces).await;
         }
         self.sent(place, room, DEAD, ack);
     }
@@ -348,7 +362,7 @@ impl Tailer {
             tracing::warn!(path = %file.path.display(), bytes = dead.length, "lost for good: published, lost by the broker, and no longer in the log");
             self.statistics.gap(dead.length);
         }
-        let place = Place { key, turn: file.turn, file: id, start, end };
+        let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
         let Some(room) = self.room(key, place.turn, 0).await else { return };
         self.publish_dead(place, room, &dead).await;
     }
@@ -370,14 +384,20 @@ impl Tailer {
             let nothing = || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
             let (id, _) = *file.identity.get_or_insert_with(nothing);
             let (start, Some((end, _)), false) = (file.covered, file.lost.take(), copied) else { continue };
-            tracing::warn!(path = %file.path.display(), bytes = end - start, "lost for good: the log went away before these bytes were read");
-            self.statistics.gap(end - start);
+            self.dirty = true;
+            // A loader that was killed had published more than its checkpoint says: Postgres has been asked since.
+            let missing = file.done.missing(start, end);
+            if missing.is_empty() {
+                continue;
+            }
+            let bytes: u64 = missing.iter().map(|(start, end)| end - start).sum();
+            tracing::warn!(path = %file.path.display(), bytes, "lost for good: the log went away before these bytes were read");
+            self.statistics.gap(bytes);
             file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
             file.covered = end;
-            self.dirty = true;
             let detail = format!("{} was truncated or deleted before these bytes were read", file.path.display());
-            let dead = DeadLetter::gap(self.sensor.clone(), detail, Source::one(id, start, end));
-            let place = Place { key, turn: file.turn, file: id, start, end };
+            let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
+            let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
             self.publish_dead(place, room, &dead).await;
         }
     }
@@ -400,7 +420,7 @@ impl Tailer {
         file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
         (file.covered, file.damage_told) = (end, Some(start));
         self.dirty = true;
-        let place = Place { key, turn: file.turn, file: id, start, end };
+        let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
         self.publish_dead(place, room, &dead).await;
     }
 
@@ -425,9 +445,12 @@ impl Tailer {
             if !self.may_read() {
                 return;
             }
+            let copied = self.half_is_copied(key);
             let Some(file) = self.files.get_mut(&key).filter(|file| due(file)) else { continue };
             file.ended = true;
-            if let Some(item) = file.reader.finish() {
+            if let Some(item) = file.reader.finish()
+                && !copied
+            {
                 self.publish_item(key, item, true).await;
             }
             self.tell_damage(key).await;
@@ -448,8 +471,21 @@ impl Tailer {
                 self.dirty = true;
             }
         }
-        for file in self.files.values_mut().filter(|file| file.complete.is_some() && !file.ready) {
-            if !file.live || file.quiet_since.is_some_and(|since| since.elapsed() >= CLOSE_IDLE) {
+        self.close_idle();
+    }
+
+    /// Closes files that can be opened again by their names. Those that no pattern finds stay open, see `follow_unlisted`.
+    fn close_idle(&mut self) {
+        let many = self.open_files() > OPEN_AT_REST;
+        for file in self.files.values_mut().filter(|file| file.complete.is_some() && !file.ready && file.listed) {
+            let quiet = |limit| file.quiet_since.is_none_or(|since| since.elapsed() >= limit);
+            let close = match (file.live, file.compressed) {
+                (_, true) => true,
+                // Its writer may have it open while it is moved.
+                (true, false) => many && quiet(CLOSE_IDLE),
+                (false, false) => many || quiet(FORGET_AFTER),
+            };
+            if close {
                 file.input = None;
             }
         }

@@ -2,20 +2,20 @@
 
 use std::{
     collections::HashMap,
+    io,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use crate::{
     checkpoint::{FilePoint, Stamp},
+    descriptors,
+    input::Input,
     logs::{self, Found},
     tailer::Tailer,
     tracked::Tracked,
 };
 
-/// A file that no scan found for this long has gone: a scan may miss one that is being renamed.
-const RENAME_TIME: Duration = Duration::from_secs(3);
 /// Two scans are at least this far apart, however often the system tells of changes.
 const SCAN_GAP: Duration = Duration::from_millis(100);
 /// A scan takes at most one part in this many of the time.
@@ -24,8 +24,10 @@ const SCAN_SHARE: u32 = 30;
 const LONGEST_SCAN_GAP: Duration = Duration::from_secs(2);
 /// An archive is read when it was not seen to change for this long: it may still be written.
 const ARCHIVE_AGE: Duration = Duration::from_secs(5);
-/// A file that is listed no more is followed until it was quiet for this long.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// With more files than this the checkpoint is not written for each one that is met.
+const MET_AT_ONCE: usize = 100;
+/// With more open files than this, files are not kept open because they were met.
+pub(crate) const OPEN_AT_REST: usize = 100;
 
 impl Tailer {
     /// The system told of a change: open files may have grown, and names may have changed.
@@ -59,6 +61,7 @@ impl Tailer {
         self.known = others;
         self.known.extend(known.into_values());
         self.follow_unlisted();
+        self.keep_met();
         self.total();
         (self.scanned, self.scan_took) = (Instant::now(), begun.elapsed());
         Ok(())
@@ -72,8 +75,7 @@ impl Tailer {
     /// Whether an archive that is not followed yet has to wait. Its time of change says nothing: clocks differ, and `cp -p` and `rsync -t` set it.
     fn is_being_written(&mut self, found: &Found, known: Option<&FilePoint>, seen: Option<(Stamp, Instant)>) -> bool {
         let stamp = Stamp::of(&found.meta);
-        let archive = found.path.extension().is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end.eq_ignore_ascii_case(known)));
-        if !archive || self.once || known.is_some_and(|point| point.complete == Some(stamp)) {
+        if !is_archive(found) || self.once || known.is_some_and(|point| point.complete == Some(stamp)) {
             return false;
         }
         let since = seen.filter(|(before, _)| *before == stamp).map_or_else(Instant::now, |(_, since)| since);
@@ -117,7 +119,7 @@ impl Tailer {
 
     /// A file that is not followed yet.
     fn add(&mut self, found: &Found, known: Option<FilePoint>) {
-        let file = match known {
+        let mut file = match known {
             None => Tracked::new(found, 0),
             Some(point) => {
                 let file = Tracked::resume(found, &point, &self.sensor);
@@ -127,46 +129,48 @@ impl Tailer {
                 file
             }
         };
+        if !is_archive(found) && (file.ready || file.live) {
+            if descriptors::is_full() {
+                self.close_some(0);
+            }
+            match file.meet() {
+                // It was renamed or replaced since it was listed: the next scan finds it, or the file that has its name now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && file.identity.is_none() => return,
+                // The reader tries again, and reports it.
+                Err(_) => (),
+                Ok(()) => self.met |= file.identity.is_some(),
+            }
+            if self.open_files() >= OPEN_AT_REST {
+                file.input = None;
+            }
+        }
         self.insert(file);
     }
 
+    /// Files that are open.
+    pub fn open_files(&self) -> usize {
+        self.files.values().filter(|file| file.input.is_some()).count()
+    }
+
+    /// A file that is met is in the checkpoint from then on, wherever its name leads later. With very many files the next second will do.
+    pub fn keep_met(&mut self) {
+        if !std::mem::take(&mut self.met) {
+            return;
+        }
+        self.dirty = true;
+        if self.files.len() <= MET_AT_ONCE {
+            self.save_now();
+        }
+    }
+
     /// What the checkpoint knows of bytes that are no longer there may still be on its way to Postgres.
-    fn keep_lost(&mut self, point: &FilePoint, found: &Found) {
+    pub fn keep_lost(&mut self, point: &FilePoint, found: &Found) {
         if let Some(lost) = Tracked::lost(point, found, &self.streams) {
             self.insert(lost);
         }
     }
 
-    /// After the first scan: files of the checkpoint that are nowhere.
-    pub fn keep_all_lost(&mut self) -> anyhow::Result<()> {
-        let listing = logs::list(&self.patterns)?;
-        let Some(any) = listing.files.first() else { return Ok(()) };
-        for point in std::mem::take(&mut self.known) {
-            if listing.hides(Path::new(&point.path)) {
-                self.known.push(point);
-                continue;
-            }
-            match self.out_of_sight(&point) {
-                Some(file) => self.insert(file),
-                None => self.keep_lost(&point, any),
-            }
-        }
-        Ok(())
-    }
-
-    /// A file that no pattern finds any more, and that lies where it lay: a symbolic link names another file now.
-    fn out_of_sight(&self, point: &FilePoint) -> Option<Tracked> {
-        let path = PathBuf::from(&point.real_path);
-        let meta = std::fs::metadata(&path).ok()?;
-        if point.gone || (meta.dev(), meta.ino()) != (point.device, point.inode) {
-            return None;
-        }
-        let mut file = Tracked::resume(&Found { path, meta, live: false }, point, &self.sensor);
-        file.open().ok()?;
-        (file.generation == point.generation).then_some(file)
-    }
-
-    fn insert(&mut self, file: Tracked) {
+    pub fn insert(&mut self, file: Tracked) {
         self.next_key += 1;
         self.files.insert(self.next_key, file);
     }
@@ -176,16 +180,25 @@ impl Tailer {
         let Some(file) = self.files.get(&key) else { return };
         tracing::info!(path = %file.path.display(), read = file.reader.at(), "the log was truncated in place: reading it from its start");
         metrics::counter!("cowriestream_loader_truncations_total").increment(1);
-        let Ok(meta) = std::fs::metadata(&file.path) else { return self.lose(key) };
+        let meta = if file.listed { std::fs::metadata(&file.path).ok() } else { file.metadata() };
+        let Some(meta) = meta else { return self.lose(key) };
         let found = Found { path: file.path.clone(), meta, live: file.live };
         self.restart(key, &found);
     }
 
     fn restart(&mut self, key: u64, found: &Found) {
-        let Some(generation) = self.files.get(&key).map(|file| file.generation + 1) else { return };
+        let Some(file) = self.files.get_mut(&key) else { return };
+        let same = (found.meta.dev(), found.meta.ino()) == (file.device, file.inode);
+        let mut new = Tracked::new(found, file.generation + 1);
+        if !file.listed {
+            // No name leads to it: the descriptor must go on.
+            (new.listed, new.unlisted_since, new.real) = (false, file.unlisted_since, file.real.clone());
+            new.input = file.input.as_ref().and_then(|input| input.again().ok());
+            new.compressed = new.input.as_ref().is_some_and(Input::compressed);
+        }
         self.lose(key);
-        if (found.meta.dev(), found.meta.ino()) == self.files.get(&key).map_or((found.meta.dev(), found.meta.ino()), |file| (file.device, file.inode)) {
-            self.insert(Tracked::new(found, generation));
+        if same {
+            self.insert(new);
         }
     }
 
@@ -204,34 +217,6 @@ impl Tailer {
         }
     }
 
-    /// Renamed out of sight, or deleted: read on while it is open.
-    fn follow_unlisted(&mut self) {
-        let mut lost = Vec::new();
-        for (&key, file) in self.files.iter_mut().filter(|(_, file)| !file.listed && !file.gone) {
-            file.live = false;
-            let unlisted = file.unlisted_since.get_or_insert_with(Instant::now).elapsed();
-            let Some(stamp) = file.input.as_ref().and_then(|input| input.metadata().ok()).map(|meta| Stamp::of(&meta)) else {
-                if unlisted >= RENAME_TIME {
-                    lost.push(key);
-                }
-                continue;
-            };
-            if stamp != file.stamp {
-                file.stamp = stamp;
-                file.extent = file.extent.max(stamp.size);
-                file.complete = None;
-                file.ready = true;
-            }
-            let quiet = file.quiet_since.is_some_and(|since| since.elapsed() > FORGET_AFTER);
-            if file.complete.is_some() && quiet {
-                lost.push(key);
-            }
-        }
-        lost.into_iter().for_each(|key| self.lose(key));
-        // A file that was lost is forgotten once what was published of it is committed.
-        self.files.retain(|_, file| !(file.gone && file.segments.is_empty() && file.lost.is_none()));
-    }
-
     /// Whether a file that is there begins with the same line and is as long: what `copytruncate` and compression make.
     pub fn is_copied(&self, key: u64) -> bool {
         let Some(lost) = self.files.get(&key) else { return false };
@@ -242,4 +227,9 @@ impl Tailer {
         };
         self.files.iter().any(|(other, file)| *other != key && copy(file))
     }
+}
+
+/// Whether its name says that it is compressed.
+fn is_archive(found: &Found) -> bool {
+    found.path.extension().is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end.eq_ignore_ascii_case(known)))
 }

@@ -118,6 +118,18 @@ impl Statistics {
         metrics::counter!("cowriestream_loader_bytes_total").increment(tally.event_bytes + tally.dead_bytes + tally.skipped_bytes + tally.dropped_bytes);
     }
 
+    /// Takes back what was counted for a line that is read again; the metrics, which only rise, keep it.
+    pub(crate) fn uncount(&self, tally: &Tally) {
+        for (counter, by) in [
+            (&self.events, tally.events),
+            (&self.event_bytes, tally.event_bytes),
+            (&self.dead_letters, tally.dead_letters),
+            (&self.dead_bytes, tally.dead_bytes),
+        ] {
+            counter.fetch_sub(by, Relaxed);
+        }
+    }
+
     pub(crate) fn republished(&self) {
         self.republished.fetch_add(1, Relaxed);
         metrics::counter!("cowriestream_loader_republished_total").increment(1);

@@ -78,6 +78,8 @@ pub(crate) struct Tailer {
     /// The lag that the last heartbeat told.
     pub told_lag: u64,
     pub dirty: bool,
+    /// A file became known since the checkpoint was written.
+    pub met: bool,
     pub backlog_next: bool,
     pub last_live: u64,
     pub buffer: Vec<u8>,

@@ -1,9 +1,10 @@
 //! A file that is followed: what was read of it, published, committed.
 
 use std::{
+    fs::Metadata,
     io::{self, Read as _},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -12,10 +13,17 @@ use events::{Announcement, EventId, FileId, Fingerprint, LineReader, MAX_LINE, R
 
 use crate::{
     checkpoint::{FilePoint, LastLine, Stamp, StreamSeen},
+    halves::Half,
     input::Input,
     logs::Found,
     segments::Segments,
 };
+
+/// How far the first line of a file is looked for when it is met, in bytes.
+const MEET_BYTES: u64 = 256 * 1024;
+
+/// Bytes of an unfinished line that are compared with what the file holds now.
+const COMPARED: usize = 4096;
 
 /// One generation of one inode.
 pub(crate) struct Tracked {
@@ -64,8 +72,16 @@ pub(crate) struct Tracked {
     pub used: Instant,
     /// Since when no scan found it by name.
     pub unlisted_since: Option<Instant>,
+    /// The patterns were changed and no longer name it: it is read to its end and then forgotten.
+    pub unwanted: bool,
     /// When the end was reached.
     pub quiet_since: Option<Instant>,
+    /// The last line that was taken without its newline.
+    pub half: Option<Half>,
+    /// The file goes on after a half line that is not committed yet: it is read on when that is.
+    pub waits: bool,
+    /// Its identity was made of half a first line: with the whole one it gets another.
+    pub renew: bool,
     /// Nothing will be added: the piece without newline at the end was taken as a line.
     pub ended: bool,
     /// The file was announced since it was opened.
@@ -126,7 +142,11 @@ impl Tracked {
             strange_lines: Some(0),
             used: Instant::now(),
             unlisted_since: None,
+            unwanted: false,
             quiet_since: None,
+            half: None,
+            waits: false,
+            renew: false,
             ended: false,
             announced: false,
             attempts: 0,
@@ -227,14 +247,54 @@ impl Tracked {
         self.input.as_mut().ok_or_else(|| io::Error::other("no input"))
     }
 
-    /// The file at its start, when its name is still its own.
+    /// The file at its start, opened by its name or by where it lay last, when that is still this file.
     pub fn open_anew(&self) -> io::Result<Input> {
-        let input = Input::open(&self.path)?;
+        self.open_at(&self.path).or_else(|error| if self.real == self.path { Err(error) } else { self.open_at(&self.real) })
+    }
+
+    fn open_at(&self, path: &Path) -> io::Result<Input> {
+        let input = Input::open(path)?;
         let meta = input.metadata()?;
         if (meta.dev(), meta.ino()) != (self.device, self.inode) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"));
         }
         Ok(input)
+    }
+
+    /// Opens a file that was just found, and takes its identity from its first line when that is complete. From then on it is known, whatever
+    /// happens to its name.
+    pub fn meet(&mut self) -> io::Result<()> {
+        self.open()?;
+        let (mut reader, mut buffer, mut at) = (LineReader::new(0), vec![0; 1 << 14], 0);
+        while at < MEET_BYTES && self.identity.is_none() && !self.compressed {
+            let read = self.open()?.read_at(&mut buffer, at)?;
+            at += read as u64;
+            let mut chunk = &buffer[..read];
+            while let Some(item) = reader.next(&mut chunk) {
+                if self.identify(&item).is_some() {
+                    return Ok(());
+                }
+            }
+            if read == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the system says of the file, by its descriptor or by its names; `None` when neither leads to it.
+    pub fn metadata(&self) -> Option<Metadata> {
+        if let Some(input) = &self.input {
+            return input.metadata().ok();
+        }
+        let mine = |path: &PathBuf| std::fs::metadata(path).ok().filter(|meta| (meta.dev(), meta.ino()) == (self.device, self.inode));
+        mine(&self.path).or_else(|| mine(&self.real))
+    }
+
+    /// Whether the file at `path` is this one: the same inode with the same content, for a deleted file's inode is given to another one.
+    pub fn lies_at(&self, path: &Path, sensor: &SensorId) -> bool {
+        let Some(point) = self.point() else { return false };
+        self.open_at(path).and_then(|mut input| same_content(&mut input, &point, sensor)).unwrap_or(false)
     }
 
     /// Whether the file was truncated in place and written anew, be it unseen: it is shorter than what was read of it, or holds something
@@ -244,14 +304,17 @@ impl Tracked {
         if self.was_truncated() {
             return Ok(true);
         }
-        let (Some(input), Some((_, fingerprint))) = (&mut self.input, self.identity) else { return Ok(false) };
-        if self.compressed || !std::mem::take(&mut self.verify) {
-            return Ok(false);
+        let Some(input) = self.input.as_mut().filter(|_| !self.compressed && std::mem::take(&mut self.verify)) else { return Ok(false) };
+        if !still_begins(input, &self.reader)? {
+            return Ok(true);
         }
         let last = self.segments.last_line().or(self.last_line);
         let same = match last {
             Some(last) => still_holds(input, &last, sensor)?,
-            None => line_at(input, 0)?.is_some_and(|item| Fingerprint::of(content(&item)) == fingerprint),
+            None => match self.identity {
+                None => true,
+                Some((_, fingerprint)) => line_at(input, 0)?.is_some_and(|item| Fingerprint::of(content(&item)) == fingerprint),
+            },
         };
         input.go_to(self.reader.at() + self.left.len() as u64)?;
         Ok(!same)
@@ -282,7 +345,8 @@ impl Tracked {
     /// What is told of it with the first message after it was opened.
     pub fn announcement(&self) -> Option<Announcement> {
         let (file_id, fingerprint) = self.identity?;
-        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        // The name of a file that is not listed may be another file's.
+        let path = if self.listed { std::fs::canonicalize(&self.path).ok() } else { None }.unwrap_or_else(|| self.real.clone());
         Some(Announcement {
             file_id,
             path: path.to_string_lossy().into_owned(),
@@ -299,6 +363,7 @@ impl Tracked {
         let Some(last) = self.segments.commit(&self.done) else { return false };
         self.position = last.end;
         self.last_line = Some(last.last_line);
+        self.ready |= std::mem::take(&mut self.waits);
         true
     }
 
@@ -309,6 +374,7 @@ impl Tracked {
         }
         let from = self.segments.cut(offset).unwrap_or_else(|| offset.min(self.covered));
         self.turn += 1;
+        self.waits = false;
         self.reader = LineReader::new(from);
         self.covered = from;
         self.ready = true;
@@ -393,6 +459,7 @@ impl Tracked {
             extent: if self.compressed { 0 } else { self.extent },
             published: self.segments.span().map_or(self.position, |(_, end)| end),
             gone: self.gone,
+            unlisted: !self.listed,
             repairs: self.repairs,
             last_line: self.last_line,
             complete: self.complete,
@@ -408,11 +475,16 @@ impl Tracked {
 
 /// Whether the file starts with the line, and holds the last committed line, that the checkpoint knows.
 fn same_content(input: &mut Input, point: &FilePoint, sensor: &SensorId) -> io::Result<bool> {
-    let first = line_at(input, 0)?;
-    if first.is_none_or(|item| Fingerprint::of(content(&item)) != point.fingerprint) {
+    let Some(first) = line_at(input, 0)? else { return Ok(false) };
+    let same_first = Fingerprint::of(content(&first)) == point.fingerprint;
+    let Some(last) = point.last_line else { return Ok(same_first) };
+    // A first line that was taken without its newline may have gone on.
+    if !same_first && (input.compressed() || last.start != first.start()) {
         return Ok(false);
     }
-    let Some(last) = point.last_line else { return Ok(true) };
+    if !input.compressed() {
+        return still_holds(input, &last, sensor);
+    }
     let found = line_at(input, last.start)?;
     Ok(found.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
 }
@@ -433,6 +505,17 @@ fn still_holds(input: &Input, last: &LastLine, sensor: &SensorId) -> io::Result<
     let mut reader = LineReader::new(last.start);
     let line = reader.next(&mut chunk).or_else(|| reader.finish());
     Ok(line.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
+}
+
+/// Whether the unfinished line begins as it did when it was read: else the file was truncated and refilled meanwhile.
+fn still_begins(input: &Input, reader: &LineReader) -> io::Result<bool> {
+    let Some(start) = reader.unfinished() else { return Ok(true) };
+    let mut bytes = vec![0; COMPARED.min(usize::try_from(reader.at() - start).unwrap_or(COMPARED))];
+    let read = input.read_at(&mut bytes, start)?;
+    bytes.truncate(read);
+    bytes.retain(|&byte| byte != 0);
+    // Nothing but NUL bytes is what `copytruncate` leaves.
+    Ok(bytes.is_empty() || reader.partial().starts_with(&bytes))
 }
 
 /// Whether there are only NUL bytes: perhaps a hole of a sparse file begins here.

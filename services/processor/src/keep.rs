@@ -188,13 +188,16 @@ async fn derive_sensors(on: &mut Connection, new: &[&StoredEvent]) -> Result<(),
     store::merge_sensors(on, &sensors.into_values().collect::<Vec<_>>()).await
 }
 
-/// Stores the dead letters, and resolves those that were replayed.
+/// Stores the dead letters, and resolves those that were replayed, or whose line went on.
 async fn bury(on: &mut Connection, batch: &[Prepared<'_>]) -> Result<(), Failure> {
     let (mut dead, mut resolved) = (Vec::new(), Vec::new());
     for prepared in batch {
         match &prepared.what {
-            What::Dead(letter, path) => dead.push((letter.as_ref().clone(), path.clone())),
-            What::Event(event, Some(replayed)) => resolved.push((*replayed, event.record.id)),
+            What::Dead(letter, path) => {
+                dead.push((letter.as_ref().clone(), path.clone()));
+                resolved.extend(prepared.replaces.map(|replaced| (replaced, None)));
+            }
+            What::Event(event, Some(replayed)) => resolved.push((*replayed, Some(event.record.id))),
             What::Event(_, None) | What::Nothing => (),
         }
     }

@@ -22,6 +22,8 @@ pub struct Prepared<'a> {
     pub what: What,
     /// The bytes it covers.
     pub source: &'a Source,
+    /// For a dead letter: the one that it replaces.
+    pub replaces: Option<DeadId>,
     /// The file it announces.
     pub announce: Option<&'a Announcement>,
 }
@@ -40,7 +42,7 @@ impl<'a> Prepared<'a> {
                 What::Nothing
             }
         };
-        Self { what, source: &item.source, announce: item.announce.as_ref() }
+        Self { what, source: &item.source, replaces: item.replaces, announce: item.announce.as_ref() }
     }
 
     /// Reads a line of a sensor, of these bytes of its files.
@@ -61,7 +63,7 @@ impl<'a> Prepared<'a> {
                 What::Dead(Box::new(dead), announce.map(|announce| announce.path.clone()))
             }
         };
-        Self { what, source, announce }
+        Self { what, source, replaces: None, announce }
     }
 
     /// The same message with its event refused by the database.

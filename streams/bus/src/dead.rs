@@ -1,11 +1,11 @@
 //! Dead letters as messages: the bytes are the payload, everything else is headers.
 
 use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
-use events::{Announcement, DeadLetter, MAX_DEAD_BODY, Reason, SensorId};
+use events::{Announcement, DeadId, DeadLetter, MAX_DEAD_BODY, Reason, SensorId};
 
 use crate::{
     Bus, Subject,
-    publish::{Ack, FILE, PublishError, SOURCE},
+    publish::{Ack, FILE, PublishError, REPLAY, SOURCE},
 };
 
 const REASON: &str = "Cowrie-Reason";
@@ -16,8 +16,8 @@ const PATH: &str = "Cowrie-Path";
 
 impl Bus {
     /// Publishes a dead letter read from `path`. `attempt` above 0 marks a repetition on evidence, which the duplicate window must
-    /// not swallow.
-    pub async fn publish_dead(&self, dead: &DeadLetter, announce: &Announcement, attempt: u32) -> Result<Ack, PublishError> {
+    /// not swallow. `replaces` is the dead letter of a part of these bytes, which this one makes obsolete.
+    pub async fn publish_dead(&self, dead: &DeadLetter, announce: &Announcement, attempt: u32, replaces: Option<DeadId>) -> Result<Ack, PublishError> {
         let mut headers = HeaderMap::new();
         // The range belongs to the message id: the same bytes at another place need a receipt of their own.
         let place = blake3_hex(dead.source.to_string().as_bytes());
@@ -29,6 +29,9 @@ impl Bus {
         headers.insert(LENGTH, dead.length.to_string());
         headers.insert(HASH, hex(&dead.hash));
         headers.insert(PATH, printable(&announce.path));
+        if let Some(replaced) = replaces {
+            headers.insert(REPLAY, replaced.to_string());
+        }
         self.publish(Subject::dead(&dead.sensor), headers, dead.body.clone().into()).await
     }
 }

@@ -63,6 +63,8 @@ pub struct Item {
     pub what: Delivered,
     /// The bytes it covers; empty when it says nothing (a replay, a foreign program).
     pub source: Source,
+    /// A dead letter that this one replaces: that of the first half of its bytes.
+    pub replaces: Option<DeadId>,
     /// The file it announces.
     pub announce: Option<Announcement>,
     /// The W3C traceparent it carries.
@@ -209,7 +211,8 @@ fn read(message: Message) -> Item {
         },
     };
     let trace = text(TRACE).map(str::to_owned);
-    Item { what, source, announce, trace, message }
+    let replaces = if matches!(what, Delivered::Dead(_)) { text(REPLAY).and_then(|id| id.parse().ok()) } else { None };
+    Item { what, source, replaces, announce, trace, message }
 }
 
 impl Bus {

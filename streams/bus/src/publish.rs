@@ -14,7 +14,7 @@ pub(crate) const SOURCE: HeaderName = HeaderName::from_static("Cowrie-Source");
 pub(crate) const FILE: HeaderName = HeaderName::from_static("Cowrie-File");
 /// The header that puts a message into a trace (W3C).
 pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
-/// The header of a replay: the dead letter it comes from.
+/// The header of a replay, or of the whole line of which half was a dead letter: that dead letter.
 pub(crate) const REPLAY: HeaderName = HeaderName::from_static("Cowrie-Replay");
 /// The header of a line that ended with carriage returns: how many. They are not in the payload.
 pub(crate) const RETURNS: HeaderName = HeaderName::from_static("Cowrie-Returns");
@@ -32,7 +32,7 @@ pub struct EventMessage<'a> {
     pub source: Option<Source>,
     /// `Cowrie-File`, with the first message after a file was opened.
     pub announce: Option<Announcement>,
-    /// `Cowrie-Replay`: the dead letter this comes from.
+    /// `Cowrie-Replay`: the dead letter this resolves.
     pub replay: Option<events::DeadId>,
     /// `Cowrie-Returns`: how many carriage returns the repair took from the end of the line.
     pub returns: usize,

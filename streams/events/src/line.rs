@@ -40,6 +40,13 @@ pub enum Item {
 }
 
 impl Item {
+    /// Its first byte.
+    pub fn start(&self) -> u64 {
+        match self {
+            Self::Line { start, .. } | Self::TooLong { start, .. } | Self::Skipped { start, .. } => *start,
+        }
+    }
+
     /// After its last byte.
     pub fn end(&self) -> u64 {
         match self {
@@ -80,6 +87,11 @@ impl LineReader {
     /// Where the unfinished line starts; `None` between lines.
     pub fn unfinished(&self) -> Option<u64> {
         self.start
+    }
+
+    /// What was read of the unfinished line, without NUL bytes; the head of one that is too long.
+    pub fn partial(&self) -> &[u8] {
+        &self.buffer
     }
 
     /// Takes from the front of `chunk` until an item is complete; `None` when the chunk is used up.

@@ -53,13 +53,13 @@ pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64
     Ok(done.rows_affected())
 }
 
-/// Marks dead letters as resolved by the events that their replay brought.
-pub async fn resolve_dead_letters(on: &mut PgConnection, resolved: &[(DeadId, EventId)]) -> Result<(), Failure> {
+/// Marks dead letters as resolved by the events that their replay brought; without an event, by the dead letter of a longer part of the line.
+pub async fn resolve_dead_letters(on: &mut PgConnection, resolved: &[(DeadId, Option<EventId>)]) -> Result<(), Failure> {
     for (dead, event) in resolved {
         sqlx::query!(
             "update dead_letters set resolved_at = now(), resolved_event = $2 where dead_id = $1 and resolved_at is null",
             Uuid::from_bytes(dead.0),
-            Uuid::from_bytes(event.0),
+            event.map(|event| Uuid::from_bytes(event.0)),
         )
         .execute(&mut *on)
         .await?;

@@ -143,3 +143,26 @@ fn random_text(length: usize) -> String {
     };
     (0..length).map(|_| next()).collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_line_that_goes_on_resolves_its_dead_letters() {
+    use std::io::Write;
+    let hub = Hub::start().await;
+    let log = hub.dir.path().join("cowrie.json");
+    fs::write(&log, "").unwrap();
+    let mut copied = fs::File::create(hub.dir.path().join("cowrie.json.2024-01-01")).unwrap();
+    let event = |n| format!(r#"{{"eventid":"cowrie.x.y","timestamp":"2024-01-01T00:00:00Z","n":{n}"#);
+    write!(copied, "{}}}\n{}", event(1), event(2)).unwrap();
+    let state = hub.dir.path().join("state");
+    let arguments = ["loader", "--sensor", "s", "--log", log.to_str().unwrap(), "--state-dir", state.to_str().unwrap(), "--close-after-seconds", "1"];
+    let _loader = crate::harness::Process::start(&mut hub.command(&arguments), &hub.dir.path().join("loader.err"));
+    let _processor = hub.processor(&[]);
+    let dead = |resolved: &str| hub.count(&format!("select count(*) from dead_letters where reason = 'truncated' and {resolved}"));
+    eventually("the half is a dead letter", || dead("resolved_at is null") == 1);
+    write!(copied, r#","more":"#).unwrap();
+    eventually("a longer half replaces it", || dead("resolved_at is null") == 1 && dead("resolved_at is not null and resolved_event is null") == 1);
+    writeln!(copied, "1}}").unwrap();
+    hub.wait_for_events(2);
+    eventually("the event resolves it", || dead("resolved_event is not null") == 1 && dead("resolved_at is null") == 0);
+    hub.assert_verified(&log);
+}

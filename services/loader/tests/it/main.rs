@@ -8,6 +8,7 @@ mod archives;
 mod broker;
 mod broker_loss;
 mod growth;
+mod identity;
 mod limits;
 mod once;
 mod processor;

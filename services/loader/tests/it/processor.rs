@@ -1,7 +1,7 @@
 //! A processor whose Postgres is a map. It can be told to misbehave as networks, databases and brokers do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -22,6 +22,8 @@ pub struct Postgres {
     pub dead: BTreeMap<DeadId, DeadLetter>,
     pub committed: BTreeMap<FileId, RangeSet>,
     pub files: BTreeMap<FileId, Announcement>,
+    /// Dead letters that a later message resolved.
+    pub resolved: BTreeSet<DeadId>,
     /// Each message's bytes, in order of arrival.
     pub sources: Vec<Source>,
     /// Takes nothing.
@@ -51,7 +53,8 @@ impl Postgres {
                 continue;
             }
             let sensor = match &item.what {
-                Delivered::Event { sensor, line, .. } => {
+                Delivered::Event { sensor, line, replay, .. } => {
+                    self.resolved.extend(*replay);
                     *self.events.entry(String::from_utf8(line.to_vec()).unwrap()).or_default() += 1;
                     sensor.clone()
                 }
@@ -61,6 +64,7 @@ impl Postgres {
                 }
                 Delivered::Foreign(why) => panic!("a foreign message: {why}"),
             };
+            self.resolved.extend(item.replaces);
             self.files.extend(item.announce.iter().map(|file| (file.file_id, file.clone())));
             self.sources.push(item.source.clone());
             for (file, ranges) in &item.source.files {

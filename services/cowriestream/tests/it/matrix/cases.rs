@@ -22,10 +22,14 @@ pub enum Case {
     PowerOff,
     KilledMidLine,
     Archives,
+    OldDir,
+    DateExtension,
+    SymlinkWriterStays,
+    DeletedWriterStays,
 }
 
 impl Case {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Growth,
         Self::MidnightRename,
         Self::NameTaken,
@@ -41,6 +45,10 @@ impl Case {
         Self::PowerOff,
         Self::KilledMidLine,
         Self::Archives,
+        Self::OldDir,
+        Self::DateExtension,
+        Self::SymlinkWriterStays,
+        Self::DeletedWriterStays,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,12 +68,26 @@ impl Case {
             Self::PowerOff => "NUL bytes after a power-off",
             Self::KilledMidLine => "Cowrie killed mid-line, then rotated",
             Self::Archives => "gzip, bzip2, zstd archives appear",
+            Self::OldDir => "logrotate olddir, writer stays",
+            Self::DateExtension => "logrotate dateext + extension, writer stays",
+            Self::SymlinkWriterStays => "symbolic link swapped, writer stays",
+            Self::DeletedWriterStays => "deleted, writer stays",
         }
     }
 
     /// Destroys or hides what nobody has seen yet: everything must be delivered before, or no shipper could.
     pub fn destroys(self) -> bool {
-        matches!(self, Self::RestartTruncates | Self::DeletedRecreated | Self::SymlinkSwap)
+        matches!(self, Self::RestartTruncates | Self::DeletedRecreated | Self::SymlinkSwap) || self.hides()
+    }
+
+    /// Whether the log is a symbolic link.
+    pub fn is_linked(self) -> bool {
+        matches!(self, Self::SymlinkSwap | Self::SymlinkWriterStays)
+    }
+
+    /// Whether events lie where no pattern finds them: `verify` sees the other files only.
+    pub fn hides(self) -> bool {
+        matches!(self, Self::OldDir | Self::DateExtension | Self::SymlinkWriterStays | Self::DeletedWriterStays)
     }
 
     /// Dead letters that each time makes.
@@ -105,10 +127,7 @@ impl Case {
             Self::SymlinkSwap => {
                 // The old file lies where it lay, and its last events may be unread.
                 cowrie.write_events(5);
-                let (target, link) = (directory.join(format!("log-{n}")), directory.join("new"));
-                fs::write(&target, "").unwrap();
-                std::os::unix::fs::symlink(&target, &link).unwrap();
-                fs::rename(&link, &cowrie.path).unwrap();
+                swap_link(cowrie, &directory, n);
                 cowrie.reopen();
             }
             Self::TornAtMidnight => {
@@ -128,8 +147,40 @@ impl Case {
                 cowrie.rotate(&dated);
             }
             Self::Archives => archive(cowrie, &directory, n),
+            Self::OldDir | Self::DateExtension | Self::SymlinkWriterStays | Self::DeletedWriterStays => self.leave(cowrie, &directory, n),
         }
     }
+
+    /// The log leaves the pattern, and its writer writes on until the next time, when it is restarted. A file that was moved before anybody saw it
+    /// under its name could not be found.
+    fn leave(self, cowrie: &mut Cowrie, directory: &Path, n: u64) {
+        if !n.is_multiple_of(2) {
+            return cowrie.reopen();
+        }
+        match self {
+            Self::OldDir => {
+                fs::create_dir_all(directory.join("old/archive")).unwrap();
+                logrotate(directory, "olddir old/archive");
+            }
+            Self::DateExtension => {
+                logrotate(directory, "dateext\nextension .json");
+                // Of one day only one fits; an administrator moves it away.
+                let dated = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+                let dated = dated.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("cowrie-")).collect::<Vec<_>>();
+                dated.iter().for_each(|path| fs::rename(path, directory.join(format!("kept-{n}.json"))).unwrap());
+            }
+            Self::SymlinkWriterStays => swap_link(cowrie, directory, n),
+            _ => fs::remove_file(&cowrie.path).unwrap(),
+        }
+    }
+}
+
+/// Lets the symbolic link name another, empty file.
+fn swap_link(cowrie: &Cowrie, directory: &Path, n: u64) {
+    let (target, link) = (directory.join(format!("log-{n}")), directory.join("new"));
+    fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    fs::rename(&link, &cowrie.path).unwrap();
 }
 
 /// The real one, as a package or an administrator configures it.

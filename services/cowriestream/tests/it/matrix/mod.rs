@@ -82,7 +82,7 @@ async fn nothing_is_lost_and_nothing_doubled() {
 fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
     let dir = crate::harness::directory();
     let mut cowrie = Cowrie::new(&dir.path().join("cowrie.json"), n * 1000 + case as u64);
-    if case == Case::SymlinkSwap {
+    if case.is_linked() {
         std::fs::rename(&cowrie.path, dir.path().join("log")).unwrap();
         std::os::unix::fs::symlink(dir.path().join("log"), &cowrie.path).unwrap();
     }
@@ -117,7 +117,7 @@ fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
     cowrie.write_events(1);
     running.get_or_insert_with(|| site.start());
     let Delivered { lost, doubled, dead } = site.settle(&cowrie.written, case.dead_letters() * happened);
-    if n == 0 {
+    if n == 0 && !case.hides() {
         site.assert_verified();
     }
     Sum { repeats: 1, events: cowrie.written.len() as u64, lost, doubled, dead, dead_expected: case.dead_letters() * happened }
