@@ -198,7 +198,8 @@ impl Hub {
     /// Jobs that are not completed, with their states.
     pub async fn jobs_not_completed(&self) -> anyhow::Result<Vec<(String, String)>> {
         // The schedule goes on: what it submitted in the last seconds may still run.
-        let sql = "select job_id::text, state::text from jobs where state::text <> 'completed' and (schedule is null or created_at < now() - interval '60 seconds')";
+        let sql =
+            "select job_id::text, state::text from jobs where state::text <> 'completed' and (schedule is null or created_at < now() - interval '60 seconds')";
         let store = self.store().await?;
         let mut connection = store.connection().await?;
         Ok(sqlx::query_as(sql).fetch_all(&mut *connection).await?)

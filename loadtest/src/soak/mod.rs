@@ -153,7 +153,12 @@ fn print(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     }
     boot::say!("{} events ({} bytes) in {} minutes; settled {:.1} s after the load", outcome.events, outcome.bytes, outcome.minutes, outcome.settle_seconds);
     boot::say!("stopped: {}", outcome.stops.iter().map(|(what, times)| format!("{what} {times}")).collect::<Vec<_>>().join(", "));
-    boot::say!("jobs: {} accepted, {} refused while something was away, {} by schedules", outcome.jobs_accepted, outcome.jobs_refused, outcome.jobs_of_schedules);
+    boot::say!(
+        "jobs: {} accepted, {} refused while something was away, {} by schedules",
+        outcome.jobs_accepted,
+        outcome.jobs_refused,
+        outcome.jobs_of_schedules
+    );
     boot::say!("{:<14} {:>14} {:>14}", "MEMORY (MiB)", "2nd quarter", "last quarter");
     for growth in &outcome.memory {
         boot::say!("{:<14} {:>14.1} {:>14.1}", growth.process, growth.early_mib, growth.late_mib);

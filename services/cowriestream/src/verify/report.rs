@@ -141,7 +141,9 @@ impl Report {
             "{} bytes = {} in events + {} in dead letters + {} skipped + {} dropped + {} unfinished",
             self.bytes, self.event_bytes, self.dead_bytes, self.skipped_bytes, self.dropped_bytes, self.unfinished_bytes
         )?;
-        for (kind, names) in [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished), ("unread", &self.unread)] {
+        for (kind, names) in
+            [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished), ("unread", &self.unread)]
+        {
             names.print(kind, out)?;
         }
         let lines = &self.not_committed;

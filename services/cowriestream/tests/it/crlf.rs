@@ -29,7 +29,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
         let record = Record::read(&sensor, &line).unwrap();
         StoredEvent { line: (!record.exact).then_some(line), record, source: None, earlier: None }
     });
-    let batch: Vec<_> = events.map(|event| Prepared { what: What::Event(Box::new(event), None), source: &source, announce: None }).collect();
+    let batch: Vec<_> = events.map(|event| Prepared { what: What::Event(Box::new(event), None), source: &source, announce: None, replaces: None }).collect();
     keep(&store, &batch, Windows::Kept, None).await.unwrap();
     assert_eq!(hub.events(), 80);
 
