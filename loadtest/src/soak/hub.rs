@@ -252,7 +252,7 @@ impl Hub {
         };
         let mut command = self.command(&arguments);
         let (rest, grpc) = self.ports[usize::from(role == "coordinator-2")];
-        command.env("COWRIESTREAM_COORDINATOR_LISTEN", format!("127.0.0.1:{rest}")).env("COWRIESTREAM_GRPC_LISTEN", format!("127.0.0.1:{grpc}"));
+        command.env("COWRIESTREAM_REST_LISTEN", format!("127.0.0.1:{rest}")).env("COWRIESTREAM_GRPC_LISTEN", format!("127.0.0.1:{grpc}"));
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.join(format!("{role}.log")))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().with_context(|| format!("start {role}"))?;
         self.roles.insert(role, child);

@@ -42,10 +42,11 @@ impl HubArgs {
             return Ok(flag.to_owned());
         }
         let asked_for = self.data_dir.is_some() && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from);
-        if let (Some(value), false) = (&from_environment, asked_for) {
-            return Ok(value.clone());
-        }
         let written = self.written();
+        // A data directory in which no `up` ever ran names no hub; `load` keeps its checkpoint there.
+        if let Some(value) = from_environment.filter(|_| !asked_for || written.is_none()) {
+            return Ok(value);
+        }
         if let (false, Some(written)) = (asked_for, &written)
             && let Some(other) = contradiction(written, given)
         {

@@ -141,13 +141,17 @@ impl Store {
 
     /// An error behind a pooler that gives every transaction another session: locks would be lost, and prepared statements not found.
     async fn check_sessions(&self) -> anyhow::Result<()> {
-        let (mut one, mut other) = (self.pool.acquire().await?, self.pool.acquire().await?);
+        // Not from the pool: it may have a single connection.
+        let options = self.pool.connect_options();
+        let (mut one, mut other) = (options.connect().await?, options.connect().await?);
         let before = session(&mut one).await?;
         // Such a pooler gives the session that was used last to whoever begins a transaction next.
         other.execute("begin").await?;
         let held = session(&mut other).await?;
         let shared = before == held || before != session(&mut one).await?;
         other.execute("rollback").await?;
+        one.close().await?;
+        other.close().await?;
         if shared {
             bail!("{POOLED}");
         }
