@@ -62,7 +62,9 @@ impl Tailer {
         lost.into_iter().for_each(|key| self.lose(key));
         self.hold_fewer();
         // A file that was lost is forgotten once what was published of it is committed.
+        let before = self.files.len();
         self.files.retain(|_, file| !(file.gone && file.segments.is_empty() && file.lost.is_none()));
+        self.dirty |= self.files.len() < before;
     }
 
     /// Looks for files that nobody had open when they went out of sight; returns those that were not found.
@@ -115,7 +117,7 @@ impl Tailer {
             return Ok(());
         }
         // Nothing is added to an archive.
-        let sought: Vec<_> = known.iter().filter(|point| !point.gone && !(point.compressed && point.complete.is_some())).collect();
+        let sought: Vec<_> = known.iter().filter(|point| !(point.gone || point.compressed && point.complete.is_some())).collect();
         let wanted = sought.iter().filter(|point| in_place(point).is_none()).map(|point| (point.device, point.inode)).collect();
         let places = find(&wanted, sought.iter().flat_map(|point| [Path::new(&point.path), Path::new(&point.real_path)]));
         let listing = logs::list(&self.patterns)?;

@@ -46,7 +46,8 @@ pub(crate) struct Running {
 impl Running {
     /// Of a claim, with what its code will be given.
     pub fn of(shared: &Shared, claimed: &Claimed, permit: Option<Permit>) -> (Self, Run) {
-        let run = Run::new(claimed.clone(), shared.spec.name.clone(), shared.jobs.clone(), shared.tasks.clone(), Audience::Broker(shared.bus.clone()));
+        let run =
+            Run::new(claimed.clone(), shared.spec.name.clone(), shared.jobs.clone(), shared.tasks.clone(), Audience::Broker(Box::new(shared.bus.clone())));
         (Self { attempt: claimed.attempt, permit, stopped: run.stopped.clone(), stop: run.stop.clone() }, run)
     }
 
@@ -97,7 +98,7 @@ impl From<Failure> for Ended {
 #[derive(Clone)]
 pub(crate) enum Audience {
     /// Everybody, through the broker.
-    Broker(Bus),
+    Broker(Box<Bus>),
     /// The worker that started this process, on standard output.
     Parent,
 }

@@ -75,7 +75,7 @@ async fn install(folder: &Path, version: &str, log: &Path) -> anyhow::Result<()>
     if folder.exists() {
         fs::remove_dir_all(folder).context("remove a virtual environment that was not finished")?;
     }
-    fs::File::create(log).with_context(|| format!("create {}", boot::quoted(&log)))?;
+    fs::File::create(log).with_context(|| format!("create {}", boot::quoted(log)))?;
     fs::create_dir(folder).with_context(|| format!("create {}", folder.display()))?;
     let made = step(&python, &["-m", "venv", "."], folder, log).await;
     made.with_context(|| format!("make a virtual environment: apt-get install python3-venv, {ADVICE}"))?;
@@ -95,7 +95,7 @@ async fn install(folder: &Path, version: &str, log: &Path) -> anyhow::Result<()>
 
 /// Runs a step of the installation, its output into the log. It ends when this process does, and everybody may read what it writes.
 async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> anyhow::Result<()> {
-    let out = fs::OpenOptions::new().append(true).open(log).with_context(|| format!("open {}", boot::quoted(&log)))?;
+    let out = fs::OpenOptions::new().append(true).open(log).with_context(|| format!("open {}", boot::quoted(log)))?;
     let errors = out.try_clone().context("share a log file")?;
     let mut command = match binaries::setpriv() {
         Some(setpriv) => {
@@ -111,7 +111,7 @@ async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> 
     let status = tokio::time::timeout(STEP_LIMIT, command.status()).await.with_context(|| format!("not done within {STEP_LIMIT:?}"))?;
     if !status.with_context(|| format!("run {}", program.display()))?.success() {
         let text = fs::read(log).unwrap_or_default();
-        bail!("{} (all of it in {})", boot::safe(last_line(&String::from_utf8_lossy(&text))), boot::quoted(&log));
+        bail!("{} (all of it in {})", boot::safe(last_line(&String::from_utf8_lossy(&text))), boot::quoted(log));
     }
     Ok(())
 }

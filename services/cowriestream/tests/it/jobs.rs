@@ -123,7 +123,10 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
     eventually("all is done", || hub.count("select count(*) from jobs where state = 'completed'") == 3);
     for job in [running, delayed, queued] {
         assert_eq!(
-            hub.psql(&format!("select attempt - uncounted_attempts, (select count(*) from job_results where job_id = '{job}') from jobs where job_id = '{job}'")).trim(),
+            hub.psql(&format!(
+                "select attempt - uncounted_attempts, (select count(*) from job_results where job_id = '{job}') from jobs where job_id = '{job}'"
+            ))
+            .trim(),
             "1|1"
         );
     }
