@@ -64,7 +64,9 @@ impl Store {
             .context("read DATABASE_URL: expected e.g. postgres://user:password@127.0.0.1/cowriestream")?
             .application_name("cowriestream")
             // A pooler refuses what it does not know of when a connection starts.
-            .extra_float_digits(None);
+            .extra_float_digits(None)
+            // Else a slow migration is a warning that holds all of its SQL.
+            .disable_statement_logging();
         let first = first_connection(&options).await.with_context(|| format!("connect to Postgres at {}:{}", options.get_host(), options.get_port()))?;
         let pool = pool(options, args.database_connections, CONNECT_LIMIT);
         Ok(Self { pool, url: url.into(), days: Arc::default(), probe: Arc::new(tokio::sync::Mutex::new(Some(first))) })
