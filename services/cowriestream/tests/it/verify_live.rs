@@ -36,7 +36,7 @@ fn assert_finds(hub: &Hub, log: &Path, more: &[&str], names: &[&str]) {
     }
 }
 
-/// Writes 40 lines each 100 ms until it is stopped, and renames the log after every so many.
+/// Writes 10 lines each 250 ms until it is stopped, and renames the log after every so many.
 struct Writing {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Writer>,
@@ -56,8 +56,8 @@ impl Writing {
                 if turns % rotate_after == 0 {
                     fs::rename(&path, name(first + turns / rotate_after)).unwrap();
                 }
-                writer.append(40);
-                std::thread::sleep(Duration::from_millis(100));
+                writer.append(10);
+                std::thread::sleep(Duration::from_millis(250));
             }
             writer
         });
@@ -79,7 +79,7 @@ async fn a_log_that_is_being_written_is_clean_and_its_faults_are_found() {
     let (_processor, loader) = (hub.processor(&[]), hub.loader(&log));
     hub.wait_for_events(writer.events);
     let writing = Writing::start(writer, usize::MAX);
-    for _ in 0..5 {
+    for _ in 0..3 {
         assert_clean(&hub, &log, &[]);
     }
     // Faults are found meanwhile: a row that is gone, one too many, a counter.
@@ -120,7 +120,7 @@ async fn a_log_that_is_being_written_is_clean_and_its_faults_are_found() {
 
     // Rotated under verify's hands.
     let writing = Writing::start(writer, 7);
-    for _ in 0..5 {
+    for _ in 0..3 {
         assert_clean(&hub, &log, &[]);
     }
     let writer = writing.end();
