@@ -330,7 +330,7 @@ async fn futures_of(competitors: impl Iterator<Item = impl Future<Output = ()> +
 /// `WINDOWS_SEEDS=10000` for more; `WINDOWS_FIRST=318 WINDOWS_SEEDS=1` for one of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_equal_a_recomputation() {
-    let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(200, |text| text.parse().unwrap());
+    let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(100, |text| text.parse().unwrap());
     let dir = directory();
     let data = DataDir::take(&dir.path().join("p")).unwrap();
     let mut servers = Servers::start(&data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
