@@ -1,4 +1,5 @@
-//! Any cron expression: refused, or it fires again and again, in order, and looking back finds the same firings. Slow is a failure (see `-timeout` in .ci/fuzz).
+//! Any cron expression: refused, or it fires again and again, in order, and looking back finds the same
+//! firings. Slow is a failure (see `-timeout` in .ci/fuzz).
 #![no_main]
 
 use chrono::{DateTime, TimeDelta};

@@ -1,5 +1,5 @@
-//! Any bytes, cut into any chunks: every byte is in exactly one event, dead letter or skipped stretch, and what the loader takes for an
-//! event the processor can read.
+//! Any bytes, cut into any chunks: every byte is in exactly one event, dead letter or skipped stretch, and
+//! what the loader takes for an event the processor can read.
 #![no_main]
 
 use events::{Envelope, LineReader, Record, SensorId, Source, line::Item, time};

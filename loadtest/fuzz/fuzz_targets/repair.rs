@@ -1,4 +1,5 @@
-//! What is found on a broken line: in order, to its end, every event readable; and a line torn anywhere is put together again.
+//! What is found on a broken line: in order, to its end, every event readable; and a line torn anywhere is
+//! put together again.
 #![no_main]
 
 use events::{Envelope, repair};

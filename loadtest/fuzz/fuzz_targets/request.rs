@@ -1,4 +1,5 @@
-//! Any request for a job: refused with reasons, or within its limits and the same when it is read from the database.
+//! Any request for a job: refused with reasons, or within its limits and the same when it is read from the
+//! database.
 #![no_main]
 
 use jobs::{Kind, Request, is_name};

@@ -27,7 +27,11 @@ impl Sub for Cpu {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self { ours: self.ours - earlier.ours, nats: self.nats - earlier.nats, postgres: self.postgres - earlier.postgres }
+        Self {
+            ours: self.ours - earlier.ours,
+            nats: self.nats - earlier.nats,
+            postgres: self.postgres - earlier.postgres,
+        }
     }
 }
 
@@ -35,7 +39,12 @@ impl Sub for Cpu {
 pub fn seconds(pid: u32) -> f64 {
     let mut children = HashMap::<u32, Vec<u32>>::new();
     let mut spent = HashMap::new();
-    for id in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+    for id in fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    {
         let Some((parent, ticks)) = stat(id) else { continue };
         children.entry(parent).or_default().push(id);
         spent.insert(id, ticks);
@@ -68,7 +77,14 @@ pub fn memory(pid: u32, name: &str) -> Option<u64> {
 /// Busy and all processor time of the machine so far, in ticks; time stolen by other machines counts as busy.
 fn machine() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/stat").ok()?;
-    let fields: Vec<u64> = text.lines().next()?.split_whitespace().skip(1).take(8).filter_map(|field| field.parse().ok()).collect();
+    let fields: Vec<u64> = text
+        .lines()
+        .next()?
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     let all: u64 = fields.iter().sum();
     Some((all - fields.get(3)? - fields.get(4)?, all))
 }
@@ -97,7 +113,10 @@ pub async fn busy() -> Option<f64> {
 /// Processor, number of cores and kernel.
 pub fn description() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':']));
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{model}, {cores} cores, Linux {}", kernel.trim())

@@ -1,4 +1,5 @@
-//! `cowrie-loader` as a process of its own: memory, a quiet sensor, a file that does not change, and a small machine.
+//! `cowrie-loader` as a process of its own: memory, a quiet sensor, a file that does not change, and a small
+//! machine.
 
 use std::{
     fs,
@@ -18,7 +19,8 @@ use super::{Args, cpu, rates, report::Row, site::Site};
 const MIB: f64 = 1024.0 * 1024.0;
 /// How long a quiet loader is looked at.
 const QUIET: Duration = Duration::from_secs(20);
-/// What a small sensor is given: a quarter of a processor, in microseconds of each 100 ms, and memory in bytes.
+/// What a small sensor is given: a quarter of a processor, in microseconds of each 100 ms, and memory in
+/// bytes.
 const QUOTA: u32 = 25_000;
 const MEMORY: u64 = 64 << 20;
 /// Events a second that it must keep up with, and for how long.
@@ -26,9 +28,23 @@ const EDGE_RATE: u64 = 200;
 const EDGE_SECONDS: u64 = 30;
 
 /// All of it; `lines` are at least the log's.
-pub async fn measure(site: &Site, args: &Args, tasks: &Tasks, log: &Path, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(
+    site: &Site,
+    args: &Args,
+    tasks: &Tasks,
+    log: &Path,
+    lines: &[Bytes],
+) -> anyhow::Result<Vec<Row>> {
     let working = tasks.detached();
-    processor::start(&args.processor, &args.topology, site.bus.clone(), site.store.clone(), &Health::default(), &working).await?;
+    processor::start(
+        &args.processor,
+        &args.topology,
+        site.bus.clone(),
+        site.store.clone(),
+        &Health::default(),
+        &working,
+    )
+    .await?;
     let mut rows = backlog(site, log, lines.len()).await?;
     rows.extend(unchanged(site, log).await?);
     rows.extend(small(site, lines).await?);
@@ -54,10 +70,13 @@ async fn backlog(site: &Site, log: &Path, events: usize) -> anyhow::Result<Vec<R
     // A fresh one beside a file that it has finished.
     let mut fresh = start(site, log, "backlog", false, None)?;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let start_idle = cpu::memory(fresh.id().context("the loader ended")?, "VmRSS").context("read the loader's memory")? as f64 / MIB;
+    let start_idle = cpu::memory(fresh.id().context("the loader ended")?, "VmRSS")
+        .context("read the loader's memory")? as f64
+        / MIB;
     stop(&mut fresh).await?;
     Ok(vec![
-        Row::plain("loader memory, backlog at full rate", full, "MiB, peak").budget("≤ 64 MB", full * MIB <= 64e6),
+        Row::plain("loader memory, backlog at full rate", full, "MiB, peak")
+            .budget("≤ 64 MB", full * MIB <= 64e6),
         Row::plain("loader memory, idle", start_idle, "MiB").budget("≤ 30 MB", start_idle * MIB <= 30e6),
         Row::plain("loader memory, idle after backlog", idle, "MiB"),
         Row::plain("loader, idle", share, "% of one CPU").budget("≤ 0.5 %", share <= 0.5),
@@ -76,7 +95,9 @@ async fn unchanged(site: &Site, log: &Path) -> anyhow::Result<Vec<Row>> {
     };
     let (spent, took) = once("backlog").await?;
     Ok(vec![
-        Row::plain("an unchanged file given again", spent, "CPU-s").beside("cowrieprocessor, 80 MB", 33.0).budget("no work", spent <= 0.1),
+        Row::plain("an unchanged file given again", spent, "CPU-s")
+            .beside("cowrieprocessor, 80 MB", 33.0)
+            .budget("no work", spent <= 0.1),
         Row::plain("  its size", size, "MiB"),
         Row::plain("  wall time", took, "s"),
     ])
@@ -112,7 +133,8 @@ async fn small(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
     let memory = cpu::memory(pid, "VmHWM").context("read the loader's memory")? as f64 / MIB;
     stop(&mut loader).await?;
     Ok(vec![
-        Row::plain("edge, 0.25 CPU and 64 MB, 200/s: behind", most as f64, "events at most").budget("keeps up", most <= EDGE_RATE),
+        Row::plain("edge, 0.25 CPU and 64 MB, 200/s: behind", most as f64, "events at most")
+            .budget("keeps up", most <= EDGE_RATE),
         Row::plain("  last line to committed", rest, "ms"),
         Row::plain("  memory", memory, "MiB, peak").budget("≤ 64 MB", memory * MIB <= 64e6),
     ])
@@ -120,7 +142,11 @@ async fn small(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
 
 fn start(site: &Site, log: &Path, state: &str, once: bool, group: Option<&Group>) -> anyhow::Result<Child> {
     let program = std::env::current_exe()?.with_file_name("cowrie-loader");
-    anyhow::ensure!(program.exists(), "{} is not built: run loadtest/bench, or cargo build --release -p loader", program.display());
+    anyhow::ensure!(
+        program.exists(),
+        "{} is not built: run loadtest/bench, or cargo build --release -p loader",
+        program.display()
+    );
     let mut command = match group {
         Some(group) => {
             let mut command = Command::new("sh");
@@ -129,9 +155,16 @@ fn start(site: &Site, log: &Path, state: &str, once: bool, group: Option<&Group>
         }
         None => Command::new(&program),
     };
-    command.args(["--sensor", "bench", "--log"]).arg(log).arg("--state-dir").arg(site.dir.join(format!("state-{state}")));
+    command
+        .args(["--sensor", "bench", "--log"])
+        .arg(log)
+        .arg("--state-dir")
+        .arg(site.dir.join(format!("state-{state}")));
     command.args(if once { ["--once"].as_slice() } else { &[] });
-    command.env("NATS_URL", &site.nats_url).env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_LOG", "warn");
+    command
+        .env("NATS_URL", &site.nats_url)
+        .env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0")
+        .env("COWRIESTREAM_LOG", "warn");
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?)
 }
 
@@ -148,14 +181,16 @@ struct Group(Vec<PathBuf>);
 
 impl Group {
     fn create() -> Option<Self> {
-        let (root, name) = (Path::new("/sys/fs/cgroup"), format!("cowriestream-bench-{}", std::process::id()));
+        let (root, name) =
+            (Path::new("/sys/fs/cgroup"), format!("cowriestream-bench-{}", std::process::id()));
         let group = if root.join("cgroup.controllers").exists() {
             let group = Self(vec![root.join(name)]);
             let limits = [("cpu.max", format!("{QUOTA} 100000")), ("memory.max", MEMORY.to_string())];
             group.limit(&limits).then_some(group)?
         } else {
             let group = Self(vec![root.join("cpu").join(&name), root.join("memory").join(&name)]);
-            let limits = [("cpu.cfs_quota_us", QUOTA.to_string()), ("memory.limit_in_bytes", MEMORY.to_string())];
+            let limits =
+                [("cpu.cfs_quota_us", QUOTA.to_string()), ("memory.limit_in_bytes", MEMORY.to_string())];
             group.limit(&limits).then_some(group)?
         };
         Some(group)
@@ -164,12 +199,18 @@ impl Group {
     /// Each limit in the first of the directories that knows it; whether all are set.
     fn limit(&self, limits: &[(&str, String)]) -> bool {
         self.0.iter().all(|dir| fs::create_dir(dir).is_ok())
-            && limits.iter().all(|(name, value)| self.0.iter().any(|dir| dir.join(name).exists() && fs::write(dir.join(name), value).is_ok()))
+            && limits.iter().all(|(name, value)| {
+                self.0.iter().any(|dir| dir.join(name).exists() && fs::write(dir.join(name), value).is_ok())
+            })
     }
 
     /// Shell commands by which a process enters it.
     fn joins(&self) -> String {
-        self.0.iter().map(|dir| format!("echo $$ > {}/cgroup.procs &&", dir.display())).collect::<Vec<_>>().join(" ")
+        self.0
+            .iter()
+            .map(|dir| format!("echo $$ > {}/cgroup.procs &&", dir.display()))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 

@@ -32,8 +32,10 @@ struct Question {
 
 /// From the log file to a row that can be asked for.
 pub async fn measure(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
-    let names =
-        [["file to queryable, 1 000/s, p50", "file to queryable, 1 000/s, p99"], ["file to queryable, 5 000/s, p50", "file to queryable, 5 000/s, p99"]];
+    let names = [
+        ["file to queryable, 1 000/s, p50", "file to queryable, 1 000/s, p99"],
+        ["file to queryable, 5 000/s, p50", "file to queryable, 5 000/s, p99"],
+    ];
     at_rates(site, args, tasks, lines, Question { sql: EVENTS, names }).await
 }
 
@@ -46,19 +48,37 @@ pub async fn freshness(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes])
     at_rates(site, args, tasks, lines, Question { sql: WINDOW, names }).await
 }
 
-/// Writes lines at each rate and asks without pause how many are there, with windows, features and live rules on. Beside it, how long Postgres takes
-/// to commit one such row.
-async fn at_rates(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes], question: Question) -> anyhow::Result<Vec<Row>> {
+/// Writes lines at each rate and asks without pause how many are there, with windows, features and live rules
+/// on. Beside it, how long Postgres takes to commit one such row.
+async fn at_rates(
+    site: &Site,
+    args: &Args,
+    tasks: &Tasks,
+    lines: &[Bytes],
+    question: Question,
+) -> anyhow::Result<Vec<Row>> {
     anyhow::ensure!(!args.processor.without_panes, "latency is measured with windows");
     let bare = bare_commits(site, lines).await?;
-    let bare = [("one bare commit, p50", 0.5), ("one bare commit, p99", 0.99)].map(|(name, share)| (name, quantile(bare.clone(), share).unwrap_or_default()));
+    let bare = [("one bare commit, p50", 0.5), ("one bare commit, p99", 0.99)]
+        .map(|(name, share)| (name, quantile(bare.clone(), share).unwrap_or_default()));
     let (mut rows, mut rest) = (Vec::new(), lines);
     for ((rate, count, most), [half, almost_all]) in RATES.into_iter().zip(question.names) {
-        anyhow::ensure!(rest.len() >= count, "latency needs {} events: --events", RATES.iter().map(|(_, count, _)| count).sum::<usize>());
+        anyhow::ensure!(
+            rest.len() >= count,
+            "latency needs {} events: --events",
+            RATES.iter().map(|(_, count, _)| count).sum::<usize>()
+        );
         let (some, after) = rest.split_at(count);
         rest = after;
-        let delays = delays(site, args, tasks, Live { name: format!("live-{rate}.json"), lines: some.to_vec(), rate, question: question.sql }).await?;
-        let (p50, p99) = (quantile(delays.clone(), 0.5).unwrap_or(f64::MAX), quantile(delays, 0.99).unwrap_or(f64::MAX));
+        let delays = delays(
+            site,
+            args,
+            tasks,
+            Live { name: format!("live-{rate}.json"), lines: some.to_vec(), rate, question: question.sql },
+        )
+        .await?;
+        let (p50, p99) =
+            (quantile(delays.clone(), 0.5).unwrap_or(f64::MAX), quantile(delays, 0.99).unwrap_or(f64::MAX));
         rows.push(Row::plain(half, p50, "ms").beside(bare[0].0, bare[0].1));
         let budget = if most < 200.0 { "≤ 100 ms" } else { "≤ 400 ms" };
         rows.push(Row::plain(almost_all, p99, "ms").beside(bare[1].0, bare[1].1).budget(budget, p99 <= most));
@@ -80,7 +100,15 @@ async fn delays(site: &Site, args: &Args, tasks: &Tasks, live: Live) -> anyhow::
     let log = site.dir.join(&live.name);
     std::fs::write(&log, b"")?;
     let (working, loading) = (tasks.detached(), tasks.group());
-    processor::start(&args.processor, &args.topology, site.bus.clone(), site.store.clone(), &Health::default(), &working).await?;
+    processor::start(
+        &args.processor,
+        &args.topology,
+        site.bus.clone(),
+        site.store.clone(),
+        &Health::default(),
+        &working,
+    )
+    .await?;
     let loader = rates::start_loader(site, &log, &loading).await?;
     let (events, question) = (live.lines.len(), live.question);
     let before = count(site, question).await?;
@@ -91,18 +119,27 @@ async fn delays(site: &Site, args: &Args, tasks: &Tasks, live: Live) -> anyhow::
     loader.finish().await?;
     working.stop().cancel();
     working.ended().await;
-    Ok(written.iter().zip(seen).skip(WARM_UP).map(|(written, seen)| seen.saturating_duration_since(*written).as_secs_f64() * 1e3).collect())
+    Ok(written
+        .iter()
+        .zip(seen)
+        .skip(WARM_UP)
+        .map(|(written, seen)| seen.saturating_duration_since(*written).as_secs_f64() * 1e3)
+        .collect())
 }
 
 /// Milliseconds of single-row transactions, one after the other.
 async fn bare_commits(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<f64>> {
     let mut connection = site.store.connection().await?;
-    sqlx::query("create table bare (n bigint primary key, payload jsonb not null)").execute(&mut *connection).await?;
+    sqlx::query("create table bare (n bigint primary key, payload jsonb not null)")
+        .execute(&mut *connection)
+        .await?;
     let mut took = Vec::new();
     for (n, line) in lines.iter().take(2_000).enumerate() {
         let text = String::from_utf8_lossy(line);
         let started = Instant::now();
-        let insert = sqlx::query("insert into bare values ($1, regexp_replace($2, '\\\\u0000', '', 'g')::jsonb) on conflict do nothing");
+        let insert = sqlx::query(
+            "insert into bare values ($1, regexp_replace($2, '\\\\u0000', '', 'g')::jsonb) on conflict do nothing",
+        );
         insert.bind(n as i64).bind(text.as_ref()).execute(&mut *connection).await?;
         took.push(started.elapsed().as_secs_f64() * 1e3);
     }
@@ -142,7 +179,12 @@ async fn count(site: &Site, question: &'static str) -> anyhow::Result<i64> {
 }
 
 /// When Postgres was first seen to have one event more than before, two, …
-async fn watch(site: &Site, question: &'static str, before: i64, events: usize) -> anyhow::Result<Vec<Instant>> {
+async fn watch(
+    site: &Site,
+    question: &'static str,
+    before: i64,
+    events: usize,
+) -> anyhow::Result<Vec<Instant>> {
     let mut connection = site.store.connection().await?;
     let mut seen = Vec::with_capacity(events);
     while seen.len() < events {

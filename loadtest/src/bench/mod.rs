@@ -1,6 +1,7 @@
 //! The parts beside their bare limits: the same lines, servers and machine, in turns (A B A B …), medians.
 //!
-//! Durability as `up` sets it: NATS file storage with its default fsync interval, Postgres with fsync and synchronous_commit on, for both sides.
+//! Durability as `up` sets it: NATS file storage with its default fsync interval, Postgres with fsync and
+//! synchronous_commit on, for both sides.
 
 pub(crate) mod cpu;
 mod edge;
@@ -37,7 +38,8 @@ use site::Site;
 
 Keep the machine quiet meanwhile: a run that was disturbed says so.")]
 pub struct Args {
-    /// Take the lines of this plain log, repeated with other sessions until there are enough; without it, made ones
+    /// Take the lines of this plain log, repeated with other sessions until there are enough; without it,
+    /// made ones
     #[arg(long)]
     log: Option<PathBuf>,
     /// Of the made lines
@@ -56,7 +58,11 @@ pub struct Args {
     #[arg(long, default_value_t = 5_000)]
     jobs: usize,
     /// What to measure
-    #[arg(long, value_delimiter = ',', default_value = "publish,load,insert,process,process-without-panes,whole,latency,freshness,edge,windows,jobs")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "publish,load,insert,process,process-without-panes,whole,latency,freshness,edge,windows,jobs"
+    )]
     parts: Vec<Part>,
     /// Print JSON
     #[arg(long)]
@@ -84,7 +90,10 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
 async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Report> {
     let lines = lines(args)?;
     let log = dir.join("cowrie.json");
-    fs::write(&log, lines.iter().flat_map(|line| [line.as_ref(), b"\n".as_slice()]).collect::<Vec<_>>().concat())?;
+    fs::write(
+        &log,
+        lines.iter().flat_map(|line| [line.as_ref(), b"\n".as_slice()]).collect::<Vec<_>>().concat(),
+    )?;
     let (mut measured, mut busy, mut setting) = (Vec::new(), Vec::new(), BTreeMap::new());
     for round in 1..=args.rounds {
         for &part in args.parts.iter().filter(|part| part.is_rate()) {
@@ -126,7 +135,10 @@ async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Repor
     }
     let void = report::void(&measured, lines.len(), best_publish(&measured, lines.len()), &busy);
     let bytes: usize = lines.iter().map(Bytes::len).sum();
-    setting.insert("load", format!("{} events of {} bytes on average, {} rounds", lines.len(), bytes / lines.len(), args.rounds));
+    setting.insert(
+        "load",
+        format!("{} events of {} bytes on average, {} rounds", lines.len(), bytes / lines.len(), args.rounds),
+    );
     setting.insert("batch", format!("{} events, {} writers", args.processor.batch, args.processor.writers));
     setting.insert("machine", cpu::description());
     Ok(Report { setting, rows, void })
@@ -136,7 +148,13 @@ async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Repor
 fn best_publish(measured: &[(Part, rates::Measured)], events: usize) -> Option<f64> {
     let path = std::env::temp_dir().join("cowriestream-bench-best-publish");
     let remembered: Option<f64> = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-    let mine = median(measured.iter().filter(|(part, _)| *part == Part::Publish).map(|(_, one)| events as f64 / one.took.as_secs_f64()).collect());
+    let mine = median(
+        measured
+            .iter()
+            .filter(|(part, _)| *part == Part::Publish)
+            .map(|(_, one)| events as f64 / one.took.as_secs_f64())
+            .collect(),
+    );
     let best = remembered.into_iter().chain(mine).reduce(f64::max)?;
     if let Err(error) = fs::write(&path, best.to_string()) {
         tracing::warn!(%error, "could not keep the best rate");
@@ -151,9 +169,12 @@ fn lines(args: &Args) -> anyhow::Result<Vec<Bytes>> {
         return Ok(Generator::new(plan).take(args.events).map(|made| made.line.into()).collect());
     };
     let text = fs::read_to_string(log)?;
-    let originals: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let originals: Vec<serde_json::Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     anyhow::ensure!(!originals.is_empty(), "{} has no events", log.display());
-    (0..args.events).map(|n| Ok(serde_json::to_vec(&copy(&originals[n % originals.len()], n / originals.len()))?.into())).collect()
+    (0..args.events)
+        .map(|n| Ok(serde_json::to_vec(&copy(&originals[n % originals.len()], n / originals.len()))?.into()))
+        .collect()
 }
 
 /// The same event in another session.

@@ -31,7 +31,8 @@ pub enum Part {
     Publish,
     /// From the start of the loader to the last message acknowledged
     Load,
-    /// The same rows by UNNEST … ON CONFLICT into the same table and indexes, in batches as large, one connection, nothing else
+    /// The same rows by UNNEST … ON CONFLICT into the same table and indexes, in batches as large, one
+    /// connection, nothing else
     Insert,
     /// From the start of the processor to the last commit, with all events waiting in the stream
     Process,
@@ -59,15 +60,33 @@ impl Part {
 }
 
 /// What is measured, on fresh servers.
-pub async fn measure(part: Part, site: &Site, args: &Args, tasks: &Tasks, log: &Path, lines: &[Bytes]) -> anyhow::Result<Measured> {
+pub async fn measure(
+    part: Part,
+    site: &Site,
+    args: &Args,
+    tasks: &Tasks,
+    log: &Path,
+    lines: &[Bytes],
+) -> anyhow::Result<Measured> {
     match part {
         Part::Publish => publish(site, lines).await,
         Part::Load => load(site, log, tasks, lines.len()).await,
         Part::Insert => insert(site, lines, args.processor.batch as usize).await,
         Part::Process => process(site, args, &args.processor, tasks, lines).await,
-        Part::ProcessWithoutPanes => process(site, args, &processor::Args { without_panes: true, ..args.processor.clone() }, tasks, lines).await,
+        Part::ProcessWithoutPanes => {
+            process(
+                site,
+                args,
+                &processor::Args { without_panes: true, ..args.processor.clone() },
+                tasks,
+                lines,
+            )
+            .await
+        }
         Part::Whole => whole(site, args, tasks, log, lines.len()).await,
-        Part::Latency | Part::Freshness | Part::Edge | Part::Windows | Part::Jobs => anyhow::bail!("{part:?} is no rate"),
+        Part::Latency | Part::Freshness | Part::Edge | Part::Windows | Part::Jobs => {
+            anyhow::bail!("{part:?} is no rate")
+        }
     }
 }
 
@@ -104,15 +123,36 @@ async fn publish(site: &Site, lines: &[Bytes]) -> anyhow::Result<Measured> {
             at += line.len() as u64 + 1;
             let id = events::EventId::of(&sensor, line);
             let envelope = events::Envelope::read(line).ok();
-            (line.clone(), id.to_string(), Source::one(file, start, at), envelope.map_or_else(String::new, |e| e.eventid))
+            (
+                line.clone(),
+                id.to_string(),
+                Source::one(file, start, at),
+                envelope.map_or_else(String::new, |e| e.eventid),
+            )
         })
         .collect();
-    let announce = Announcement { file_id: file, path: "x".into(), device: 1, inode: 2, generation: 0, fingerprint: Fingerprint::of(&lines[0]) };
+    let announce = Announcement {
+        file_id: file,
+        path: "x".into(),
+        device: 1,
+        inode: 2,
+        generation: 0,
+        fingerprint: Fingerprint::of(&lines[0]),
+    };
     let clock = Clock::start(site);
     let mut in_flight = VecDeque::new();
     for (n, (line, msg_id, source, eventid)) in prepared.into_iter().enumerate() {
         let announce = (n == 0).then(|| announce.clone());
-        let message = EventMessage { name: EventName::of(&eventid), line, msg_id, source: Some(source), announce, replay: None, returns: 0, trace: None };
+        let message = EventMessage {
+            name: EventName::of(&eventid),
+            line,
+            msg_id,
+            source: Some(source),
+            announce,
+            replay: None,
+            returns: 0,
+            trace: None,
+        };
         in_flight.push_back(bus.publish_event(&sensor, message).await?);
         if in_flight.len() >= 4096
             && let Some(ack) = in_flight.pop_front()
@@ -128,7 +168,14 @@ async fn publish(site: &Site, lines: &[Bytes]) -> anyhow::Result<Measured> {
 
 pub async fn start_loader(site: &Site, log: &Path, tasks: &Tasks) -> anyhow::Result<Loader> {
     let logs = vec![LogSpec { sensor: None, pattern: log.to_string_lossy().into_owned() }];
-    let args = loader::Args { logs, sensor: Some(sensor()?), state_dir: site.dir.join("state"), once: false, expand_arrays: false, tuning: Tuning::default() };
+    let args = loader::Args {
+        logs,
+        sensor: Some(sensor()?),
+        state_dir: site.dir.join("state"),
+        once: false,
+        expand_arrays: false,
+        tuning: Tuning::default(),
+    };
     Loader::start(&args, &site.bus, tasks).await
 }
 
@@ -150,7 +197,12 @@ async fn insert(site: &Site, lines: &[Bytes], batch: usize) -> anyhow::Result<Me
     let sensor = sensor()?;
     let file = FileId([7; 16]);
     let stored = |line: &Bytes| {
-        Record::read(&sensor, line).map(|record| StoredEvent { line: (!record.exact).then(|| line.to_vec()), record, source: Some((file, 0)), earlier: None })
+        Record::read(&sensor, line).map(|record| StoredEvent {
+            line: (!record.exact).then(|| line.to_vec()),
+            record,
+            source: Some((file, 0)),
+            earlier: None,
+        })
     };
     let mut events: Vec<_> = lines.iter().filter_map(|line| stored(line).ok()).collect();
     let days = events.iter().filter_map(processor::day).collect();
@@ -194,11 +246,25 @@ async fn bare_insert(on: &mut store::Connection, events: &[StoredEvent]) -> anyh
     Ok(())
 }
 
-async fn process(site: &Site, args: &Args, processor: &processor::Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Measured> {
+async fn process(
+    site: &Site,
+    args: &Args,
+    processor: &processor::Args,
+    tasks: &Tasks,
+    lines: &[Bytes],
+) -> anyhow::Result<Measured> {
     publish(site, lines).await?;
     let group = tasks.detached();
     let clock = Clock::start(site);
-    processor::start(processor, &args.topology, site.bus.clone(), site.store.clone(), &Health::default(), &group).await?;
+    processor::start(
+        processor,
+        &args.topology,
+        site.bus.clone(),
+        site.store.clone(),
+        &Health::default(),
+        &group,
+    )
+    .await?;
     committed(&site.store, lines.len()).await?;
     let measured = clock.stop(site);
     group.stop().cancel();
@@ -206,10 +272,24 @@ async fn process(site: &Site, args: &Args, processor: &processor::Args, tasks: &
     Ok(measured)
 }
 
-async fn whole(site: &Site, args: &Args, tasks: &Tasks, log: &Path, events: usize) -> anyhow::Result<Measured> {
+async fn whole(
+    site: &Site,
+    args: &Args,
+    tasks: &Tasks,
+    log: &Path,
+    events: usize,
+) -> anyhow::Result<Measured> {
     let (working, loading) = (tasks.detached(), tasks.group());
     let clock = Clock::start(site);
-    processor::start(&args.processor, &args.topology, site.bus.clone(), site.store.clone(), &Health::default(), &working).await?;
+    processor::start(
+        &args.processor,
+        &args.topology,
+        site.bus.clone(),
+        site.store.clone(),
+        &Health::default(),
+        &working,
+    )
+    .await?;
     let loader = start_loader(site, log, &loading).await?;
     committed(&site.store, events).await?;
     let measured = clock.stop(site);
@@ -231,5 +311,7 @@ pub async fn committed(store: &Store, events: usize) -> anyhow::Result<()> {
 /// How many events Postgres has.
 pub async fn count(store: &Store) -> anyhow::Result<i64> {
     let mut connection = store.connection().await?;
-    Ok(sqlx::query_scalar("select coalesce(sum(event_count), 0)::int8 from sensors").fetch_one(&mut *connection).await?)
+    Ok(sqlx::query_scalar("select coalesce(sum(event_count), 0)::int8 from sensors")
+        .fetch_one(&mut *connection)
+        .await?)
 }

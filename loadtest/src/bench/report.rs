@@ -70,7 +70,13 @@ pub fn rates(measured: &[(Part, Measured)], events: usize) -> Vec<Row> {
         mine.map(|(_, measured)| events as f64 / measured.took.as_secs_f64()).collect()
     };
     let per_cpu = |part: Part, seconds: fn(&Measured) -> f64| {
-        median(measured.iter().filter(|(which, _)| *which == part).map(|(_, measured)| events as f64 / seconds(measured)).collect())
+        median(
+            measured
+                .iter()
+                .filter(|(which, _)| *which == part)
+                .map(|(_, measured)| events as f64 / seconds(measured))
+                .collect(),
+        )
     };
     let rate = |what, part| median(rates(part)).map(|rate| Row::plain(what, rate, "events/s"));
     let publish = rate("bare publish", Part::Publish);
@@ -81,24 +87,42 @@ pub fn rates(measured: &[(Part, Measured)], events: usize) -> Vec<Row> {
             None => row,
         })
     };
-    let load = beside(rate("loader: file to acknowledged", Part::Load), &publish).map(|row| row.met("≥ 80 % of bare", |ratio| ratio >= 0.8));
-    let process = beside(rate("processor: stream to committed", Part::Process), &insert).map(|row| row.met("≥ 45 % of bare", |ratio| ratio >= 0.45));
-    let without = beside(rate("processor, without windows", Part::ProcessWithoutPanes), &insert).map(|row| row.met("≥ 50 % of bare", |ratio| ratio >= 0.5));
-    let whole = beside(rate("both: file to committed", Part::Whole), &insert).map(|row| row.met("≥ 50 % of bare", |ratio| ratio >= 0.5));
-    let loader = per_cpu(Part::Load, |measured| measured.cpu.ours).map(|rate| Row::plain("loader, publishing included", rate, "events per CPU-second"));
+    let load = beside(rate("loader: file to acknowledged", Part::Load), &publish)
+        .map(|row| row.met("≥ 80 % of bare", |ratio| ratio >= 0.8));
+    let process = beside(rate("processor: stream to committed", Part::Process), &insert)
+        .map(|row| row.met("≥ 45 % of bare", |ratio| ratio >= 0.45));
+    let without = beside(rate("processor, without windows", Part::ProcessWithoutPanes), &insert)
+        .map(|row| row.met("≥ 50 % of bare", |ratio| ratio >= 0.5));
+    let whole = beside(rate("both: file to committed", Part::Whole), &insert)
+        .map(|row| row.met("≥ 50 % of bare", |ratio| ratio >= 0.5));
+    let loader = per_cpu(Part::Load, |measured| measured.cpu.ours)
+        .map(|rate| Row::plain("loader, publishing included", rate, "events per CPU-second"));
     let loader = loader.map(|row| {
         let met = row.value >= 100_000.0;
         row.budget("≥ 100 k without publishing", met)
     });
     let all = per_cpu(Part::Whole, |measured| measured.cpu.total());
-    let all = all.map(|rate| Row::plain("both, NATS and Postgres included", rate, "events per CPU-second").beside("cowrieprocessor, published", 1331.0));
+    let all = all.map(|rate| {
+        Row::plain("both, NATS and Postgres included", rate, "events per CPU-second")
+            .beside("cowrieprocessor, published", 1331.0)
+    });
     [publish, load, loader, insert, process, without, whole, all].into_iter().flatten().collect()
 }
 
 /// Why the rates must not be used.
-pub fn void(measured: &[(Part, Measured)], events: usize, remembered: Option<f64>, busy: &[f64]) -> Vec<String> {
-    let bare = measured.iter().filter(|(part, _)| *part == Part::Publish).map(|(_, measured)| events as f64 / measured.took.as_secs_f64());
-    let (worst, best) = bare.fold((f64::MAX, remembered.unwrap_or_default()), |(worst, best), rate| (worst.min(rate), best.max(rate)));
+pub fn void(
+    measured: &[(Part, Measured)],
+    events: usize,
+    remembered: Option<f64>,
+    busy: &[f64],
+) -> Vec<String> {
+    let bare = measured
+        .iter()
+        .filter(|(part, _)| *part == Part::Publish)
+        .map(|(_, measured)| events as f64 / measured.took.as_secs_f64());
+    let (worst, best) = bare.fold((f64::MAX, remembered.unwrap_or_default()), |(worst, best), rate| {
+        (worst.min(rate), best.max(rate))
+    });
     let mut why = Vec::new();
     if worst < BARE_SHARE * best {
         why.push(format!("the bare publisher made {worst:.0} events/s, and {best:.0} at its best"));
@@ -122,10 +146,19 @@ impl Report {
         }
         boot::say!("");
         for row in &self.rows {
-            let reference = row.reference.map_or_else(String::new, |(what, value)| format!("{what} {}", number(value)));
-            let ratio = row.ratio().map_or_else(String::new, |ratio| if ratio < 3.0 { format!("{:.0} %", 100.0 * ratio) } else { format!("{ratio:.0} ×") });
+            let reference =
+                row.reference.map_or_else(String::new, |(what, value)| format!("{what} {}", number(value)));
+            let ratio = row.ratio().map_or_else(String::new, |ratio| {
+                if ratio < 3.0 { format!("{:.0} %", 100.0 * ratio) } else { format!("{ratio:.0} ×") }
+            });
             let met = row.met.map_or("", |met| if met { "met" } else { "MISSED" });
-            boot::say!("{:<34} {:>9} {:<21}  {reference:<34} {ratio:>7}  {:<28} {met}", row.what, number(row.value), row.unit, row.budget);
+            boot::say!(
+                "{:<34} {:>9} {:<21}  {reference:<34} {ratio:>7}  {:<28} {met}",
+                row.what,
+                number(row.value),
+                row.unit,
+                row.budget
+            );
         }
         for why in &self.void {
             boot::say!("VOID: {why}");

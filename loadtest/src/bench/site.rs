@@ -43,7 +43,15 @@ impl Site {
             servers.stop().await;
         }
         let (bus, store) = connected?;
-        Ok(Self { bus, store, dir, nats_url: nats_url.unwrap_or_default(), database_url: database_url.unwrap_or_default(), servers, _data: data })
+        Ok(Self {
+            bus,
+            store,
+            dir,
+            nats_url: nats_url.unwrap_or_default(),
+            database_url: database_url.unwrap_or_default(),
+            servers,
+            _data: data,
+        })
     }
 
     /// Stops the servers and deletes their data.
@@ -59,19 +67,31 @@ impl Site {
             .fetch_one(&mut *connection)
             .await?;
         let nats = format!("{}, file storage, R1, default fsync interval", self.bus.server_version());
-        Ok([("Postgres", postgres), ("NATS", nats), ("cowriestream", env!("CARGO_PKG_VERSION").to_owned())].into())
+        Ok([("Postgres", postgres), ("NATS", nats), ("cowriestream", env!("CARGO_PKG_VERSION").to_owned())]
+            .into())
     }
 
     /// Processor seconds spent so far.
     pub fn cpu(&self) -> Cpu {
-        let of = |wanted: &str| self.servers.processes().into_iter().filter(|(name, _)| *name == wanted).map(|(_, pid)| cpu::seconds(pid)).sum();
+        let of = |wanted: &str| {
+            self.servers
+                .processes()
+                .into_iter()
+                .filter(|(name, _)| *name == wanted)
+                .map(|(_, pid)| cpu::seconds(pid))
+                .sum()
+        };
         let (nats, postgres) = (of("NATS"), of("Postgres"));
         // The servers are children of this process.
         Cpu { ours: cpu::seconds(std::process::id()) - nats - postgres, nats, postgres }
     }
 }
 
-async fn connect(nats_url: &Option<String>, database_url: Option<String>, topology: &TopologyArgs) -> anyhow::Result<(Bus, Store)> {
+async fn connect(
+    nats_url: &Option<String>,
+    database_url: Option<String>,
+    topology: &TopologyArgs,
+) -> anyhow::Result<(Bus, Store)> {
     let bus = Bus::connect(&BusArgs { nats_url: nats_url.clone(), nats_creds: None }, "loadtest").await?;
     let store = Store::connect(&StoreArgs { database_url, database_connections: 8 }).await?;
     store.migrate().await?;

@@ -1,4 +1,5 @@
-//! Sliding windows over many sessions: what a question costs, what late events cost, and what a key costs on disk.
+//! Sliding windows over many sessions: what a question costs, what late events cost, and what a key costs on
+//! disk.
 //!
 //! The panes are made and stored as the processor does it; the events themselves are not stored.
 
@@ -73,15 +74,21 @@ pub async fn measure(site: &Site, args: &Args) -> anyhow::Result<Vec<Row>> {
         add(site, batch).await?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    rows.push(Row::plain("100 000 week-old events: right after", seconds, "s").budget("≤ 60 s", seconds <= 60.0));
+    rows.push(
+        Row::plain("100 000 week-old events: right after", seconds, "s").budget("≤ 60 s", seconds <= 60.0),
+    );
     roll_up(site).await?;
     rows.push(Row::plain("100 000 week-old events: rolled up after", started.elapsed().as_secs_f64(), "s"));
     Ok(rows)
 }
 
-/// For every window, the hottest, a median and an absent key of some dimensions, at odd minutes of the last days. The slowest p95 of all.
+/// For every window, the hottest, a median and an absent key of some dimensions, at odd minutes of the last
+/// days. The slowest p95 of all.
 async fn ask(on: &mut store::Connection) -> anyhow::Result<Vec<Row>> {
-    let newest: f64 = sqlx::query_scalar("select extract(epoch from max(last_seen))::float8 from feature_panes_minute").fetch_one(&mut *on).await?;
+    let newest: f64 =
+        sqlx::query_scalar("select extract(epoch from max(last_seen))::float8 from feature_panes_minute")
+            .fetch_one(&mut *on)
+            .await?;
     let keys = keys(on).await?;
     let mut rows = Vec::new();
     for kind in KINDS {
@@ -92,15 +99,28 @@ async fn ask(on: &mut store::Connection) -> anyhow::Result<Vec<Row>> {
                 for n in 0..QUESTIONS {
                     let at = newest - n as f64 * 7_237.0;
                     let started = Instant::now();
-                    sqlx::query(kind.ask).bind(dimension.name()).bind(key).bind(window).bind(at).fetch_one(&mut *on).await?;
+                    sqlx::query(kind.ask)
+                        .bind(dimension.name())
+                        .bind(key)
+                        .bind(window)
+                        .bind(at)
+                        .fetch_one(&mut *on)
+                        .await?;
                     took.push(started.elapsed().as_secs_f64() * 1e3);
                 }
                 let p95 = quantile(took, 0.95).unwrap_or(f64::MAX);
-                tracing::debug!("{}, {window}, {} {:?}: {p95:.2} ms", kind.what, dimension.name(), boot::safe_up_to(key, 40));
+                tracing::debug!(
+                    "{}, {window}, {} {:?}: {p95:.2} ms",
+                    kind.what,
+                    dimension.name(),
+                    boot::safe_up_to(key, 40)
+                );
                 worst = worst.max(p95);
             }
         }
-        rows.push(Row::plain(kind.what, worst, "ms (slowest of 78 kinds)").budget(kind.budget, worst <= kind.most));
+        rows.push(
+            Row::plain(kind.what, worst, "ms (slowest of 78 kinds)").budget(kind.budget, worst <= kind.most),
+        );
     }
     Ok(rows)
 }
@@ -128,17 +148,23 @@ async fn size(on: &mut store::Connection) -> anyhow::Result<Vec<Row>> {
     )
     .fetch_one(on)
     .await?;
-    Ok(vec![Row::plain("keys", keys as f64, ""), Row::plain("panes on disk, indexes included", bytes as f64 / keys as f64, "bytes a key")])
+    Ok(vec![
+        Row::plain("keys", keys as f64, ""),
+        Row::plain("panes on disk, indexes included", bytes as f64 / keys as f64, "bytes a key"),
+    ])
 }
 
 /// Adds the panes, but for a week-old piece, which is returned.
 async fn fill(site: &Site, args: &Args) -> anyhow::Result<Vec<Record>> {
     let rate = args.sessions as f64 * EVENTS_A_SESSION / (DAYS * 86_400.0);
-    let generator = Generator::new(Plan { seed: args.seed, sensors: 6, start: START, rate, ..Plan::default() });
-    let names: Result<Vec<SensorId>, _> = (0..generator.sensors().len()).map(|n| format!("bench-{n}").parse()).collect();
+    let generator =
+        Generator::new(Plan { seed: args.seed, sensors: 6, start: START, rate, ..Plan::default() });
+    let names: Result<Vec<SensorId>, _> =
+        (0..generator.sensors().len()).map(|n| format!("bench-{n}").parse()).collect();
     let names = names?;
     let late_from = (args.sessions as f64 * EVENTS_A_SESSION * (DAYS - 10.0) / DAYS) as usize;
-    let (mut batch, mut late, mut sessions, mut events, mut rows) = (Vec::with_capacity(BATCH), Vec::with_capacity(LATE), 0, 0, 0);
+    let (mut batch, mut late, mut sessions, mut events, mut rows) =
+        (Vec::with_capacity(BATCH), Vec::with_capacity(LATE), 0, 0, 0);
     let started = Instant::now();
     for made in generator {
         let Ok(record) = Record::read(&names[made.sensor], &made.line) else { continue };
@@ -158,13 +184,18 @@ async fn fill(site: &Site, args: &Args) -> anyhow::Result<Vec<Record>> {
         }
     }
     let a_second = events as f64 / started.elapsed().as_secs_f64();
-    tracing::info!("{events} events, {sessions} sessions: {:.2} rows of panes an event, {a_second:.0} events/s by one connection", rows as f64 / events as f64);
+    tracing::info!(
+        "{events} events, {sessions} sessions: {:.2} rows of panes an event, {a_second:.0} events/s by one connection",
+        rows as f64 / events as f64
+    );
     Ok(late)
 }
 
 /// One batch as the processor adds it; returns its rows.
 async fn add(site: &Site, batch: &[Record]) -> anyhow::Result<usize> {
-    let day = |record: &Record| processor::day(&StoredEvent { record: record.clone(), line: None, source: None, earlier: None });
+    let day = |record: &Record| {
+        processor::day(&StoredEvent { record: record.clone(), line: None, source: None, earlier: None })
+    };
     site.store.open_days(&batch.iter().filter_map(day).collect()).await?;
     let mut panes = Panes::default();
     batch.iter().for_each(|record| panes.add(record));
@@ -187,7 +218,8 @@ async fn roll_up(site: &Site) -> anyhow::Result<f64> {
     loop {
         let mut connection = site.store.connection().await?;
         let visits = store::due_visits(&mut connection, Duration::ZERO).await?;
-        let waiting: i64 = sqlx::query_scalar("select count(*) from pane_touches").fetch_one(&mut *connection).await?;
+        let waiting: i64 =
+            sqlx::query_scalar("select count(*) from pane_touches").fetch_one(&mut *connection).await?;
         let over: Vec<_> = visits.into_iter().filter(|visit| visit.over).collect();
         if over.is_empty() && waiting == 0 {
             return Ok(taken as f64 / started.elapsed().as_secs_f64());

@@ -45,7 +45,8 @@ pub struct Args {
     /// The first moment of the log; live it is now
     #[arg(long, default_value = "2024-03-01T00:00:00Z", value_parser = moment)]
     start: i64,
-    /// Mean events in a second of the log's time, of all sensors together; a fifth more by day, less by night (UTC)
+    /// Mean events in a second of the log's time, of all sensors together; a fifth more by day, less by night
+    /// (UTC)
     #[arg(long, default_value_t = 20.0, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
     rate: f64,
     /// What the sensors run: 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12, or `mix` for all in turn
@@ -54,8 +55,9 @@ pub struct Args {
     /// Write as it happens, with present times, until told to stop
     #[arg(long)]
     live: bool,
-    /// Plant campaigns and anomalies, and write what is true about them to `DIR/truth.json`: `all`, or how many of snowshoe, botnet, intruders, payloads,
-    /// emerging, odd, busy (days). Attackers of the background then share no key, host or file
+    /// Plant campaigns and anomalies, and write what is true about them to `DIR/truth.json`: `all`, or how
+    /// many of snowshoe, botnet, intruders, payloads, emerging, odd, busy (days). Attackers of the background
+    /// then share no key, host or file
     #[arg(long, value_name = "WHAT", requires = "days", conflicts_with_all = ["events", "bytes", "live"])]
     plant: Option<Wanted>,
     /// Print what was made as JSON
@@ -94,14 +96,20 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     };
     let open = |sensor: &super::Sensor| {
         let directory = args.out.join(&sensor.name);
-        Log::open(&directory, sensor.cowrie, args.live)
-            .with_context(|| format!("create {}/cowrie.json; name a new directory, or go on with a log by --live", directory.display()))
+        Log::open(&directory, sensor.cowrie, args.live).with_context(|| {
+            format!(
+                "create {}/cowrie.json; name a new directory, or go on with a log by --live",
+                directory.display()
+            )
+        })
     };
     let logs = log.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut making = Making { limits, logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };
+    let mut making =
+        Making { limits, logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };
     if args.plant.is_some() {
         let path = args.out.join("truth.json");
-        fs::write(&path, serde_json::to_vec(log.truth())?).with_context(|| format!("write {}", path.display()))?;
+        fs::write(&path, serde_json::to_vec(log.truth())?)
+            .with_context(|| format!("write {}", path.display()))?;
     }
     if args.live {
         making.play(log, tasks.stop()).await?
@@ -123,7 +131,11 @@ impl Limits {
     fn of(args: &Args, start: i64) -> Self {
         let unlimited = args.live || args.days.is_some() || args.bytes.is_some();
         let until = args.days.map_or(i64::MAX, |days| start.saturating_add((days * 86_400e6) as i64));
-        Self { events: args.events.unwrap_or(if unlimited { u64::MAX } else { EVENTS }), bytes: args.bytes.unwrap_or(u64::MAX), until }
+        Self {
+            events: args.events.unwrap_or(if unlimited { u64::MAX } else { EVENTS }),
+            bytes: args.bytes.unwrap_or(u64::MAX),
+            until,
+        }
     }
 }
 
@@ -180,7 +192,9 @@ impl Making {
     }
 
     fn ends(&self, at: i64) -> bool {
-        self.made.events >= self.limits.events || self.made.bytes >= self.limits.bytes || at >= self.limits.until
+        self.made.events >= self.limits.events
+            || self.made.bytes >= self.limits.bytes
+            || at >= self.limits.until
     }
 
     fn write(&mut self, made: &Made) -> anyhow::Result<()> {
@@ -211,7 +225,13 @@ impl Making {
             boot::say!("{}", serde_json::to_string(made)?);
         } else {
             let [first, last] = [&made.first, &made.last].map(|at| at.as_deref().unwrap_or("-"));
-            boot::say!("{} events, {} bytes, {} sensors, {first} to {last}, {:.0} events/s", made.events, made.bytes, made.sensors, made.events_per_second);
+            boot::say!(
+                "{} events, {} bytes, {} sensors, {first} to {last}, {:.0} events/s",
+                made.events,
+                made.bytes,
+                made.sensors,
+                made.events_per_second
+            );
         }
         Ok(())
     }
@@ -223,11 +243,15 @@ fn now() -> anyhow::Result<i64> {
 }
 
 fn moment(text: &str) -> Result<i64, String> {
-    events::time::read(text).ok_or_else(|| format!("{text:?}: expected a time such as 2024-03-01T00:00:00Z, from 2015 to 2099"))
+    events::time::read(text)
+        .ok_or_else(|| format!("{text:?}: expected a time such as 2024-03-01T00:00:00Z, from 2015 to 2099"))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|&rate: &f64| rate > 0.0 && rate.is_finite()).ok_or_else(|| format!("{text:?}: expected a number above 0"))
+    text.parse()
+        .ok()
+        .filter(|&rate: &f64| rate > 0.0 && rate.is_finite())
+        .ok_or_else(|| format!("{text:?}: expected a number above 0"))
 }
 
 fn cowrie(text: &str) -> Result<Mix, String> {
@@ -244,5 +268,9 @@ fn size(text: &str) -> Result<u64, String> {
         "T" => 1_u64 << 40,
         _ => return Err(format!("{text:?}: expected a size such as 500M or 10G")),
     };
-    digits.parse().ok().and_then(|number: u64| number.checked_mul(unit)).ok_or_else(|| format!("{text:?}: expected a size such as 500M or 10G"))
+    digits
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?}: expected a size such as 500M or 10G"))
 }

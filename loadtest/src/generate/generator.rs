@@ -1,6 +1,7 @@
 //! The log of a plan: attackers arrive, make sessions, sessions happen, all merged by time.
 //!
-//! **Invariant**: the same plan gives the same lines; held in memory are the attackers that are at it and the sessions that are open.
+//! **Invariant**: the same plan gives the same lines; held in memory are the attackers that are at it and the
+//! sessions that are open.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -77,10 +78,16 @@ impl Generator {
         let mut random = Random::new(plan.seed, 0);
         let sensors: Vec<Sensor> = (0..plan.sensors.max(1)).map(|i| sensor(&plan, i)).collect();
         let factor = |profile: &Profile| plan.weights.get(profile).copied().unwrap_or(1.0);
-        let shares: Vec<f64> = Profile::ALL.iter().map(|profile| LEARNT.statistics.profile_shares[profile] * factor(profile)).collect();
-        let sessions: Vec<f64> = Profile::ALL.iter().map(|profile| LEARNT.sources[profile].sessions.mean()).collect();
-        let attackers: Vec<f64> = shares.iter().zip(&sessions).map(|(share, sessions)| share / sessions).collect();
-        let events: f64 = shares.iter().zip(Profile::ALL).map(|(share, profile)| share * events_of(profile)).sum();
+        let shares: Vec<f64> = Profile::ALL
+            .iter()
+            .map(|profile| LEARNT.statistics.profile_shares[profile] * factor(profile))
+            .collect();
+        let sessions: Vec<f64> =
+            Profile::ALL.iter().map(|profile| LEARNT.sources[profile].sessions.mean()).collect();
+        let attackers: Vec<f64> =
+            shares.iter().zip(&sessions).map(|(share, sessions)| share / sessions).collect();
+        let events: f64 =
+            shares.iter().zip(Profile::ALL).map(|(share, profile)| share * events_of(profile)).sum();
         let pause = events / attackers.iter().sum::<f64>() / plan.rate.max(1e-6) * 1e6;
         let before = BEFORE.min(pause * MOST_BEFORE) as i64;
         let mut generator = Self {
@@ -141,7 +148,8 @@ impl Generator {
         let telnet = attacker.profile == Profile::Mirai;
         let kind = attacker.kind(cowrie == Cowrie::V1_3);
         let table = LEARNT.kind(kind, telnet).expect("kinds are drawn from the learnt ones");
-        let (duration, repeats) = (self.place(Place::Duration(kind, telnet)), self.place(Place::Repeats(kind, telnet)));
+        let (duration, repeats) =
+            (self.place(Place::Duration(kind, telnet)), self.place(Place::Repeats(kind, telnet)));
         let seconds = table.duration.at(duration).max(0.001);
         // Before the start, only what lasts until after it matters.
         if at + (seconds * 1e6) as i64 > self.plan.start {
@@ -181,8 +189,16 @@ impl Iterator for Generator {
                 Whose::Arrival => self.arrive(at),
                 Whose::Attacker(attacker) => self.attack(attacker, at),
                 Whose::Session(mut session) => {
-                    let made =
-                        Made { sensor: session.sensor, at_micros: at, line: line(&self.sensors[session.sensor], &session, &session.steps[session.next].1, at) };
+                    let made = Made {
+                        sensor: session.sensor,
+                        at_micros: at,
+                        line: line(
+                            &self.sensors[session.sensor],
+                            &session,
+                            &session.steps[session.next].1,
+                            at,
+                        ),
+                    };
                     session.next += 1;
                     if let Some(next) = session.at() {
                         self.push(next, Whose::Session(session));
@@ -198,7 +214,10 @@ impl Iterator for Generator {
 fn events_of(profile: Profile) -> f64 {
     let tables = || LEARNT.kinds.iter().filter(|table| Profile::of(table.kind, table.telnet) == profile);
     let share: f64 = tables().map(|table| table.share).sum();
-    tables().map(|table| table.share * table.means.values().map(|&mean| f64::from(mean)).sum::<f64>()).sum::<f64>() / share
+    tables()
+        .map(|table| table.share * table.means.values().map(|&mean| f64::from(mean)).sum::<f64>())
+        .sum::<f64>()
+        / share
 }
 
 /// A little more by day than by night, UTC; 1 on average.
@@ -211,17 +230,30 @@ fn sensor(plan: &Plan, i: usize) -> Sensor {
     let cowrie = plan.cowrie.unwrap_or(Cowrie::ALL[(i * 5 + 2) % Cowrie::ALL.len()]);
     let digits = hex(plan.seed ^ (i as u64 + 1), 32);
     let uuid = format!("{}-{}-11f1-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..28]);
-    Sensor { name: format!("sensor-{:02}", i + 1), cowrie, uuid, address: format!("10.{}.{}.5", i / 250, i % 250) }
+    Sensor {
+        name: format!("sensor-{:02}", i + 1),
+        cowrie,
+        uuid,
+        address: format!("10.{}.{}.5", i / 250, i % 250),
+    }
 }
 
 /// When the steps happen: greeting and end at their places, all others anywhere between, in order.
 pub(crate) fn timed(steps: Vec<Step>, seconds: f64, random: &mut Random) -> Vec<(i64, Step)> {
     let whole = (seconds * 1e6) as i64;
-    let greeting = |step: &Step| matches!(step, Step::Connect | Step::Version | Step::Kex | Step::ServerKex | Step::Option { .. });
+    let greeting = |step: &Step| {
+        matches!(step, Step::Connect | Step::Version | Step::Kex | Step::ServerKex | Step::Option { .. })
+    };
     let greeted = (whole / 5).min(400_000);
     let mut between: Vec<i64> = steps
         .iter()
-        .map(|step| if greeting(step) { random.below(greeted.max(1) as usize) as i64 } else { greeted + random.below((whole - greeted) as usize) as i64 })
+        .map(|step| {
+            if greeting(step) {
+                random.below(greeted.max(1) as usize) as i64
+            } else {
+                greeted + random.below((whole - greeted) as usize) as i64
+            }
+        })
         .collect();
     between.sort_unstable();
     if let (Some(first), Some(last)) = (between.first().copied(), between.last_mut()) {

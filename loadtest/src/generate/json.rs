@@ -157,7 +157,8 @@ pub fn hex(mut number: u64, digits: usize) -> String {
     while text.len() < digits {
         number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         let mixed = number ^ (number >> 29);
-        (0..16.min(digits - text.len())).for_each(|i| text.push(char::from(HEX[(mixed >> (60 - 4 * i) & 15) as usize])));
+        (0..16.min(digits - text.len()))
+            .for_each(|i| text.push(char::from(HEX[(mixed >> (60 - 4 * i) & 15) as usize])));
     }
     text
 }

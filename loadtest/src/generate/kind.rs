@@ -88,7 +88,16 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 8] = [Self::Scanner, Self::BruteForcer, Self::Mirai, Self::Recon, Self::Planter, Self::Downloader, Self::Proxy, Self::Human];
+    pub const ALL: [Self; 8] = [
+        Self::Scanner,
+        Self::BruteForcer,
+        Self::Mirai,
+        Self::Recon,
+        Self::Planter,
+        Self::Downloader,
+        Self::Proxy,
+        Self::Human,
+    ];
 
     /// Who makes sessions of this kind.
     pub fn of(kind: Kind, telnet: bool) -> Self {

@@ -1,4 +1,5 @@
-//! Learns the profile from real logs: counts and quantiles only. What could name a person or a place to fetch from is left out.
+//! Learns the profile from real logs: counts and quantiles only. What could name a person or a place to fetch
+//! from is left out.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -32,7 +33,13 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut learning = Learning::default();
     distinct_lines(&args.paths, |line| learning.add(line))?;
-    boot::say!("{}", serde_json::to_string(&learning.finish())?.replace("],\"", "],\n\"").replace("},\"", "},\n\"").replace("},{", "},\n{"));
+    boot::say!(
+        "{}",
+        serde_json::to_string(&learning.finish())?
+            .replace("],\"", "],\n\"")
+            .replace("},\"", "},\n\"")
+            .replace("},{", "},\n{")
+    );
     Ok(())
 }
 
@@ -113,7 +120,8 @@ impl Learning {
         match text("eventid").unwrap_or_default() {
             "cowrie.client.kex" => {
                 if let (Some(hassh), Some(algorithms)) = (text("hassh"), text("hasshAlgorithms")) {
-                    self.algorithms.insert(hassh.to_owned(), (algorithms.to_owned(), joined(&event["keyAlgs"])));
+                    self.algorithms
+                        .insert(hassh.to_owned(), (algorithms.to_owned(), joined(&event["keyAlgs"])));
                 }
             }
             "cowrie.direct-tcpip.request" => {
@@ -124,21 +132,30 @@ impl Learning {
                     self.targets.add((host.to_owned(), port));
                 }
             }
-            "cowrie.client.size" => self.sizes.add((number("width").unwrap_or(80), number("height").unwrap_or(24))),
+            "cowrie.client.size" => {
+                self.sizes.add((number("width").unwrap_or(80), number("height").unwrap_or(24)))
+            }
             "cowrie.session.params" => self.archs.add(text("arch").unwrap_or_default().to_owned()),
             _ => (),
         }
     }
 
     fn finish(mut self) -> Learnt {
-        let (mut pairs, mut users, mut passwords, mut telnet) = (Counts::default(), Counts::default(), Counts::default(), Counts::default());
+        let (mut pairs, mut users, mut passwords, mut telnet) =
+            (Counts::default(), Counts::default(), Counts::default(), Counts::default());
         for session in self.observed.sessions.values().filter(|session| !private(&session.source)) {
             match (&session.version, &session.hassh) {
                 (Some(version), Some(hassh)) => self.tools.add((version.clone(), hassh.clone())),
-                (Some(version), None) if harmless(version, 40) => self.versions.add(unquoted(version).to_owned()),
+                (Some(version), None) if harmless(version, 40) => {
+                    self.versions.add(unquoted(version).to_owned())
+                }
                 _ => (),
             }
-            for (user, password) in session.credentials.iter().filter(|(user, password)| harmless(user, 24) && harmless(password, 28)) {
+            for (user, password) in session
+                .credentials
+                .iter()
+                .filter(|(user, password)| harmless(user, 24) && harmless(password, 28))
+            {
                 if session.telnet {
                     telnet.add((user.clone(), password.clone()));
                 } else {
@@ -176,17 +193,27 @@ fn joined(list: &Value) -> String {
 
 fn kinds(observed: &Observed) -> Vec<KindTable> {
     let mut groups = BTreeMap::<(Kind, bool), Vec<&Seen>>::new();
-    observed.sessions.values().for_each(|session| groups.entry((session.kind(), session.telnet)).or_default().push(session));
+    observed
+        .sessions
+        .values()
+        .for_each(|session| groups.entry((session.kind(), session.telnet)).or_default().push(session));
     let table = |((kind, telnet), sessions): ((Kind, bool), Vec<&Seen>)| {
         let mut means = BTreeMap::<String, f32>::new();
-        sessions.iter().flat_map(|session| &session.events).for_each(|(name, n)| *means.entry(name.clone()).or_default() += *n as f32);
-        means.values_mut().for_each(|mean| *mean = (*mean / sessions.len() as f32 * 10_000.0).round() / 10_000.0);
+        sessions
+            .iter()
+            .flat_map(|session| &session.events)
+            .for_each(|(name, n)| *means.entry(name.clone()).or_default() += *n as f32);
+        means
+            .values_mut()
+            .for_each(|mean| *mean = (*mean / sessions.len() as f32 * 10_000.0).round() / 10_000.0);
         KindTable {
             kind,
             telnet,
             share: sessions.len() as f64 / observed.sessions.len() as f64,
             duration: Spread::of(sessions.iter().filter_map(|session| session.seconds).collect()),
-            repeats: Spread::of(sessions.iter().map(|session| f64::from(session.count(kind.repeats()))).collect()),
+            repeats: Spread::of(
+                sessions.iter().map(|session| f64::from(session.count(kind.repeats()))).collect(),
+            ),
             means,
         }
     };
@@ -197,7 +224,11 @@ fn kinds(observed: &Observed) -> Vec<KindTable> {
 fn sources(observed: &Observed) -> BTreeMap<Profile, SourceTable> {
     let mut by_address = BTreeMap::<&str, BTreeMap<Profile, u32>>::new();
     for session in observed.sessions.values() {
-        *by_address.entry(&session.source).or_default().entry(Profile::of(session.kind(), session.telnet)).or_default() += 1;
+        *by_address
+            .entry(&session.source)
+            .or_default()
+            .entry(Profile::of(session.kind(), session.telnet))
+            .or_default() += 1;
     }
     let addresses = by_address.len() as f64;
     let mut groups = BTreeMap::<Profile, Vec<f64>>::new();
@@ -207,7 +238,12 @@ fn sources(observed: &Observed) -> BTreeMap<Profile, SourceTable> {
             groups.entry(profile).or_default().push(f64::from(total));
         }
     }
-    groups.into_iter().map(|(profile, totals)| (profile, SourceTable { share: totals.len() as f64 / addresses, sessions: Spread::of(totals) })).collect()
+    groups
+        .into_iter()
+        .map(|(profile, totals)| {
+            (profile, SourceTable { share: totals.len() as f64 / addresses, sessions: Spread::of(totals) })
+        })
+        .collect()
 }
 
 /// Laboratories: their credentials are their own.
@@ -222,7 +258,13 @@ fn private(source: &str) -> bool {
 /// Short, printable and without what an address, a name at a host or a place to fetch from has.
 fn harmless(text: &str, longest: usize) -> bool {
     let number = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|c| c.is_ascii_digit());
-    let address = text.split(|c: char| c != '.' && !c.is_ascii_digit()).any(|run| run.split('.').filter(|part| number(part)).count() >= 4);
+    let address = text
+        .split(|c: char| c != '.' && !c.is_ascii_digit())
+        .any(|run| run.split('.').filter(|part| number(part)).count() >= 4);
     let mail = text.contains('@') && text.contains('.');
-    text.len() <= longest && !address && !mail && !text.contains("://") && text.chars().all(|c| !c.is_control() || c == '\0')
+    text.len() <= longest
+        && !address
+        && !mail
+        && !text.contains("://")
+        && text.chars().all(|c| !c.is_control() || c == '\0')
 }

@@ -53,7 +53,9 @@ impl Writing<'_> {
             algorithms(self, json);
         }
         json.text("eventid", self.step.eventid());
-        if let Step::Login { user, .. } | Step::Fingerprint { user, .. } | Step::KeyLogin { user, .. } = self.step {
+        if let Step::Login { user, .. } | Step::Fingerprint { user, .. } | Step::KeyLogin { user, .. } =
+            self.step
+        {
             json.text("username", user);
         }
         json.text("timestamp", &time::written(self.at, true));
@@ -70,7 +72,8 @@ impl Writing<'_> {
         json.text("eventid", self.step.eventid());
         fields(self, json);
         let connect = matches!(self.step, Step::Connect);
-        let fetched = matches!(self.step, Step::Download { url: Some(_), .. } | Step::DownloadFailed { .. }) && self.sensor.cowrie >= Cowrie::V2_5;
+        let fetched = matches!(self.step, Step::Download { url: Some(_), .. } | Step::DownloadFailed { .. })
+            && self.sensor.cowrie >= Cowrie::V2_5;
         if !fetched {
             message(json, self.sensor.cowrie, self.session, self.step, &self.sensor.address);
         }
@@ -125,11 +128,17 @@ impl Writing<'_> {
             Step::Login { .. } | Step::KeyLogin { .. } | Step::Fingerprint { .. } => {
                 format!("SSHService 'ssh-userauth' on HoneyPotSSHTransport,{number},{source}")
             }
-            Step::Request { .. } => format!("SSHService 'ssh-connection' on HoneyPotSSHTransport,{number},{source}"),
-            Step::Data { id, .. } => {
-                format!("SSHChannel cowrie-discarded-direct-tcpip ({id}) on SSHService 'ssh-connection' on HoneyPotSSHTransport,{number},{source}")
+            Step::Request { .. } => {
+                format!("SSHService 'ssh-connection' on HoneyPotSSHTransport,{number},{source}")
             }
-            _ => format!("SSHChannel session (0) on SSHService 'ssh-connection' on HoneyPotSSHTransport,{number},{source}"),
+            Step::Data { id, .. } => {
+                format!(
+                    "SSHChannel cowrie-discarded-direct-tcpip ({id}) on SSHService 'ssh-connection' on HoneyPotSSHTransport,{number},{source}"
+                )
+            }
+            _ => format!(
+                "SSHChannel session (0) on SSHService 'ssh-connection' on HoneyPotSSHTransport,{number},{source}"
+            ),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Made Cowrie logs: attackers whose tools, credentials, paces and kinds of sessions are learnt from real logs' statistics.
+//! Made Cowrie logs: attackers whose tools, credentials, paces and kinds of sessions are learnt from real
+//! logs' statistics.
 
 mod args;
 pub(crate) mod attacker;

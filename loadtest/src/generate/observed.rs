@@ -44,7 +44,8 @@ impl Seen {
         if self.source.is_empty() {
             self.source = text("src_ip").unwrap_or_default().to_owned();
         }
-        self.telnet |= text("protocol") == Some("telnet") || text("system").is_some_and(|system| system.contains("elnet"));
+        self.telnet |= text("protocol") == Some("telnet")
+            || text("system").is_some_and(|system| system.contains("elnet"));
         match name {
             "session.closed" => self.seconds = seconds(event),
             "session.file_download" => self.planted |= event["url"].is_null(),

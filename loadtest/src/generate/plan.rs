@@ -21,7 +21,8 @@ pub struct Plan {
     pub weights: BTreeMap<Profile, f64>,
     /// Times at which more or fewer attackers come than else.
     pub busy: Vec<Busy>,
-    /// Nobody shares a key, a host to load from or a file with others by chance: who shares one belongs together, and only plants do.
+    /// Nobody shares a key, a host to load from or a file with others by chance: who shares one belongs
+    /// together, and only plants do.
     pub apart: bool,
 }
 
@@ -36,7 +37,16 @@ pub struct Busy {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { seed: 1, sensors: 6, cowrie: None, start: 1_709_251_200_000_000, rate: 20.0, weights: BTreeMap::new(), busy: Vec::new(), apart: false }
+        Self {
+            seed: 1,
+            sensors: 6,
+            cowrie: None,
+            start: 1_709_251_200_000_000,
+            rate: 20.0,
+            weights: BTreeMap::new(),
+            busy: Vec::new(),
+            apart: false,
+        }
     }
 }
 

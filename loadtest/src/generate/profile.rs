@@ -11,7 +11,9 @@ use super::{
 };
 
 /// The committed profile.
-pub static LEARNT: LazyLock<Learnt> = LazyLock::new(|| serde_json::from_str(include_str!("profile.json")).expect("the committed profile is read by a test"));
+pub static LEARNT: LazyLock<Learnt> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("profile.json")).expect("the committed profile is read by a test")
+});
 
 /// Tables of the frequent, quantiles of the measured.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -83,7 +85,8 @@ pub struct Tool {
     pub n: u32,
 }
 
-/// Means of equal parts of the sorted values, the last part split once more: the mean of all is kept, and so is the tail.
+/// Means of equal parts of the sorted values, the last part split once more: the mean of all is kept, and so
+/// is the tail.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Spread(Vec<f32>, Vec<f32>);
 
@@ -103,7 +106,11 @@ impl Spread {
     pub fn at(&self, place: f64) -> f64 {
         let Self(parts, tail) = self;
         let at = place * (parts.len() + 1) as f64;
-        if at < parts.len() as f64 { between(parts, at) } else { between(tail, (at - parts.len() as f64) * tail.len() as f64) }
+        if at < parts.len() as f64 {
+            between(parts, at)
+        } else {
+            between(tail, (at - parts.len() as f64) * tail.len() as f64)
+        }
     }
 
     /// A whole number whose mean is kept.
@@ -112,7 +119,11 @@ impl Spread {
         let at = place * (parts.len() + 1) as f64;
         let value = match parts.get(at as usize) {
             Some(value) => *value,
-            None => tail.get(((at - parts.len() as f64) * tail.len() as f64) as usize).or(tail.last()).copied().unwrap_or(0.0),
+            None => tail
+                .get(((at - parts.len() as f64) * tail.len() as f64) as usize)
+                .or(tail.last())
+                .copied()
+                .unwrap_or(0.0),
         };
         random.rounded(f64::from(value))
     }

@@ -1,4 +1,5 @@
-//! Random numbers that are the same everywhere: ChaCha8, and only arithmetic that IEEE 754 defines to the bit.
+//! Random numbers that are the same everywhere: ChaCha8, and only arithmetic that IEEE 754 defines to the
+//! bit.
 
 use rand_chacha::{
     ChaCha8Rng,

@@ -85,15 +85,25 @@ impl<'a> Script<'a> {
                 self.steps.push(Step::ServerKex);
             }
         }
-        if self.cowrie == Cowrie::V3_0_12 && self.table.kind == Kind::Banner && self.attacker.random.chance(0.01) {
+        if self.cowrie == Cowrie::V3_0_12
+            && self.table.kind == Kind::Banner
+            && self.attacker.random.chance(0.01)
+        {
             self.steps.push(Step::Malformed);
         }
     }
 
     fn negotiate(&mut self) {
-        const OPTIONS: &[(&str, &str, u8)] =
-            &[("WILL", "NAWS", 31), ("DO", "ECHO", 1), ("DO", "SGA", 3), ("WILL", "TTYPE", 24), ("DONT", "LINEMODE", 34), ("WONT", "NEW_ENVIRON", 39)];
-        let (first, all) = (self.attacker.random.below(OPTIONS.len()), 1 + self.attacker.random.below(OPTIONS.len()));
+        const OPTIONS: &[(&str, &str, u8)] = &[
+            ("WILL", "NAWS", 31),
+            ("DO", "ECHO", 1),
+            ("DO", "SGA", 3),
+            ("WILL", "TTYPE", 24),
+            ("DONT", "LINEMODE", 34),
+            ("WONT", "NEW_ENVIRON", 39),
+        ];
+        let (first, all) =
+            (self.attacker.random.below(OPTIONS.len()), 1 + self.attacker.random.below(OPTIONS.len()));
         for (command, name, byte) in OPTIONS.iter().cycle().skip(first).take(all).copied() {
             self.steps.push(Step::Option { command, name, byte });
         }
@@ -110,7 +120,8 @@ impl<'a> Script<'a> {
     /// With a key, as clients do before they ask for a password.
     fn offer(&mut self) -> usize {
         let offered = self.often("client.fingerprint");
-        let user: Text = if self.attacker.random.chance(0.7) { "root".into() } else { self.attacker.credential().0 };
+        let user: Text =
+            if self.attacker.random.chance(0.7) { "root".into() } else { self.attacker.credential().0 };
         for _ in 0..offered {
             let key = self.attacker.key;
             self.steps.push(Step::Fingerprint { user: user.clone(), key });
@@ -127,8 +138,11 @@ impl<'a> Script<'a> {
     fn enter(&mut self) {
         let offered = self.offer();
         let old = self.cowrie == Cowrie::V1_3 && self.table.telnet;
-        let (failed, successes) =
-            if self.table.telnet && !old { (self.attacker.random.below(3), 1) } else { (self.often("login.failed"), self.often("login.success")) };
+        let (failed, successes) = if self.table.telnet && !old {
+            (self.attacker.random.below(3), 1)
+        } else {
+            (self.often("login.failed"), self.often("login.success"))
+        };
         (offered..failed).for_each(|_| self.login(false));
         for shell in 0..successes.max(1) {
             self.login(true);
@@ -159,7 +173,8 @@ impl<'a> Script<'a> {
 
     /// Typed into the open terminal.
     pub fn command(&mut self, input: Text) {
-        let found = self.cowrie == Cowrie::V1_3 && (self.table.kind != Kind::Human || self.attacker.random.chance(0.7));
+        let found = self.cowrie == Cowrie::V1_3
+            && (self.table.kind != Kind::Human || self.attacker.random.chance(0.7));
         let first = input.split([';', '|']).next().unwrap_or_default().trim().to_owned();
         self.steps.push(Step::Command { input });
         if found && !first.is_empty() {
@@ -189,7 +204,15 @@ impl<'a> Script<'a> {
             self.execute(first, Some(Step::NotFound { input: "lockr -ia .ssh".into() }));
         }
         let (sum, duplicate) = (1000 + self.attacker.of_pool(40), self.attacker.random.chance(0.8));
-        self.execute(second, Some(Step::Download { url: None, destination: "/root/.ssh/authorized_keys".into(), sum, duplicate }));
+        self.execute(
+            second,
+            Some(Step::Download {
+                url: None,
+                destination: "/root/.ssh/authorized_keys".into(),
+                sum,
+                duplicate,
+            }),
+        );
         for i in 2..repeats {
             self.execute(commands::AFTER_KEY[i % commands::AFTER_KEY.len()].into(), None);
         }
@@ -200,7 +223,12 @@ impl<'a> Script<'a> {
         let index = self.open();
         self.command(command.into());
         for _ in 0..self.often("session.file_download") {
-            self.steps.push(Step::Download { url: Some(url.clone().into()), destination: "".into(), sum: 2000 + self.attacker.of_pool(60), duplicate: false });
+            self.steps.push(Step::Download {
+                url: Some(url.clone().into()),
+                destination: "".into(),
+                sum: 2000 + self.attacker.of_pool(60),
+                duplicate: false,
+            });
         }
         for _ in 0..self.often("session.file_download.failed") {
             self.steps.push(Step::DownloadFailed { url: other.clone().into() });
@@ -238,14 +266,21 @@ impl<'a> Script<'a> {
         debug_assert_eq!(self.attacker.profile, Profile::Human);
         let own = if self.attacker.apart { self.attacker.key >> 8 } else { 0 };
         let random = &mut self.attacker.random;
-        let uploads = random.chance(f64::from(self.table.means.get("session.file_upload").copied().unwrap_or(0.0)));
+        let uploads =
+            random.chance(f64::from(self.table.means.get("session.file_upload").copied().unwrap_or(0.0)));
         if uploads {
-            let (name, sum) = (*random.pick(&["setup.sh", "a.txt", "x86_64", "config.json", "sshd"]), own + 4000 + random.below(50) as u64);
+            let (name, sum) = (
+                *random.pick(&["setup.sh", "a.txt", "x86_64", "config.json", "sshd"]),
+                own + 4000 + random.below(50) as u64,
+            );
             return self.steps.push(Step::Upload { name: name.into(), sum });
         }
         let (width, height, _) = LEARNT.sizes[TABLES.sizes.draw(random)];
         if random.chance(0.153) {
-            self.steps.push(Step::Var { name: "LANG", value: ["C.UTF-8", "en_US.UTF-8", "pt_BR.UTF-8", "de_DE.UTF-8"][random.below(4)] });
+            self.steps.push(Step::Var {
+                name: "LANG",
+                value: ["C.UTF-8", "en_US.UTF-8", "pt_BR.UTF-8", "de_DE.UTF-8"][random.below(4)],
+            });
         }
         self.steps.push(Step::Size { width, height });
         let index = self.open();
@@ -268,7 +303,12 @@ impl<'a> Script<'a> {
             10..17 => {
                 let (name, sum) = (random.below(30), random.below(90) as u64);
                 self.command(format!("echo test > file{name}").into());
-                self.steps.push(Step::Download { url: None, destination: format!("/root/file{name}").into(), sum: 5000 + sum, duplicate: false });
+                self.steps.push(Step::Download {
+                    url: None,
+                    destination: format!("/root/file{name}").into(),
+                    sum: 5000 + sum,
+                    duplicate: false,
+                });
             }
             17 => {
                 self.command("cat".into());

@@ -77,7 +77,10 @@ impl Step {
     /// Where it goes through the sensor.
     pub fn target(&self) -> Option<&Target> {
         match self {
-            Self::Request { to, .. } | Self::Data { to, .. } | Self::Ja4 { to, .. } | Self::Ja4h { to, .. } => Some(to),
+            Self::Request { to, .. }
+            | Self::Data { to, .. }
+            | Self::Ja4 { to, .. }
+            | Self::Ja4h { to, .. } => Some(to),
             _ => None,
         }
     }
@@ -152,8 +155,8 @@ impl Session {
         self.steps.get(self.next).map(|(offset, _)| self.started + offset)
     }
 
-    /// A session that is open when the log starts is in it from its connection on, but without most of what came before: so the
-    /// log has its rate from the start.
+    /// A session that is open when the log starts is in it from its connection on, but without most of what
+    /// came before: so the log has its rate from the start.
     pub fn not_before(&mut self, start: i64, random: &mut Random) {
         let late = start - self.started;
         if late <= 0 {
@@ -162,7 +165,15 @@ impl Session {
         let whole = self.steps.last().map_or(0, |(offset, _)| *offset);
         let first = random.below((whole - late).clamp(1, GREETED) as usize) as i64;
         let needed = |step: &Step| {
-            matches!(step, Step::Connect | Step::Version | Step::Kex | Step::Login { success: true, .. } | Step::Params { .. } | Step::LogOpen { .. })
+            matches!(
+                step,
+                Step::Connect
+                    | Step::Version
+                    | Step::Kex
+                    | Step::Login { success: true, .. }
+                    | Step::Params { .. }
+                    | Step::LogOpen { .. }
+            )
         };
         self.steps.retain(|(offset, step)| *offset >= late || needed(step));
         self.steps.iter_mut().for_each(|(offset, _)| *offset = (*offset - late - first).max(0));

@@ -57,8 +57,16 @@ impl Statistics {
         spreads(&seen, &mut numbers);
         shares(&seen, &mut numbers);
         concentrations(&seen, &mut numbers);
-        numbers.insert("line length, mean".to_owned(), mean(observed.lengths.iter().map(|&length| f64::from(length))));
-        quantiles("line length", observed.lengths.iter().map(|&length| f64::from(length)), &[0.5, 0.9, 0.99], &mut numbers);
+        numbers.insert(
+            "line length, mean".to_owned(),
+            mean(observed.lengths.iter().map(|&length| f64::from(length))),
+        );
+        quantiles(
+            "line length",
+            observed.lengths.iter().map(|&length| f64::from(length)),
+            &[0.5, 0.9, 0.99],
+            &mut numbers,
+        );
         gaps(&mut observed.connections, &mut numbers);
         Self {
             events: events.values().sum(),
@@ -68,25 +76,47 @@ impl Statistics {
                 .filter(|(name, _)| !NOT_SHARED.contains(name))
                 .map(|(name, n)| ((*name).to_owned(), *n as f64 / shared as f64))
                 .collect(),
-            profile_shares: profiles.into_iter().map(|(profile, n)| (profile, n as f64 / seen.len() as f64)).collect(),
+            profile_shares: profiles
+                .into_iter()
+                .map(|(profile, n)| (profile, n as f64 / seen.len() as f64))
+                .collect(),
             numbers,
         }
     }
 }
 
 fn spreads(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
-    let sizes =
-        seen.iter().map(|session| f64::from(session.events.iter().filter(|(name, _)| !NOT_SHARED.contains(&name.as_str())).map(|(_, n)| n).sum::<u32>()));
+    let sizes = seen.iter().map(|session| {
+        f64::from(
+            session
+                .events
+                .iter()
+                .filter(|(name, _)| !NOT_SHARED.contains(&name.as_str()))
+                .map(|(_, n)| n)
+                .sum::<u32>(),
+        )
+    });
     quantiles("events in a session", sizes.clone(), &[0.25, 0.5, 0.75, 0.9, 0.95, 0.99], numbers);
     numbers.insert("events in a session, mean".to_owned(), mean(sizes));
-    quantiles("session seconds", seen.iter().filter_map(|session| session.seconds), &[0.1, 0.25, 0.5, 0.75, 0.9, 0.95], numbers);
-    let attempts = seen.iter().map(|session| f64::from(session.count("login.success") + session.count("login.failed"))).filter(|&n| n > 0.0);
+    quantiles(
+        "session seconds",
+        seen.iter().filter_map(|session| session.seconds),
+        &[0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
+        numbers,
+    );
+    let attempts = seen
+        .iter()
+        .map(|session| f64::from(session.count("login.success") + session.count("login.failed")))
+        .filter(|&n| n > 0.0);
     numbers.insert("login attempts in a session with any, mean".to_owned(), mean(attempts));
 }
 
 fn shares(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
     let mut share = |name: &str, of: &dyn Fn(&Seen) -> bool| {
-        numbers.insert(name.to_owned(), seen.iter().filter(|session| of(session)).count() as f64 / seen.len() as f64);
+        numbers.insert(
+            name.to_owned(),
+            seen.iter().filter(|session| of(session)).count() as f64 / seen.len() as f64,
+        );
     };
     share("sessions over Telnet", &|session| session.telnet);
     share("sessions with a right login", &|session| session.count("login.success") > 0);
@@ -102,25 +132,41 @@ fn concentrations(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
     let mut tops = |name: &str, counts: Vec<u64>, tops: &[usize]| {
         let total: u64 = counts.iter().sum();
         for &top in tops {
-            numbers.insert(format!("{name}, top {top}"), counts.iter().take(top).sum::<u64>() as f64 / total as f64);
+            numbers.insert(
+                format!("{name}, top {top}"),
+                counts.iter().take(top).sum::<u64>() as f64 / total as f64,
+            );
         }
     };
     tops("sessions by address", counts(seen.iter().map(|session| &session.source)), &[1, 10, 100]);
     tops("logins by credential", counts(seen.iter().flat_map(|session| &session.credentials)), &[1, 10, 100]);
-    tops("SSH sessions by client version", counts(seen.iter().filter_map(|session| session.version.as_ref())), &[1, 5, 20]);
-    tops("SSH sessions by hassh", counts(seen.iter().filter_map(|session| session.hassh.as_ref())), &[1, 5, 20]);
+    tops(
+        "SSH sessions by client version",
+        counts(seen.iter().filter_map(|session| session.version.as_ref())),
+        &[1, 5, 20],
+    );
+    tops(
+        "SSH sessions by hassh",
+        counts(seen.iter().filter_map(|session| session.hassh.as_ref())),
+        &[1, 5, 20],
+    );
     let addresses = counts(seen.iter().map(|session| &session.source)).len();
     numbers.insert("addresses in 1000 sessions".to_owned(), addresses as f64 / seen.len() as f64 * 1000.0);
-    let networks = counts(seen.iter().map(|session| session.source.rsplit_once('.').map_or(session.source.as_str(), |(network, _)| network))).len();
+    let networks = counts(seen.iter().map(|session| {
+        session.source.rsplit_once('.').map_or(session.source.as_str(), |(network, _)| network)
+    }))
+    .len();
     numbers.insert("addresses in a /24 with any, mean".to_owned(), addresses as f64 / networks as f64);
 }
 
-/// Seconds between connections of a sensor, in units of their mean: how they come in bursts, whatever the rate.
+/// Seconds between connections of a sensor, in units of their mean: how they come in bursts, whatever the
+/// rate.
 fn gaps(connections: &mut BTreeMap<String, Vec<i64>>, numbers: &mut BTreeMap<String, f64>) {
     let mut relative = Vec::new();
     for times in connections.values_mut().filter(|times| times.len() >= 50) {
         times.sort_unstable();
-        let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64).filter(|&gap| gap < PAUSE).collect();
+        let gaps: Vec<f64> =
+            times.windows(2).map(|pair| (pair[1] - pair[0]) as f64).filter(|&gap| gap < PAUSE).collect();
         let middle = mean(gaps.iter().copied());
         relative.extend(gaps.iter().map(|gap| gap / middle));
     }

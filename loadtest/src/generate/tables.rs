@@ -39,13 +39,16 @@ pub struct Tables {
     pub kinds: HashMap<(Profile, bool), (Vec<Kind>, Weights)>,
 }
 
-/// How much more often than learnt, over Telnet: a shell, as the samples hold few; many logins, as only 2017 logged them so.
+/// How much more often than learnt, over Telnet: a shell, as the samples hold few; many logins, as only 2017
+/// logged them so.
 const TELNET_SHELLS: f64 = 6.0;
 const TELNET_LOGINS: f64 = 6.0;
 
 /// All of them.
 pub static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let tools = |weight: &dyn Fn(&str) -> f64| Weights::new(LEARNT.tools.iter().map(|tool| f64::from(tool.n) * weight(&tool.version)));
+    let tools = |weight: &dyn Fn(&str) -> f64| {
+        Weights::new(LEARNT.tools.iter().map(|tool| f64::from(tool.n) * weight(&tool.version)))
+    };
     let mut kinds = HashMap::new();
     for profile in Profile::ALL {
         for old in [false, true] {
@@ -56,7 +59,8 @@ pub static TABLES: LazyLock<Tables> = LazyLock::new(|| {
                 Kind::Enter if telnet => 0.0,
                 _ => 1.0,
             };
-            let (names, weights): (Vec<_>, Vec<_>) = tables.map(|table| (table.kind, table.share * weight(table.kind, table.telnet))).unzip();
+            let (names, weights): (Vec<_>, Vec<_>) =
+                tables.map(|table| (table.kind, table.share * weight(table.kind, table.telnet))).unzip();
             kinds.insert((profile, old), (names, Weights::new(weights)));
         }
     }
@@ -65,11 +69,21 @@ pub static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         usernames: Weights::counted(LEARNT.usernames.iter().map(|row| row.1)),
         passwords: Weights::counted(LEARNT.passwords.iter().map(|row| row.1)),
         telnet: Weights::counted(LEARNT.telnet.iter().map(|row| row.2)),
-        tools: tools(&|version| f64::from(u8::from(!version.contains("Windows") && !version.contains("ZGrab")))),
-        humans: tools(&|version| if version.contains("OpenSSH_for_Windows") { 50.0 } else { f64::from(u8::from(version.contains("OpenSSH"))) }),
+        tools: tools(&|version| {
+            f64::from(u8::from(!version.contains("Windows") && !version.contains("ZGrab")))
+        }),
+        humans: tools(&|version| {
+            if version.contains("OpenSSH_for_Windows") {
+                50.0
+            } else {
+                f64::from(u8::from(version.contains("OpenSSH")))
+            }
+        }),
         scanners: tools(&|version| if version.contains("ZGrab") { 20.0 } else { 1.0 }),
         versions: Weights::counted(LEARNT.versions.iter().map(|row| row.1)),
-        clients: Weights::counted(LEARNT.versions.iter().map(|row| if row.0.starts_with("SSH-2.0-") { row.1 } else { 0 })),
+        clients: Weights::counted(
+            LEARNT.versions.iter().map(|row| if row.0.starts_with("SSH-2.0-") { row.1 } else { 0 }),
+        ),
         targets: Weights::counted(LEARNT.targets.iter().map(|row| row.2)),
         sizes: Weights::counted(LEARNT.sizes.iter().map(|row| row.2)),
         archs: Weights::counted(LEARNT.archs.iter().map(|row| row.1)),

@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn a_time_is_written_so_that_it_is_read_again() {
-        for at in [1_420_070_400_000_000, 1_582_934_400_123_456, 1_709_251_199_999_999, 4_102_444_799_000_001] {
+        for at in [1_420_070_400_000_000, 1_582_934_400_123_456, 1_709_251_199_999_999, 4_102_444_799_000_001]
+        {
             assert_eq!(events::time::read(&written(at, false)), Some(at));
         }
         assert_eq!(written(1_529_118_000_000_000, true), "2018-06-16T03:00:00Z");

@@ -1,4 +1,5 @@
-//! A sensor's log file, written and rotated as Cowrie does: named for the day of its last line when the next day begins.
+//! A sensor's log file, written and rotated as Cowrie does: named for the day of its last line when the next
+//! day begins.
 
 use std::{
     fs::{self, File},
@@ -93,7 +94,8 @@ fn create(path: &Path, live: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// The length of the first piece that Python's encoder writes on its own: a text, a sign with its space, a number.
+/// The length of the first piece that Python's encoder writes on its own: a text, a sign with its space, a
+/// number.
 fn token(rest: &[u8]) -> usize {
     let until = |stop: &dyn Fn(u8) -> bool| rest.iter().position(|&c| stop(c)).unwrap_or(rest.len());
     match rest[0] {
@@ -125,6 +127,24 @@ mod tests {
             tokens.push(std::str::from_utf8(first).unwrap());
             rest = after;
         }
-        assert_eq!(tokens, ["{", "\"a\"", ": ", r#""x\"\\""#, ", ", "\"b\"", ": ", "1.5", ", ", "\"c\"", ": ", "[", "]", "}"]);
+        assert_eq!(
+            tokens,
+            [
+                "{",
+                "\"a\"",
+                ": ",
+                r#""x\"\\""#,
+                ", ",
+                "\"b\"",
+                ": ",
+                "1.5",
+                ", ",
+                "\"c\"",
+                ": ",
+                "[",
+                "]",
+                "}"
+            ]
+        );
     }
 }

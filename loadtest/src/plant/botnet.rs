@@ -54,7 +54,11 @@ pub fn plant(ground: &mut Ground<'_>, number: usize) {
     if !own_client && random.chance(0.4) {
         tools.extend((0..1 + random.below(3)).map(|_| client(&mut random).0));
     }
-    let traits = vec![place.to_owned(), format!("{} sensors", botnet.sensors.len()), format!("{} clients", tools.len())];
+    let traits = vec![
+        place.to_owned(),
+        format!("{} sensors", botnet.sensors.len()),
+        format!("{} clients", tools.len()),
+    ];
     let mut draft = Draft::new("botnet", number, shared.join("+"), tools.len() > 1, traits);
     let members = members(ground, sources, &tools);
     let turns = turns(&mut random, ground, n);
@@ -71,10 +75,12 @@ impl Botnet {
     fn visit(&self, ground: &mut Ground<'_>, who: &mut Attacker, before: usize, at: i64) -> Option<Name> {
         let sensor = *who.random.pick(&self.sensors);
         let acts = (self.malware.is_some() || self.key.is_some()) && who.random.chance(self.busy);
-        let mut credentials: Vec<Credential> = (0..self.attempts).map(|number| self.credential(who, before * self.attempts + number)).collect();
+        let mut credentials: Vec<Credential> =
+            (0..self.attempts).map(|number| self.credential(who, before * self.attempts + number)).collect();
         if !acts {
             let right = who.random.chance(0.1);
-            let visit = Visit { at, sensor, kind: if right { Kind::Enter } else { Kind::Guess }, seconds: None };
+            let visit =
+                Visit { at, sensor, kind: if right { Kind::Enter } else { Kind::Guess }, seconds: None };
             return ground.visit(who, &visit, |script| tries(script, credentials, right));
         }
         credentials.truncate(1 + who.random.below(self.attempts));
@@ -104,12 +110,21 @@ fn leave(script: &mut crate::generate::script::Script<'_>, key: u64) {
     let line = format!("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ{}== «", hex(key, 330))
         .replace('«', ["root@vps", "rsa-key-20230629", "mdrfckr", "ops"][(key % 4) as usize]);
     let command = match key % 3 {
-        0 => format!("cd ~ && rm -rf .ssh && mkdir .ssh && echo \"{line}\">>.ssh/authorized_keys && chmod -R go= ~/.ssh && cd ~"),
-        1 => format!("mkdir -p /root/.ssh; echo '{line}' > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys"),
+        0 => format!(
+            "cd ~ && rm -rf .ssh && mkdir .ssh && echo \"{line}\">>.ssh/authorized_keys && chmod -R go= ~/.ssh && cd ~"
+        ),
+        1 => format!(
+            "mkdir -p /root/.ssh; echo '{line}' > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys"
+        ),
         _ => format!("echo '{line}' >> ~/.ssh/authorized_keys; chattr +ai ~/.ssh/authorized_keys"),
     };
     let duplicate = script.attacker.random.chance(0.8);
-    let then = Step::Download { url: None, destination: "/root/.ssh/authorized_keys".into(), sum: key >> 8, duplicate };
+    let then = Step::Download {
+        url: None,
+        destination: "/root/.ssh/authorized_keys".into(),
+        sum: key >> 8,
+        duplicate,
+    };
     script.execute(command.into(), Some(then));
 }
 
@@ -128,7 +143,11 @@ fn turns(random: &mut Random, ground: &Ground<'_>, n: usize) -> Vec<Vec<i64>> {
         let mut turns = Vec::with_capacity(sessions);
         for _ in 0..sessions {
             turns.push(at as i64);
-            let pause = if bursts && random.chance(0.7) { random.exponential(20e6) } else { random.exponential(stays / sessions as f64) };
+            let pause = if bursts && random.chance(0.7) {
+                random.exponential(20e6)
+            } else {
+                random.exponential(stays / sessions as f64)
+            };
             at += pause + 1.0;
         }
         turns

@@ -23,7 +23,9 @@ pub fn days(plan: &Plan, end: i64, wanted: usize) -> Vec<(Range<i64>, f64)> {
         }
     }
     days.sort_unstable();
-    let span = |day: usize| plan.start + day as i64 * DAY as i64..(plan.start + (day as i64 + 1) * DAY as i64).min(end);
+    let span = |day: usize| {
+        plan.start + day as i64 * DAY as i64..(plan.start + (day as i64 + 1) * DAY as i64).min(end)
+    };
     days.into_iter().map(|day| (span(day), random.between(2.0, 5.0))).collect()
 }
 
@@ -32,7 +34,8 @@ pub fn crowd(ground: &mut Ground<'_>, span: Range<i64>) {
     let mut random = ground.stream();
     let long = (span.end - span.start) as f64;
     for _ in 0..60 + random.below(400) {
-        let client = if random.chance(0.8) { common_client(&mut random) } else { unnamed_client(&mut random) };
+        let client =
+            if random.chance(0.8) { common_client(&mut random) } else { unnamed_client(&mut random) };
         let mut who = someone(ground.stream(), ground.address(), client, "".into());
         let sessions = 1 + random.below(8).min(random.below(8));
         let pause = random.lognormal(0.5 * HOUR, 1.2);
@@ -41,9 +44,15 @@ pub fn crowd(ground: &mut Ground<'_>, span: Range<i64>) {
         for _ in 0..sessions {
             let sensor = only.unwrap_or_else(|| random.below(ground.sensors.len()));
             let right = random.chance(0.25);
-            let credentials: Vec<Credential> =
-                (0..1 + random.below(3)).map(|_| if random.chance(0.6) { popular(&mut random) } else { common(&mut random) }).collect();
-            let visit = Visit { at: at as i64, sensor, kind: if right { Kind::Enter } else { Kind::Guess }, seconds: None };
+            let credentials: Vec<Credential> = (0..1 + random.below(3))
+                .map(|_| if random.chance(0.6) { popular(&mut random) } else { common(&mut random) })
+                .collect();
+            let visit = Visit {
+                at: at as i64,
+                sensor,
+                kind: if right { Kind::Enter } else { Kind::Guess },
+                seconds: None,
+            };
             if span.contains(&visit.at) {
                 ground.visit(&mut who, &visit, |script| tries(script, credentials, right));
             }

@@ -69,13 +69,24 @@ pub fn client(random: &mut Random) -> (Client, &'static str) {
 }
 
 /// Addresses of members, all over or neighbours. With what they are.
-pub fn addresses(ground: &mut Ground<'_>, n: usize, near: bool, random: &mut Random) -> (Vec<Arc<str>>, &'static str) {
-    if near { (ground.neighbours(n, random), "neighbours") } else { ((0..n).map(|_| ground.address()).collect(), "spread") }
+pub fn addresses(
+    ground: &mut Ground<'_>,
+    n: usize,
+    near: bool,
+    random: &mut Random,
+) -> (Vec<Arc<str>>, &'static str) {
+    if near {
+        (ground.neighbours(n, random), "neighbours")
+    } else {
+        ((0..n).map(|_| ground.address()).collect(), "spread")
+    }
 }
 
 /// Members with a stream each.
 pub fn members(ground: &mut Ground<'_>, addresses: Vec<Arc<str>>, tools: &[Client]) -> Vec<Attacker> {
-    let member = |(number, source): (usize, Arc<str>)| someone(ground.stream(), source, tools[number % tools.len()].clone(), "".into());
+    let member = |(number, source): (usize, Arc<str>)| {
+        someone(ground.stream(), source, tools[number % tools.len()].clone(), "".into())
+    };
     addresses.into_iter().enumerate().map(member).collect()
 }
 
@@ -121,7 +132,11 @@ impl Malware {
         for (number, command) in commands.into_iter().enumerate() {
             let then = (number == last && command.contains("http")).then(|| {
                 let url = url.clone().into();
-                if fetched { Step::Download { url: Some(url), destination: "".into(), sum, duplicate: false } } else { Step::DownloadFailed { url } }
+                if fetched {
+                    Step::Download { url: Some(url), destination: "".into(), sum, duplicate: false }
+                } else {
+                    Step::DownloadFailed { url }
+                }
             });
             script.execute(command.into(), then);
         }

@@ -201,7 +201,8 @@ const NAMES: &[&str] = &[
 ];
 
 /// Endings that people add.
-const ENDINGS: &[&str] = &["", "1", "12", "123", "1234", "!", "@123", "#1", "2023", "2024", "2025", ".", "_", "01", "007", "00"];
+const ENDINGS: &[&str] =
+    &["", "1", "12", "123", "1234", "!", "@123", "#1", "2023", "2024", "2025", ".", "_", "01", "007", "00"];
 
 /// One that everybody tries, by how often they do.
 pub fn common(random: &mut Random) -> Credential {
@@ -222,7 +223,11 @@ pub fn common_password(random: &mut Random) -> Text {
 
 /// A user name, known or a person's.
 pub fn user(random: &mut Random) -> Text {
-    if random.chance(0.5) { LEARNT.usernames[TABLES.usernames.draw(random)].0.as_str().into() } else { (*random.pick(NAMES)).into() }
+    if random.chance(0.5) {
+        LEARNT.usernames[TABLES.usernames.draw(random)].0.as_str().into()
+    } else {
+        (*random.pick(NAMES)).into()
+    }
 }
 
 /// A password that is in few lists.

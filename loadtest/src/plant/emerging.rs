@@ -22,13 +22,23 @@ pub fn plant(ground: &mut Ground<'_>, number: usize) {
         let at = from + left * random.unit().max(random.unit());
         let (client, _) = client(&mut random);
         let mut who = someone(ground.stream(), ground.address(), client, "".into());
-        let visit = Visit { at: at as i64, sensor: random.below(ground.sensors.len()), kind: Kind::Download, seconds: None };
+        let visit = Visit {
+            at: at as i64,
+            sensor: random.below(ground.sensors.len()),
+            kind: Kind::Download,
+            seconds: None,
+        };
         let credential = common(&mut random);
         let session = ground.visit(&mut who, &visit, |script| {
             tries(script, vec![credential], true);
             malware.run(script);
         });
         let what = format!("strain {number}");
-        ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly { sensor, session, class: "emerging".into(), what }));
+        ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly {
+            sensor,
+            session,
+            class: "emerging".into(),
+            what,
+        }));
     }
 }

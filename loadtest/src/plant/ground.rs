@@ -1,4 +1,5 @@
-//! Where plants are put: the sensors and the span of a log; streams of random numbers and addresses of their own.
+//! Where plants are put: the sensors and the span of a log; streams of random numbers and addresses of their
+//! own.
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
@@ -120,7 +121,12 @@ impl<'a> Ground<'a> {
     }
 
     /// A session as it is written by `write`; `None` when it would begin outside of the log.
-    pub fn visit(&mut self, who: &mut Attacker, visit: &Visit, write: impl FnOnce(&mut Script<'_>)) -> Option<Name> {
+    pub fn visit(
+        &mut self,
+        who: &mut Attacker,
+        visit: &Visit,
+        write: impl FnOnce(&mut Script<'_>),
+    ) -> Option<Name> {
         if !self.span.contains(&visit.at) {
             return None;
         }
@@ -151,7 +157,18 @@ impl<'a> Ground<'a> {
 
 /// Someone at an address, with a stream of its own.
 pub fn someone(mut random: Random, source: Arc<str>, client: Client, host: Arc<str>) -> Attacker {
-    Attacker { profile: Profile::BruteForcer, source, client, key: random.bits(), host, left: 1, only: None, pace: 0.0, apart: true, random }
+    Attacker {
+        profile: Profile::BruteForcer,
+        source,
+        client,
+        key: random.bits(),
+        host,
+        left: 1,
+        only: None,
+        pace: 0.0,
+        apart: true,
+        random,
+    }
 }
 
 /// In any order.

@@ -1,4 +1,5 @@
-//! People, and tools of few, who do what hardly anybody does: one story each, told with other words every time.
+//! People, and tools of few, who do what hardly anybody does: one story each, told with other words every
+//! time.
 
 use crate::generate::{kind::Kind, random::Random, session::Step};
 
@@ -250,7 +251,9 @@ const STORIES: &[Story] = &[
 ];
 
 /// What people type in between.
-const BETWEEN: &[&str] = &["ls", "ls -la", "pwd", "id", "w", "cd /tmp", "uname -a", "clear", "history", "exit", "whoami", "ps aux"];
+const BETWEEN: &[&str] = &[
+    "ls", "ls -la", "pwd", "id", "w", "cd /tmp", "uname -a", "clear", "history", "exit", "whoami", "ps aux",
+];
 
 /// One more.
 pub fn plant(ground: &mut Ground<'_>) {
@@ -266,13 +269,30 @@ pub fn plant(ground: &mut Ground<'_>) {
     let mut who = someone(ground.stream(), ground.address(), client, host(&mut random));
     let typed = random.chance(0.65);
     let commands = commands(&mut random, lines, typed, &who.host);
-    let visit = Visit { at, sensor, kind: if typed { Kind::Human } else { Kind::Shell }, seconds: typed.then(|| random.lognormal(90.0, 0.9)) };
+    let visit = Visit {
+        at,
+        sensor,
+        kind: if typed { Kind::Human } else { Kind::Shell },
+        seconds: typed.then(|| random.lognormal(90.0, 0.9)),
+    };
     let session = ground.visit(&mut who, &visit, |script| {
-        let before = (0..script.attacker.random.below(3)).map(|_| common(&mut script.attacker.random)).chain([common(&mut random)]).collect();
+        let before = (0..script.attacker.random.below(3))
+            .map(|_| common(&mut script.attacker.random))
+            .chain([common(&mut random)])
+            .collect();
         tries(script, before, true);
-        if typed { type_all(script, commands) } else { commands.into_iter().for_each(|command| script.execute(command.into(), None)) }
+        if typed {
+            type_all(script, commands)
+        } else {
+            commands.into_iter().for_each(|command| script.execute(command.into(), None))
+        }
     });
-    ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly { sensor, session, class: "intruder".into(), what: what.into() }));
+    ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly {
+        sensor,
+        session,
+        class: "intruder".into(),
+        what: what.into(),
+    }));
 }
 
 /// Some of the story's, in order, with what everybody types in between.
@@ -299,7 +319,10 @@ fn commands(random: &mut Random, lines: &[&str], typed: bool, host: &str) -> Vec
 
 /// Into one terminal.
 pub fn type_all(script: &mut crate::generate::script::Script<'_>, commands: Vec<String>) {
-    script.steps.push(Step::Size { width: 80 + script.attacker.random.below(120) as u16, height: 24 + script.attacker.random.below(40) as u16 });
+    script.steps.push(Step::Size {
+        width: 80 + script.attacker.random.below(120) as u16,
+        height: 24 + script.attacker.random.below(40) as u16,
+    });
     let index = script.open();
     for command in commands {
         let unknown = script.attacker.random.chance(0.3);

@@ -38,7 +38,8 @@ impl List {
 
 /// Passwords of root.
 fn for_root(random: &mut Random, length: usize, own: f64) -> Vec<Credential> {
-    let password = |random: &mut Random| if random.chance(own) { own_password(random) } else { common_password(random) };
+    let password =
+        |random: &mut Random| if random.chance(own) { own_password(random) } else { common_password(random) };
     (0..length).map(|_| ("root".into(), password(random))).collect()
 }
 

@@ -45,7 +45,11 @@ impl Planted {
         many(Plant::Odd).for_each(|_| odd::plant(&mut ground));
         let Ground { sessions, mut truth, .. } = ground;
         truth.anomalies.sort();
-        let turns = sessions.iter().enumerate().filter_map(|(number, session)| Some(Reverse((session.at()?, number)))).collect();
+        let turns = sessions
+            .iter()
+            .enumerate()
+            .filter_map(|(number, session)| Some(Reverse((session.at()?, number))))
+            .collect();
         Self { background: background.peekable(), sensors, sessions, turns, truth }
     }
 
@@ -59,7 +63,8 @@ impl Planted {
         &self.sensors
     }
 
-    /// What was planted. Sessions are in the log when it is read up to the end that was given; their last lines may come after it.
+    /// What was planted. Sessions are in the log when it is read up to the end that was given; their last
+    /// lines may come after it.
     pub fn truth(&self) -> &Truth {
         &self.truth
     }
@@ -76,7 +81,11 @@ impl Iterator for Planted {
         }
         let Reverse((at, number)) = self.turns.pop()?;
         let session = &mut self.sessions[number];
-        let made = Made { sensor: session.sensor, at_micros: at, line: line(&self.sensors[session.sensor], session, &session.steps[session.next].1, at) };
+        let made = Made {
+            sensor: session.sensor,
+            at_micros: at,
+            line: line(&self.sensors[session.sensor], session, &session.steps[session.next].1, at),
+        };
         session.next += 1;
         self.turns.extend(session.at().map(|next| Reverse((next, number))));
         Some(made)
@@ -85,7 +94,8 @@ impl Iterator for Planted {
 
 /// How many there are of each kind and mechanism.
 pub fn counts(truth: &Truth) -> BTreeMap<String, usize> {
-    let campaigns = truth.campaigns.iter().map(|campaign| format!("{} {}", campaign.kind, campaign.mechanism));
+    let campaigns =
+        truth.campaigns.iter().map(|campaign| format!("{} {}", campaign.kind, campaign.mechanism));
     let mut counts = BTreeMap::new();
     for name in campaigns.chain(truth.anomalies.iter().map(|anomaly| anomaly.class.clone())) {
         *counts.entry(name).or_insert(0) += 1;

@@ -1,7 +1,8 @@
 //! Planted campaigns and anomalies with the truth about them, among the attackers of a made log.
 //!
-//! **Invariant**: the same plan, span and wish give the same log and the same truth; what is planted changes no line of the background.
-//! Seeds below [`SCORING`] are for tuning detectors, those from it on only for scoring them.
+//! **Invariant**: the same plan, span and wish give the same log and the same truth; what is planted changes
+//! no line of the background. Seeds below [`SCORING`] are for tuning detectors, those from it on only for
+//! scoring them.
 
 mod botnet;
 mod busy;

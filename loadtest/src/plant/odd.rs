@@ -49,32 +49,55 @@ pub fn plant(ground: &mut Ground<'_>) {
     let client = if random.chance(0.8) { common_client(&mut random) } else { unnamed_client(&mut random) };
     let mut who = someone(ground.stream(), ground.address(), client, host(&mut random));
     let (kind, seconds) = match oddity {
-        Oddity::Lasts => (*random.pick(&[Kind::Enter, Kind::Guess, Kind::Shell]), random.between(4.0, 40.0) * 3600.0),
+        Oddity::Lasts => {
+            (*random.pick(&[Kind::Enter, Kind::Guess, Kind::Shell]), random.between(4.0, 40.0) * 3600.0)
+        }
         Oddity::ManyLogins => (Kind::Guess, random.lognormal(900.0, 0.7)),
         Oddity::ManyForwards | Oddity::ManyTargets => (Kind::Proxy, random.lognormal(1500.0, 0.7)),
         Oddity::ManyUploads | Oddity::TypesForLong => (Kind::Human, random.lognormal(1200.0, 0.8)),
-        Oddity::ManyKeys | Oddity::LongPasswords | Oddity::ManySuccesses => (Kind::Guess, random.lognormal(60.0, 0.8)),
+        Oddity::ManyKeys | Oddity::LongPasswords | Oddity::ManySuccesses => {
+            (Kind::Guess, random.lognormal(60.0, 0.8))
+        }
     };
-    let visit = Visit { at: ground.moment(&mut random), sensor: random.below(ground.sensors.len()), kind, seconds: Some(seconds) };
+    let visit = Visit {
+        at: ground.moment(&mut random),
+        sensor: random.below(ground.sensors.len()),
+        kind,
+        seconds: Some(seconds),
+    };
     let session = ground.visit(&mut who, &visit, |script| write(oddity, script, &mut random));
-    ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly { sensor, session, class: "odd".into(), what: what.into() }));
+    ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly {
+        sensor,
+        session,
+        class: "odd".into(),
+        what: what.into(),
+    }));
 }
 
 fn write(oddity: Oddity, script: &mut Script<'_>, random: &mut Random) {
-    let guesses = |random: &mut Random, n: usize| -> Vec<Credential> { (0..n).map(|_| (user(random), own_password(random))).collect() };
+    let guesses = |random: &mut Random, n: usize| -> Vec<Credential> {
+        (0..n).map(|_| (user(random), own_password(random))).collect()
+    };
     let enters = !matches!(oddity, Oddity::ManyLogins | Oddity::ManyKeys | Oddity::LongPasswords);
     if enters && !(oddity == Oddity::Lasts && script.table.kind == Kind::Guess) {
         tries(script, vec![common(random)], true);
     }
     match oddity {
         Oddity::Lasts if script.table.kind == Kind::Guess => tries(script, guesses(random, 2), false),
-        Oddity::Lasts if script.table.kind == Kind::Shell => script.execute((*random.pick(commands::RECON)).into(), None),
+        Oddity::Lasts if script.table.kind == Kind::Shell => {
+            script.execute((*random.pick(commands::RECON)).into(), None)
+        }
         Oddity::Lasts => (),
         Oddity::ManyLogins => {
             let n = 80 + random.below(900);
             tries(script, guesses(random, n), false);
         }
-        Oddity::ManyForwards => forwards(script, 150 + random.below(900), |random| Target { host: host(random).to_string().into(), port: 443 }, random),
+        Oddity::ManyForwards => forwards(
+            script,
+            150 + random.below(900),
+            |random| Target { host: host(random).to_string().into(), port: 443 },
+            random,
+        ),
         Oddity::ManyTargets => {
             let network = format!("10.{}.{}", random.below(256), random.below(256));
             let target = |random: &mut Random| Target {
@@ -96,21 +119,30 @@ fn write(oddity: Oddity, script: &mut Script<'_>, random: &mut Random) {
             }
         }
         Oddity::LongPasswords => {
-            let long =
-                (0..3 + random.below(6)).map(|_| (user(random), format!("$({}){}", name(random), crate::generate::json::hex(random.bits(), 200)).into()));
+            let long = (0..3 + random.below(6)).map(|_| {
+                (
+                    user(random),
+                    format!("$({}){}", name(random), crate::generate::json::hex(random.bits(), 200)).into(),
+                )
+            });
             let long = long.collect();
             tries(script, long, false);
         }
         Oddity::TypesForLong => {
-            let typed = (0..120 + random.below(500)).map(|_| (*random.pick(commands::TYPED)).to_owned()).collect();
+            let typed =
+                (0..120 + random.below(500)).map(|_| (*random.pick(commands::TYPED)).to_owned()).collect();
             type_all(script, typed);
         }
-        Oddity::ManySuccesses => (0..10 + random.below(60)).for_each(|_| tries(script, vec![common(random)], true)),
+        Oddity::ManySuccesses => {
+            (0..10 + random.below(60)).for_each(|_| tries(script, vec![common(random)], true))
+        }
     }
 }
 
 fn forwards(script: &mut Script<'_>, n: usize, target: impl Fn(&mut Random) -> Target, random: &mut Random) {
     for _ in 0..n {
-        script.steps.push(Step::Request { to: target(random), from_port: 1024 + random.below(60_000) as u16 });
+        script
+            .steps
+            .push(Step::Request { to: target(random), from_port: 1024 + random.below(60_000) as u16 });
     }
 }

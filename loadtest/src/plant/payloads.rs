@@ -23,7 +23,10 @@ const FORMS: &[(&str, &str)] = &[
     ("escapes", "printf '«octal»' | sh"),
     ("binary", "echo -ne '\\x7f\\x45\\x4c\\x46«elf»' >> /dev/shm/.«name»"),
     ("binary", "printf '«noise»' | base64 -d | gunzip > /usr/bin/«name» && chmod 755 /usr/bin/«name»"),
-    ("binary", "cat > /tmp/«name».b64 <<EOF\n«noise»\nEOF\nbase64 -d /tmp/«name».b64 > /tmp/«name»; chmod +x /tmp/«name»; /tmp/«name»"),
+    (
+        "binary",
+        "cat > /tmp/«name».b64 <<EOF\n«noise»\nEOF\nbase64 -d /tmp/«name».b64 > /tmp/«name»; chmod +x /tmp/«name»; /tmp/«name»",
+    ),
     ("php", "php -r \"eval(gzinflate(base64_decode('«noise»')));\""),
     ("variables", "a=«noise»;b=$(echo $a|rev|base64 -d 2>/dev/null);sh -c \"$b\""),
     ("xxd", "echo «key»«key»«key»«key» | xxd -r -p | «sh|bash»"),
@@ -51,7 +54,16 @@ pub fn plant(ground: &mut Ground<'_>) {
     let session = ground.visit(&mut who, &visit, |script| {
         let credentials = vec![common(&mut random)];
         tries(script, credentials, true);
-        if typed { type_all(script, commands) } else { commands.into_iter().for_each(|command| script.execute(command.into(), None)) }
+        if typed {
+            type_all(script, commands)
+        } else {
+            commands.into_iter().for_each(|command| script.execute(command.into(), None))
+        }
     });
-    ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly { sensor, session, class: "payload".into(), what: what.into() }));
+    ground.truth.anomalies.extend(session.map(|(sensor, session)| Anomaly {
+        sensor,
+        session,
+        class: "payload".into(),
+        what: what.into(),
+    }));
 }

@@ -1,4 +1,5 @@
-//! What log a seed stands for where detectors are scored: how long, how many sensors and sessions, what is planted.
+//! What log a seed stands for where detectors are scored: how long, how many sensors and sessions, what is
+//! planted.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

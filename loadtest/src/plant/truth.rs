@@ -29,7 +29,8 @@ pub struct Campaign {
     pub id: String,
     /// `snowshoe` or `botnet`.
     pub kind: String,
-    /// How they act together: `list`, `slices`, `template`, `rhythm`, `neighbours` of a snowshoe; what its members share of a botnet.
+    /// How they act together: `list`, `slices`, `template`, `rhythm`, `neighbours` of a snowshoe; what its
+    /// members share of a botnet.
     pub mechanism: String,
     /// Two tools, the members split between them.
     pub hybrid: bool,

@@ -23,8 +23,15 @@ pub enum Plant {
 
 impl Plant {
     /// All of them, with how many `all` means.
-    pub const ALL: [(Self, usize); 7] =
-        [(Self::Snowshoe, 4), (Self::Botnet, 3), (Self::Intruders, 20), (Self::Payloads, 10), (Self::Emerging, 2), (Self::Odd, 10), (Self::Busy, 1)];
+    pub const ALL: [(Self, usize); 7] = [
+        (Self::Snowshoe, 4),
+        (Self::Botnet, 3),
+        (Self::Intruders, 20),
+        (Self::Payloads, 10),
+        (Self::Emerging, 2),
+        (Self::Odd, 10),
+        (Self::Busy, 1),
+    ];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
@@ -61,11 +68,20 @@ impl FromStr for Wanted {
         if text == "all" {
             return Ok(Self(Plant::ALL.into_iter().collect()));
         }
-        let wrong = |part: &str| format!("{part:?}: expected `all`, or numbers such as snowshoe=3,botnet=2,intruders=10,payloads=5,emerging=1,odd=5,busy=1");
+        let wrong = |part: &str| {
+            format!(
+                "{part:?}: expected `all`, or numbers such as snowshoe=3,botnet=2,intruders=10,payloads=5,emerging=1,odd=5,busy=1"
+            )
+        };
         let one = |part: &str| {
             let (name, number) = part.split_once('=').ok_or_else(|| wrong(part))?;
-            let plant = Plant::ALL.iter().map(|(plant, _)| *plant).find(|plant| plant.name() == name.trim()).ok_or_else(|| wrong(part))?;
-            let number = number.trim().parse().ok().filter(|&number| number <= MOST).ok_or_else(|| wrong(part))?;
+            let plant = Plant::ALL
+                .iter()
+                .map(|(plant, _)| *plant)
+                .find(|plant| plant.name() == name.trim())
+                .ok_or_else(|| wrong(part))?;
+            let number =
+                number.trim().parse().ok().filter(|&number| number <= MOST).ok_or_else(|| wrong(part))?;
             Ok((plant, number))
         };
         text.split(',').map(one).collect::<Result<_, String>>().map(Self)

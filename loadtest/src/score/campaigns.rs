@@ -42,7 +42,11 @@ pub fn planted(args: &Args, peer: Option<&Peer>) -> anyhow::Result<Vec<Table>> {
         let (snowshoe, botnet) = (snowshoe?, botnet?);
         of(&mut snowshoes, "ours").add(&log, "snowshoe", &snowshoe);
         of(&mut botnets, "ours").add(&log, "botnet", &botnet);
-        for (name, groups) in [("ours, both", &joined(botnet.clone(), snowshoe.clone())), ("ours, snowshoe", &snowshoe), ("ours, botnet", &botnet)] {
+        for (name, groups) in [
+            ("ours, both", &joined(botnet.clone(), snowshoe.clone())),
+            ("ours, snowshoe", &snowshoe),
+            ("ours, botnet", &botnet),
+        ] {
             of(&mut partitions, name).add(&log, groups);
             of(&mut flagged, name).add(&log, groups);
         }
@@ -50,12 +54,17 @@ pub fn planted(args: &Args, peer: Option<&Peer>) -> anyhow::Result<Vec<Table>> {
             continue;
         }
         let windows = predecessor::windows(&log);
-        let snowshoe: Vec<Group> = windows.iter().flat_map(|(_, sessions)| likely(predecessor::snowshoe(sessions))).collect();
-        let botnet: Vec<Group> = windows.iter().flat_map(|(_, sessions)| likely(predecessor::botnet(&log.data, sessions))).collect();
+        let snowshoe: Vec<Group> =
+            windows.iter().flat_map(|(_, sessions)| likely(predecessor::snowshoe(sessions))).collect();
+        let botnet: Vec<Group> = windows
+            .iter()
+            .flat_map(|(_, sessions)| likely(predecessor::botnet(&log.data, sessions)))
+            .collect();
         of(&mut snowshoes, "predecessor").add(&log, "snowshoe", &snowshoe);
         of(&mut botnets, "predecessor").add(&log, "botnet", &botnet);
         of(&mut flagged, "predecessor, snowshoe").add(&log, &snowshoe);
-        let mut others = vec![("predecessor, botnet", botnet), ("10 in 10 minutes", vec![rate::over(&log.data)])];
+        let mut others =
+            vec![("predecessor, botnet", botnet), ("10 in 10 minutes", vec![rate::over(&log.data)])];
         if let Some(peer) = peer {
             others.extend(peer::LABELS.into_iter().zip(peer.groups(&log)?));
         }
@@ -93,12 +102,19 @@ pub fn clean(args: &Args) -> anyhow::Result<Table> {
         *of(&mut ways, "ours, botnet") += ours::campaigns(Kind::Botnet, &log)?.len();
         if !args.alone {
             let windows = predecessor::windows(&log);
-            *of(&mut ways, "predecessor, snowshoe") += windows.iter().filter(|(_, sessions)| predecessor::snowshoe(sessions).likely).count();
-            *of(&mut ways, "predecessor, botnet") += windows.iter().filter(|(_, sessions)| predecessor::botnet(&log.data, sessions).likely).count();
+            *of(&mut ways, "predecessor, snowshoe") +=
+                windows.iter().filter(|(_, sessions)| predecessor::snowshoe(sessions).likely).count();
+            *of(&mut ways, "predecessor, botnet") += windows
+                .iter()
+                .filter(|(_, sessions)| predecessor::botnet(&log.data, sessions).likely)
+                .count();
         }
     }
-    let caption = format!("False campaigns in {days:.0} days without any, several of each log busy. The predecessor's: days that it calls one.");
+    let caption = format!(
+        "False campaigns in {days:.0} days without any, several of each log busy. The predecessor's: days that it calls one."
+    );
     let mut table = Table::new(&caption, ["", "false", "a week"].map(str::to_owned));
-    ways.into_iter().for_each(|(name, n)| table.row([name, n.to_string(), table::number(n as f64 * 7.0 / days)]));
+    ways.into_iter()
+        .for_each(|(name, n)| table.row([name, n.to_string(), table::number(n as f64 * 7.0 / days)]));
     Ok(table)
 }

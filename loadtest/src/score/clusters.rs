@@ -42,12 +42,17 @@ impl Clusters {
         let planted: Vec<IpAddr> = all.iter().copied().filter(|source| truth.contains_key(source)).collect();
         let both: Vec<IpAddr> = planted.iter().copied().filter(|source| found.contains_key(source)).collect();
         let all: Vec<IpAddr> = all.into_iter().collect();
-        let caught = all.iter().filter(|source| !truth.contains_key(source) && found.contains_key(source)).count();
+        let caught =
+            all.iter().filter(|source| !truth.contains_key(source) && found.contains_key(source)).count();
         let background = all.len() - planted.len();
         let measure = |sources: &[IpAddr], alone: bool| {
             let of = |labels: &HashMap<IpAddr, usize>| -> Vec<usize> {
                 let other = |place: usize| if alone { usize::MAX - place } else { usize::MAX };
-                sources.iter().enumerate().map(|(place, source)| labels.get(source).copied().unwrap_or_else(|| other(place))).collect()
+                sources
+                    .iter()
+                    .enumerate()
+                    .map(|(place, source)| labels.get(source).copied().unwrap_or_else(|| other(place)))
+                    .collect()
             };
             let (truth, found) = (of(&truth), of(&found));
             (adjusted_rand(&truth, &found), v_measure(&truth, &found))
@@ -75,7 +80,9 @@ fn labels(groups: &[Group]) -> HashMap<IpAddr, usize> {
 pub fn joined(first: Vec<Group>, second: Vec<Group>) -> Vec<Group> {
     let mut joined = first;
     for group in second {
-        let same = joined.iter_mut().find(|known| 2 * known.intersection(&group).count() >= known.len().min(group.len()));
+        let same = joined
+            .iter_mut()
+            .find(|known| 2 * known.intersection(&group).count() >= known.len().min(group.len()));
         match same {
             Some(known) => known.extend(group),
             None => joined.push(group),
@@ -91,12 +98,27 @@ pub fn table(ways: &[(String, Clusters)]) -> Table {
         Planted: the same over planted sources only. Labelled: over planted sources that were found in any group. \
         Nobody: over all sources, where the background is one group and what was not found is one group. \
         Least: the worst seed's ARI over all. Covered, caught: the share of planted and of background sources that are in any group found.";
-    let head = ["", "ARI", "V", "least", "ARI planted", "V planted", "ARI labelled", "V labelled", "ARI nobody", "V nobody", "covered", "caught"];
+    let head = [
+        "",
+        "ARI",
+        "V",
+        "least",
+        "ARI planted",
+        "V planted",
+        "ARI labelled",
+        "V labelled",
+        "ARI nobody",
+        "V nobody",
+        "covered",
+        "caught",
+    ];
     let mut table = Table::new(caption, head.into_iter().map(str::to_owned));
     for (name, Clusters(figures)) in ways {
         let of = |value: &dyn Fn(&Figures) -> f64| perhaps(mean(figures.iter().map(value)));
         let least = figures.iter().map(|figures| figures.all.0).fold(f64::INFINITY, f64::min);
-        let labelled = |value: &dyn Fn((f64, f64)) -> f64| perhaps(mean(figures.iter().filter_map(|figures| figures.labelled).map(value)));
+        let labelled = |value: &dyn Fn((f64, f64)) -> f64| {
+            perhaps(mean(figures.iter().filter_map(|figures| figures.labelled).map(value)))
+        };
         table.row([
             name.clone(),
             of(&|figures| figures.all.0),

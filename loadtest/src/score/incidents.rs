@@ -27,7 +27,9 @@ fn jaccard(a: &Group, b: &Group) -> f64 {
 impl Tally {
     /// One log: campaigns of `kind` are looked for; what is like a campaign of any kind is not false.
     pub fn add(&mut self, log: &Labelled, kind: &str, found: &[Group]) {
-        for (campaign, sources) in log.truth.campaigns.iter().zip(&log.campaigns).filter(|(campaign, _)| campaign.kind == kind) {
+        for (campaign, sources) in
+            log.truth.campaigns.iter().zip(&log.campaigns).filter(|(campaign, _)| campaign.kind == kind)
+        {
             let best = found.iter().map(|group| jaccard(group, sources)).fold(0.0, f64::max);
             for row in rows(campaign, sources.len()) {
                 let counts = self.rows.entry(row).or_default();
@@ -38,7 +40,8 @@ impl Tally {
         }
         for group in found {
             let best = log.campaigns.iter().map(|sources| jaccard(group, sources)).fold(0.0, f64::max);
-            let most = log.campaigns.iter().map(|sources| group.intersection(sources).count()).max().unwrap_or(0);
+            let most =
+                log.campaigns.iter().map(|sources| group.intersection(sources).count()).max().unwrap_or(0);
             self.found[0] += 1;
             self.found[1] += usize::from(best >= 0.5);
             self.found[2] += usize::from(best >= 0.3);
@@ -58,30 +61,58 @@ impl Tally {
 /// In which rows a campaign counts; the number sorts them.
 fn rows(campaign: &crate::plant::Campaign, size: usize) -> Vec<String> {
     let mut rows = vec!["0 all".to_owned()];
-    rows.push(format!("1 {}", ["3-9 addresses", "10-49 addresses", "50-500 addresses"][usize::from(size >= 10) + usize::from(size >= 50)]));
+    rows.push(format!(
+        "1 {}",
+        ["3-9 addresses", "10-49 addresses", "50-500 addresses"]
+            [usize::from(size >= 10) + usize::from(size >= 50)]
+    ));
     rows.push(format!("2 {}", campaign.mechanism));
     if campaign.hybrid {
         rows.push("3 hybrid of two tools".to_owned());
     }
-    rows.extend(campaign.traits.iter().filter(|name| !name.contains("sensors") && !name.contains("clients")).map(|name| format!("4 {name}")));
+    rows.extend(
+        campaign
+            .traits
+            .iter()
+            .filter(|name| !name.contains("sensors") && !name.contains("clients"))
+            .map(|name| format!("4 {name}")),
+    );
     rows
 }
 
 /// Recall by row, a column for each way; below, precision.
 pub fn table(caption: &str, tallies: &[(String, Tally)]) -> Table {
-    let mut table = Table::new(caption, ["campaigns", "planted"].into_iter().map(str::to_owned).chain(tallies.iter().map(|(name, _)| name.clone())));
-    let names: std::collections::BTreeSet<&String> = tallies.iter().flat_map(|(_, tally)| tally.rows.keys()).collect();
+    let mut table = Table::new(
+        caption,
+        ["campaigns", "planted"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(tallies.iter().map(|(name, _)| name.clone())),
+    );
+    let names: std::collections::BTreeSet<&String> =
+        tallies.iter().flat_map(|(_, tally)| tally.rows.keys()).collect();
     for name in names {
-        let counts: Vec<[usize; 3]> = tallies.iter().map(|(_, tally)| tally.rows.get(name).copied().unwrap_or_default()).collect();
+        let counts: Vec<[usize; 3]> =
+            tallies.iter().map(|(_, tally)| tally.rows.get(name).copied().unwrap_or_default()).collect();
         let planted = counts.first().map_or(0, |counts| counts[0]);
         let label = name.split_once(' ').map_or(name.as_str(), |(_, label)| label);
-        table.row([label.to_owned(), planted.to_string()].into_iter().chain(counts.iter().map(|[planted, seen, _]| share(*seen, *planted))));
+        table.row(
+            [label.to_owned(), planted.to_string()]
+                .into_iter()
+                .chain(counts.iter().map(|[planted, seen, _]| share(*seen, *planted))),
+        );
         if name == "0 all" {
-            table.row([format!("{label}, at 0.3"), planted.to_string()].into_iter().chain(counts.iter().map(|[planted, _, seen]| share(*seen, *planted))));
+            table.row(
+                [format!("{label}, at 0.3"), planted.to_string()]
+                    .into_iter()
+                    .chain(counts.iter().map(|[planted, _, seen]| share(*seen, *planted))),
+            );
         }
     }
     let mut of_found = |label: &str, of: &dyn Fn(&Tally) -> String| {
-        table.row([label.to_owned(), String::new()].into_iter().chain(tallies.iter().map(|(_, tally)| of(tally))));
+        table.row(
+            [label.to_owned(), String::new()].into_iter().chain(tallies.iter().map(|(_, tally)| of(tally))),
+        );
     };
     of_found("found", &|tally| tally.found[0].to_string());
     of_found("precision", &|tally| share(tally.found[1], tally.found[0]));

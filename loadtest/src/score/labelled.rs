@@ -29,8 +29,12 @@ impl Labelled {
     pub fn make(scene: Scene, seed: u64) -> anyhow::Result<Self> {
         let recipe = Recipe::of(scene, seed);
         let log = recipe.log();
-        let sensors: Vec<SensorId> =
-            log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
+        let sensors: Vec<SensorId> = log
+            .sensors()
+            .iter()
+            .map(|sensor| sensor.name.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|_| anyhow::anyhow!("name a sensor"))?;
         let truth = log.truth().clone();
         let range = truth.start..truth.end;
         let mut gathered = Gathered::default();
@@ -50,8 +54,12 @@ impl Labelled {
 
     /// The class of each session that was planted as an anomaly, by place in the data set.
     pub fn anomalies(&self) -> BTreeMap<usize, &str> {
-        let known: HashMap<(&str, &str), &str> =
-            self.truth.anomalies.iter().map(|anomaly| ((anomaly.sensor.as_str(), anomaly.session.as_str()), anomaly.class.as_str())).collect();
+        let known: HashMap<(&str, &str), &str> = self
+            .truth
+            .anomalies
+            .iter()
+            .map(|anomaly| ((anomaly.sensor.as_str(), anomaly.session.as_str()), anomaly.class.as_str()))
+            .collect();
         let class = |(place, session): (usize, &analysis::data::Session)| {
             Some((place, *known.get(&(self.data.text(session.sensor), self.data.text(session.session)))?))
         };
@@ -66,5 +74,9 @@ impl Labelled {
 
 /// Those that can be read.
 pub fn addresses(texts: &[String]) -> BTreeSet<IpAddr> {
-    texts.iter().filter_map(|text| text.parse::<IpAddr>().ok()).map(|address| address.to_canonical()).collect()
+    texts
+        .iter()
+        .filter_map(|text| text.parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical())
+        .collect()
 }

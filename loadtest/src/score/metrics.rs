@@ -1,24 +1,33 @@
-//! Measures of what was found against what is true. Definitions are those of scikit-learn, by which they can be checked.
+//! Measures of what was found against what is true. Definitions are those of scikit-learn, by which they can
+//! be checked.
 
 use std::collections::HashMap;
 
-/// Adjusted Rand index of two labellings of the same things (Hubert and Arabie 1985): 1 for the same partition, about 0 for chance.
+/// Adjusted Rand index of two labellings of the same things (Hubert and Arabie 1985): 1 for the same
+/// partition, about 0 for chance.
 pub fn adjusted_rand(truth: &[usize], found: &[usize]) -> f64 {
     let pairs = |n: usize| n as f64 * (n as f64 - 1.0) / 2.0;
     let (cells, rows, columns) = contingency(truth, found);
     let index: f64 = cells.values().map(|&n| pairs(n)).sum();
-    let (row, column): (f64, f64) = (rows.values().map(|&n| pairs(n)).sum(), columns.values().map(|&n| pairs(n)).sum());
+    let (row, column): (f64, f64) =
+        (rows.values().map(|&n| pairs(n)).sum(), columns.values().map(|&n| pairs(n)).sum());
     let all = pairs(truth.len());
     let expected = if all > 0.0 { row * column / all } else { 0.0 };
     let most = (row + column) / 2.0;
-    if (most - expected).abs() < f64::EPSILON * most.max(1.0) { 1.0 } else { (index - expected) / (most - expected) }
+    if (most - expected).abs() < f64::EPSILON * most.max(1.0) {
+        1.0
+    } else {
+        (index - expected) / (most - expected)
+    }
 }
 
 /// V-measure (Rosenberg and Hirschberg 2007): the harmonic mean of homogeneity and completeness.
 pub fn v_measure(truth: &[usize], found: &[usize]) -> f64 {
     let n = truth.len() as f64;
     let (cells, rows, columns) = contingency(truth, found);
-    let entropy = |sizes: &HashMap<usize, usize>| -sizes.values().map(|&size| size as f64 / n * (size as f64 / n).ln()).sum::<f64>();
+    let entropy = |sizes: &HashMap<usize, usize>| {
+        -sizes.values().map(|&size| size as f64 / n * (size as f64 / n).ln()).sum::<f64>()
+    };
     let (of_truth, of_found) = (entropy(&rows), entropy(&columns));
     let mutual: f64 = cells
         .iter()
@@ -29,7 +38,11 @@ pub fn v_measure(truth: &[usize], found: &[usize]) -> f64 {
         .sum();
     let homogeneity = if of_truth > 0.0 { mutual / of_truth } else { 1.0 };
     let completeness = if of_found > 0.0 { mutual / of_found } else { 1.0 };
-    if homogeneity + completeness > 0.0 { 2.0 * homogeneity * completeness / (homogeneity + completeness) } else { 0.0 }
+    if homogeneity + completeness > 0.0 {
+        2.0 * homogeneity * completeness / (homogeneity + completeness)
+    } else {
+        0.0
+    }
 }
 
 type Contingency = (HashMap<(usize, usize), usize>, HashMap<usize, usize>, HashMap<usize, usize>);
@@ -44,7 +57,8 @@ fn contingency(truth: &[usize], found: &[usize]) -> Contingency {
     counts
 }
 
-/// Average precision: the sum of precision at each distinct score times the recall gained there. `None` without a positive.
+/// Average precision: the sum of precision at each distinct score times the recall gained there. `None`
+/// without a positive.
 pub fn average_precision(scored: &[(f64, bool)]) -> Option<f64> {
     let positives = scored.iter().filter(|(_, is)| *is).count();
     let (mut seen, mut hit, mut sum) = (0, 0, 0.0);
@@ -57,7 +71,8 @@ pub fn average_precision(scored: &[(f64, bool)]) -> Option<f64> {
     (positives > 0).then(|| sum / positives as f64)
 }
 
-/// Area under the ROC curve: how often a positive scores higher than a negative, ties half. `None` without both.
+/// Area under the ROC curve: how often a positive scores higher than a negative, ties half. `None` without
+/// both.
 pub fn auroc(scored: &[(f64, bool)]) -> Option<f64> {
     let positives = scored.iter().filter(|(_, is)| *is).count();
     let negatives = scored.len() - positives;

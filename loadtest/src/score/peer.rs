@@ -17,8 +17,16 @@ use super::{labelled::Labelled, ours::Group};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sk_peer.py");
 /// Ways to score sessions.
-pub const SCORES: [&str; 8] =
-    ["isolation-forest", "isolation-forest+commands", "lof", "lof+commands", "hdbscan", "dbscan-0.3", "dbscan-1", "dbscan-1+commands"];
+pub const SCORES: [&str; 8] = [
+    "isolation-forest",
+    "isolation-forest+commands",
+    "lof",
+    "lof+commands",
+    "hdbscan",
+    "dbscan-0.3",
+    "dbscan-1",
+    "dbscan-1+commands",
+];
 /// Ways to group sources.
 pub const LABELS: [&str; 3] = ["dbscan-labels-0.5", "dbscan-labels-1", "hdbscan-labels"];
 
@@ -38,7 +46,8 @@ impl Peer {
         self.run(&rows, &commands(data), &SCORES)
     }
 
-    /// Groups of sources by each of [`LABELS`]: over the mean vector of a source's sessions, how many there are, on how many sensors, from when on and how long.
+    /// Groups of sources by each of [`LABELS`]: over the mean vector of a source's sessions, how many there
+    /// are, on how many sensors, from when on and how long.
     pub fn groups(&self, log: &Labelled) -> anyhow::Result<Vec<Vec<Group>>> {
         let sources = by_source(log);
         let rows: Vec<&[f32]> = sources.values().map(Vec::as_slice).collect();
@@ -61,22 +70,42 @@ impl Peer {
         let ran = self.measure(&dir, rows.len(), &methods.join(","));
         let out = ran.and_then(|_| fs::read(dir.join("out")).context("read what sk_peer.py made"));
         fs::remove_dir_all(&dir)?;
-        let values: Vec<f64> = out?.chunks_exact(8).filter_map(|bytes| Some(f64::from_le_bytes(bytes.try_into().ok()?))).collect();
-        anyhow::ensure!(values.len() == rows.len() * methods.len(), "sk_peer.py made {} values of {}", values.len(), rows.len() * methods.len());
+        let values: Vec<f64> = out?
+            .chunks_exact(8)
+            .filter_map(|bytes| Some(f64::from_le_bytes(bytes.try_into().ok()?)))
+            .collect();
+        anyhow::ensure!(
+            values.len() == rows.len() * methods.len(),
+            "sk_peer.py made {} values of {}",
+            values.len(),
+            rows.len() * methods.len()
+        );
         Ok(values.chunks(rows.len().max(1)).map(<[f64]>::to_vec).collect())
     }
 
     /// What the script says, when it has done its work on files of [`write`].
     fn measure(&self, dir: &Path, rows: usize, methods: &str) -> anyhow::Result<serde_json::Value> {
         let out = self.command(dir, rows, methods).output().context("run COWRIESTREAM_TEST_PYTHON")?;
-        anyhow::ensure!(out.status.success(), "sk_peer.py failed: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
+        anyhow::ensure!(
+            out.status.success(),
+            "sk_peer.py failed: {}",
+            boot::safe(&String::from_utf8_lossy(&out.stderr))
+        );
         serde_json::from_slice(&out.stdout).context("read what sk_peer.py says")
     }
 
     /// The same; `None` when it takes longer, or has no memory.
-    pub async fn measure_within(&self, dir: &Path, rows: usize, method: &str, limit: Duration) -> anyhow::Result<Option<serde_json::Value>> {
+    pub async fn measure_within(
+        &self,
+        dir: &Path,
+        rows: usize,
+        method: &str,
+        limit: Duration,
+    ) -> anyhow::Result<Option<serde_json::Value>> {
         let mut command = tokio::process::Command::from(self.command(dir, rows, method));
-        let Ok(out) = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await else { return Ok(None) };
+        let Ok(out) = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await else {
+            return Ok(None);
+        };
         let out = out.context("run COWRIESTREAM_TEST_PYTHON")?;
         if !out.status.success() {
             tracing::warn!("{method} ended early: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
@@ -91,14 +120,19 @@ impl Peer {
         for threads in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(threads, "1");
         }
-        command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 }
 
 /// The files that the script reads.
 pub fn write(dir: &Path, rows: &[&[f32]], commands: &str) -> anyhow::Result<()> {
-    let bytes: Vec<u8> = rows.iter().flat_map(|row| row.iter().flat_map(|value| value.to_le_bytes())).collect();
+    let bytes: Vec<u8> =
+        rows.iter().flat_map(|row| row.iter().flat_map(|value| value.to_le_bytes())).collect();
     fs::write(dir.join("vectors"), bytes)?;
     fs::write(dir.join("commands"), commands)?;
     Ok(())
@@ -106,21 +140,34 @@ pub fn write(dir: &Path, rows: &[&[f32]], commands: &str) -> anyhow::Result<()> 
 
 /// Normalised, a line for each session.
 pub fn commands(data: &Data) -> String {
-    let of = |session| data.sequence(session).map_or(String::new(), |sequence| sequence.commands.replace(['\n', '\r'], " "));
+    let of = |session| {
+        data.sequence(session).map_or(String::new(), |sequence| sequence.commands.replace(['\n', '\r'], " "))
+    };
     data.sessions.iter().map(of).collect::<Vec<_>>().join("\n")
 }
 
 fn by_source(log: &Labelled) -> BTreeMap<IpAddr, Vec<f32>> {
     let mut of: BTreeMap<IpAddr, Vec<&analysis::data::Session>> = BTreeMap::new();
-    log.data.sessions.iter().filter_map(|session| Some((session.source?, session))).for_each(|(source, session)| of.entry(source).or_default().push(session));
+    log.data
+        .sessions
+        .iter()
+        .filter_map(|session| Some((session.source?, session)))
+        .for_each(|(source, session)| of.entry(source).or_default().push(session));
     let vector = |sessions: Vec<&analysis::data::Session>| {
         let n = sessions.len() as f32;
         let mut sum: Vec<f32> = vec![0.0; log.data.vector(sessions[0]).len()];
-        sessions.iter().for_each(|session| sum.iter_mut().zip(log.data.vector(session)).for_each(|(sum, value)| *sum += value / n));
+        sessions.iter().for_each(|session| {
+            sum.iter_mut().zip(log.data.vector(session)).for_each(|(sum, value)| *sum += value / n)
+        });
         let sensors: std::collections::HashSet<_> = sessions.iter().map(|session| session.sensor).collect();
         let days = |micros: i64| micros as f32 / 86_400e6;
         let (first, last) = (sessions[0].started, sessions[sessions.len() - 1].started);
-        sum.extend([n.ln_1p(), (sensors.len() as f32).ln_1p(), days(first - log.range.start), days(last - first)]);
+        sum.extend([
+            n.ln_1p(),
+            (sensors.len() as f32).ln_1p(),
+            days(first - log.range.start),
+            days(last - first),
+        ]);
         sum
     };
     of.into_iter().map(|(source, sessions)| (source, vector(sessions))).collect()

@@ -1,7 +1,8 @@
 //! The rules of the predecessor, written anew from their description, for comparison only.
 //!
-//! It takes addresses, countries and networks from what was looked up elsewhere. Here it is given the addresses; of countries and networks nothing
-//! is known, as it was with the answers that it stored: its diversity is then 0, its geographic clustering 1. It judges windows of a day.
+//! It takes addresses, countries and networks from what was looked up elsewhere. Here it is given the
+//! addresses; of countries and networks nothing is known, as it was with the answers that it stored: its
+//! diversity is then 0, its geographic clustering 1. It judges windows of a day.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -38,7 +39,10 @@ pub fn windows(log: &Labelled) -> Vec<(i64, Vec<&Session>)> {
 /// Many sources with one to five sessions, at times that are near each other.
 pub fn snowshoe(sessions: &[&Session]) -> Verdict {
     let mut sizes: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    sessions.iter().filter_map(|session| session.source).for_each(|source| *sizes.entry(source).or_default() += 1);
+    sessions
+        .iter()
+        .filter_map(|session| session.source)
+        .for_each(|source| *sizes.entry(source).or_default() += 1);
     if sizes.len() < 10 {
         return Verdict::default();
     }
@@ -51,7 +55,8 @@ pub fn snowshoe(sessions: &[&Session]) -> Verdict {
     Verdict { likely: (score * 1e6).round() / 1e6 >= SNOWSHOE, groups: vec![low] }
 }
 
-/// Same credentials, same commands, near times. Those with the same credential, or with commands that are alike, are one group.
+/// Same credentials, same commands, near times. Those with the same credential, or with commands that are
+/// alike, are one group.
 pub fn botnet(data: &Data, sessions: &[&Session]) -> Verdict {
     let sources: BTreeSet<IpAddr> = sessions.iter().filter_map(|session| session.source).collect();
     if sessions.len() < 10 || sources.len() < 5 {
@@ -73,7 +78,8 @@ pub fn botnet(data: &Data, sessions: &[&Session]) -> Verdict {
     let (alike, mean) = alike(&commands);
     let (_, coordination) = timing(sessions, 1800.0, 3);
     let score = 0.4 * f64::from(u8::from(!reused.is_empty())) + 0.3 * mean + 0.2 * coordination + 0.1;
-    let links = reused.iter().flat_map(|sources| sources.windows(2).map(|pair| (pair[0], pair[1]))).chain(alike);
+    let links =
+        reused.iter().flat_map(|sources| sources.windows(2).map(|pair| (pair[0], pair[1]))).chain(alike);
     Verdict { likely: score >= BOTNET, groups: components(links) }
 }
 
@@ -81,26 +87,40 @@ pub fn botnet(data: &Data, sessions: &[&Session]) -> Verdict {
 fn timing(sessions: &[&Session], eps: f64, least: usize) -> (usize, f64) {
     let mut starts: Vec<f64> = sessions.iter().map(|session| session.started as f64 / 1e6).collect();
     starts.sort_by(f64::total_cmp);
-    let near = |at: f64| starts.partition_point(|&other| other <= at + eps) - starts.partition_point(|&other| other < at - eps);
+    let near = |at: f64| {
+        starts.partition_point(|&other| other <= at + eps) - starts.partition_point(|&other| other < at - eps)
+    };
     let cores: Vec<f64> = starts.iter().copied().filter(|&at| near(at) >= least).collect();
-    let clusters = cores.windows(2).filter(|pair| pair[1] - pair[0] > eps).count() + usize::from(!cores.is_empty());
-    let reached = |at: f64| cores.partition_point(|&core| core <= at + eps) > cores.partition_point(|&core| core < at - eps);
+    let clusters =
+        cores.windows(2).filter(|pair| pair[1] - pair[0] > eps).count() + usize::from(!cores.is_empty());
+    let reached = |at: f64| {
+        cores.partition_point(|&core| core <= at + eps) > cores.partition_point(|&core| core < at - eps)
+    };
     let clustered = starts.iter().filter(|&&at| reached(at)).count();
     (clusters, clustered as f64 / starts.len().max(1) as f64)
 }
 
 /// Pairs of sources whose commands have a TF-IDF cosine of at least 0.7, and the mean of all pairs.
 fn alike(commands: &BTreeMap<IpAddr, String>) -> (Vec<(IpAddr, IpAddr)>, f64) {
-    let words: Vec<(IpAddr, HashMap<&str, f64>)> = commands.iter().map(|(source, text)| (*source, counts(text))).collect();
+    let words: Vec<(IpAddr, HashMap<&str, f64>)> =
+        commands.iter().map(|(source, text)| (*source, counts(text))).collect();
     let mut in_how_many: HashMap<&str, f64> = HashMap::new();
-    words.iter().flat_map(|(_, counts)| counts.keys()).for_each(|word| *in_how_many.entry(word).or_default() += 1.0);
+    words
+        .iter()
+        .flat_map(|(_, counts)| counts.keys())
+        .for_each(|word| *in_how_many.entry(word).or_default() += 1.0);
     let mut frequent: Vec<(&str, f64)> = in_how_many.iter().map(|(word, n)| (*word, *n)).collect();
     frequent.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
-    let kept: HashMap<&str, f64> = frequent.into_iter().take(1000).map(|(word, n)| (word, ((1.0 + words.len() as f64) / (1.0 + n)).ln() + 1.0)).collect();
+    let kept: HashMap<&str, f64> = frequent
+        .into_iter()
+        .take(1000)
+        .map(|(word, n)| (word, ((1.0 + words.len() as f64) / (1.0 + n)).ln() + 1.0))
+        .collect();
     let vectors: Vec<(IpAddr, HashMap<&str, f64>)> = words
         .into_iter()
         .map(|(source, counts)| {
-            let weighted: HashMap<&str, f64> = counts.into_iter().filter_map(|(word, n)| Some((word, n * kept.get(word)?))).collect();
+            let weighted: HashMap<&str, f64> =
+                counts.into_iter().filter_map(|(word, n)| Some((word, n * kept.get(word)?))).collect();
             let length = weighted.values().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
             (source, weighted.into_iter().map(|(word, x)| (word, x / length)).collect())
         })
@@ -157,7 +177,10 @@ fn components(links: impl Iterator<Item = (IpAddr, IpAddr)>) -> Vec<Group> {
 /// The score of each session: how many of its lists it is in, then how rare its rarest command is.
 pub fn longtail(data: &Data) -> Vec<f64> {
     let mut freq: HashMap<_, usize> = HashMap::new();
-    data.sessions.iter().flat_map(|session| data.inputs(session)).for_each(|&input| *freq.entry(input).or_default() += 1);
+    data.sessions
+        .iter()
+        .flat_map(|session| data.inputs(session))
+        .for_each(|&input| *freq.entry(input).or_default() += 1);
     let total: usize = freq.values().sum();
     let limit = (0.05 * total as f64).floor() as usize;
     let outliers = outliers(data);
@@ -173,48 +196,75 @@ pub fn longtail(data: &Data) -> Vec<f64> {
 /// Noise of DBSCAN (eps 0.3, 5) over seconds, commands, logins, files; not scaled.
 fn outliers(data: &Data) -> Vec<bool> {
     const EPS: f64 = 0.3;
-    let point = |session: &Session| [session.seconds, data.inputs(session).len() as f64, data.logins(session).len() as f64, data.files(session).len() as f64];
+    let point = |session: &Session| {
+        [
+            session.seconds,
+            data.inputs(session).len() as f64,
+            data.logins(session).len() as f64,
+            data.files(session).len() as f64,
+        ]
+    };
     let points: Vec<[f64; 4]> = data.sessions.iter().map(point).collect();
     // Counts that differ at all differ by more than eps: only the same ones are near.
     let mut lines: HashMap<[u64; 3], Vec<(f64, usize)>> = HashMap::new();
-    points.iter().enumerate().for_each(|(place, p)| lines.entry([p[1] as u64, p[2] as u64, p[3] as u64]).or_default().push((p[0], place)));
+    points.iter().enumerate().for_each(|(place, p)| {
+        lines.entry([p[1] as u64, p[2] as u64, p[3] as u64]).or_default().push((p[0], place))
+    });
     let mut noise = vec![true; points.len()];
     for line in lines.values_mut() {
         line.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let near = |at: f64| line.partition_point(|&(other, _)| other <= at + EPS) - line.partition_point(|&(other, _)| other < at - EPS);
+        let near = |at: f64| {
+            line.partition_point(|&(other, _)| other <= at + EPS)
+                - line.partition_point(|&(other, _)| other < at - EPS)
+        };
         let cores: Vec<f64> = line.iter().map(|&(at, _)| at).filter(|&at| near(at) >= 5).collect();
-        let reached = |at: f64| cores.partition_point(|&core| core <= at + EPS) > cores.partition_point(|&core| core < at - EPS);
+        let reached = |at: f64| {
+            cores.partition_point(|&core| core <= at + EPS) > cores.partition_point(|&core| core < at - EPS)
+        };
         line.iter().filter(|(at, _)| reached(*at)).for_each(|&(_, place)| noise[place] = false);
     }
     noise
 }
 
-/// Sessions of five commands or more whose first five nobody has nearly: noise of DBSCAN over TF-IDF (cosine, eps 0.3, 5). The terms are words here,
-/// its pairs and triples of words and its limit of 128 terms left out.
+/// Sessions of five commands or more whose first five nobody has nearly: noise of DBSCAN over TF-IDF (cosine,
+/// eps 0.3, 5). The terms are words here, its pairs and triples of words and its limit of 128 terms left out.
 fn sequences(data: &Data) -> Vec<bool> {
     let mut texts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, session) in data.sessions.iter().enumerate() {
         let inputs = data.inputs(session);
         if inputs.len() >= 5 {
-            texts.entry(inputs[..5].iter().map(|&input| data.text(input)).collect::<Vec<_>>().join(" ")).or_default().push(place);
+            texts
+                .entry(inputs[..5].iter().map(|&input| data.text(input)).collect::<Vec<_>>().join(" "))
+                .or_default()
+                .push(place);
         }
     }
     let words: Vec<HashMap<&str, f64>> = texts.keys().map(|text| counts(text)).collect();
     let weights: Vec<f64> = texts.values().map(|places| places.len() as f64).collect();
     let n: f64 = weights.iter().sum();
     let mut df: HashMap<&str, f64> = HashMap::new();
-    words.iter().zip(&weights).for_each(|(words, weight)| words.keys().for_each(|word| *df.entry(word).or_default() += weight));
+    words
+        .iter()
+        .zip(&weights)
+        .for_each(|(words, weight)| words.keys().for_each(|word| *df.entry(word).or_default() += weight));
     let vectors: Vec<HashMap<&str, f64>> = words
         .iter()
         .map(|words| {
-            let weighted: HashMap<&str, f64> = words.iter().map(|(word, x)| (*word, x * (((1.0 + n) / (1.0 + df[word])).ln() + 1.0))).collect();
+            let weighted: HashMap<&str, f64> = words
+                .iter()
+                .map(|(word, x)| (*word, x * (((1.0 + n) / (1.0 + df[word])).ln() + 1.0)))
+                .collect();
             let length = weighted.values().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
             weighted.into_iter().map(|(word, x)| (word, x / length)).collect()
         })
         .collect();
-    let near = |a: &HashMap<&str, f64>, b: &HashMap<&str, f64>| a.iter().filter_map(|(word, x)| Some(x * b.get(word)?)).sum::<f64>() >= 0.7;
-    let neighbours: Vec<Vec<usize>> = vectors.iter().map(|a| (0..vectors.len()).filter(|&j| near(a, &vectors[j])).collect()).collect();
-    let core: Vec<bool> = neighbours.iter().map(|near| near.iter().map(|&j| weights[j]).sum::<f64>() >= 5.0).collect();
+    let near = |a: &HashMap<&str, f64>, b: &HashMap<&str, f64>| {
+        a.iter().filter_map(|(word, x)| Some(x * b.get(word)?)).sum::<f64>() >= 0.7
+    };
+    let neighbours: Vec<Vec<usize>> =
+        vectors.iter().map(|a| (0..vectors.len()).filter(|&j| near(a, &vectors[j])).collect()).collect();
+    let core: Vec<bool> =
+        neighbours.iter().map(|near| near.iter().map(|&j| weights[j]).sum::<f64>() >= 5.0).collect();
     let mut noise = vec![false; data.sessions.len()];
     for ((near, places), &is_core) in neighbours.iter().zip(texts.values()).zip(&core) {
         if !is_core && !near.iter().any(|&j| core[j]) {

@@ -29,7 +29,13 @@ impl Sessions {
                 .collect();
             let planted = scored.iter().filter(|(_, is)| *is).count();
             let at = |k: usize| Some(precision_at(&scored, k));
-            self.figures.entry(name.to_owned()).or_default().push([average_precision(&scored), auroc(&scored), at(20), at(100), at(planted)]);
+            self.figures.entry(name.to_owned()).or_default().push([
+                average_precision(&scored),
+                auroc(&scored),
+                at(20),
+                at(100),
+                at(planted),
+            ]);
         };
         judge("all", &|_| true);
         classes.into_iter().for_each(|name| judge(name, &|class| class == name));
@@ -38,12 +44,23 @@ impl Sessions {
 
 /// A row for each way.
 pub fn table(ways: &[(String, Sessions)]) -> Table {
-    let classes: std::collections::BTreeSet<&String> = ways.iter().flat_map(|(_, sessions)| sessions.figures.keys()).filter(|name| *name != "all").collect();
+    let classes: std::collections::BTreeSet<&String> =
+        ways.iter().flat_map(|(_, sessions)| sessions.figures.keys()).filter(|name| *name != "all").collect();
     let caption = "Sessions by score, means over seeds: average precision (AP), AUROC, precision at 20, 100 and as many as are planted, over all sessions; then AP and AUROC of each class against the background alone.";
     let head = ["", "AP", "AUROC", "P@20", "P@100", "P@planted"].into_iter().map(str::to_owned);
-    let mut table = Table::new(caption, head.chain(classes.iter().flat_map(|class| [format!("AP {class}"), format!("AUROC {class}")])));
+    let mut table = Table::new(
+        caption,
+        head.chain(classes.iter().flat_map(|class| [format!("AP {class}"), format!("AUROC {class}")])),
+    );
     for (name, sessions) in ways {
-        let of = |class: &str, i: usize| perhaps(sessions.figures.get(class).and_then(|figures| mean(figures.iter().filter_map(|figures| figures[i]))));
+        let of = |class: &str, i: usize| {
+            perhaps(
+                sessions
+                    .figures
+                    .get(class)
+                    .and_then(|figures| mean(figures.iter().filter_map(|figures| figures[i]))),
+            )
+        };
         let all = (0..5).map(|i| of("all", i));
         let by_class = classes.iter().flat_map(|class| [of(class, 0), of(class, 1)]);
         table.row([name.clone()].into_iter().chain(all).chain(by_class));

@@ -43,7 +43,10 @@ impl Sources {
 /// A row for each way.
 pub fn table(ways: &[(String, Sources)]) -> Table {
     let caption = "Single sources, all seeds together: those flagged that are of any planted campaign (precision), those of any that are flagged (recall), and those of snowshoes that are flagged.";
-    let mut table = Table::new(caption, ["", "flagged", "precision", "recall", "F1", "recall of snowshoes"].map(str::to_owned));
+    let mut table = Table::new(
+        caption,
+        ["", "flagged", "precision", "recall", "F1", "recall of snowshoes"].map(str::to_owned),
+    );
     for (name, sources) in ways {
         let part = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
         table.row([

@@ -24,10 +24,18 @@ impl Table {
     /// As Markdown, columns below each other.
     pub fn print(&self) {
         let widths: Vec<usize> = (0..self.head.len())
-            .map(|i| self.rows.iter().chain([&self.head]).map(|row| row.get(i).map_or(0, |cell| cell.chars().count())).max().unwrap_or(0))
+            .map(|i| {
+                self.rows
+                    .iter()
+                    .chain([&self.head])
+                    .map(|row| row.get(i).map_or(0, |cell| cell.chars().count()))
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         let line = |row: &[String]| {
-            let cells: Vec<String> = widths.iter().zip(row).map(|(&width, cell)| format!("{cell:width$}")).collect();
+            let cells: Vec<String> =
+                widths.iter().zip(row).map(|(&width, cell)| format!("{cell:width$}")).collect();
             format!("| {} |", cells.join(" | "))
         };
         boot::say!("\n{}\n", self.caption);

@@ -66,13 +66,25 @@ impl Hub {
     /// Starts all of it in a new directory.
     pub async fn start(dir: &Path, sensors: u16) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("cowriestream");
-        anyhow::ensure!(program.exists(), "{} is not built: cargo build --release -p cowriestream -p loadtest", program.display());
+        anyhow::ensure!(
+            program.exists(),
+            "{} is not built: cargo build --release -p cowriestream -p loadtest",
+            program.display()
+        );
         fs::create_dir_all(dir.join("logs")).with_context(|| format!("create {}", dir.display()))?;
         // Postgres may run as another user.
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
         let dir = fs::canonicalize(dir)?;
         let ports = [(free_port()?, free_port()?), (free_port()?, free_port()?)];
-        let mut hub = Self { dir, program, sensors, servers: BTreeMap::new(), roles: BTreeMap::new(), environment: Vec::new(), ports };
+        let mut hub = Self {
+            dir,
+            program,
+            sensors,
+            servers: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            environment: Vec::new(),
+            ports,
+        };
         let started = hub.start_all().await;
         if started.is_err() {
             hub.stop().await;
@@ -91,7 +103,11 @@ impl Hub {
         }
         for command in ["migrate", "provision"] {
             let done = self.command(&[command]).stdin(Stdio::null()).output().await?;
-            anyhow::ensure!(done.status.success(), "{command}: {}", boot::safe(&String::from_utf8_lossy(&done.stderr)));
+            anyhow::ensure!(
+                done.status.success(),
+                "{command}: {}",
+                boot::safe(&String::from_utf8_lossy(&done.stderr))
+            );
         }
         for role in ROLES {
             self.start_role(role)?;
@@ -118,7 +134,13 @@ impl Hub {
             None => Part::Stopped(SERVERS[choice - ROLES.len()]),
         };
         match part {
-            Part::Role(role) => self.roles.get_mut(role).context("the role runs")?.kill().await.with_context(|| format!("kill {role}"))?,
+            Part::Role(role) => self
+                .roles
+                .get_mut(role)
+                .context("the role runs")?
+                .kill()
+                .await
+                .with_context(|| format!("kill {role}"))?,
             Part::Killed(name) => {
                 let (_, servers) = self.servers.get_mut(name).context("the server runs")?;
                 for (_, pid) in servers.processes() {
@@ -137,7 +159,9 @@ impl Hub {
             Part::Role(role) => self.start_role(role),
             Part::Killed(name) | Part::Stopped(name) => {
                 let (data, servers) = self.servers.get_mut(name).context("the server is known")?;
-                *servers = Servers::start(data, wanted(name)).await.with_context(|| format!("start {name} again"))?;
+                *servers = Servers::start(data, wanted(name))
+                    .await
+                    .with_context(|| format!("start {name} again"))?;
                 Ok(())
             }
         }
@@ -146,7 +170,10 @@ impl Hub {
     /// The processes of the roles and servers, by name.
     pub fn processes(&self) -> Vec<(&'static str, u32)> {
         let roles = self.roles.iter().filter_map(|(name, child)| Some((*name, child.id()?)));
-        let servers = self.servers.iter().flat_map(|(name, (_, servers))| servers.processes().into_iter().map(|(_, pid)| (*name, pid)));
+        let servers = self
+            .servers
+            .iter()
+            .flat_map(|(name, (_, servers))| servers.processes().into_iter().map(|(_, pid)| (*name, pid)));
         roles.chain(servers).collect()
     }
 
@@ -158,8 +185,20 @@ impl Hub {
 
     /// Stores a schedule that fires every five seconds.
     pub async fn schedule(&self) -> anyhow::Result<()> {
-        let arguments = ["schedules", "put", "soak", "*/5 * * * * *", "diagnostic", "--param", "steps=2", "--param", "step_seconds=0.2"];
-        let stored = || async { Ok::<_, anyhow::Error>(self.client().command(0, &arguments).output().await?.status.success()) };
+        let arguments = [
+            "schedules",
+            "put",
+            "soak",
+            "*/5 * * * * *",
+            "diagnostic",
+            "--param",
+            "steps=2",
+            "--param",
+            "step_seconds=0.2",
+        ];
+        let stored = || async {
+            Ok::<_, anyhow::Error>(self.client().command(0, &arguments).output().await?.status.success())
+        };
         let started = std::time::Instant::now();
         while !stored().await? {
             anyhow::ensure!(started.elapsed() < super::SETTLE, "the coordinator takes no schedule");
@@ -172,8 +211,22 @@ impl Hub {
     pub fn load(&self, rate: f64, seed: u64) -> anyhow::Result<Load> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["generate", "--live", "--json", "--out"]).arg(self.dir.join("logs"));
-        command.args(["--sensors", &self.sensors.to_string(), "--rate", &rate.to_string(), "--seed", &seed.to_string()]);
-        Ok(Load(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?))
+        command.args([
+            "--sensors",
+            &self.sensors.to_string(),
+            "--rate",
+            &rate.to_string(),
+            "--seed",
+            &seed.to_string(),
+        ]);
+        Ok(Load(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()?,
+        ))
     }
 
     /// Bytes of all logs.
@@ -189,7 +242,8 @@ impl Hub {
 
     /// Bytes of the logs that are receipted.
     pub async fn committed_bytes(&self) -> anyhow::Result<i64> {
-        let sql = "select coalesce(sum(upper(r) - lower(r)), 0)::bigint from loader_files, unnest(committed) as r";
+        let sql =
+            "select coalesce(sum(upper(r) - lower(r)), 0)::bigint from loader_files, unnest(committed) as r";
         let store = self.store().await?;
         let mut connection = store.connection().await?;
         Ok(sqlx::query_scalar(sql).fetch_one(&mut *connection).await?)
@@ -198,8 +252,7 @@ impl Hub {
     /// Jobs that are not completed, with their states.
     pub async fn jobs_not_completed(&self) -> anyhow::Result<Vec<(String, String)>> {
         // The schedule goes on: what it submitted in the last seconds may still run.
-        let sql =
-            "select job_id::text, state::text from jobs where state::text <> 'completed' and (schedule is null or created_at < now() - interval '60 seconds')";
+        let sql = "select job_id::text, state::text from jobs where state::text <> 'completed' and (schedule is null or created_at < now() - interval '60 seconds')";
         let store = self.store().await?;
         let mut connection = store.connection().await?;
         Ok(sqlx::query_as(sql).fetch_all(&mut *connection).await?)
@@ -209,35 +262,57 @@ impl Hub {
     pub async fn jobs(&self) -> anyhow::Result<(BTreeSet<String>, i64)> {
         let store = self.store().await?;
         let mut connection = store.connection().await?;
-        let ids: Vec<String> = sqlx::query_scalar("select job_id::text from jobs").fetch_all(&mut *connection).await?;
-        let scheduled = sqlx::query_scalar("select count(*) from jobs where schedule is not null").fetch_one(&mut *connection).await?;
+        let ids: Vec<String> =
+            sqlx::query_scalar("select job_id::text from jobs").fetch_all(&mut *connection).await?;
+        let scheduled = sqlx::query_scalar("select count(*) from jobs where schedule is not null")
+            .fetch_one(&mut *connection)
+            .await?;
         Ok((ids.into_iter().collect(), scheduled))
     }
 
     /// The independent recount; fails with what it printed.
     pub async fn verify(&self) -> anyhow::Result<()> {
         let logs = self.logs();
-        let arguments: Vec<&str> = ["verify"].into_iter().chain(logs.iter().flat_map(|log| ["--log", log.as_str()])).collect();
+        let arguments: Vec<&str> =
+            ["verify"].into_iter().chain(logs.iter().flat_map(|log| ["--log", log.as_str()])).collect();
         let done = self.command(&arguments).stdin(Stdio::null()).output().await?;
         let text = String::from_utf8_lossy(&done.stdout);
-        anyhow::ensure!(done.status.success(), "verify: {}", text.lines().take(40).map(boot::safe).collect::<Vec<_>>().join("\n"));
+        anyhow::ensure!(
+            done.status.success(),
+            "verify: {}",
+            text.lines().take(40).map(boot::safe).collect::<Vec<_>>().join("\n")
+        );
         Ok(())
     }
 
     async fn store(&self) -> anyhow::Result<Store> {
-        let database_url = self.environment.iter().find(|(name, _)| *name == "DATABASE_URL").map(|(_, url)| url.clone());
+        let database_url =
+            self.environment.iter().find(|(name, _)| *name == "DATABASE_URL").map(|(_, url)| url.clone());
         Store::connect(&StoreArgs { database_url, database_connections: 1 }).await
     }
 
     fn logs(&self) -> Vec<String> {
         let width = 2;
-        (1..=self.sensors).map(|n| format!("sensor-{n:0width$}={}", self.dir.join(format!("logs/sensor-{n:0width$}/cowrie.json")).display())).collect()
+        (1..=self.sensors)
+            .map(|n| {
+                format!(
+                    "sensor-{n:0width$}={}",
+                    self.dir.join(format!("logs/sensor-{n:0width$}/cowrie.json")).display()
+                )
+            })
+            .collect()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (*name, value.as_str()))).current_dir(&self.dir);
-        command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_LOG", "info").env("NO_COLOR", "1");
+        command
+            .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())))
+            .current_dir(&self.dir);
+        command
+            .env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0")
+            .env("COWRIESTREAM_LOG", "info")
+            .env("NO_COLOR", "1");
         command
     }
 
@@ -245,16 +320,28 @@ impl Hub {
         let logs = self.logs();
         let state = self.dir.join("state").display().to_string();
         let arguments: Vec<&str> = match role {
-            "loader" => ["loader", "--state-dir", &state].into_iter().chain(logs.iter().flat_map(|log| ["--log", log.as_str()])).collect(),
+            "loader" => ["loader", "--state-dir", &state]
+                .into_iter()
+                .chain(logs.iter().flat_map(|log| ["--log", log.as_str()]))
+                .collect(),
             "processor" => vec!["processor"],
             "coordinator-1" | "coordinator-2" => vec!["coordinator"],
             name => vec!["worker", "--name", name, "--concurrency", "4"],
         };
         let mut command = self.command(&arguments);
         let (rest, grpc) = self.ports[usize::from(role == "coordinator-2")];
-        command.env("COWRIESTREAM_REST_LISTEN", format!("127.0.0.1:{rest}")).env("COWRIESTREAM_GRPC_LISTEN", format!("127.0.0.1:{grpc}"));
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.join(format!("{role}.log")))?;
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().with_context(|| format!("start {role}"))?;
+        command
+            .env("COWRIESTREAM_REST_LISTEN", format!("127.0.0.1:{rest}"))
+            .env("COWRIESTREAM_GRPC_LISTEN", format!("127.0.0.1:{grpc}"));
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.dir.join(format!("{role}.log")))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {role}"))?;
         self.roles.insert(role, child);
         Ok(())
     }

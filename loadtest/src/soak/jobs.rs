@@ -48,7 +48,8 @@ impl Client {
     /// Submits one job; its id.
     async fn submit(&self, n: usize) -> Option<String> {
         let key = format!("soak-{n}");
-        let arguments = [&["jobs", "submit", "--json", "--idempotency-key", &key], JOBS[n % JOBS.len()]].concat();
+        let arguments =
+            [&["jobs", "submit", "--json", "--idempotency-key", &key], JOBS[n % JOBS.len()]].concat();
         let done = tokio::time::timeout(LIMIT, self.command(n, &arguments).output()).await.ok()?.ok()?;
         let answer: serde_json::Value = serde_json::from_slice(&done.stdout).ok()?;
         Some(answer.get("job_id")?.as_str()?.to_owned())
@@ -70,7 +71,9 @@ impl Submitter {
         tasks.spawn("submit jobs", async move {
             for n in 0.. {
                 match client.submit(n).await {
-                    Some(id) => ids.lock().map_err(|_| anyhow::anyhow!("the list of jobs is poisoned"))?.push(id),
+                    Some(id) => {
+                        ids.lock().map_err(|_| anyhow::anyhow!("the list of jobs is poisoned"))?.push(id)
+                    }
                     None => _ = failures.fetch_add(1, Ordering::Relaxed),
                 }
                 tokio::select! {

@@ -32,7 +32,8 @@ pub fn warnings(dir: &Path) -> anyhow::Result<Vec<Line>> {
         }
         let role = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
-        let wanted = |line: &&str| [" WARN ", " ERROR ", "error:", "panicked"].iter().any(|word| line.contains(word));
+        let wanted =
+            |line: &&str| [" WARN ", " ERROR ", "error:", "panicked"].iter().any(|word| line.contains(word));
         for line in text.lines().filter(wanted) {
             *found.entry(format!("{role}: {}", kind(line))).or_default() += 1;
         }
@@ -44,7 +45,10 @@ pub fn warnings(dir: &Path) -> anyhow::Result<Vec<Line>> {
 
 /// A line without its time, and with each run of digits as `N`.
 fn kind(line: &str) -> String {
-    let line = [" WARN ", " ERROR "].iter().find_map(|level| line.find(level).map(|at| &line[at + 1..])).unwrap_or(line);
+    let line = [" WARN ", " ERROR "]
+        .iter()
+        .find_map(|level| line.find(level).map(|at| &line[at + 1..]))
+        .unwrap_or(line);
     let mut kind = String::new();
     for c in boot::safe(line).chars().take(200) {
         match c {

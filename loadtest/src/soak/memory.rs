@@ -39,10 +39,15 @@ impl Memory {
     /// The peaks of each process.
     pub fn growth(&self) -> Vec<Growth> {
         let peak = |samples: &[(f64, u64)], from: f64, to: f64| {
-            let within = samples.iter().filter(|(moment, _)| (from..to).contains(moment)).map(|(_, bytes)| *bytes);
+            let within =
+                samples.iter().filter(|(moment, _)| (from..to).contains(moment)).map(|(_, bytes)| *bytes);
             within.max().unwrap_or_default() as f64 / MIB
         };
-        let growth = |(process, samples): (&&'static str, &Vec<_>)| Growth { process, early_mib: peak(samples, 0.25, 0.5), late_mib: peak(samples, 0.75, 2.0) };
+        let growth = |(process, samples): (&&'static str, &Vec<_>)| Growth {
+            process,
+            early_mib: peak(samples, 0.25, 0.5),
+            late_mib: peak(samples, 0.75, 2.0),
+        };
         self.0.iter().map(growth).collect()
     }
 }

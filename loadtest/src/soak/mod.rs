@@ -1,6 +1,8 @@
-//! `loadtest soak`: a whole hub under live load, with one process or server stopped at random every few seconds.
+//! `loadtest soak`: a whole hub under live load, with one process or server stopped at random every few
+//! seconds.
 //!
-//! At the end every byte must be committed, `verify` must be clean, every accepted job must have completed, and memory must not have grown.
+//! At the end every byte must be committed, `verify` must be clean, every accepted job must have completed,
+//! and memory must not have grown.
 
 mod hub;
 mod jobs;
@@ -81,7 +83,12 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     hub.stop().await;
     let outcome = outcome?;
     print(&outcome, args.json)?;
-    anyhow::ensure!(outcome.faults.is_empty(), "the soak found {} faults; logs are kept in {}", outcome.faults.len(), args.dir.display());
+    anyhow::ensure!(
+        outcome.faults.is_empty(),
+        "the soak found {} faults; logs are kept in {}",
+        outcome.faults.len(),
+        args.dir.display()
+    );
     std::fs::remove_dir_all(&args.dir).with_context(|| format!("remove {}", args.dir.display()))
 }
 
@@ -129,7 +136,9 @@ async fn judge(hub: &Hub, accepted: &[String], outcome: &mut Outcome) -> anyhow:
         committed = hub.committed_bytes().await?;
     }
     if committed != size {
-        outcome.faults.push(format!("{committed} of {size} bytes are committed {SETTLE:?} after the load stopped"));
+        outcome
+            .faults
+            .push(format!("{committed} of {size} bytes are committed {SETTLE:?} after the load stopped"));
     }
     let mut unfinished = hub.jobs_not_completed().await?;
     while !unfinished.is_empty() && Instant::now() < deadline {
@@ -139,7 +148,12 @@ async fn judge(hub: &Hub, accepted: &[String], outcome: &mut Outcome) -> anyhow:
     outcome.faults.extend(unfinished.iter().take(20).map(|(id, state)| format!("job {id} is {state}")));
     let known = hub.jobs().await?;
     outcome.jobs_of_schedules = known.1;
-    outcome.faults.extend(accepted.iter().filter(|id| !known.0.contains(*id)).map(|id| format!("job {id} was accepted and is not in the database")));
+    outcome.faults.extend(
+        accepted
+            .iter()
+            .filter(|id| !known.0.contains(*id))
+            .map(|id| format!("job {id} was accepted and is not in the database")),
+    );
     if let Err(error) = hub.verify().await {
         outcome.faults.push(format!("{error:#}"));
     }
@@ -151,8 +165,17 @@ fn print(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         boot::say!("{}", serde_json::to_string(outcome)?);
         return Ok(());
     }
-    boot::say!("{} events ({} bytes) in {} minutes; settled {:.1} s after the load", outcome.events, outcome.bytes, outcome.minutes, outcome.settle_seconds);
-    boot::say!("stopped: {}", outcome.stops.iter().map(|(what, times)| format!("{what} {times}")).collect::<Vec<_>>().join(", "));
+    boot::say!(
+        "{} events ({} bytes) in {} minutes; settled {:.1} s after the load",
+        outcome.events,
+        outcome.bytes,
+        outcome.minutes,
+        outcome.settle_seconds
+    );
+    boot::say!(
+        "stopped: {}",
+        outcome.stops.iter().map(|(what, times)| format!("{what} {times}")).collect::<Vec<_>>().join(", ")
+    );
     boot::say!(
         "jobs: {} accepted, {} refused while something was away, {} by schedules",
         outcome.jobs_accepted,

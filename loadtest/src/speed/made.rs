@@ -27,10 +27,19 @@ const EVENTS: f64 = 6.82;
 
 /// So many sessions over so many days, as a file for ours, and as files for scikit-learn.
 pub fn make(dir: &Path, sessions: usize, days: usize) -> anyhow::Result<()> {
-    let plan = Plan { seed: 1, rate: 1.05 * sessions as f64 / days as f64 * EVENTS / 86_400.0, apart: true, ..Plan::default() };
+    let plan = Plan {
+        seed: 1,
+        rate: 1.05 * sessions as f64 / days as f64 * EVENTS / 86_400.0,
+        apart: true,
+        ..Plan::default()
+    };
     let (start, log) = (plan.start, Generator::new(plan));
-    let sensors: Vec<SensorId> =
-        log.sensors().iter().map(|sensor| sensor.name.parse()).collect::<Result<_, _>>().map_err(|_| anyhow::anyhow!("name a sensor"))?;
+    let sensors: Vec<SensorId> = log
+        .sensors()
+        .iter()
+        .map(|sensor| sensor.name.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| anyhow::anyhow!("name a sensor"))?;
     let mut builder = DataBuilder::default();
     let mut open: BTreeMap<i64, Gathered> = BTreeMap::new();
     let mut begun: HashMap<(usize, String), i64> = HashMap::new();
@@ -43,7 +52,11 @@ pub fn make(dir: &Path, sessions: usize, days: usize) -> anyhow::Result<()> {
         {
             let gathered = open.remove(&first).unwrap_or_default();
             begun.retain(|_, day| *day > first);
-            made += push(&mut builder, &gathered.build(start + first * DAY..start + (first + 1) * DAY), sessions - made);
+            made += push(
+                &mut builder,
+                &gathered.build(start + first * DAY..start + (first + 1) * DAY),
+                sessions - made,
+            );
         }
         // Days are as long as it takes: the last ones make up for what is missing.
         if made >= sessions {
@@ -76,9 +89,17 @@ fn add(builder: &mut DataBuilder, data: &Data, session: &Session) {
         seconds: session.seconds,
         client: session.client.map(|text| data.text(text)),
         hassh: session.hassh.map(|text| data.text(text)),
-        logins: data.logins(session).iter().map(|login| (data.text(login.username), login.password.map(|text| data.text(text)), login.success)).collect(),
+        logins: data
+            .logins(session)
+            .iter()
+            .map(|login| {
+                (data.text(login.username), login.password.map(|text| data.text(text)), login.success)
+            })
+            .collect(),
         inputs: texts(data.inputs(session)),
-        sequence: data.sequence(session).map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
+        sequence: data
+            .sequence(session)
+            .map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
         files: texts(data.files(session)),
         urls: texts(data.urls(session)),
         vector: data.vector(session),
@@ -88,6 +109,8 @@ fn add(builder: &mut DataBuilder, data: &Data, session: &Session) {
 /// The sessions of each UTC day.
 pub fn by_day(data: &Data) -> BTreeMap<i64, Data> {
     let mut days: BTreeMap<i64, DataBuilder> = BTreeMap::new();
-    data.sessions.iter().for_each(|session| add(days.entry(session.started.div_euclid(DAY)).or_default(), data, session));
+    data.sessions
+        .iter()
+        .for_each(|session| add(days.entry(session.started.div_euclid(DAY)).or_default(), data, session));
     days.into_iter().map(|(day, builder)| (day * DAY, builder.build())).collect()
 }

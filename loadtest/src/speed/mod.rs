@@ -1,4 +1,5 @@
-//! `loadtest speed`: what the analyses take, beside scikit-learn on the same vectors; a process for each measurement.
+//! `loadtest speed`: what the analyses take, beside scikit-learn on the same vectors; a process for each
+//! measurement.
 
 mod made;
 mod ours;
@@ -61,7 +62,10 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
          scikit-learn: reading and scaling the vectors not counted in CPU, but in peak; one thread.",
         crate::bench::cpu::description()
     );
-    let mut table = Table::new(&caption, ["", "sessions", "differ", "wall s", "CPU s", "peak MB", "data MB"].map(str::to_owned));
+    let mut table = Table::new(
+        &caption,
+        ["", "sessions", "differ", "wall s", "CPU s", "peak MB", "data MB"].map(str::to_owned),
+    );
     for &sessions in &args.sessions {
         fs::create_dir_all(&dir)?;
         let stop = tasks.stop();
@@ -86,11 +90,16 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
 
 async fn one(args: &Args, sessions: usize, dir: &std::path::Path, table: &mut Table) -> anyhow::Result<()> {
     tracing::info!("make {sessions} sessions");
-    child(args, dir, &["--make", &sessions.to_string()]).await?.context("make the data set within the limit")?;
+    child(args, dir, &["--make", &sessions.to_string()])
+        .await?
+        .context("make the data set within the limit")?;
     for what in What::value_variants() {
         let name = what.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         tracing::info!("{name}, {sessions} sessions");
-        let took = child(args, dir, &["--measure", &name]).await?.map(|out| serde_json::from_slice::<Took>(&out)).transpose()?;
+        let took = child(args, dir, &["--measure", &name])
+            .await?
+            .map(|out| serde_json::from_slice::<Took>(&out))
+            .transpose()?;
         table.row(match took {
             Some(took) => [
                 format!("ours, {name}"),
@@ -133,15 +142,35 @@ async fn one(args: &Args, sessions: usize, dir: &std::path::Path, table: &mut Ta
 }
 
 fn gave_up(name: &str, sessions: usize, limit: u64) -> [String; 7] {
-    [name.to_owned(), sessions.to_string(), String::new(), format!("over {limit}, or no memory"), "-".to_owned(), "-".to_owned(), String::new()]
+    [
+        name.to_owned(),
+        sessions.to_string(),
+        String::new(),
+        format!("over {limit}, or no memory"),
+        "-".to_owned(),
+        "-".to_owned(),
+        String::new(),
+    ]
 }
 
 /// This program again, with other arguments; `None` when it takes too long.
 async fn child(args: &Args, dir: &std::path::Path, with: &[&str]) -> anyhow::Result<Option<Vec<u8>>> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--log-level", "warn", "speed", "--dir"]).arg(dir).args(with).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    let Ok(out) = tokio::time::timeout(Duration::from_secs(args.limit), command.output()).await else { return Ok(None) };
+    command
+        .args(["--log-level", "warn", "speed", "--dir"])
+        .arg(dir)
+        .args(with)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let Ok(out) = tokio::time::timeout(Duration::from_secs(args.limit), command.output()).await else {
+        return Ok(None);
+    };
     let out = out.context("run this program again")?;
-    anyhow::ensure!(out.status.success(), "the measurement failed: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
+    anyhow::ensure!(
+        out.status.success(),
+        "the measurement failed: {}",
+        boot::safe(&String::from_utf8_lossy(&out.stderr))
+    );
     Ok(Some(out.stdout))
 }

@@ -57,21 +57,32 @@ pub fn measure(what: What, dir: &Path) -> anyhow::Result<Took> {
         What::Longtail => {
             let days = by_day(&data);
             drop(data);
-            timed(n, || all_days(&days.into_iter().collect::<Vec<_>>(), Vec::new()).map(|(_, _, outcome)| outcome.summary["distinct_forms"].as_u64()))
+            timed(n, || {
+                all_days(&days.into_iter().collect::<Vec<_>>(), Vec::new())
+                    .map(|(_, _, outcome)| outcome.summary["distinct_forms"].as_u64())
+            })
         }
         What::Incremental => {
             let mut days: Vec<(i64, Data)> = by_day(&data).into_iter().collect();
             drop(data);
             let last = days.pop().context("have a day")?;
             let (parts, model, _) = all_days(&days, Vec::new())?;
-            let cached: Vec<(Range<i64>, Vec<u8>)> = parts.iter().map(|(range, part)| (range.clone(), part.to_bytes())).collect();
+            let cached: Vec<(Range<i64>, Vec<u8>)> =
+                parts.iter().map(|(range, part)| (range.clone(), part.to_bytes())).collect();
             drop((days, parts));
             timed(n, || one_more(&cached, &last, model))
         }
         What::Snowshoe | What::Botnet => timed(n, || {
             let kind = if what == What::Snowshoe { Kind::Snowshoe } else { Kind::Botnet };
             let mut tell = |_: &str, _: f64| true;
-            campaign::detect(kind, &data, range, &[], &campaign::Parameters::default(), &mut Watch::new(&mut tell))?;
+            campaign::detect(
+                kind,
+                &data,
+                range,
+                &[],
+                &campaign::Parameters::default(),
+                &mut Watch::new(&mut tell),
+            )?;
             Ok(None)
         }),
     }
@@ -82,22 +93,34 @@ type Days = (Vec<(Range<i64>, Part)>, Vec<longtail::Model>, longtail::Outcome);
 fn all_days(days: &[(i64, Data)], known: Vec<longtail::Model>) -> anyhow::Result<Days> {
     let mut tell = |_: &str, _: f64| true;
     let mut watch = Watch::new(&mut tell);
-    let parts = days.iter().map(|(at, data)| Ok((*at..at + DAY, Part::of(data, &mut watch)?))).collect::<anyhow::Result<Vec<_>>>()?;
+    let parts = days
+        .iter()
+        .map(|(at, data)| Ok((*at..at + DAY, Part::of(data, &mut watch)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let (models, outcome) = analyse(&parts, known)?;
     Ok((parts, models, outcome))
 }
 
-fn one_more(cached: &[(Range<i64>, Vec<u8>)], (at, data): &(i64, Data), known: Vec<longtail::Model>) -> anyhow::Result<Option<u64>> {
+fn one_more(
+    cached: &[(Range<i64>, Vec<u8>)],
+    (at, data): &(i64, Data),
+    known: Vec<longtail::Model>,
+) -> anyhow::Result<Option<u64>> {
     let mut tell = |_: &str, _: f64| true;
     let read = |(range, bytes): &(Range<i64>, Vec<u8>)| Some((range.clone(), Part::from_bytes(bytes)?));
-    let mut parts: Vec<(Range<i64>, Part)> = cached.iter().map(read).collect::<Option<_>>().context("read a part again")?;
+    let mut parts: Vec<(Range<i64>, Part)> =
+        cached.iter().map(read).collect::<Option<_>>().context("read a part again")?;
     parts.push((*at..at + DAY, Part::of(data, &mut Watch::new(&mut tell))?));
     Ok(analyse(&parts, known)?.1.summary["distinct_forms"].as_u64())
 }
 
-fn analyse(parts: &[(Range<i64>, Part)], known: Vec<longtail::Model>) -> anyhow::Result<(Vec<longtail::Model>, longtail::Outcome)> {
+fn analyse(
+    parts: &[(Range<i64>, Part)],
+    known: Vec<longtail::Model>,
+) -> anyhow::Result<(Vec<longtail::Model>, longtail::Outcome)> {
     let mut tell = |_: &str, _: f64| true;
-    let borrowed: Vec<(Range<i64>, &Part)> = parts.iter().map(|(range, part)| (range.clone(), part)).collect();
+    let borrowed: Vec<(Range<i64>, &Part)> =
+        parts.iter().map(|(range, part)| (range.clone(), part)).collect();
     let (parameters, device) = (longtail::Parameters::default(), Device::open()?);
     let outcome = longtail::analyse(&borrowed, known, &parameters, &device, &mut Watch::new(&mut tell))?;
     Ok((outcome.model.iter().cloned().collect(), outcome))
@@ -110,5 +133,12 @@ fn timed(n: usize, run: impl FnOnce() -> anyhow::Result<Option<u64>>) -> anyhow:
     let mb = |name: &str| cpu::memory(me, name).unwrap_or(0) as f64 / 1e6;
     let (data_mb, before, began) = (mb("VmRSS"), cpu::seconds(me), Instant::now());
     let unique = run()?;
-    Ok(Took { wall: began.elapsed().as_secs_f64(), cpu: cpu::seconds(me) - before, peak_mb: mb("VmHWM"), data_mb, n, unique })
+    Ok(Took {
+        wall: began.elapsed().as_secs_f64(),
+        cpu: cpu::seconds(me) - before,
+        peak_mb: mb("VmHWM"),
+        data_mb,
+        n,
+        unique,
+    })
 }

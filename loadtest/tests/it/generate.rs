@@ -22,7 +22,8 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(made(8, 20_000).iter().all(|made| !known.contains(&made.line)));
 }
 
-/// A figure measured on the log of a seed stays comparable: whoever changes that log changes this, and says so.
+/// A figure measured on the log of a seed stays comparable: whoever changes that log changes this, and says
+/// so.
 #[test]
 fn the_log_of_a_seed_is_the_one_it_always_was() {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -34,13 +35,18 @@ fn the_log_of_a_seed_is_the_one_it_always_was() {
 fn every_line_is_an_event_in_order_and_every_session_begins_with_its_connection() {
     let lines = made(3, 60_000);
     let sensor: SensorId = "made".parse().unwrap();
-    let (mut last, mut sessions, mut sensors, mut distinct) = (BTreeMap::new(), HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut last, mut sessions, mut sensors, mut distinct) =
+        (BTreeMap::new(), HashSet::new(), HashSet::new(), HashSet::new());
     for Made { sensor: number, at_micros, line } in &lines {
         assert!(line.iter().all(|c| matches!(c, b' '..=b'~')), "{}", String::from_utf8_lossy(line));
         let record = Record::read(&sensor, line).unwrap();
         let event: Value = serde_json::from_slice(line).unwrap();
         assert_eq!(record.ts, Some(*at_micros));
-        assert!(record.src_ip.is_some_and(|address| !address.is_loopback()), "{}", String::from_utf8_lossy(line));
+        assert!(
+            record.src_ip.is_some_and(|address| !address.is_loopback()),
+            "{}",
+            String::from_utf8_lossy(line)
+        );
         assert!(last.insert(*number, *at_micros).is_none_or(|before| before <= *at_micros));
         let new = sessions.insert((*number, record.session.unwrap()));
         assert_eq!(new, record.eventid == "cowrie.session.connect", "{}", String::from_utf8_lossy(line));
@@ -52,14 +58,23 @@ fn every_line_is_an_event_in_order_and_every_session_begins_with_its_connection(
 
 #[test]
 fn addresses_are_public_and_some_are_ipv6() {
-    let sources: HashSet<String> =
-        made(3, 100_000).iter().map(|made| serde_json::from_slice::<Value>(&made.line).unwrap()["src_ip"].as_str().unwrap().to_owned()).collect();
-    let (v6, v4): (Vec<_>, Vec<_>) = sources.iter().map(|source| source.parse::<IpAddr>().unwrap()).partition(IpAddr::is_ipv6);
+    let sources: HashSet<String> = made(3, 100_000)
+        .iter()
+        .map(|made| {
+            serde_json::from_slice::<Value>(&made.line).unwrap()["src_ip"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let (v6, v4): (Vec<_>, Vec<_>) =
+        sources.iter().map(|source| source.parse::<IpAddr>().unwrap()).partition(IpAddr::is_ipv6);
     assert!(!v6.is_empty() && v4.len() > 1000);
     for address in v4 {
         let IpAddr::V4(address) = address else { unreachable!("the others are apart") };
         assert!(
-            !(address.is_private() || address.is_loopback() || address.is_link_local() || address.is_multicast() || address.is_documentation()),
+            !(address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_multicast()
+                || address.is_documentation()),
             "{address}"
         );
     }
@@ -69,7 +84,16 @@ fn addresses_are_public_and_some_are_ipv6() {
 fn hostile_bytes_are_in_it() {
     let all: Vec<u8> = made(3, 100_000).into_iter().flat_map(|made| made.line).collect();
     let text = String::from_utf8(all).unwrap();
-    for needle in [r"\u0000", r"\ud83d\ude00", r"\u0016\u0003\u0001", r"b'\\xcc\\xd1'", r"\\x16\\x03\\x01", r#"\""#, r"\r", "mstshash"] {
+    for needle in [
+        r"\u0000",
+        r"\ud83d\ude00",
+        r"\u0016\u0003\u0001",
+        r"b'\\xcc\\xd1'",
+        r"\\x16\\x03\\x01",
+        r#"\""#,
+        r"\r",
+        "mstshash",
+    ] {
         assert!(text.contains(needle), "{needle}");
     }
 }
@@ -93,11 +117,15 @@ fn a_log_is_rotated_at_midnight_under_the_name_that_its_version_gives() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let plan = Plan { sensors: 1, cowrie: Some(cowrie), rate: 0.05, ..Plan::default() };
-        let (end, mut log) = (plan.start + 3 * 86_400_000_000, Log::open(directory.path(), cowrie, false).unwrap());
+        let (end, mut log) =
+            (plan.start + 3 * 86_400_000_000, Log::open(directory.path(), cowrie, false).unwrap());
         let lines: Vec<Made> = Generator::new(plan).take_while(|made| made.at_micros < end).collect();
         lines.iter().for_each(|made| log.write(made.at_micros, &made.line).unwrap());
         log.flush().unwrap();
-        let mut found: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut found: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         found.sort();
         assert_eq!(found, names);
         let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
@@ -117,5 +145,8 @@ fn a_log_written_token_by_token_is_the_same_log() {
     let lines: Vec<Made> = Generator::new(plan).take(500).collect();
     lines.iter().for_each(|made| log.write(made.at_micros, &made.line).unwrap());
     let written = fs::read(directory.path().join("cowrie.json")).unwrap();
-    assert_eq!(written, lines.iter().flat_map(|made| [made.line.as_slice(), b"\n"].concat()).collect::<Vec<_>>());
+    assert_eq!(
+        written,
+        lines.iter().flat_map(|made| [made.line.as_slice(), b"\n"].concat()).collect::<Vec<_>>()
+    );
 }

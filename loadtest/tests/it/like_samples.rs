@@ -41,9 +41,11 @@ fn made_logs_are_like_the_learnt_ones() {
 #[test]
 fn a_log_of_something_else_is_told_apart() {
     let skewed = |profile| made(Plan { weights: BTreeMap::from([(profile, 4.0)]), ..slow() });
-    for (profile, statistic) in
-        [(Profile::Proxy, "events: direct-tcpip.request"), (Profile::Mirai, "sessions over Telnet"), (Profile::Human, "sessions with a right login")]
-    {
+    for (profile, statistic) in [
+        (Profile::Proxy, "events: direct-tcpip.request"),
+        (Profile::Mirai, "sessions over Telnet"),
+        (Profile::Human, "sessions with a right login"),
+    ] {
         let rows = compare(&LEARNT.statistics, &skewed(profile));
         assert!(rows.iter().any(|row| row.name == statistic && !row.holds()), "{}", table(&rows));
     }
@@ -52,7 +54,8 @@ fn a_log_of_something_else_is_told_apart() {
 #[test]
 fn every_event_of_the_samples_is_made() {
     let made = made(slow());
-    let missing: Vec<_> = LEARNT.statistics.event_shares.keys().filter(|name| !made.event_shares.contains_key(*name)).collect();
+    let missing: Vec<_> =
+        LEARNT.statistics.event_shares.keys().filter(|name| !made.event_shares.contains_key(*name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -66,9 +69,11 @@ fn samples() -> Option<PathBuf> {
 #[test]
 fn made_logs_are_like_the_samples_where_they_are_at_hand() {
     let Some(samples) = samples() else { return println!("no samples beside the checkout: skipped") };
-    let expected: serde_json::Value = serde_json::from_slice(&std::fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
+    let expected: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
     let stored = expected["files"].as_array().unwrap().iter().map(|file| file["stored"].as_str().unwrap());
-    let files: Vec<PathBuf> = stored.filter(|file| !file.starts_with("replay/")).map(|file| samples.join(file)).collect();
+    let files: Vec<PathBuf> =
+        stored.filter(|file| !file.starts_with("replay/")).map(|file| samples.join(file)).collect();
     let mut observed = Observed::default();
     distinct_lines(&files, |line| {
         observed.add(line);
@@ -79,5 +84,9 @@ fn made_logs_are_like_the_samples_where_they_are_at_hand() {
     println!("{}", table(&rows));
     assert!(rows.iter().all(Row::holds), "{}", table(&rows));
     // The committed profile is that of these samples.
-    assert!(compare(&real, &LEARNT.statistics).iter().all(|row| (row.real - row.made).abs() <= 0.01 * row.real + 1e-9));
+    assert!(
+        compare(&real, &LEARNT.statistics)
+            .iter()
+            .all(|row| (row.real - row.made).abs() <= 0.01 * row.real + 1e-9)
+    );
 }

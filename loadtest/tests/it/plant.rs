@@ -24,7 +24,10 @@ fn log(seed: u64) -> (Vec<Made>, Truth) {
 fn sessions(lines: &[Made], eventid: &str) -> HashMap<(String, String), String> {
     let events = lines.iter().map(|made| serde_json::from_slice::<Value>(&made.line).unwrap());
     let text = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();
-    events.filter(|event| event["eventid"] == eventid).map(|event| ((text(&event, "sensor"), text(&event, "session")), text(&event, "src_ip"))).collect()
+    events
+        .filter(|event| event["eventid"] == eventid)
+        .map(|event| ((text(&event, "sensor"), text(&event, "session")), text(&event, "src_ip")))
+        .collect()
 }
 
 #[test]
@@ -43,10 +46,19 @@ fn the_truth_names_sessions_and_addresses_that_are_in_the_log() {
     for campaign in &truth.campaigns {
         let sources: HashSet<&String> = campaign.sessions.iter().map(|name| &sessions[name]).collect();
         assert_eq!(sources, campaign.addresses.iter().collect(), "{}", campaign.id);
-        assert!(campaign.addresses.len() >= 3 && campaign.from >= truth.start && campaign.to < truth.end, "{}", campaign.id);
+        assert!(
+            campaign.addresses.len() >= 3 && campaign.from >= truth.start && campaign.to < truth.end,
+            "{}",
+            campaign.id
+        );
     }
     assert_eq!(truth.campaigns.len(), 7);
-    assert!(truth.anomalies.iter().all(|anomaly| sessions.contains_key(&(anomaly.sensor.clone(), anomaly.session.clone()))));
+    assert!(
+        truth
+            .anomalies
+            .iter()
+            .all(|anomaly| sessions.contains_key(&(anomaly.sensor.clone(), anomaly.session.clone())))
+    );
     let classes: HashSet<&str> = truth.anomalies.iter().map(|anomaly| anomaly.class.as_str()).collect();
     assert_eq!(classes, HashSet::from(["intruder", "payload", "emerging", "odd"]));
 }
@@ -55,7 +67,8 @@ fn the_truth_names_sessions_and_addresses_that_are_in_the_log() {
 fn what_is_planted_changes_no_line_of_the_background() {
     let end = Plan::default().start + DAY;
     let wanted: Wanted = "snowshoe=2,intruders=5".parse().unwrap();
-    let planted: Vec<Made> = Planted::new(plan(4), end, &wanted).take_while(|made| made.at_micros < end).collect();
+    let planted: Vec<Made> =
+        Planted::new(plan(4), end, &wanted).take_while(|made| made.at_micros < end).collect();
     let alone: Vec<Made> = Generator::new(plan(4)).take_while(|made| made.at_micros < end).collect();
     let mut rest = planted.iter();
     assert!(alone.iter().all(|line| rest.any(|other| other == line)), "in the same order");
@@ -67,7 +80,11 @@ fn planted_lines_are_events_in_order_and_no_line_is_there_twice() {
     let (lines, _) = log(5);
     let sensor: events::SensorId = "made".parse().unwrap();
     assert!(lines.windows(2).all(|pair| pair[0].at_micros <= pair[1].at_micros));
-    assert!(lines.iter().all(|made| events::Record::read(&sensor, &made.line).unwrap().ts == Some(made.at_micros)));
+    assert!(
+        lines
+            .iter()
+            .all(|made| events::Record::read(&sensor, &made.line).unwrap().ts == Some(made.at_micros))
+    );
     assert_eq!(lines.iter().map(|made| (made.sensor, &made.line)).collect::<HashSet<_>>().len(), lines.len());
 }
 
@@ -75,7 +92,8 @@ fn planted_lines_are_events_in_order_and_no_line_is_there_twice() {
 fn members_of_a_snowshoe_stay_below_ten_sessions_in_ten_minutes() {
     let end = Plan::default().start + 5 * DAY;
     let log = Planted::new(plan(6), end, &Wanted([(Plant::Snowshoe, 12)].into()));
-    let members: HashSet<String> = log.truth().campaigns.iter().flat_map(|campaign| campaign.addresses.clone()).collect();
+    let members: HashSet<String> =
+        log.truth().campaigns.iter().flat_map(|campaign| campaign.addresses.clone()).collect();
     let mut starts: HashMap<String, Vec<i64>> = HashMap::new();
     for made in log.take_while(|made| made.at_micros < end) {
         let event: Value = serde_json::from_slice(&made.line).unwrap();
@@ -92,5 +110,7 @@ fn members_of_a_snowshoe_stay_below_ten_sessions_in_ten_minutes() {
 fn clean_days_have_a_crowd_and_no_plant() {
     let recipe = Recipe::of(Scene::Clean, 9);
     let log = recipe.log();
-    assert!(log.truth().campaigns.is_empty() && log.truth().anomalies.is_empty() && log.truth().crowd.len() > 100);
+    assert!(
+        log.truth().campaigns.is_empty() && log.truth().anomalies.is_empty() && log.truth().crowd.len() > 100
+    );
 }

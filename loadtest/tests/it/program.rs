@@ -7,11 +7,19 @@ use std::{
 use serde_json::Value;
 
 fn generate(out: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(["generate", "--json", "--out"]).arg(out).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["generate", "--json", "--out"])
+        .arg(out)
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 fn lines(out: &Path) -> usize {
-    fs::read_dir(out).unwrap().map(|sensor| fs::read_to_string(sensor.unwrap().path().join("cowrie.json")).unwrap().lines().count()).sum()
+    fs::read_dir(out)
+        .unwrap()
+        .map(|sensor| fs::read_to_string(sensor.unwrap().path().join("cowrie.json")).unwrap().lines().count())
+        .sum()
 }
 
 #[test]
@@ -20,9 +28,14 @@ fn files_hold_what_the_summary_says_and_are_never_overwritten() {
     let out = directory.path().join("logs");
     let made = generate(&out, &["--events", "3000", "--sensors", "4"]);
     let summary: Value = serde_json::from_slice(&made.stdout).unwrap();
-    assert_eq!((summary["events"].as_u64(), summary["sensors"].as_u64(), lines(&out)), (Some(3000), Some(4), 3000));
+    assert_eq!(
+        (summary["events"].as_u64(), summary["sensors"].as_u64(), lines(&out)),
+        (Some(3000), Some(4), 3000)
+    );
     let again = generate(&out, &["--events", "1"]);
-    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("name a new directory"));
+    assert!(
+        !again.status.success() && String::from_utf8_lossy(&again.stderr).contains("name a new directory")
+    );
     assert_eq!(lines(&out), 3000);
 }
 
@@ -54,5 +67,8 @@ fn plants_come_with_the_truth_about_them() {
     let made = generate(&out, &["--days", "1", "--rate", "0.05", "--plant", "snowshoe=1,odd=2"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let truth: Value = serde_json::from_slice(&fs::read(out.join("truth.json")).unwrap()).unwrap();
-    assert_eq!((truth["campaigns"][0]["id"].as_str(), truth["anomalies"].as_array().map(Vec::len)), (Some("snowshoe-1"), Some(2)));
+    assert_eq!(
+        (truth["campaigns"][0]["id"].as_str(), truth["anomalies"].as_array().map(Vec::len)),
+        (Some("snowshoe-1"), Some(2))
+    );
 }

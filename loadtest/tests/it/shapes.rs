@@ -25,7 +25,9 @@ fn keys_stand_and_spaces_are_where_the_version_has_them() {
     for cowrie in Cowrie::ALL {
         for (text, _) in lines(cowrie).values().flatten() {
             let begins = match cowrie {
-                Cowrie::V1_3 => text.starts_with("{\"eventid\": \"cowrie.") || text.starts_with("{\"kexAlgs\": [\""),
+                Cowrie::V1_3 => {
+                    text.starts_with("{\"eventid\": \"cowrie.") || text.starts_with("{\"kexAlgs\": [\"")
+                }
                 Cowrie::V3_0_12 => text.starts_with("{\"session\":\"") && text.contains("\",\"message\":\""),
                 _ => text.starts_with("{\"eventid\":\"cowrie."),
             };
@@ -47,8 +49,18 @@ fn protocol_and_uuid_are_on_every_event_from_2_8_on() {
                 assert!(event[key].is_string(), "{key}: {text}");
             }
             let connected = cowrie == Cowrie::V3_0_12 || event["eventid"] == "cowrie.session.connect";
-            assert!(!connected || event["src_port"].is_u64() && event["dst_ip"].is_string() && event["dst_port"].is_u64(), "{text}");
-            assert_eq!(event["isError"].is_u64() && event["system"].is_string(), cowrie == Cowrie::V1_3, "{text}");
+            assert!(
+                !connected
+                    || event["src_port"].is_u64()
+                        && event["dst_ip"].is_string()
+                        && event["dst_port"].is_u64(),
+                "{text}"
+            );
+            assert_eq!(
+                event["isError"].is_u64() && event["system"].is_string(),
+                cowrie == Cowrie::V1_3,
+                "{text}"
+            );
         }
     }
 }
@@ -60,8 +72,13 @@ fn durations_have_the_form_of_the_version() {
         for (text, event) in lines["cowrie.session.closed"].iter().chain(&lines["cowrie.log.closed"]) {
             let right = match cowrie {
                 Cowrie::V1_3 | Cowrie::V1_6 | Cowrie::V2_5 => event["duration"].is_f64(),
-                Cowrie::V2_8 => event["duration"].is_string() != (event["protocol"] == "telnet") && !event["duration"].is_null(),
-                Cowrie::V3_0_4 | Cowrie::V3_0_12 => event["duration_ms"].is_u64() && event["duration"].is_null(),
+                Cowrie::V2_8 => {
+                    event["duration"].is_string() != (event["protocol"] == "telnet")
+                        && !event["duration"].is_null()
+                }
+                Cowrie::V3_0_4 | Cowrie::V3_0_12 => {
+                    event["duration_ms"].is_u64() && event["duration"].is_null()
+                }
             };
             assert!(right, "{cowrie}: {text}");
         }
@@ -81,10 +98,18 @@ fn events_and_fields_belong_to_the_version() {
         assert_eq!(has("cowrie.direct-tcpip.ja4h"), cowrie >= Cowrie::V3_0_4);
         for (text, event) in &lines["cowrie.client.version"] {
             assert_eq!(event["kexAlgs"].is_array(), old, "{text}");
-            assert_eq!(event["version"].as_str().unwrap().starts_with("b'"), cowrie == Cowrie::V1_6, "{text}");
+            assert_eq!(
+                event["version"].as_str().unwrap().starts_with("b'"),
+                cowrie == Cowrie::V1_6,
+                "{text}"
+            );
         }
         for (text, event) in lines.get("cowrie.session.params").into_iter().flatten() {
-            assert_eq!(event["message"], if cowrie == Cowrie::V3_0_12 { Value::from("") } else { Value::Array(Vec::new()) }, "{text}");
+            assert_eq!(
+                event["message"],
+                if cowrie == Cowrie::V3_0_12 { Value::from("") } else { Value::Array(Vec::new()) },
+                "{text}"
+            );
         }
         for (text, event) in &lines["cowrie.direct-tcpip.request"] {
             assert_eq!(event["orig_port"].is_u64(), cowrie == Cowrie::V3_0_12, "{text}");
@@ -92,7 +117,11 @@ fn events_and_fields_belong_to_the_version() {
         for (text, event) in &lines["cowrie.direct-tcpip.data"] {
             assert_eq!(event["data"].as_str().unwrap().starts_with("b'"), !old, "{text}");
         }
-        let clean = |event: &Value| event["username"].as_str().unwrap_or_default().chars().all(|c| matches!(c, ' '..='~'));
-        assert!(cowrie < Cowrie::V3_0_12 || lines["cowrie.login.failed"].iter().all(|(_, event)| clean(event)));
+        let clean = |event: &Value| {
+            event["username"].as_str().unwrap_or_default().chars().all(|c| matches!(c, ' '..='~'))
+        };
+        assert!(
+            cowrie < Cowrie::V3_0_12 || lines["cowrie.login.failed"].iter().all(|(_, event)| clean(event))
+        );
     }
 }

@@ -1,10 +1,11 @@
-//! The data set as an Arrow file, which other tools read, too. A session is a line; strings that many sessions have are written with each.
+//! The data set as an Arrow file, which other tools read, too. A session is a line; strings that many
+//! sessions have are written with each.
 
 use std::{io::Write, net::IpAddr, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, Float64Array, ListArray, RecordBatch, StringArray, StructArray,
-    TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, Float64Array,
+    ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
     cast::AsArray,
     types::{Float32Type, Float64Type, TimestampMicrosecondType, UInt64Type},
 };
@@ -23,7 +24,8 @@ use crate::data::{Data, DataBuilder, Row, Session, Text};
 
 /// Sessions of a batch, at most.
 const BATCH: usize = 8_192;
-/// Bytes of text of a batch, about: offsets of strings have 31 bits, and a session has less than a tenth of that.
+/// Bytes of text of a batch, about: offsets of strings have 31 bits, and a session has less than a tenth of
+/// that.
 const MOST_TEXT: usize = 256 << 20;
 /// Lines of any column of a batch, at most; more than any of ours has.
 const MOST_LINES: i64 = 1 << 28;
@@ -107,8 +109,10 @@ pub fn write(data: &Data, to: impl Write) -> Result<(), Error> {
 }
 
 fn text_bytes(data: &Data, session: &Session) -> usize {
-    let lists = [data.inputs(session), data.files(session), data.urls(session)].into_iter().flatten().copied();
-    let logins = data.logins(session).iter().flat_map(|login| [Some(login.username), login.password]).flatten();
+    let lists =
+        [data.inputs(session), data.files(session), data.urls(session)].into_iter().flatten().copied();
+    let logins =
+        data.logins(session).iter().flat_map(|login| [Some(login.username), login.password]).flatten();
     let commands = data.sequence(session).map_or(0, |sequence| sequence.commands.len());
     lists.chain(logins).map(|text| data.text(text).len()).sum::<usize>() + commands
 }
@@ -116,37 +120,68 @@ fn text_bytes(data: &Data, session: &Session) -> usize {
 fn columns(data: &Data, sessions: &[Session]) -> Result<RecordBatch, Error> {
     let each = || sessions.iter();
     let sequences = || each().map(|session| data.sequence(session));
-    let vectors = Float32Array::from_iter_values(each().flat_map(|session| data.vector(session).iter().copied()));
+    let vectors =
+        Float32Array::from_iter_values(each().flat_map(|session| data.vector(session).iter().copied()));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(each().map(|session| data.text(session.sensor)))),
         Arc::new(StringArray::from_iter_values(each().map(|session| data.text(session.session)))),
-        Arc::new(each().map(|session| session.source.map(|source| source.to_string())).collect::<StringArray>()),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(each().map(|session| session.started)).with_timezone("UTC")),
+        Arc::new(
+            each().map(|session| session.source.map(|source| source.to_string())).collect::<StringArray>(),
+        ),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(each().map(|session| session.started))
+                .with_timezone("UTC"),
+        ),
         Arc::new(Float64Array::from_iter_values(each().map(|session| session.seconds))),
-        Arc::new(each().map(|session| session.client.map(|client| data.text(client))).collect::<StringArray>()),
+        Arc::new(
+            each().map(|session| session.client.map(|client| data.text(client))).collect::<StringArray>(),
+        ),
         Arc::new(each().map(|session| session.hassh.map(|hassh| data.text(hassh))).collect::<StringArray>()),
         logins(data, sessions)?,
         texts(data, &each().map(|session| data.inputs(session)).collect::<Vec<_>>())?,
-        Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(sequences().map(|sequence| sequence.map(|sequence| sequence.fingerprint)), 16)?),
-        Arc::new(sequences().map(|sequence| sequence.map(|sequence| sequence.length as u64)).collect::<UInt64Array>()),
-        Arc::new(sequences().map(|sequence| sequence.map(|sequence| sequence.commands.as_str())).collect::<StringArray>()),
+        Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+            sequences().map(|sequence| sequence.map(|sequence| sequence.fingerprint)),
+            16,
+        )?),
+        Arc::new(
+            sequences()
+                .map(|sequence| sequence.map(|sequence| sequence.length as u64))
+                .collect::<UInt64Array>(),
+        ),
+        Arc::new(
+            sequences()
+                .map(|sequence| sequence.map(|sequence| sequence.commands.as_str()))
+                .collect::<StringArray>(),
+        ),
         texts(data, &each().map(|session| data.files(session)).collect::<Vec<_>>())?,
         texts(data, &each().map(|session| data.urls(session)).collect::<Vec<_>>())?,
-        Arc::new(FixedSizeListArray::try_new(item(DataType::Float32), LENGTH as i32, Arc::new(vectors), None)?),
+        Arc::new(FixedSizeListArray::try_new(
+            item(DataType::Float32),
+            LENGTH as i32,
+            Arc::new(vectors),
+            None,
+        )?),
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
 fn texts(data: &Data, lists: &[&[Text]]) -> Result<ArrayRef, ArrowError> {
     let values = StringArray::from_iter_values(lists.iter().copied().flatten().map(|&text| data.text(text)));
-    Ok(Arc::new(ListArray::try_new(item(DataType::Utf8), OffsetBuffer::from_lengths(lists.iter().map(|list| list.len())), Arc::new(values), None)?))
+    Ok(Arc::new(ListArray::try_new(
+        item(DataType::Utf8),
+        OffsetBuffer::from_lengths(lists.iter().map(|list| list.len())),
+        Arc::new(values),
+        None,
+    )?))
 }
 
 fn logins(data: &Data, sessions: &[Session]) -> Result<ArrayRef, ArrowError> {
     let all = || sessions.iter().flat_map(|session| data.logins(session));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(all().map(|login| data.text(login.username)))),
-        Arc::new(all().map(|login| login.password.map(|password| data.text(password))).collect::<StringArray>()),
+        Arc::new(
+            all().map(|login| login.password.map(|password| data.text(password))).collect::<StringArray>(),
+        ),
         Arc::new(all().map(|login| Some(login.success)).collect::<BooleanArray>()),
     ];
     let values = StructArray::try_new(login_fields(), columns, None)?;
@@ -154,14 +189,15 @@ fn logins(data: &Data, sessions: &[Session]) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(ListArray::try_new(item(DataType::Struct(login_fields())), offsets, Arc::new(values), None)?))
 }
 
-/// Reads a file that [`write`] wrote. One that is damaged is refused; nothing is believed before it is checked, and no more memory is taken than the file has
-/// bytes, a few times over.
+/// Reads a file that [`write`] wrote. One that is damaged is refused; nothing is believed before it is
+/// checked, and no more memory is taken than the file has bytes, a few times over.
 pub fn read(bytes: &[u8]) -> Result<Data, Error> {
     let file = Buffer::from(bytes);
     let trailer = bytes.len().checked_sub(10).ok_or_else(|| damaged("too short"))?;
     let length = read_footer_length(bytes[trailer..].try_into().map_err(|_| damaged("too short"))?)?;
     let from = trailer.checked_sub(length).ok_or_else(|| damaged("its end is longer than all of it"))?;
-    let footer = root_as_footer(&bytes[from..trailer]).map_err(|error| damaged(&format!("its end is damaged: {error}")))?;
+    let footer = root_as_footer(&bytes[from..trailer])
+        .map_err(|error| damaged(&format!("its end is damaged: {error}")))?;
     let found = try_fb_to_schema(footer.schema().ok_or_else(|| damaged("it has no schema"))?)?;
     same_columns(&found)?;
     if footer.dictionaries().is_some_and(|dictionaries| !dictionaries.is_empty()) {
@@ -182,39 +218,71 @@ fn same_columns(found: &Schema) -> Result<(), Error> {
     for field in schema().fields() {
         match found.field_with_name(field.name()) {
             Ok(other) if other == field.as_ref() => {}
-            Ok(other) => return Err(damaged(&format!("column {} is {}, not {}", field.name(), other.data_type(), field.data_type()))),
+            Ok(other) => {
+                return Err(damaged(&format!(
+                    "column {} is {}, not {}",
+                    field.name(),
+                    other.data_type(),
+                    field.data_type()
+                )));
+            }
             Err(_) => return Err(damaged(&format!("column {} is missing", field.name()))),
         }
     }
-    if found.fields() == schema().fields() { Ok(()) } else { Err(damaged("its columns are in another order, or more than ours")) }
+    if found.fields() == schema().fields() {
+        Ok(())
+    } else {
+        Err(damaged("its columns are in another order, or more than ours"))
+    }
 }
 
-/// The bytes of a batch, when everything that it says about itself lies within them: the decoder below panics where it does not.
+/// The bytes of a batch, when everything that it says about itself lies within them: the decoder below panics
+/// where it does not.
 fn checked(file: &Buffer, block: &Block) -> Result<Buffer, Error> {
     let wrong = || damaged("a batch lies outside of the file");
     let number = |value: i64| usize::try_from(value).map_err(|_| wrong());
-    let (offset, head, body) = (number(block.offset())?, number(i64::from(block.metaDataLength()))?, number(block.bodyLength())?);
+    let (offset, head, body) =
+        (number(block.offset())?, number(i64::from(block.metaDataLength()))?, number(block.bodyLength())?);
     let length = head.checked_add(body).ok_or_else(wrong)?;
-    if offset.checked_add(length).is_none_or(|end| end > file.len()) || head < 8 || !offset.is_multiple_of(ALIGNMENT) || !head.is_multiple_of(ALIGNMENT) {
+    if offset.checked_add(length).is_none_or(|end| end > file.len())
+        || head < 8
+        || !offset.is_multiple_of(ALIGNMENT)
+        || !head.is_multiple_of(ALIGNMENT)
+    {
         return Err(wrong());
     }
     let part = file.slice_with_length(offset, length);
     // As the decoder finds it: behind the length, and behind a mark before that if there is one.
     let skip = if part[..4] == [0xff; 4] { 8 } else { 4 };
-    let message = arrow_ipc::root_as_message(&part[skip..]).map_err(|error| damaged(&format!("the head of a batch is damaged: {error}")))?;
+    let message = arrow_ipc::root_as_message(&part[skip..])
+        .map_err(|error| damaged(&format!("the head of a batch is damaged: {error}")))?;
     let batch = message.header_as_record_batch().ok_or_else(|| damaged("something is no batch"))?;
     if batch.compression().is_some() {
         return Err(damaged("it is compressed, which ours are not"));
     }
-    let within =
-        |from: i64, length: i64| from >= 0 && length >= 0 && from % ALIGNMENT as i64 == 0 && from.checked_add(length).is_some_and(|end| end <= body as i64);
+    let within = |from: i64, length: i64| {
+        from >= 0
+            && length >= 0
+            && from % ALIGNMENT as i64 == 0
+            && from.checked_add(length).is_some_and(|end| end <= body as i64)
+    };
     let units = units();
-    let whole = |(buffer, unit): (&arrow_ipc::Buffer, &i64)| within(buffer.offset(), buffer.length()) && buffer.length() % unit == 0;
-    let buffers = batch.buffers().is_some_and(|buffers| buffers.len() == units.len() && buffers.iter().zip(&units).all(whole));
-    let nodes = batch
-        .nodes()
-        .is_some_and(|nodes| nodes.iter().all(|node| (0..=MOST_LINES).contains(&node.length()) && (0..=node.length()).contains(&node.null_count())));
-    if buffers && nodes && (0..=MOST_LINES).contains(&batch.length()) { Ok(part) } else { Err(damaged("a column lies outside of its batch")) }
+    let whole = |(buffer, unit): (&arrow_ipc::Buffer, &i64)| {
+        within(buffer.offset(), buffer.length()) && buffer.length() % unit == 0
+    };
+    let buffers = batch
+        .buffers()
+        .is_some_and(|buffers| buffers.len() == units.len() && buffers.iter().zip(&units).all(whole));
+    let nodes = batch.nodes().is_some_and(|nodes| {
+        nodes.iter().all(|node| {
+            (0..=MOST_LINES).contains(&node.length()) && (0..=node.length()).contains(&node.null_count())
+        })
+    });
+    if buffers && nodes && (0..=MOST_LINES).contains(&batch.length()) {
+        Ok(part)
+    } else {
+        Err(damaged("a column lies outside of its batch"))
+    }
 }
 
 /// Of each buffer of a batch, in their order, the bytes of one of its numbers.
@@ -243,8 +311,14 @@ fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
     let column = |name: &str| batch.column_by_name(name).ok_or_else(wrong);
     let texts = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(wrong);
     let lists = |name: &str| column(name)?.as_list_opt::<i32>().ok_or_else(wrong);
-    let (sensors, sessions, sources, clients, hasshs, commands) =
-        (texts("sensor")?, texts("session")?, texts("source")?, texts("client")?, texts("hassh")?, texts("commands")?);
+    let (sensors, sessions, sources, clients, hasshs, commands) = (
+        texts("sensor")?,
+        texts("session")?,
+        texts("source")?,
+        texts("client")?,
+        texts("hassh")?,
+        texts("commands")?,
+    );
     let started = column("started")?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?;
     let seconds = column("seconds")?.as_primitive_opt::<Float64Type>().ok_or_else(wrong)?;
     let lengths = column("sequence_length")?.as_primitive_opt::<UInt64Type>().ok_or_else(wrong)?;
@@ -254,8 +328,10 @@ fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
     for row in 0..batch.num_rows() {
         let source = optional(sources, row).map(str::parse::<IpAddr>).transpose();
         let vector = vectors.value(row);
-        let (login, input, file, url) = (logins.value(row), inputs.value(row), files.value(row), urls.value(row));
-        let fingerprint: Option<[u8; 16]> = if sequences.is_valid(row) { sequences.value(row).try_into().ok() } else { None };
+        let (login, input, file, url) =
+            (logins.value(row), inputs.value(row), files.value(row), urls.value(row));
+        let fingerprint: Option<[u8; 16]> =
+            if sequences.is_valid(row) { sequences.value(row).try_into().ok() } else { None };
         builder.push(&Row {
             sensor: sensors.value(row),
             session: sessions.value(row),
@@ -266,7 +342,9 @@ fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
             hassh: optional(hasshs, row),
             logins: login_rows(login.as_struct_opt().ok_or_else(wrong)?).ok_or_else(wrong)?,
             inputs: strings(&input).ok_or_else(wrong)?,
-            sequence: fingerprint.map(|fingerprint| (fingerprint, usize::try_from(lengths.value(row)).unwrap_or(usize::MAX), commands.value(row))),
+            sequence: fingerprint.map(|fingerprint| {
+                (fingerprint, usize::try_from(lengths.value(row)).unwrap_or(usize::MAX), commands.value(row))
+            }),
             files: strings(&file).ok_or_else(wrong)?,
             urls: strings(&url).ok_or_else(wrong)?,
             vector: vector.as_primitive_opt::<Float32Type>().ok_or_else(wrong)?.values(),
@@ -285,9 +363,14 @@ fn strings(texts: &ArrayRef) -> Option<Vec<&str>> {
 }
 
 fn login_rows(logins: &StructArray) -> Option<Vec<(&str, Option<&str>, bool)>> {
-    let (usernames, passwords) = (logins.column(0).as_string_opt::<i32>()?, logins.column(1).as_string_opt::<i32>()?);
+    let (usernames, passwords) =
+        (logins.column(0).as_string_opt::<i32>()?, logins.column(1).as_string_opt::<i32>()?);
     let success = logins.column(2).as_boolean_opt()?;
-    Some((0..logins.len()).map(|row| (usernames.value(row), optional(passwords, row), success.value(row))).collect())
+    Some(
+        (0..logins.len())
+            .map(|row| (usernames.value(row), optional(passwords, row), success.value(row)))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -326,9 +409,20 @@ mod tests {
     fn listed(data: &Data) -> Vec<String> {
         let texts = |texts: &[Text]| texts.iter().map(|&text| data.text(text)).collect::<Vec<_>>().join("|");
         let line = |session: &Session| {
-            let logins: Vec<_> =
-                data.logins(session).iter().map(|login| (data.text(login.username), login.password.map(|text| data.text(text)), login.success)).collect();
-            let named = (data.name(session), session.source, session.started, session.seconds, session.client.map(|text| data.text(text)));
+            let logins: Vec<_> = data
+                .logins(session)
+                .iter()
+                .map(|login| {
+                    (data.text(login.username), login.password.map(|text| data.text(text)), login.success)
+                })
+                .collect();
+            let named = (
+                data.name(session),
+                session.source,
+                session.started,
+                session.seconds,
+                session.client.map(|text| data.text(text)),
+            );
             let lists = [texts(data.inputs(session)), texts(data.files(session)), texts(data.urls(session))];
             format!("{named:?} {logins:?} {lists:?} {:?} {:?}", data.sequence(session), data.vector(session))
         };
@@ -345,8 +439,14 @@ mod tests {
     #[test]
     fn a_damaged_file_is_refused_or_read_but_never_a_panic() {
         let mut builder = DataBuilder::default();
-        let row =
-            Row { sensor: "s", session: "a", logins: vec![("u", Some("p"), true)], inputs: vec!["x"], sequence: Some(([1; 16], 1, "x")), ..Row::default() };
+        let row = Row {
+            sensor: "s",
+            session: "a",
+            logins: vec![("u", Some("p"), true)],
+            inputs: vec!["x"],
+            sequence: Some(([1; 16], 1, "x")),
+            ..Row::default()
+        };
         builder.push(&row);
         let whole = written(&builder.build());
         for cut in 0..whole.len() {
@@ -367,6 +467,11 @@ mod tests {
         let mut bytes = Vec::new();
         FileWriter::try_new(&mut bytes, &other).unwrap().finish().unwrap();
         assert!(read(&bytes).unwrap_err().to_string().contains("column sensor is Int32, not Utf8"));
-        assert!(read(b"{\"eventid\": \"cowrie.session.connect\"}").unwrap_err().to_string().contains("correct footer"));
+        assert!(
+            read(b"{\"eventid\": \"cowrie.session.connect\"}")
+                .unwrap_err()
+                .to_string()
+                .contains("correct footer")
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! An autoencoder: what it cannot give back through a narrow middle is unlike what it learned from.
 //!
-//! By burn, on the CPU, or with the features `cuda` or `wgpu` of this crate on a GPU. On the CPU the same rows, weights and seed give the same model to the
-//! last bit on the same machine; on a GPU nearly the same.
+//! By burn, on the CPU, or with the features `cuda` or `wgpu` of this crate on a GPU. On the CPU the same
+//! rows, weights and seed give the same model to the last bit on the same machine; on a GPU nearly the same.
 
 use burn::{
     backend::Autodiff,
@@ -36,7 +36,8 @@ const RATE: f64 = 1e-2;
 const SCORED: usize = 2_048;
 /// A feature that varies less is taken to vary by this, for noise is no finding.
 const LEAST_DEVIATION: f64 = 1e-2;
-/// A feature further from its mean than so many standard deviations is taken to be so far: one absurd number shall not be all that is learned.
+/// A feature further from its mean than so many standard deviations is taken to be so far: one absurd number
+/// shall not be all that is learned.
 const MOST_DEVIATIONS: f32 = 10.0;
 
 /// The driver of the GPU that this was built for is missing or broken.
@@ -56,18 +57,25 @@ impl std::error::Error for NoDevice {}
 pub struct Device(burn::tensor::Device<Backend>);
 
 impl Device {
-    /// Opens the device and tries it. The libraries below panic where a driver is missing; that is caught here and told, so whoever holds a device may compute.
+    /// Opens the device and tries it. The libraries below panic where a driver is missing; that is caught
+    /// here and told, so whoever holds a device may compute.
     pub fn open() -> Result<Self, NoDevice> {
         let trial = || {
             let device = burn::tensor::Device::<Backend>::default();
-            let sum = Tensor::<Backend, 1>::from_data(TensorData::new(vec![1.0_f32, 2.0], [2]), &device).sum().into_data().to_vec::<f32>();
+            let sum = Tensor::<Backend, 1>::from_data(TensorData::new(vec![1.0_f32, 2.0], [2]), &device)
+                .sum()
+                .into_data()
+                .to_vec::<f32>();
             (device, sum.unwrap_or_default())
         };
         match std::panic::catch_unwind(trial) {
             Ok((device, sum)) if sum == [3.0] => Ok(Self(device)),
             Ok(_) => Err(NoDevice("it cannot add".to_owned())),
             Err(panic) => {
-                let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
+                let said = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
                 Err(NoDevice(said.unwrap_or_else(|| "it panicked".to_owned())))
             }
         }
@@ -82,7 +90,10 @@ struct Network<B: burn::tensor::backend::Backend> {
 impl<B: burn::tensor::backend::Backend> Network<B> {
     fn new(layers: &[Layer], device: &B::Device) -> Self {
         let linear = |layer: &Layer| Linear {
-            weight: Param::from_data(TensorData::new(layer.weights.clone(), [layer.inputs(), layer.bias.len()]), device),
+            weight: Param::from_data(
+                TensorData::new(layer.weights.clone(), [layer.inputs(), layer.bias.len()]),
+                device,
+            ),
             bias: Some(Param::from_data(TensorData::new(layer.bias.clone(), [layer.bias.len()]), device)),
         };
         Self { layers: layers.iter().map(linear).collect() }
@@ -123,7 +134,10 @@ impl Layer {
     /// Uniform, by Glorot & Bengio (2010).
     fn random(inputs: usize, outputs: usize, random: &mut Random) -> Self {
         let most = (6.0 / (inputs + outputs) as f64).sqrt();
-        Self { weights: (0..inputs * outputs).map(|_| ((2.0 * random.unit() - 1.0) * most) as f32).collect(), bias: vec![0.0; outputs] }
+        Self {
+            weights: (0..inputs * outputs).map(|_| ((2.0 * random.unit() - 1.0) * most) as f32).collect(),
+            bias: vec![0.0; outputs],
+        }
     }
 }
 
@@ -149,10 +163,17 @@ impl TryFrom<Stored> for Model {
 
     fn try_from(Stored { means, deviations, layers }: Stored) -> Result<Self, Self::Error> {
         let width = means.len();
-        let fits = |inputs: usize, layer: &Layer| (layer.weights.len() == inputs * layer.bias.len()).then_some(layer.bias.len());
+        let fits = |inputs: usize, layer: &Layer| {
+            (layer.weights.len() == inputs * layer.bias.len()).then_some(layer.bias.len())
+        };
         let end = layers.iter().try_fold(width, fits);
         let positive = deviations.iter().all(|&deviation| deviation > 0.0);
-        if width > 0 && deviations.len() == width && end == Some(width) && positive && !layers.iter().any(|layer| layer.bias.is_empty()) {
+        if width > 0
+            && deviations.len() == width
+            && end == Some(width)
+            && positive
+            && !layers.iter().any(|layer| layer.bias.is_empty())
+        {
             Ok(Self { means, deviations, layers })
         } else {
             Err("the layers of the model do not fit together")
@@ -160,9 +181,16 @@ impl TryFrom<Stored> for Model {
     }
 }
 
-/// Trains on rows `[n, d]`, each drawn in proportion to its weight; values that are not finite count as 0, and so do weights that are missing, negative or not
-/// finite. Of no rows, or no columns, comes a model that knows nothing: every error is 0.
-pub fn train(rows: &Array2<f32>, weights: &[f64], seed: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Model, Stopped> {
+/// Trains on rows `[n, d]`, each drawn in proportion to its weight; values that are not finite count as 0,
+/// and so do weights that are missing, negative or not finite. Of no rows, or no columns, comes a model that
+/// knows nothing: every error is 0.
+pub fn train(
+    rows: &Array2<f32>,
+    weights: &[f64],
+    seed: u64,
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Result<Model, Stopped> {
     let columns = rows.ncols();
     let draw = Draw::new(weights, rows.nrows());
     let mut model = Model::standard(rows, &draw);
@@ -197,7 +225,9 @@ struct Draw(Vec<f64>);
 impl Draw {
     fn new(weights: &[f64], rows: usize) -> Self {
         let mut total = 0.0;
-        let weight = |row: usize| weights.get(row).copied().filter(|weight| weight.is_finite()).unwrap_or(0.0).max(0.0);
+        let weight = |row: usize| {
+            weights.get(row).copied().filter(|weight| weight.is_finite()).unwrap_or(0.0).max(0.0)
+        };
         Self(
             (0..rows)
                 .map(|row| {
@@ -232,12 +262,18 @@ impl Model {
         let total = draw.total().max(f64::MIN_POSITIVE);
         let mean_of = |column: usize, value: &dyn Fn(f64) -> f64| {
             let values = rows.column(column);
-            values.iter().enumerate().map(|(row, &one)| draw.weight(row) * value(f64::from(clean(one)))).sum::<f64>() / total
+            values
+                .iter()
+                .enumerate()
+                .map(|(row, &one)| draw.weight(row) * value(f64::from(clean(one))))
+                .sum::<f64>()
+                / total
         };
         let mut model = Self { means: Vec::new(), deviations: Vec::new(), layers: Vec::new() };
         for column in 0..rows.ncols() {
             let mean = mean_of(column, &|value| value);
-            let deviation = mean_of(column, &|value| (value - mean) * (value - mean)).sqrt().max(LEAST_DEVIATION);
+            let deviation =
+                mean_of(column, &|value| (value - mean) * (value - mean)).sqrt().max(LEAST_DEVIATION);
             model.means.push(mean as f32);
             model.deviations.push((deviation as f32).min(f32::MAX));
         }
@@ -247,11 +283,19 @@ impl Model {
     fn standardise(&self, row: ndarray::ArrayView1<'_, f32>, into: &mut Vec<f32>) {
         let values = row.iter().map(|&value| clean(value)).chain(std::iter::repeat(0.0));
         let all = values.zip(&self.means).zip(&self.deviations);
-        into.extend(all.map(|((value, mean), deviation)| ((value - mean) / deviation).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)));
+        into.extend(all.map(|((value, mean), deviation)| {
+            ((value - mean) / deviation).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
+        }));
     }
 
-    /// How far the model is from giving back each row `[n, d]`: the mean over features, and of each feature, in squared standard deviations.
-    pub fn errors(&self, rows: &Array2<f32>, device: &Device, watch: &mut Watch<'_>) -> Result<(Vec<f32>, Array2<f32>), Stopped> {
+    /// How far the model is from giving back each row `[n, d]`: the mean over features, and of each feature,
+    /// in squared standard deviations.
+    pub fn errors(
+        &self,
+        rows: &Array2<f32>,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Vec<f32>, Array2<f32>), Stopped> {
         let (count, columns) = (rows.nrows(), self.means.len());
         let mut errors = Array2::zeros((count, columns));
         if columns == 0 || self.layers.is_empty() {
@@ -263,7 +307,8 @@ impl Model {
             let to = (from + SCORED).min(count);
             let mut batch = Vec::with_capacity((to - from) * columns);
             (from..to).for_each(|row| self.standardise(rows.row(row), &mut batch));
-            let batch = Tensor::<Backend, 2>::from_data(TensorData::new(batch, [to - from, columns]), &device.0);
+            let batch =
+                Tensor::<Backend, 2>::from_data(TensorData::new(batch, [to - from, columns]), &device.0);
             let error = network.forward(batch.clone()) - batch;
             let squares = (error.clone() * error).into_data().to_vec::<f32>().unwrap_or_default();
             errors.iter_mut().skip(from * columns).zip(squares).for_each(|(error, square)| *error = square);
@@ -333,8 +378,15 @@ mod tests {
 
     #[test]
     fn of_nothing_it_learns_nothing() {
-        assert!(errors(&trained(&Array2::zeros((0, 3)), &[], 1), &rows()).0.iter().all(|&total| total == 0.0));
-        assert!(errors(&trained(&Array2::zeros((4, 0)), &[1.0; 4], 1), &rows()).0.iter().all(|&total| total == 0.0));
+        assert!(
+            errors(&trained(&Array2::zeros((0, 3)), &[], 1), &rows()).0.iter().all(|&total| total == 0.0)
+        );
+        assert!(
+            errors(&trained(&Array2::zeros((4, 0)), &[1.0; 4], 1), &rows())
+                .0
+                .iter()
+                .all(|&total| total == 0.0)
+        );
         assert!(errors(&trained(&rows(), &[0.0; 600], 1), &rows()).0.iter().all(|&total| total == 0.0));
         assert!(errors(&trained(&Array2::ones((1, 3)), &[1.0], 1), &Array2::ones((1, 2))).0[0].is_finite());
     }
@@ -346,6 +398,9 @@ mod tests {
             asked += 1;
             asked < 5
         };
-        assert_eq!(train(&rows(), &[1.0; 600], 1, &Device::open().unwrap(), &mut Watch::new(&mut tell)), Err(Stopped));
+        assert_eq!(
+            train(&rows(), &[1.0; 600], 1, &Device::open().unwrap(), &mut Watch::new(&mut tell)),
+            Err(Stopped)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The data set of an analysis: the sessions of a time range with what was tried, typed and fetched in each.
 //!
-//! Texts are stored once and named by number. Sessions are in the order of (start, sensor, session), whatever order they came in.
+//! Texts are stored once and named by number. Sessions are in the order of (start, sensor, session), whatever
+//! order they came in.
 
 use std::{collections::HashMap, net::IpAddr, ops::Range};
 
@@ -41,11 +42,13 @@ pub struct Row<'a> {
     pub client: Option<&'a str>,
     /// MD5 of the client's algorithms.
     pub hassh: Option<&'a str>,
-    /// User name, password, whether it was right; in the order of time. Without a password a public key was offered.
+    /// User name, password, whether it was right; in the order of time. Without a password a public key was
+    /// offered.
     pub logins: Vec<(&'a str, Option<&'a str>, bool)>,
     /// Commands as typed, in the order of time.
     pub inputs: Vec<&'a str>,
-    /// The normalised sequence of commands: fingerprint, how many commands, and the first of them, one a line (`events::features::Sequence`).
+    /// The normalised sequence of commands: fingerprint, how many commands, and the first of them, one a line
+    /// (`events::features::Sequence`).
     pub sequence: Option<([u8; 16], usize, &'a str)>,
     /// SHA-256 of files fetched or left, in the order of time.
     pub files: Vec<&'a str>,
@@ -177,7 +180,11 @@ impl DataBuilder {
     pub fn push(&mut self, row: &Row<'_>) {
         let logins = self.data.logins.len() as u32;
         for &(username, password, success) in row.logins.iter().take(MOST_LOGINS) {
-            let login = Login { username: self.text(username), password: password.map(|password| self.text(password)), success };
+            let login = Login {
+                username: self.text(username),
+                password: password.map(|password| self.text(password)),
+                success,
+            };
             self.data.logins.push(login);
         }
         let logins = logins..self.data.logins.len() as u32;
@@ -214,14 +221,18 @@ impl DataBuilder {
 
     /// The data set; whatever order the sessions came in, it is the same but for the numbers of texts.
     pub fn build(mut self) -> Data {
-        let order = |data: &Data, session: &Session| (session.started, data.text(session.sensor).to_owned(), data.text(session.session).to_owned());
+        let order = |data: &Data, session: &Session| {
+            (session.started, data.text(session.sensor).to_owned(), data.text(session.session).to_owned())
+        };
         let mut sessions = std::mem::take(&mut self.data.sessions);
         sessions.sort_by_cached_key(|session| order(&self.data, session));
         let mut places: Vec<u32> = (0..self.data.sequences.len() as u32).collect();
         places.sort_by_key(|&place| self.data.sequences[place as usize].fingerprint);
         let mut moved = vec![0; places.len()];
         places.iter().zip(0..).for_each(|(&from, to)| moved[from as usize] = to);
-        sessions.iter_mut().for_each(|session| session.sequence = session.sequence.map(|from| moved[from as usize]));
+        sessions
+            .iter_mut()
+            .for_each(|session| session.sequence = session.sequence.map(|from| moved[from as usize]));
         self.data.sequences.sort_by_key(|sequence| sequence.fingerprint);
         Data { sessions, ..self.data }
     }

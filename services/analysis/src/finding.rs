@@ -39,7 +39,8 @@ pub type SessionName = (String, String);
 pub struct Finding {
     /// `longtail`, `snowshoe` or `botnet`.
     pub kind: String,
-    /// Which detector: `rare_command`, `anomalous_sequence`, `outlier_session`, `emerging_pattern`, `high_entropy_payload`, `campaign`.
+    /// Which detector: `rare_command`, `anomalous_sequence`, `outlier_session`, `emerging_pattern`,
+    /// `high_entropy_payload`, `campaign`.
     pub rule: String,
     /// What it is about, the same in every run: a command, a sequence, a session, the id of a campaign.
     pub key: String,
@@ -63,7 +64,8 @@ pub struct Finding {
     pub sessions: Vec<SessionName>,
 }
 
-/// User name and password as one text: `user:password`, with `:` and `\` in the user name led by `\`, as the windows' dimension `credential` has it.
+/// User name and password as one text: `user:password`, with `:` and `\` in the user name led by `\`, as the
+/// windows' dimension `credential` has it.
 pub fn credential(username: &str, password: &str) -> String {
     format!("{}:{password}", username.replace('\\', "\\\\").replace(':', "\\:"))
 }

@@ -38,7 +38,8 @@ pub struct Forest {
     samples: usize,
 }
 
-/// Left is what is at most `value`, and is node `left`; right is the one after it. Of a leaf, `value` is the length of the path.
+/// Left is what is at most `value`, and is node `left`; right is the one after it. Of a leaf, `value` is the
+/// length of the path.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Node {
     feature: u32,
@@ -47,14 +48,24 @@ struct Node {
 }
 
 impl Forest {
-    /// Grows a forest on rows `[n, d]`. Weights are counts, rounded: a row of weight 3 is there three times; what is missing, negative or not finite counts
-    /// as 0, as does a value that is not finite.
-    pub fn train(rows: &Array2<f32>, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
+    /// Grows a forest on rows `[n, d]`. Weights are counts, rounded: a row of weight 3 is there three times;
+    /// what is missing, negative or not finite counts as 0, as does a value that is not finite.
+    pub fn train(
+        rows: &Array2<f32>,
+        weights: &[f64],
+        settings: Settings,
+        watch: &mut Watch<'_>,
+    ) -> Result<Self, Stopped> {
         let mut total = 0_u64;
-        // Where the copies of each row end. Each weight is below 2⁴⁰, so that the sum is one for any number of rows that fits memory.
+        // Where the copies of each row end. Each weight is below 2⁴⁰, so that the sum is one for any number
+        // of rows that fits memory.
         let ends: Vec<u64> = (0..rows.nrows())
             .map(|row| {
-                total += weights.get(row).filter(|weight| weight.is_finite()).map_or(0.0, |weight| weight.clamp(0.0, 1e12)).round() as u64;
+                total += weights
+                    .get(row)
+                    .filter(|weight| weight.is_finite())
+                    .map_or(0.0, |weight| weight.clamp(0.0, 1e12))
+                    .round() as u64;
                 total
             })
             .collect();
@@ -66,7 +77,12 @@ impl Forest {
             let mut picked = pick(samples, total, &mut random);
             picked.iter_mut().for_each(|copy| *copy = ends.partition_point(|&end| end <= *copy) as u64);
             let mut picked: Vec<u32> = picked.into_iter().map(|row| row as u32).collect();
-            let mut tree = Tree { rows, nodes: vec![Node { feature: LEAF, left: 0, value: 0.0 }], random: &mut random, most_depth: depth_limit(samples) };
+            let mut tree = Tree {
+                rows,
+                nodes: vec![Node { feature: LEAF, left: 0, value: 0.0 }],
+                random: &mut random,
+                most_depth: depth_limit(samples),
+            };
             tree.grow(0, &mut picked, 0);
             trees.push(tree.nodes);
         }
@@ -74,7 +90,8 @@ impl Forest {
         Ok(Self { trees, samples })
     }
 
-    /// How odd each row is: 2^(−E(h)/c(n)) in (0, 1], about 0.5 for the ordinary. Without trees nothing is odd: 0.
+    /// How odd each row is: 2^(−E(h)/c(n)) in (0, 1], about 0.5 for the ordinary. Without trees nothing is
+    /// odd: 0.
     pub fn scores(&self, rows: &Array2<f32>, watch: &mut Watch<'_>) -> Result<Vec<f64>, Stopped> {
         let (count, features) = rows.dim();
         let mut scores = Vec::with_capacity(count);
@@ -83,7 +100,13 @@ impl Forest {
             watch.at(from as f64 / count as f64)?;
             let to = (from + BATCH).min(count);
             batch.clear();
-            batch.extend(rows.rows().into_iter().skip(from).take(to - from).flat_map(|row| row.into_iter().map(|&value| clean(value))));
+            batch.extend(
+                rows.rows()
+                    .into_iter()
+                    .skip(from)
+                    .take(to - from)
+                    .flat_map(|row| row.into_iter().map(|&value| clean(value))),
+            );
             let mut depths = vec![0.0_f64; to - from];
             for tree in &self.trees {
                 for (row, depth) in depths.iter_mut().enumerate() {
@@ -187,7 +210,8 @@ impl Tree<'_> {
         while !features.is_empty() {
             let feature = features.swap_remove(self.random.below(features.len() as u64) as usize);
             let values = || picked.iter().map(|&row| self.value(row, feature));
-            let (low, high) = (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
+            let (low, high) =
+                (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
             if low < high {
                 let value = f64::from(low) + (f64::from(high) - f64::from(low)) * self.random.unit();
                 // Rounding up to the greatest would leave nothing on the right.
@@ -206,7 +230,10 @@ mod tests {
     fn scores(rows: &Array2<f32>, weights: &[f64]) -> Vec<f64> {
         let mut tell = |_: &str, _: f64| true;
         let mut watch = Watch::new(&mut tell);
-        Forest::train(rows, weights, Settings::default(), &mut watch).unwrap().scores(rows, &mut watch).unwrap()
+        Forest::train(rows, weights, Settings::default(), &mut watch)
+            .unwrap()
+            .scores(rows, &mut watch)
+            .unwrap()
     }
 
     #[test]
@@ -216,7 +243,11 @@ mod tests {
         let scores = scores(&rows, &[1.0; 300]);
         let highest = (0..300).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap();
         assert_eq!(highest, 17);
-        assert!(scores[17] > 0.7 && scores.iter().all(|&score| score > 0.0 && score <= 1.0), "{}", scores[17]);
+        assert!(
+            scores[17] > 0.7 && scores.iter().all(|&score| score > 0.0 && score <= 1.0),
+            "{}",
+            scores[17]
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ impl Gathered {
         }
     }
 
-    /// The sessions that began in a range of microseconds since 1970. One without any readable time is of no range.
+    /// The sessions that began in a range of microseconds since 1970. One without any readable time is of no
+    /// range.
     pub fn build(self, range: std::ops::Range<i64>) -> Data {
         let mut builder = DataBuilder::default();
         for ((sensor, session), mut records) in self.sessions {
@@ -40,7 +41,8 @@ impl Gathered {
 
 fn push(builder: &mut DataBuilder, sensor: &str, session: &str, started: i64, records: &[Record]) {
     let features = features(records.iter().collect());
-    let of = |kinds: &'static [&'static str]| records.iter().filter(move |record| kinds.contains(&kind(record)));
+    let of =
+        |kinds: &'static [&'static str]| records.iter().filter(move |record| kinds.contains(&kind(record)));
     let urls: Vec<String> = of(&["session.file_download"]).filter_map(url).collect();
     let last = records.iter().filter_map(|record| record.ts).max().unwrap_or(started);
     let reported = of(&["session.closed"]).find_map(|record| record.duration_ms);
@@ -53,10 +55,19 @@ fn push(builder: &mut DataBuilder, sensor: &str, session: &str, started: i64, re
         client: of(&["client.version"]).find_map(|record| record.version.as_deref()),
         hassh: of(&["client.kex"]).find_map(|record| record.hassh.as_deref()),
         logins: of(&["login.success", "login.failed"])
-            .map(|record| (record.username.as_deref().unwrap_or_default(), record.password.as_deref(), kind(record) == "login.success"))
+            .map(|record| {
+                (
+                    record.username.as_deref().unwrap_or_default(),
+                    record.password.as_deref(),
+                    kind(record) == "login.success",
+                )
+            })
             .collect(),
         inputs: records.iter().filter_map(|record| record.command.as_deref()).collect(),
-        sequence: features.sequence.as_ref().map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
+        sequence: features
+            .sequence
+            .as_ref()
+            .map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
         files: records.iter().filter_map(|record| record.shasum.as_deref()).collect(),
         urls: urls.iter().map(String::as_str).collect(),
         vector: &features.vector,

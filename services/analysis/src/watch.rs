@@ -12,7 +12,8 @@ impl std::fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// What an analysis tells while it runs. Told often (many times a second), so the receiver decides what it passes on.
+/// What an analysis tells while it runs. Told often (many times a second), so the receiver decides what it
+/// passes on.
 pub struct Watch<'a> {
     tell: &'a mut dyn FnMut(&str, f64) -> bool,
     /// The part of the whole that the current phase is: from, to; each in [0, 1].
@@ -24,12 +25,14 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// `tell` is given the step in words and how much of all is done, in [0, 1] and never less than before; it returns false to stop.
+    /// `tell` is given the step in words and how much of all is done, in [0, 1] and never less than before;
+    /// it returns false to stop.
     pub fn new(tell: &'a mut dyn FnMut(&str, f64) -> bool) -> Self {
         Self { tell, span: (0.0, 1.0), ends: 0.0, step: "", last: 0.0 }
     }
 
-    /// A phase begins: what it is, and up to which part of the whole it goes, in [0, 1]. By the time it takes, so that an estimate of the end holds.
+    /// A phase begins: what it is, and up to which part of the whole it goes, in [0, 1]. By the time it
+    /// takes, so that an estimate of the end holds.
     pub fn phase(&mut self, step: &'static str, until: f64) -> Result<(), Stopped> {
         self.span = (self.ends, until.clamp(self.ends, 1.0));
         self.ends = self.span.1;

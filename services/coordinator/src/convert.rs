@@ -16,7 +16,8 @@ pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
     Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() }
 }
 
-/// As RFC 3339, which the reading of requests understands; a time that cannot be is passed on as text, for the error to quote.
+/// As RFC 3339, which the reading of requests understands; a time that cannot be is passed on as text, for
+/// the error to quote.
 fn time_text(at: &Timestamp) -> Value {
     match DateTime::from_timestamp(at.seconds, at.nanos.try_into().unwrap_or(u32::MAX)) {
         Some(time) => json!(time.to_rfc3339()),
@@ -35,7 +36,9 @@ fn json_of(value: Proto, depth: usize) -> Result<Value, Problem> {
         Some(Kind::StringValue(text)) => text.into(),
         Some(Kind::NumberValue(x)) if x.fract() == 0.0 && x.abs() < 9e15 => (x as i64).into(),
         Some(Kind::NumberValue(x)) => Number::from_f64(x).map_or_else(|| json!(x.to_string()), Value::Number),
-        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(|one| json_of(one, depth + 1)).collect::<Result<_, _>>()?),
+        Some(Kind::ListValue(list)) => Value::Array(
+            list.values.into_iter().map(|one| json_of(one, depth + 1)).collect::<Result<_, _>>()?,
+        ),
         Some(Kind::StructValue(object)) => Value::Object(object_of(object, depth + 1)?),
     })
 }
@@ -77,12 +80,20 @@ pub fn request(request: p::SubmitRequest) -> Result<Value, Problem> {
     if let Some(parameters) = request.parameters {
         put("parameters", Value::Object(object_of(parameters, 0)?));
     }
-    for (name, number) in [("priority", request.priority), ("timeout_seconds", request.timeout_seconds), ("max_attempts", request.max_attempts)] {
+    for (name, number) in [
+        ("priority", request.priority),
+        ("timeout_seconds", request.timeout_seconds),
+        ("max_attempts", request.max_attempts),
+    ] {
         if number != 0 {
             put(name, number.into());
         }
     }
-    for (name, text) in [("idempotency_key", request.idempotency_key), ("unique_key", request.unique_key), ("queue", request.queue)] {
+    for (name, text) in [
+        ("idempotency_key", request.idempotency_key),
+        ("unique_key", request.unique_key),
+        ("queue", request.queue),
+    ] {
         if !text.is_empty() {
             put(name, text.into());
         }
@@ -93,7 +104,10 @@ pub fn request(request: p::SubmitRequest) -> Result<Value, Problem> {
         }
     }
     if let Some(wanted) = request.requirements {
-        put("requirements", json!({ "min_memory_gb": number(wanted.min_memory_gb), "min_cpu_cores": wanted.min_cpu_cores, "accelerator": wanted.accelerator }));
+        put(
+            "requirements",
+            json!({ "min_memory_gb": number(wanted.min_memory_gb), "min_cpu_cores": wanted.min_cpu_cores, "accelerator": wanted.accelerator }),
+        );
     }
     Ok(Value::Object(body))
 }
@@ -118,7 +132,12 @@ fn request_back(body: &Value) -> p::SubmitRequest {
         requirements: body.get("requirements").map(|wanted| p::Requirements {
             min_memory_gb: wanted["min_memory_gb"].as_f64().unwrap_or_default(),
             min_cpu_cores: wanted["min_cpu_cores"].as_u64().unwrap_or_default() as u32,
-            accelerator: wanted["accelerator"].as_array().into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+            accelerator: wanted["accelerator"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|one| one.as_str().map(str::to_owned))
+                .collect(),
         }),
         ..Default::default()
     }
@@ -185,7 +204,11 @@ pub fn job(job: Job, of: Status) -> p::Job {
 }
 
 pub fn shown(shown: Shown) -> p::Job {
-    p::Job { waits_for: shown.waits_for.unwrap_or_default(), qualified_workers: shown.qualified, ..job(shown.job, shown.status) }
+    p::Job {
+        waits_for: shown.waits_for.unwrap_or_default(),
+        qualified_workers: shown.qualified,
+        ..job(shown.job, shown.status)
+    }
 }
 
 /// A job in the words of REST.
@@ -207,7 +230,13 @@ pub fn shown_json(shown: &Shown) -> Value {
 }
 
 pub fn queue(queue: Queue) -> p::Queue {
-    p::Queue { name: queue.name, paused: queue.paused, waiting: queue.waiting, running: queue.running, exclusive_to: queue.exclusive_to }
+    p::Queue {
+        name: queue.name,
+        paused: queue.paused,
+        waiting: queue.waiting,
+        running: queue.running,
+        exclusive_to: queue.exclusive_to,
+    }
 }
 
 fn worker_status(worker: &Worker) -> &'static str {
@@ -234,7 +263,11 @@ pub fn worker(worker: Worker) -> p::Worker {
             .spec
             .queues
             .into_iter()
-            .map(|served| p::WorkerQueue { queue: served.queue, priority: served.priority.unsigned_abs(), exclusive: served.exclusive })
+            .map(|served| p::WorkerQueue {
+                queue: served.queue,
+                priority: served.priority.unsigned_abs(),
+                exclusive: served.exclusive,
+            })
             .collect(),
         capabilities: Some(p::Capabilities {
             accelerator: worker.spec.capabilities.accelerator,
@@ -276,7 +309,11 @@ pub fn worker_spec(worker: p::Worker) -> Result<WorkerSpec, Problem> {
             })
             .collect(),
         job_types: worker.job_types,
-        capabilities: Capabilities { accelerator: or(has.accelerator, "none"), memory_gb: has.memory_gb, cpu_cores: number(has.cpu_cores) },
+        capabilities: Capabilities {
+            accelerator: or(has.accelerator, "none"),
+            memory_gb: has.memory_gb,
+            cpu_cores: number(has.cpu_cores),
+        },
     };
     spec.check().map_err(|why| Problem::field("worker", why))?;
     Ok(spec)

@@ -50,7 +50,9 @@ pub struct Shown {
 
 impl Desk {
     /// A connection to the database, or soon the answer that it is away.
-    pub(crate) async fn connection(&self) -> Result<impl DerefMut<Target = store::Connection> + use<>, Problem> {
+    pub(crate) async fn connection(
+        &self,
+    ) -> Result<impl DerefMut<Target = store::Connection> + use<>, Problem> {
         match tokio::time::timeout(DATABASE_LIMIT, self.store.connection()).await {
             Ok(connection) => Ok(connection?),
             Err(_) => Err(Problem::Away("the database did not answer; try again".into())),
@@ -64,10 +66,16 @@ impl Desk {
     }
 
     /// As [`Self::submit`], of a schedule.
-    pub(crate) async fn hand_in(&self, request: Request, schedule: Option<String>, traceparent: Option<String>) -> Result<(Uuid, bool), Problem> {
+    pub(crate) async fn hand_in(
+        &self,
+        request: Request,
+        schedule: Option<String>,
+        traceparent: Option<String>,
+    ) -> Result<(Uuid, bool), Problem> {
         // In the order of time: the newest stand together in the indexes.
         let job_id = Uuid::now_v7();
-        let traceparent = traceparent.filter(|text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()));
+        let traceparent =
+            traceparent.filter(|text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()));
         let mut span = boot::span("submit", traceparent.as_deref());
         span.note("job_type", request.kind.name());
         // Without a collector of ours, that of the caller goes on.
@@ -75,7 +83,9 @@ impl Desk {
         match self.submissions.submit(NewJob { job_id, request, schedule, traceparent }).await? {
             Submitted::Created => Ok((job_id, true)),
             Submitted::Existing(job_id) => Ok((job_id, false)),
-            Submitted::OtherRequest(job_id) => Err(Problem::Conflict(format!("idempotency_key was used by another request: job {job_id}"))),
+            Submitted::OtherRequest(job_id) => {
+                Err(Problem::Conflict(format!("idempotency_key was used by another request: job {job_id}")))
+            }
         }
     }
 
@@ -88,15 +98,26 @@ impl Desk {
         if status.state.is_final() {
             return Ok(Shown { job, status, waits_for: None, qualified: Vec::new() });
         }
-        let (workers, queues) = (store::workers(&mut connection).await?, store::queues(&mut connection).await?);
+        let (workers, queues) =
+            (store::workers(&mut connection).await?, store::queues(&mut connection).await?);
         let queue = queues.iter().find(|queue| queue.name == job.queue);
         let qualified = routing::qualified(&job, &workers, queue);
         let waits_for = routing::waits_for(&job, &status, &workers, queue, Utc::now());
-        Ok(Shown { job, status, waits_for, qualified: qualified.into_iter().map(|worker| worker.spec.name.clone()).collect() })
+        Ok(Shown {
+            job,
+            status,
+            waits_for,
+            qualified: qualified.into_iter().map(|worker| worker.spec.name.clone()).collect(),
+        })
     }
 
     /// A page of jobs, newest first, and where the next one begins.
-    pub async fn list(&self, mut filter: JobFilter, size: u32, token: &str) -> Result<(Vec<(Job, Status)>, Option<String>), Problem> {
+    pub async fn list(
+        &self,
+        mut filter: JobFilter,
+        size: u32,
+        token: &str,
+    ) -> Result<(Vec<(Job, Status)>, Option<String>), Problem> {
         let size = if size == 0 { PAGE } else { size };
         if size > LONGEST_PAGE {
             return Err(Problem::field("page_size", format!("expected 1 to {LONGEST_PAGE}")));
@@ -111,8 +132,12 @@ impl Desk {
         let mut jobs = store::list_jobs(&mut connection, &filter, i64::from(size) + 1).await?;
         let more = jobs.len() > size as usize;
         jobs.truncate(size as usize);
-        let next = jobs.last().filter(|_| more).map(|job| format!("{}_{}", job.created_at.timestamp_micros(), job.job_id));
-        let jobs = jobs.into_iter().map(|job| job.status().map(|status| (job, status))).collect::<Result<_, _>>()?;
+        let next = jobs
+            .last()
+            .filter(|_| more)
+            .map(|job| format!("{}_{}", job.created_at.timestamp_micros(), job.job_id));
+        let jobs =
+            jobs.into_iter().map(|job| job.status().map(|status| (job, status))).collect::<Result<_, _>>()?;
         Ok((jobs, next))
     }
 
@@ -129,7 +154,11 @@ impl Desk {
         let mut connection = self.connection().await?;
         let done = match store::retry_job(&mut connection, id).await {
             // The other job began to wait after this statement had looked for one.
-            Err(failure) if failure.is_conflict() => return Err(Problem::State(format!("job {id}: another job with its unique key waits or runs"))),
+            Err(failure) if failure.is_conflict() => {
+                return Err(Problem::State(format!(
+                    "job {id}: another job with its unique key waits or runs"
+                )));
+            }
             done => done?,
         };
         let status = self.changed(id, done, "only a failed or cancelled job can be tried again, and none whose unique key another job has").await?;
@@ -139,7 +168,12 @@ impl Desk {
         Ok(status)
     }
 
-    async fn changed(&self, id: Uuid, done: Option<(bool, Status)>, why_not: &str) -> Result<Status, Problem> {
+    async fn changed(
+        &self,
+        id: Uuid,
+        done: Option<(bool, Status)>,
+        why_not: &str,
+    ) -> Result<Status, Problem> {
         let (done, status) = done.ok_or_else(|| no_job(id))?;
         if !done {
             return Err(Problem::State(format!("job {id} is {}: {why_not}", status.state)));
@@ -167,7 +201,8 @@ impl Desk {
     /// Every worker, and the names of those that take the jobs of each queue, the preferred first.
     pub async fn workers(&self) -> Result<(Vec<Worker>, routing::Routes), Problem> {
         let mut connection = self.connection().await?;
-        let (workers, queues) = (store::workers(&mut connection).await?, store::queues(&mut connection).await?);
+        let (workers, queues) =
+            (store::workers(&mut connection).await?, store::queues(&mut connection).await?);
         let routes = routing::routes(&workers, &queues);
         Ok((workers, routes))
     }
@@ -180,9 +215,9 @@ impl Desk {
         let mut connection = self.store.connection().await?;
         match store::remove_worker(&mut connection, name).await? {
             Removed::Done => Ok(()),
-            Removed::Alive => {
-                Err(Problem::State(format!("worker {name} is alive: stop it first; it is removed 15 s after its last heartbeat at the earliest")))
-            }
+            Removed::Alive => Err(Problem::State(format!(
+                "worker {name} is alive: stop it first; it is removed 15 s after its last heartbeat at the earliest"
+            ))),
             Removed::Unknown => Err(Problem::NotFound(format!("there is no worker {name}"))),
         }
     }
@@ -205,5 +240,7 @@ fn read_token(token: &str) -> Result<Option<(DateTime<Utc>, Uuid)>, Problem> {
         let at = DateTime::from_timestamp_micros(micros.parse().ok()?).filter(|&at| jobs::is_time(at))?;
         Some((at, Uuid::try_parse(id).ok()?))
     };
-    read().map(Some).ok_or_else(|| Problem::field("page_token", "expected next_page_token of the page before"))
+    read()
+        .map(Some)
+        .ok_or_else(|| Problem::field("page_token", "expected next_page_token of the page before"))
 }

@@ -1,4 +1,5 @@
-//! What only one coordinator does: takes jobs from workers that are gone, fires schedules, and forgets old jobs.
+//! What only one coordinator does: takes jobs from workers that are gone, fires schedules, and forgets old
+//! jobs.
 
 use std::time::Duration;
 
@@ -14,7 +15,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const DUTY: &str = "coordinator";
 
 /// Holds or tries for the lease until stop, and does what is due while it is ours.
-pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, jobs_days: Option<u32>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn lead(
+    desk: Desk,
+    topology: TopologyArgs,
+    jobs_days: Option<u32>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
     let (mut more, mut failing) = (false, false);
     loop {
@@ -35,7 +41,10 @@ pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, jobs_days: Option<u
         if let Err(failure) = outcome
             && !failing
         {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), "could not sweep jobs and fire schedules; will retry each second");
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::from(failure)),
+                "could not sweep jobs and fire schedules; will retry each second"
+            );
         }
         failing = failed;
         if held.is_some()
@@ -50,9 +59,12 @@ pub(crate) async fn lead(desk: Desk, topology: TopologyArgs, jobs_days: Option<u
     Ok(())
 }
 
-/// Makes the streams anew when the broker lost them. Permits that went with them cost a second: workers look by themselves.
+/// Makes the streams anew when the broker lost them. Permits that went with them cost a second: workers look
+/// by themselves.
 async fn streams(desk: &Desk, topology: &TopologyArgs) -> anyhow::Result<()> {
-    if desk.bus.connected() && (desk.bus.stream(JOBS).await?.is_none() || desk.bus.stream(STATUS).await?.is_none()) {
+    if desk.bus.connected()
+        && (desk.bus.stream(JOBS).await?.is_none() || desk.bus.stream(STATUS).await?.is_none())
+    {
         tracing::warn!("the broker lost the streams of jobs: making them anew");
         desk.bus.provision(topology).await?;
     }

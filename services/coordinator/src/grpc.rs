@@ -45,9 +45,15 @@ pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<(
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<JobsServer<Desk>>().await;
     reporter.set_serving::<WorkersServer<Desk>>().await;
-    let reflection = |builder: tonic_reflection::server::Builder<'static>| builder.register_encoded_file_descriptor_set(p::DESCRIPTORS);
-    let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1().context("describe the interface")?;
-    let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha().context("describe the interface")?;
+    let reflection = |builder: tonic_reflection::server::Builder<'static>| {
+        builder.register_encoded_file_descriptor_set(p::DESCRIPTORS)
+    };
+    let v1 = reflection(tonic_reflection::server::Builder::configure())
+        .build_v1()
+        .context("describe the interface")?;
+    let v1alpha = reflection(tonic_reflection::server::Builder::configure())
+        .build_v1alpha()
+        .context("describe the interface")?;
     let incoming = futures::stream::unfold(Listener::new(listener, "grpc"), |listener| async move {
         let connection = GrpcConnection::new(listener.accept().await, listener.crowd().patience());
         Some((Ok::<_, io::Error>(connection), listener))
@@ -75,7 +81,8 @@ pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<(
     }
 }
 
-/// A connection that must soon begin as HTTP/2 does. From then on pings notice a client that is gone or stuck.
+/// A connection that must soon begin as HTTP/2 does. From then on pings notice a client that is gone or
+/// stuck.
 struct GrpcConnection {
     connection: boot::Connection,
     /// Bytes of the beginning that are still missing, and until when.
@@ -95,7 +102,11 @@ impl Connected for GrpcConnection {
 }
 
 impl AsyncRead for GrpcConnection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.connection).poll_read(cx, buffer);
@@ -104,7 +115,10 @@ impl AsyncRead for GrpcConnection {
             if *missing == 0 {
                 this.begins = None;
             } else if outcome.is_pending() && limit.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not begin in time")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client did not begin in time",
+                )));
             }
         }
         outcome
@@ -116,7 +130,11 @@ impl AsyncWrite for GrpcConnection {
         Pin::new(&mut self.connection).poll_write(cx, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.connection).poll_write_vectored(cx, slices)
     }
 
@@ -138,7 +156,8 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Jobs for Desk {
     async fn submit(&self, request: Request<p::SubmitRequest>) -> Answer<p::SubmitResponse> {
-        let traceparent = request.metadata().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let traceparent =
+            request.metadata().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = convert::request(request.into_inner())?;
         let (job_id, created) = Desk::submit(self, body, traceparent).await?;
         Ok(Response::new(p::SubmitResponse { job_id: job_id.to_string(), created }))
@@ -153,7 +172,8 @@ impl Jobs for Desk {
         let request = request.into_inner();
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
         let states = request.states.into_iter().map(convert::state_back).collect::<Result<_, _>>()?;
-        let filter = JobFilter { states, queue: some(request.queue), job_type: some(request.job_type), after: None };
+        let filter =
+            JobFilter { states, queue: some(request.queue), job_type: some(request.job_type), after: None };
         let (jobs, next) = Desk::list(self, filter, request.page_size, &request.page_token).await?;
         let jobs = jobs.into_iter().map(|(job, status)| convert::job(job, status)).collect();
         Ok(Response::new(p::ListResponse { jobs, next_page_token: next.unwrap_or_default() }))
@@ -168,11 +188,16 @@ impl Jobs for Desk {
             Ok(status) => Ok(p::WatchResponse { status: Some(convert::status(status)) }),
             Err(problem) => Err(problem.into()),
         };
-        // A client that follows a job is asked to come back, here or elsewhere; a stream that just ended would look like the job's end.
-        let stopping = futures::stream::once(async { Err(Status::unavailable("the coordinator is stopping; go on with after_version")) });
+        // A client that follows a job is asked to come back, here or elsewhere; a stream that just ended
+        // would look like the job's end.
+        let stopping = futures::stream::once(async {
+            Err(Status::unavailable("the coordinator is stopping; go on with after_version"))
+        });
         let stop = self.stop.clone();
         let stopping = stopping.filter(move |_| std::future::ready(stop.is_cancelled()));
-        Ok(Response::new(Box::pin(statuses.map(told).take_until(self.stop.clone().cancelled_owned()).chain(stopping))))
+        Ok(Response::new(Box::pin(
+            statuses.map(told).take_until(self.stop.clone().cancelled_owned()).chain(stopping),
+        )))
     }
 
     async fn cancel(&self, request: Request<p::CancelRequest>) -> Answer<p::CancelResponse> {
@@ -212,7 +237,10 @@ impl Jobs for Desk {
         Ok(Response::new(p::PutScheduleResponse { schedule: Some(convert::schedule(stored)) }))
     }
 
-    async fn delete_schedule(&self, request: Request<p::DeleteScheduleRequest>) -> Answer<p::DeleteScheduleResponse> {
+    async fn delete_schedule(
+        &self,
+        request: Request<p::DeleteScheduleRequest>,
+    ) -> Answer<p::DeleteScheduleResponse> {
         Desk::delete_schedule(self, &request.into_inner().name).await?;
         Ok(Response::new(p::DeleteScheduleResponse {}))
     }
@@ -230,8 +258,12 @@ impl Workers for Desk {
 
     async fn list(&self, _: Request<p::ListWorkersRequest>) -> Answer<p::ListWorkersResponse> {
         let (workers, routes) = self.workers().await?;
-        let job_routing = routes.into_iter().map(|(queue, workers)| (queue, p::WorkerNames { workers })).collect();
-        Ok(Response::new(p::ListWorkersResponse { workers: workers.into_iter().map(convert::worker).collect(), job_routing }))
+        let job_routing =
+            routes.into_iter().map(|(queue, workers)| (queue, p::WorkerNames { workers })).collect();
+        Ok(Response::new(p::ListWorkersResponse {
+            workers: workers.into_iter().map(convert::worker).collect(),
+            job_routing,
+        }))
     }
 
     async fn remove(&self, request: Request<p::RemoveWorkerRequest>) -> Answer<p::RemoveWorkerResponse> {
@@ -241,7 +273,8 @@ impl Workers for Desk {
 
     async fn heartbeat(&self, request: Request<p::HeartbeatRequest>) -> Answer<p::HeartbeatResponse> {
         let request = request.into_inner();
-        let worker_id = Uuid::try_parse(&request.worker_id).map_err(|_| Problem::field("worker_id", "expected a UUID"))?;
+        let worker_id = Uuid::try_parse(&request.worker_id)
+            .map_err(|_| Problem::field("worker_id", "expected a UUID"))?;
         let mut connection = self.connection().await?;
         let running = request.running.min(1_000_000).cast_signed();
         match store::beat_worker(&mut connection, worker_id, running, false).await.map_err(Problem::from)? {

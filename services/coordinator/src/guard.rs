@@ -1,6 +1,7 @@
-//! What keeps web pages out. A browser sends requests for any page that it shows, also to addresses that only this machine reaches. So a
-//! request must name a host that is served here (else a page reads answers by DNS rebinding), must not come from a page of another site,
-//! and a body must be JSON (a page cannot send that to another site without asking first).
+//! What keeps web pages out. A browser sends requests for any page that it shows, also to addresses that only
+//! this machine reaches. So a request must name a host that is served here (else a page reads answers by DNS
+//! rebinding), must not come from a page of another site, and a body must be JSON (a page cannot send that to
+//! another site without asking first).
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -31,9 +32,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Loopback names and addresses and the listen address are served, and what `allowed` names: `host` or `host:port`.
+    /// Loopback names and addresses and the listen address are served, and what `allowed` names: `host` or
+    /// `host:port`.
     pub fn new(listen: SocketAddr, allowed: &[String]) -> Self {
-        Self { listen: listen.ip().to_canonical(), allowed: allowed.iter().map(|host| host.trim().to_ascii_lowercase()).collect() }
+        Self {
+            listen: listen.ip().to_canonical(),
+            allowed: allowed.iter().map(|host| host.trim().to_ascii_lowercase()).collect(),
+        }
     }
 
     fn serves(&self, authority: &Authority) -> bool {
@@ -42,9 +47,18 @@ impl Guard {
         if host == "localhost" || host.ends_with(".localhost") {
             return true;
         }
-        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().map(|address| address.to_canonical()) {
+        match host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .map(|address| address.to_canonical())
+        {
             // DNS rebinding needs a name. An address is only refused when it cannot be ours.
-            Ok(address) if address.is_loopback() || self.listen.is_unspecified() || address == self.listen => true,
+            Ok(address)
+                if address.is_loopback() || self.listen.is_unspecified() || address == self.listen =>
+            {
+                true
+            }
             _ => self.allows(host, authority),
         }
     }
@@ -54,9 +68,12 @@ impl Guard {
         self.allowed.iter().any(|one| one == host || Some(one) == with_port.as_ref())
     }
 
-    /// Whether a page of this origin may use what is served as `host`: it was served from here itself, or is allowed with its port.
+    /// Whether a page of this origin may use what is served as `host`: it was served from here itself, or is
+    /// allowed with its port.
     fn serves_page(&self, origin: &str, host: &Authority) -> bool {
-        let Some(authority) = origin.split_once("://").and_then(|(_, rest)| authority(rest)) else { return false };
+        let Some(authority) = origin.split_once("://").and_then(|(_, rest)| authority(rest)) else {
+            return false;
+        };
         let same_port = authority.port_u16() == host.port_u16();
         let explicitly = self.allowed.iter().any(|one| *one == authority.as_str().to_ascii_lowercase());
         explicitly || (same_port && self.serves(&authority))
@@ -69,11 +86,17 @@ impl Guard {
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return Err((StatusCode::BAD_REQUEST, "expected one Host header".into()));
         };
-        let host = host.to_str().ok().and_then(authority).ok_or_else(|| (StatusCode::BAD_REQUEST, "the Host header cannot be read".to_owned()))?;
+        let host = host
+            .to_str()
+            .ok()
+            .and_then(authority)
+            .ok_or_else(|| (StatusCode::BAD_REQUEST, "the Host header cannot be read".to_owned()))?;
         for asked in [Some(&host), uri.authority()].into_iter().flatten() {
             if !self.serves(asked) {
                 let name = asked.host().chars().take(100).collect::<String>();
-                return Err(forbidden(format!("host {name:?} is not served here; COWRIESTREAM_ALLOWED_HOSTS names further hosts")));
+                return Err(forbidden(format!(
+                    "host {name:?} is not served here; COWRIESTREAM_ALLOWED_HOSTS names further hosts"
+                )));
             }
         }
         for origin in headers.get_all(header::ORIGIN) {
@@ -83,7 +106,10 @@ impl Guard {
         }
         // Browsers send this with every request, also with those that have no Origin.
         let site = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
-        if !method.is_safe() && !headers.contains_key(header::ORIGIN) && site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        if !method.is_safe()
+            && !headers.contains_key(header::ORIGIN)
+            && site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        {
             return Err(forbidden("a web page of another site must not change anything here".into()));
         }
         Ok(())
@@ -91,7 +117,9 @@ impl Guard {
 }
 
 fn authority(text: &str) -> Option<Authority> {
-    text.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+    text.parse::<Authority>()
+        .ok()
+        .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
 }
 
 /// Whether the body is said to be JSON, once.
@@ -109,7 +137,10 @@ pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
     }
     let has_body = !axum::body::HttpBody::is_end_stream(request.body());
     if has_body && !is_json(request.headers()) {
-        return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected a body with `Content-Type: application/json`");
+        return plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "expected a body with `Content-Type: application/json`",
+        );
     }
     let limit = request.extensions().get::<boot::Crowd>().map_or(BODY_LIMIT, boot::Crowd::patience);
     let (parts, body) = request.into_parts();
@@ -125,7 +156,10 @@ pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
     };
     match tokio::time::timeout(ANSWER_LIMIT, next.run(Request::from_parts(parts, body.into()))).await {
         Ok(response) => response,
-        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "no answer in time; what was asked for may still have been done: look before trying again"),
+        Err(_) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no answer in time; what was asked for may still have been done: look before trying again",
+        ),
     }
 }
 
@@ -143,10 +177,21 @@ mod tests {
 
     #[test]
     fn only_hosts_that_are_served_are_answered() {
-        let local = Guard::new("127.0.0.1:8082".parse().unwrap(), &["hub.example".into(), "proxy.example:8443".into()]);
-        for host in
-            ["localhost:8082", "LOCALHOST", "localhost.", "127.0.0.1:1", "127.1.2.3", "[::1]:8082", "hub.example", "Hub.Example:80", "proxy.example:8443"]
-        {
+        let local = Guard::new(
+            "127.0.0.1:8082".parse().unwrap(),
+            &["hub.example".into(), "proxy.example:8443".into()],
+        );
+        for host in [
+            "localhost:8082",
+            "LOCALHOST",
+            "localhost.",
+            "127.0.0.1:1",
+            "127.1.2.3",
+            "[::1]:8082",
+            "hub.example",
+            "Hub.Example:80",
+            "proxy.example:8443",
+        ] {
             assert!(!refused(&local, "GET", &[("host", host)]), "{host}");
         }
         for host in [
@@ -163,16 +208,26 @@ mod tests {
         ] {
             assert!(refused(&local, "GET", &[("host", host)]), "{host}");
         }
-        assert!(refused(&local, "GET", &[]) && refused(&local, "GET", &[("host", "localhost"), ("host", "localhost")]));
+        assert!(
+            refused(&local, "GET", &[])
+                && refused(&local, "GET", &[("host", "localhost"), ("host", "localhost")])
+        );
         let anywhere = Guard::new("0.0.0.0:8082".parse().unwrap(), &[]);
-        assert!(!refused(&anywhere, "GET", &[("host", "192.0.2.7:8082")]) && refused(&anywhere, "GET", &[("host", "evil.example")]));
+        assert!(
+            !refused(&anywhere, "GET", &[("host", "192.0.2.7:8082")])
+                && refused(&anywhere, "GET", &[("host", "evil.example")])
+        );
         let one = Guard::new("192.0.2.7:8082".parse().unwrap(), &[]);
-        assert!(!refused(&one, "GET", &[("host", "192.0.2.7:8082")]) && refused(&one, "GET", &[("host", "192.0.2.8:8082")]));
+        assert!(
+            !refused(&one, "GET", &[("host", "192.0.2.7:8082")])
+                && refused(&one, "GET", &[("host", "192.0.2.8:8082")])
+        );
     }
 
     #[test]
     fn pages_of_other_sites_are_refused() {
-        let guard = Guard::new("127.0.0.1:8082".parse().unwrap(), &["hub.example".into(), "ui.example:3000".into()]);
+        let guard =
+            Guard::new("127.0.0.1:8082".parse().unwrap(), &["hub.example".into(), "ui.example:3000".into()]);
         let from = |host: &str, origin: &str| refused(&guard, "POST", &[("host", host), ("origin", origin)]);
         for (host, origin) in [
             ("localhost:8082", "http://localhost:8082"),
@@ -195,8 +250,13 @@ mod tests {
             assert!(from("localhost:8082", origin), "{origin}");
         }
         // An old form, without Origin.
-        for (site, is) in [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false)] {
-            assert_eq!(refused(&guard, "POST", &[("host", "localhost:8082"), ("sec-fetch-site", site)]), is, "{site}");
+        for (site, is) in [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false)]
+        {
+            assert_eq!(
+                refused(&guard, "POST", &[("host", "localhost:8082"), ("sec-fetch-site", site)]),
+                is,
+                "{site}"
+            );
         }
         // A link in another page.
         assert!(!refused(&guard, "GET", &[("host", "localhost:8082"), ("sec-fetch-site", "cross-site")]));

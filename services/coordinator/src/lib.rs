@@ -1,6 +1,7 @@
 //! Takes jobs over gRPC and REST, watches over those who run them, and mirrors their status to Redis.
 //!
-//! **Invariant**: a job is answered for only after it is committed; any number of coordinators may run, and what only one may do is done under a lease.
+//! **Invariant**: a job is answered for only after it is committed; any number of coordinators may run, and
+//! what only one may do is done under a lease.
 
 mod convert;
 mod desk;
@@ -30,12 +31,24 @@ pub use desk::Desk;
 #[group(skip)]
 pub struct Args {
     /// Address of the REST interface; port 0 takes a free one
-    #[arg(long, alias = "coordinator-listen", env = "COWRIESTREAM_REST_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        alias = "coordinator-listen",
+        env = "COWRIESTREAM_REST_LISTEN",
+        default_value = "127.0.0.1:8082",
+        value_name = "ADDRESS:PORT"
+    )]
     pub rest_listen: SocketAddr,
     /// Address of the gRPC interface; port 0 takes a free one
-    #[arg(long, env = "COWRIESTREAM_GRPC_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_GRPC_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDRESS:PORT"
+    )]
     pub grpc_listen: SocketAddr,
-    /// Further hosts that REST is served as, e.g. behind a proxy or in a cluster: host or host:port. Loopback names and the listen address always are
+    /// Further hosts that REST is served as, e.g. behind a proxy or in a cluster: host or host:port. Loopback
+    /// names and the listen address always are
     #[arg(long, env = "COWRIESTREAM_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST[:PORT]")]
     pub allowed_hosts: Vec<String>,
     /// Another port when that one is taken: for `up`, of which several may run on a machine.
@@ -61,7 +74,8 @@ pub struct Listening {
     pub grpc: SocketAddr,
 }
 
-/// Starts a coordinator; it runs until `tasks` stop. Streams and schema must exist. Without a Redis there is no mirror.
+/// Starts a coordinator; it runs until `tasks` stop. Streams and schema must exist. Without a Redis there is
+/// no mirror.
 pub async fn start(
     args: &Args,
     redis_url: Option<&str>,
@@ -85,8 +99,12 @@ pub async fn start(
     };
     let connected = bus.clone();
     health.needs("broker", move || connected.connected());
-    let rest = listen(args.rest_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_REST_LISTEN)", args.rest_listen))?;
-    let grpc = listen(args.grpc_listen, args.or_any_port).await.with_context(|| format!("listen on {} (COWRIESTREAM_GRPC_LISTEN)", args.grpc_listen))?;
+    let rest = listen(args.rest_listen, args.or_any_port)
+        .await
+        .with_context(|| format!("listen on {} (COWRIESTREAM_REST_LISTEN)", args.rest_listen))?;
+    let grpc = listen(args.grpc_listen, args.or_any_port)
+        .await
+        .with_context(|| format!("listen on {} (COWRIESTREAM_GRPC_LISTEN)", args.grpc_listen))?;
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
     let guard = guard::Guard::new(listening.rest, &args.allowed_hosts);
     tasks.spawn("rest", rest::serve(rest, desk.clone(), guard, tasks.clone()));

@@ -1,4 +1,5 @@
-//! The Redis mirror: every status of every job, for clients that speak Redis. It never holds the only copy, and may be wiped at any time.
+//! The Redis mirror: every status of every job, for clients that speak Redis. It never holds the only copy,
+//! and may be wiped at any time.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,7 +11,9 @@ use boot::CancellationToken;
 use bytes::Bytes;
 use futures::StreamExt;
 use jobs::{Status, mirror as keys};
-use redis::{Client, IntoConnectionInfo as _, Pipeline, Script, aio::ConnectionManager, io::tcp::TcpSettings};
+use redis::{
+    Client, IntoConnectionInfo as _, Pipeline, Script, aio::ConnectionManager, io::tcp::TcpSettings,
+};
 use serde_json::Value;
 use store::JobEvent;
 use uuid::Uuid;
@@ -21,7 +24,8 @@ use crate::desk::Desk;
 const LOOK: Duration = Duration::from_millis(500);
 /// How soon states are written at the latest when there is no end of news; together they cost least.
 const GATHER: Duration = Duration::from_millis(20);
-/// Rows of `job_events` before those of the last look that are looked at again: those of transactions that committed late.
+/// Rows of `job_events` before those of the last look that are looked at again: those of transactions that
+/// committed late.
 const LOOK_BACK: i64 = 2_000;
 /// Rows taken at once.
 const AT_ONCE: i64 = 2_000;
@@ -41,16 +45,18 @@ const RESULTS_AT_ONCE: i64 = 8 << 20;
 /// Results that take more in the database may be compressed there; each counts as the largest.
 const PLAIN_RESULT: i32 = 2_000;
 const LARGEST_RESULT: i64 = 1 << 20;
-/// Between two rebuilds of the whole mirror: doubled each time, up to the longest, while the mirror does not stay whole.
+/// Between two rebuilds of the whole mirror: doubled each time, up to the longest, while the mirror does not
+/// stay whole.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// The same trouble is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Writes a status unless a newer one is there; tells those who wait. 1: written; 2: and a key of another type was replaced; 0: it was there.
-/// The first write is SET: Redis refuses it when its memory is full. After another first write (DEL, say) it would let the rest pass.
-/// KEYS: hash, celery, stream, queue. ARGV: version, ttl, status JSON, celery JSON, channel of status, channel of progress, final, progress, created, job,
-/// stream length, then the fields of the hash.
+/// Writes a status unless a newer one is there; tells those who wait. 1: written; 2: and a key of another
+/// type was replaced; 0: it was there. The first write is SET: Redis refuses it when its memory is full.
+/// After another first write (DEL, say) it would let the rest pass. KEYS: hash, celery, stream, queue. ARGV:
+/// version, ttl, status JSON, celery JSON, channel of status, channel of progress, final, progress, created,
+/// job, stream length, then the fields of the hash.
 const WRITE: &str = r"
 local version, foreign = tonumber(ARGV[1]), {}
 for i, kind in ipairs({'hash', 'string', 'stream', 'zset'}) do
@@ -117,8 +123,9 @@ struct Memory {
 }
 
 impl Memory {
-    /// Whether the whole mirror may be written now. A mirror that stayed whole for a while is rebuilt at once, one that is lost again and again
-    /// (its keys are evicted, or Redis is full) ever more rarely: each rebuild writes every job.
+    /// Whether the whole mirror may be written now. A mirror that stayed whole for a while is rebuilt at
+    /// once, one that is lost again and again (its keys are evicted, or Redis is full) ever more rarely: each
+    /// rebuild writes every job.
     fn may_rebuild(&mut self) -> bool {
         let now = Instant::now();
         if now < self.rebuild_at {
@@ -142,7 +149,12 @@ impl Memory {
 }
 
 /// Mirrors until stop. Redis being away delays nothing but the mirror.
-pub(crate) async fn mirror(client: Client, desk: Desk, days: u32, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn mirror(
+    client: Client,
+    desk: Desk,
+    days: u32,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut memory = Memory { rebuild_at: Instant::now(), pause: SHORTEST_PAUSE, logged: None };
     loop {
         let outcome = tokio::select! {
@@ -166,13 +178,23 @@ async fn follow(client: &Client, desk: &Desk, days: u32, memory: &mut Memory) ->
         .set_connection_timeout(Some(Duration::from_secs(2)))
         .set_response_timeout(Some(Duration::from_secs(5)))
         .set_number_of_retries(0);
-    let redis = ConnectionManager::new_with_config(client.clone(), config).await.context("connect to Redis")?;
+    let redis =
+        ConnectionManager::new_with_config(client.clone(), config).await.context("connect to Redis")?;
     let mut live = desk.bus.follow_jobs(None).await?.ready_chunks(NEWS);
     let mut connection = desk.store.connection().await?;
     let newest = store::newest_job_event(&mut connection).await?;
     drop(connection);
     let script = Script::new(WRITE);
-    let mut mirror = Mirror { desk: desk.clone(), redis, script, days, newest, looked: newest, written: BTreeSet::new(), incomplete: true };
+    let mut mirror = Mirror {
+        desk: desk.clone(),
+        redis,
+        script,
+        days,
+        newest,
+        looked: newest,
+        written: BTreeSet::new(),
+        incomplete: true,
+    };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -198,7 +220,11 @@ async fn follow(client: &Client, desk: &Desk, days: u32, memory: &mut Memory) ->
 impl Mirror {
     /// Writes the whole mirror again when it is not whole, and that may be.
     async fn repair(&mut self, memory: &mut Memory) -> anyhow::Result<()> {
-        let marked: bool = redis::cmd("EXISTS").arg(keys::SENTINEL).query_async(&mut self.redis).await.context("ask for the sentinel")?;
+        let marked: bool = redis::cmd("EXISTS")
+            .arg(keys::SENTINEL)
+            .query_async(&mut self.redis)
+            .await
+            .context("ask for the sentinel")?;
         if (marked && !self.incomplete) || !memory.may_rebuild() {
             return Ok(());
         }
@@ -219,7 +245,11 @@ impl Mirror {
         if self.incomplete {
             return Ok(());
         }
-        let marked = redis::cmd("SET").arg(keys::SENTINEL).arg(chrono::Utc::now().to_rfc3339()).exec_async(&mut self.redis).await;
+        let marked = redis::cmd("SET")
+            .arg(keys::SENTINEL)
+            .arg(chrono::Utc::now().to_rfc3339())
+            .exec_async(&mut self.redis)
+            .await;
         match marked {
             Ok(()) => tracing::info!("the mirror in Redis is whole"),
             Err(error) if error.is_io_error() => return Err(error).context("write the sentinel"),
@@ -235,7 +265,8 @@ impl Mirror {
             let mut ids = store::job_event_ids(&mut connection, after, AT_ONCE).await?;
             let (count, Some(&last)) = (ids.len() as i64, ids.last()) else { return Ok(()) };
             ids.retain(|id| !self.written.contains(id));
-            let new = if ids.is_empty() { Vec::new() } else { store::job_events(&mut connection, &ids).await? };
+            let new =
+                if ids.is_empty() { Vec::new() } else { store::job_events(&mut connection, &ids).await? };
             drop(connection);
             after = last;
             self.newest = self.newest.max(last);
@@ -247,7 +278,8 @@ impl Mirror {
         }
     }
 
-    /// Once more those since the last such look and some before: ids are given before the commit, so a row may appear behind newer ones.
+    /// Once more those since the last such look and some before: ids are given before the commit, so a row
+    /// may appear behind newer ones.
     async fn late(&mut self, memory: &mut Memory) -> anyhow::Result<()> {
         let from = self.looked - LOOK_BACK;
         self.states(from, memory).await?;
@@ -256,25 +288,41 @@ impl Mirror {
         Ok(())
     }
 
-    /// Progress is written as it was told, of each job the newest; a state stands in Postgres. Whether there are states.
+    /// Progress is written as it was told, of each job the newest; a state stands in Postgres. Whether there
+    /// are states.
     async fn news(&mut self, messages: &[Bytes], memory: &mut Memory) -> anyhow::Result<bool> {
         let (mut progress, mut states) = (HashMap::new(), false);
         for status in messages.iter().filter_map(|message| serde_json::from_slice::<Status>(message).ok()) {
             if status.state != jobs::State::InProgress || status.current_step.is_none() {
                 states = true;
             } else {
-                progress.insert(status.job_id, JobEvent { id: 0, queue: String::new(), created_at: status.updated_at, status, result_bytes: 0 });
+                progress.insert(
+                    status.job_id,
+                    JobEvent {
+                        id: 0,
+                        queue: String::new(),
+                        created_at: status.updated_at,
+                        status,
+                        result_bytes: 0,
+                    },
+                );
             }
         }
         self.write(&progress.into_values().collect::<Vec<_>>(), true, memory).await?;
         Ok(states)
     }
 
-    async fn write(&mut self, mut all: &[JobEvent], progress: bool, memory: &mut Memory) -> anyhow::Result<()> {
+    async fn write(
+        &mut self,
+        mut all: &[JobEvent],
+        progress: bool,
+        memory: &mut Memory,
+    ) -> anyhow::Result<()> {
         while !all.is_empty() {
             let (some, rest) = all.split_at(together(all));
             all = rest;
-            let with_result: Vec<_> = some.iter().filter(|one| one.result_bytes > 0).map(|one| one.status.job_id).collect();
+            let with_result: Vec<_> =
+                some.iter().filter(|one| one.result_bytes > 0).map(|one| one.status.job_id).collect();
             let mut results = HashMap::new();
             if !with_result.is_empty() {
                 let mut connection = self.desk.store.connection().await?;
@@ -286,7 +334,11 @@ impl Mirror {
             for one in some {
                 self.add(&mut pipeline, one, results.get(&one.status.job_id), progress)?;
             }
-            let answers: Vec<redis::RedisResult<i64>> = pipeline.ignore_errors().query_async(&mut self.redis).await.context("write statuses to Redis")?;
+            let answers: Vec<redis::RedisResult<i64>> = pipeline
+                .ignore_errors()
+                .query_async(&mut self.redis)
+                .await
+                .context("write statuses to Redis")?;
             let refused = answers.iter().filter_map(|answer| answer.as_ref().err());
             if let Some(error) = refused.clone().next() {
                 self.could_not_write(refused.count(), error, memory);
@@ -307,7 +359,13 @@ impl Mirror {
         }
     }
 
-    fn add(&self, pipeline: &mut Pipeline, one: &JobEvent, result: Option<&Value>, progress: bool) -> anyhow::Result<()> {
+    fn add(
+        &self,
+        pipeline: &mut Pipeline,
+        one: &JobEvent,
+        result: Option<&Value>,
+        progress: bool,
+    ) -> anyhow::Result<()> {
         let status = &one.status;
         let job = status.job_id;
         let ended = status.state.is_final();
@@ -315,8 +373,14 @@ impl Mirror {
         let ttl = if ended { self.days * 86_400 } else { 400 * 86_400 };
         let flag = |on: bool| if on { "1" } else { "0" };
         let mut call = self.script.prepare_invoke();
-        call.key(keys::status(job)).key(keys::celery(job)).key(keys::events(job)).key(keys::queue(&one.queue));
-        call.arg(status.version).arg(ttl).arg(serde_json::to_string(status)?).arg(keys::celery_meta(status, result).to_string());
+        call.key(keys::status(job))
+            .key(keys::celery(job))
+            .key(keys::events(job))
+            .key(keys::queue(&one.queue));
+        call.arg(status.version)
+            .arg(ttl)
+            .arg(serde_json::to_string(status)?)
+            .arg(keys::celery_meta(status, result).to_string());
         call.arg(keys::status(job)).arg(keys::progress(job)).arg(flag(ended)).arg(flag(progress));
         call.arg(one.created_at.timestamp_micros() as f64 / 1e6).arg(job.to_string()).arg(STREAM_LENGTH);
         for (name, value) in keys::fields(status) {
@@ -327,9 +391,12 @@ impl Mirror {
     }
 }
 
-/// How many of the next statuses are sent together: limited by their number, and by the results that they bring.
+/// How many of the next statuses are sent together: limited by their number, and by the results that they
+/// bring.
 fn together(all: &[JobEvent]) -> usize {
-    let bytes = |one: &JobEvent| if one.result_bytes > PLAIN_RESULT { LARGEST_RESULT } else { one.result_bytes.into() };
+    let bytes = |one: &JobEvent| {
+        if one.result_bytes > PLAIN_RESULT { LARGEST_RESULT } else { one.result_bytes.into() }
+    };
     let mut sum = 0;
     let fitting = all.iter().take(PIPELINE).take_while(|one| {
         sum += bytes(one);

@@ -45,7 +45,11 @@ impl Problem {
 
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::Invalid(errors) => errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; "),
+            Self::Invalid(errors) => errors
+                .iter()
+                .map(|error| format!("{}: {}", error.field, error.message))
+                .collect::<Vec<_>>()
+                .join("; "),
             Self::NotFound(why) | Self::Conflict(why) | Self::State(why) | Self::Away(why) => why.clone(),
         }
     }

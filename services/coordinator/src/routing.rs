@@ -14,7 +14,8 @@ fn preference(worker: &Worker, queue: &str) -> Option<i32> {
 }
 
 fn serves(worker: &Worker, name: &str, queue: Option<&Queue>) -> bool {
-    let allowed = queue.is_none_or(|queue| queue.exclusive_to.is_empty() || queue.exclusive_to.contains(&worker.spec.name));
+    let allowed = queue
+        .is_none_or(|queue| queue.exclusive_to.is_empty() || queue.exclusive_to.contains(&worker.spec.name));
     worker.alive && !worker.draining && allowed && preference(worker, name).is_some()
 }
 
@@ -36,13 +37,22 @@ fn lacks(job: &Job, worker: &Worker) -> Option<String> {
 
 /// Live workers that may run a job, the preferred first.
 pub fn qualified<'a>(job: &Job, workers: &'a [Worker], queue: Option<&Queue>) -> Vec<&'a Worker> {
-    let mut found: Vec<_> = workers.iter().filter(|worker| serves(worker, &job.queue, queue) && lacks(job, worker).is_none()).collect();
+    let mut found: Vec<_> = workers
+        .iter()
+        .filter(|worker| serves(worker, &job.queue, queue) && lacks(job, worker).is_none())
+        .collect();
     found.sort_by_key(|worker| std::cmp::Reverse(preference(worker, &job.queue)));
     found
 }
 
 /// Why a job waits, in words; `None` when it does not.
-pub fn waits_for(job: &Job, status: &Status, workers: &[Worker], queue: Option<&Queue>, now: DateTime<Utc>) -> Option<String> {
+pub fn waits_for(
+    job: &Job,
+    status: &Status,
+    workers: &[Worker],
+    queue: Option<&Queue>,
+    now: DateTime<Utc>,
+) -> Option<String> {
     if !matches!(status.state, State::Queued | State::Retrying) {
         return None;
     }
@@ -55,24 +65,35 @@ pub fn waits_for(job: &Job, status: &Status, workers: &[Worker], queue: Option<&
     let found = qualified(job, workers, queue);
     if !found.is_empty() {
         let busy = found.iter().all(|worker| worker.running >= worker.spec.concurrency);
-        return Some(if busy { "a free slot: every worker that qualifies is busy".to_owned() } else { "a worker to take it".to_owned() });
+        return Some(if busy {
+            "a free slot: every worker that qualifies is busy".to_owned()
+        } else {
+            "a worker to take it".to_owned()
+        });
     }
     let serving: Vec<_> = workers.iter().filter(|worker| serves(worker, &job.queue, queue)).collect();
     if serving.is_empty() {
         let exclusive = queue.map(|queue| queue.exclusive_to.join(", ")).filter(|names| !names.is_empty());
         return Some(match exclusive {
-            Some(names) => format!("a worker: queue {} is exclusive to {names}, which is not there", job.queue),
+            Some(names) => {
+                format!("a worker: queue {} is exclusive to {names}, which is not there", job.queue)
+            }
             None => format!("a worker: no live worker serves queue {}", job.queue),
         });
     }
-    let why: Vec<_> = serving.iter().take(5).filter_map(|worker| lacks(job, worker).map(|lack| format!("{} {lack}", worker.spec.name))).collect();
+    let why: Vec<_> = serving
+        .iter()
+        .take(5)
+        .filter_map(|worker| lacks(job, worker).map(|lack| format!("{} {lack}", worker.spec.name)))
+        .collect();
     Some(format!("a worker that meets its requirements: {}", why.join("; ")))
 }
 
 /// Which live workers take the jobs of each queue.
 pub fn routes(workers: &[Worker], queues: &[Queue]) -> Routes {
     let of = |queue: &Queue| {
-        let mut found: Vec<_> = workers.iter().filter(|worker| serves(worker, &queue.name, Some(queue))).collect();
+        let mut found: Vec<_> =
+            workers.iter().filter(|worker| serves(worker, &queue.name, Some(queue))).collect();
         found.sort_by_key(|worker| std::cmp::Reverse(preference(worker, &queue.name)));
         found.into_iter().map(|worker| worker.spec.name.clone()).collect()
     };

@@ -56,7 +56,8 @@ pub(crate) async fn load(store: &Store, path: &Path) -> anyhow::Result<()> {
         match checked(entry.name, entry.cron, entry.job, entry.catch_up, true) {
             Ok(schedule) => store::put_schedule(&mut transaction, &schedule).await?,
             Err(errors) => {
-                let what: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+                let what: Vec<_> =
+                    errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
                 bail!("{}: schedule {name:?}: {}", path.display(), what.join("; "));
             }
         };
@@ -66,13 +67,20 @@ pub(crate) async fn load(store: &Store, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn checked(name: String, cron: String, job: Value, catch_up: bool, from_file: bool) -> Result<Schedule, Vec<FieldError>> {
+fn checked(
+    name: String,
+    cron: String,
+    job: Value,
+    catch_up: bool,
+    from_file: bool,
+) -> Result<Schedule, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut wrong = |field: &str, message: String| errors.push(FieldError { field: field.into(), message });
     if !is_name(&name) {
         wrong("name", "expected letters, digits, _ and -, at most 64".into());
     }
-    let next_at = Cron::parse(&cron).and_then(|cron| cron.next(Utc::now()).ok_or_else(|| "never fires".into()));
+    let next_at =
+        Cron::parse(&cron).and_then(|cron| cron.next(Utc::now()).ok_or_else(|| "never fires".into()));
     if let Err(why) = &next_at {
         wrong("cron", format!("{:?}: {why}", cron.chars().take(100).collect::<String>()));
     }
@@ -82,15 +90,20 @@ fn checked(name: String, cron: String, job: Value, catch_up: bool, from_file: bo
         }
     }
     if let Err(more) = Request::read(job.clone(), Utc::now()) {
-        errors.extend(more.into_iter().map(|error| FieldError { field: format!("job.{}", error.field), ..error }));
+        errors.extend(
+            more.into_iter().map(|error| FieldError { field: format!("job.{}", error.field), ..error }),
+        );
     }
     match next_at {
-        Ok(next_at) if errors.is_empty() => Ok(Schedule { name, cron, job, catch_up, from_file, next_at, last_at: None, error: None }),
+        Ok(next_at) if errors.is_empty() => {
+            Ok(Schedule { name, cron, job, catch_up, from_file, next_at, last_at: None, error: None })
+        }
         _ => Err(errors),
     }
 }
 
-/// The firings of a schedule that are to be made good now, oldest first. Counted backwards, so that a long absence costs nothing.
+/// The firings of a schedule that are to be made good now, oldest first. Counted backwards, so that a long
+/// absence costs nothing.
 fn due(cron: &Cron, schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let oldest = if schedule.catch_up { schedule.next_at } else { schedule.next_at.max(now - MISSED_AFTER) };
     let mut due = Vec::new();
@@ -106,8 +119,8 @@ fn due(cron: &Cron, schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc
     due
 }
 
-/// Hands in the jobs of what is due, for a limited time; whether more may be due. A firing is a job by its idempotency key, so it is made once,
-/// whichever coordinator makes it, and however often.
+/// Hands in the jobs of what is due, for a limited time; whether more may be due. A firing is a job by its
+/// idempotency key, so it is made once, whichever coordinator makes it, and however often.
 pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
     let until = Instant::now() + SLICE;
     while fire_some(desk, lease).await? {
@@ -120,7 +133,8 @@ pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
 
 /// Fires some of the schedules that are due; whether more may be due.
 ///
-/// No connection is held while jobs are submitted: a submission takes one too, and the pool may have a single one.
+/// No connection is held while jobs are submitted: a submission takes one too, and the pool may have a single
+/// one.
 async fn fire_some(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
     let mut transaction = desk.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
@@ -161,25 +175,46 @@ async fn fire_one(desk: &Desk, mut schedule: Schedule) -> Option<Schedule> {
         match outcome {
             Err(Problem::Away(_)) => return None,
             Err(problem) => {
-                tracing::error!(schedule = schedule.name, problem = problem.detail(), "a schedule's job was refused");
+                tracing::error!(
+                    schedule = schedule.name,
+                    problem = problem.detail(),
+                    "a schedule's job was refused"
+                );
                 schedule.error = Some(format!("its job was refused: {}", problem.detail()));
             }
-            Ok((job_id, created)) => tracing::info!(schedule = schedule.name, %at, %job_id, created, "a schedule fired"),
+            Ok((job_id, created)) => {
+                tracing::info!(schedule = schedule.name, %at, %job_id, created, "a schedule fired")
+            }
         }
     }
-    let next = cron.and_then(|cron| later.first().copied().or_else(|| cron.next(now)).ok_or_else(|| "never fires again".into()));
+    let next = cron.and_then(|cron| {
+        later.first().copied().or_else(|| cron.next(now)).ok_or_else(|| "never fires again".into())
+    });
     schedule.next_at = next.unwrap_or_else(|why| {
-        tracing::error!(schedule = schedule.name, cron = schedule.cron, why, "a schedule cannot fire: replace or delete it");
+        tracing::error!(
+            schedule = schedule.name,
+            cron = schedule.cron,
+            why,
+            "a schedule cannot fire: replace or delete it"
+        );
         schedule.error = Some(format!("cannot fire: {why}"));
         now + PARKED
     });
     Some(schedule)
 }
 
-async fn hand_in(desk: &Desk, schedule: &Schedule, now: DateTime<Utc>, at: DateTime<Utc>) -> Result<(Uuid, bool), Problem> {
+async fn hand_in(
+    desk: &Desk,
+    schedule: &Schedule,
+    now: DateTime<Utc>,
+    at: DateTime<Utc>,
+) -> Result<(Uuid, bool), Problem> {
     let mut body = schedule.job.clone();
     if let Some(body) = body.as_object_mut() {
-        body.insert("idempotency_key".into(), json!(format!("schedule:{}:{}", schedule.name, at.timestamp())));
+        body.insert(
+            "idempotency_key".into(),
+            json!(format!("schedule:{}:{}", schedule.name, at.timestamp())),
+        );
     }
     let request = Request::read(body, now).map_err(Problem::Invalid)?;
     desk.hand_in(request, Some(schedule.name.clone()), None).await
@@ -193,7 +228,13 @@ impl Desk {
     }
 
     /// Creates or replaces a schedule.
-    pub async fn put_schedule(&self, name: String, cron: String, job: Value, catch_up: bool) -> Result<Schedule, Problem> {
+    pub async fn put_schedule(
+        &self,
+        name: String,
+        cron: String,
+        job: Value,
+        catch_up: bool,
+    ) -> Result<Schedule, Problem> {
         let schedule = checked(name, cron, job, catch_up, false).map_err(Problem::Invalid)?;
         let mut connection = self.connection().await?;
         Ok(store::put_schedule(&mut connection, &schedule).await?)
@@ -207,7 +248,10 @@ impl Desk {
         let mut connection = self.connection().await?;
         match store::delete_schedule(&mut connection, name).await? {
             true => Ok(()),
-            false => Err(Problem::NotFound(format!("there is no schedule {:?}", name.chars().take(64).collect::<String>()))),
+            false => Err(Problem::NotFound(format!(
+                "there is no schedule {:?}",
+                name.chars().take(64).collect::<String>()
+            ))),
         }
     }
 }

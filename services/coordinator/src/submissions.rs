@@ -48,7 +48,8 @@ pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) 
     let (send, receive) = mpsc::channel(WAITING);
     let receive = Arc::new(tokio::sync::Mutex::new(receive));
     for _ in 0..WRITERS {
-        let (store, bus, changed, receive, stop) = (store.clone(), bus.clone(), changed.clone(), receive.clone(), tasks.stop());
+        let (store, bus, changed, receive, stop) =
+            (store.clone(), bus.clone(), changed.clone(), receive.clone(), tasks.stop());
         let permits = tasks.clone();
         tasks.spawn("submissions", async move {
             loop {
@@ -77,12 +78,17 @@ struct Batch {
 }
 
 impl Batch {
-    /// Commits and answers; the queue and id of each new job. All together; one by one when one among them was refused.
+    /// Commits and answers; the queue and id of each new job. All together; one by one when one among them
+    /// was refused.
     async fn commit(mut self, store: &Store) -> Vec<(String, Uuid)> {
         match self.together(store).await {
             Ok(outcomes) => self.answer(outcomes),
             Err(failure) if failure.is_away() => {
-                tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), submissions = self.jobs.len(), "could not commit submissions");
+                tracing::warn!(
+                    error = format!("{:#}", anyhow::Error::from(failure)),
+                    submissions = self.jobs.len(),
+                    "could not commit submissions"
+                );
                 for tell in self.tell {
                     let _ = tell.send(Err(away()));
                 }
@@ -109,7 +115,8 @@ impl Batch {
             let mut transaction = store.begin().await?;
             self.forget_who_left();
             let outcomes = store::submit_jobs(&mut transaction, &self.jobs).await?;
-            // While the database was slow a caller gave up, and may try again without a key: its job must not appear later.
+            // While the database was slow a caller gave up, and may try again without a key: its job must not
+            // appear later.
             if self.tell.iter().any(oneshot::Sender::is_closed) {
                 continue;
             }
@@ -157,5 +164,10 @@ async fn give_permits(bus: &Bus, jobs: Vec<(String, Uuid)>) {
 
 /// Tells that a job changed.
 pub(crate) async fn tell(bus: &Bus, status: &jobs::Status) {
-    bus.tell_of_job(News::Status, &status.job_id.to_string(), serde_json::to_string(status).unwrap_or_default()).await;
+    bus.tell_of_job(
+        News::Status,
+        &status.job_id.to_string(),
+        serde_json::to_string(status).unwrap_or_default(),
+    )
+    .await;
 }

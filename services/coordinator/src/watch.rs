@@ -27,11 +27,20 @@ struct Watching {
 }
 
 /// The statuses of a job after a version; ends after the final one.
-pub(crate) async fn watch(desk: Desk, job_id: &str, after: i64) -> Result<impl Stream<Item = Result<Status, Problem>> + Send + use<>, Problem> {
+pub(crate) async fn watch(
+    desk: Desk,
+    job_id: &str,
+    after: i64,
+) -> Result<impl Stream<Item = Result<Status, Problem>> + Send + use<>, Problem> {
     let job_id = read_id(job_id)?;
     // Listening first, so that nothing happens unheard between the past and the present.
-    let live = desk.bus.follow_jobs(Some(&job_id.to_string())).await.map_err(|_| Problem::Away("the broker did not answer; try again".into()))?;
-    let mut watching = Watching { desk, job_id, live, version: after, waiting: Default::default(), ended: false };
+    let live = desk
+        .bus
+        .follow_jobs(Some(&job_id.to_string()))
+        .await
+        .map_err(|_| Problem::Away("the broker did not answer; try again".into()))?;
+    let mut watching =
+        Watching { desk, job_id, live, version: after, waiting: Default::default(), ended: false };
     watching.look().await?;
     Ok(futures::stream::unfold(watching, |mut watching| async move {
         let next = watching.next().await?;
@@ -55,7 +64,8 @@ impl Watching {
             match tokio::time::timeout(LOOK, self.live.next()).await {
                 Ok(Some(message)) => match serde_json::from_slice::<Status>(&message) {
                     Ok(status) if status.version <= self.version + 1 => self.waiting.push_back(status),
-                    // Something before it was not heard: it happened before the broker knew of us, or the broker was away.
+                    // Something before it was not heard: it happened before the broker knew of us, or the
+                    // broker was away.
                     Ok(_) => {
                         if let Err(problem) = self.look().await {
                             return self.give_up(problem);
@@ -84,7 +94,8 @@ impl Watching {
         self.waiting.extend(store::job_states(&mut connection, self.job_id, self.version).await?);
         self.waiting.push_back(job.status()?);
         // A job that had ended before the version that the caller knows is told once more.
-        if self.waiting.iter().all(|status| status.version <= self.version) && job.status()?.state.is_final() {
+        if self.waiting.iter().all(|status| status.version <= self.version) && job.status()?.state.is_final()
+        {
             self.version = 0;
         }
         Ok(())

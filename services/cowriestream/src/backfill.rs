@@ -64,7 +64,12 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn add_days(store: &Store, quiet: bool, stop: &CancellationToken, summary: &mut Summary) -> anyhow::Result<()> {
+async fn add_days(
+    store: &Store,
+    quiet: bool,
+    stop: &CancellationToken,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
     let left = store::backfill_left(&mut *store.connection().await?).await?;
     let bar = bar(quiet, left as u64, "days of windows");
     while !stop.is_cancelled() {
@@ -81,7 +86,12 @@ async fn add_days(store: &Store, quiet: bool, stop: &CancellationToken, summary:
     Ok(())
 }
 
-async fn add_features(store: &Store, args: &Args, stop: &CancellationToken, summary: &mut Summary) -> anyhow::Result<()> {
+async fn add_features(
+    store: &Store,
+    args: &Args,
+    stop: &CancellationToken,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
     let mut connection = store.connection().await?;
     if args.again {
         store::restart_backfill(&mut connection).await?;
@@ -104,7 +114,9 @@ async fn add_features(store: &Store, args: &Args, stop: &CancellationToken, summ
 
 fn bar(quiet: bool, length: u64, of: &'static str) -> ProgressBar {
     let bar = if quiet || length == 0 { ProgressBar::hidden() } else { ProgressBar::new(length) };
-    let style = ProgressStyle::with_template("{spinner} {bar:30} {human_pos}/{human_len} {msg}, {per_sec}, eta {eta}");
+    let style = ProgressStyle::with_template(
+        "{spinner} {bar:30} {human_pos}/{human_len} {msg}, {per_sec}, eta {eta}",
+    );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(of);
     bar

@@ -69,12 +69,21 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { sensor, reason, resolved, limit, json, target } => {
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-            let rows = store::dead_letters(&mut connection, sensor.as_ref().map(SensorId::as_str), reason.as_deref(), resolved, limit).await?;
+            let rows = store::dead_letters(
+                &mut connection,
+                sensor.as_ref().map(SensorId::as_str),
+                reason.as_deref(),
+                resolved,
+                limit,
+            )
+            .await?;
             list(&rows, json)
         }
         Command::Show { id, raw, json, target } => {
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-            let row = store::dead_letter(&mut connection, parse(&id)?).await?.with_context(|| format!("no dead letter {id}"))?;
+            let row = store::dead_letter(&mut connection, parse(&id)?)
+                .await?
+                .with_context(|| format!("no dead letter {id}"))?;
             show(&row, raw, json)
         }
         Command::Replay { ids, all, json, target } => replay(ids, all, json, &target).await,
@@ -92,7 +101,10 @@ fn list(rows: &[DeadLetterRow], json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     for row in rows {
-        let place = row.source_path.as_deref().map_or_else(String::new, |path| format!(" {}:{}", path, row.source_offset.unwrap_or_default()));
+        let place = row
+            .source_path
+            .as_deref()
+            .map_or_else(String::new, |path| format!(" {}:{}", path, row.source_offset.unwrap_or_default()));
         let resolved = if row.resolved_at.is_some() { " (resolved)" } else { "" };
         boot::say!(
             "{} {} {:<13} {:>8} bytes{} {}{resolved}",
@@ -126,10 +138,17 @@ fn show(row: &DeadLetterRow, raw: bool, json: bool) -> anyhow::Result<()> {
     boot::say!("id        {}", row.dead_id.simple());
     boot::say!("sensor    {}", row.sensor);
     boot::say!("reason    {}: {}", row.reason, boot::safe(&row.detail));
-    boot::say!("read from {} at byte {}", boot::safe(row.source_path.as_deref().unwrap_or("?")), row.source_offset.unwrap_or_default());
+    boot::say!(
+        "read from {} at byte {}",
+        boot::safe(row.source_path.as_deref().unwrap_or("?")),
+        row.source_offset.unwrap_or_default()
+    );
     boot::say!("kept      {}", row.ingested_at);
     if let Some(at) = row.resolved_at {
-        let by = row.resolved_event.map_or_else(|| "by the dead letter of more of its line".to_owned(), |event| format!("as event {}", event.simple()));
+        let by = row.resolved_event.map_or_else(
+            || "by the dead letter of more of its line".to_owned(),
+            |event| format!("as event {}", event.simple()),
+        );
         boot::say!("resolved  {at} {by}");
     }
     boot::say!("length    {} bytes, {} of them kept:", row.length, body.len());
@@ -141,13 +160,18 @@ async fn replay(ids: Vec<String>, all: bool, json: bool, target: &Target) -> any
     let mut connection = Store::connect(&target.store()?).await?.connection().await?;
     let bus = Bus::connect(&target.bus()?, "dead-letters").await?;
     let ids: Vec<DeadId> = if all {
-        store::dead_letters(&mut connection, None, None, false, 100_000).await?.iter().map(|row| DeadId(row.dead_id.into_bytes())).collect()
+        store::dead_letters(&mut connection, None, None, false, 100_000)
+            .await?
+            .iter()
+            .map(|row| DeadId(row.dead_id.into_bytes()))
+            .collect()
     } else {
         ids.iter().map(|id| parse(id)).collect::<anyhow::Result<_>>()?
     };
     let (mut published, mut unusable) = (Vec::new(), Vec::new());
     for id in ids {
-        let row = store::dead_letter(&mut connection, id).await?.with_context(|| format!("no dead letter {id}"))?;
+        let row =
+            store::dead_letter(&mut connection, id).await?.with_context(|| format!("no dead letter {id}"))?;
         match publish(&bus, id, &row).await? {
             Ok(event) => published.push(serde_json::json!({ "dead_id": id, "event_id": event })),
             Err(why) => unusable.push(serde_json::json!({ "dead_id": id, "why": why })),
@@ -158,7 +182,11 @@ async fn replay(ids: Vec<String>, all: bool, json: bool, target: &Target) -> any
     } else {
         boot::say!("{} published again; the processor resolves them when it stores them", published.len());
         for one in &unusable {
-            boot::say!("still unusable: {} {}", one["dead_id"].as_str().unwrap_or_default(), boot::safe(one["why"].as_str().unwrap_or_default()));
+            boot::say!(
+                "still unusable: {} {}",
+                one["dead_id"].as_str().unwrap_or_default(),
+                boot::safe(one["why"].as_str().unwrap_or_default())
+            );
         }
     }
     Ok(())
@@ -178,7 +206,9 @@ async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<R
     let line = repair::without_returns(&body);
     let (event, returns) = (EventId::of(&sensor, line), body.len() - line.len());
     // A message id of its own: the duplicate window may know the event's.
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
     let message = EventMessage {
         name: EventName::of(&envelope.eventid),
         line: line.to_vec().into(),

@@ -64,7 +64,12 @@ pub async fn run(args: Findings) -> anyhow::Result<()> {
         Command::List { kind, severity, since, limit, json, target } => {
             let since = since.and_then(|since| DateTime::<Utc>::from_timestamp_micros(since.0));
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-            let found = store::list_findings(&mut connection, &FindingFilter { kinds: kind, severities: severity, since }, limit).await?;
+            let found = store::list_findings(
+                &mut connection,
+                &FindingFilter { kinds: kind, severities: severity, since },
+                limit,
+            )
+            .await?;
             list(&found, json)
         }
         Command::Show { id, json, target } => show(&id, json, &target).await,
@@ -76,7 +81,15 @@ fn list(found: &[StoredFinding], json: bool) -> anyhow::Result<()> {
         boot::say!("{}", boot::ascii(&serde_json::to_string(found)?));
         return Ok(());
     }
-    boot::say!("{:<8}  {:<16}  {:<8}  {:<8}  {:>4}  {:>8}  WHAT", "FINDING", "UPDATED", "KIND", "SEVERITY", "SURE", "SESSIONS");
+    boot::say!(
+        "{:<8}  {:<16}  {:<8}  {:<8}  {:>4}  {:>8}  WHAT",
+        "FINDING",
+        "UPDATED",
+        "KIND",
+        "SEVERITY",
+        "SURE",
+        "SESSIONS"
+    );
     for finding in found {
         let id = finding.finding_id.to_string();
         let sure = finding.confidence.map_or(String::new(), |confidence| format!("{confidence:.2}"));
@@ -101,7 +114,10 @@ async fn show(id: &str, json: bool, target: &Target) -> anyhow::Result<()> {
         bail!("several findings begin with {id}");
     }
     if json {
-        let sessions: Vec<_> = sessions.iter().map(|(sensor, session)| json!({ "sensor": sensor, "session": session })).collect();
+        let sessions: Vec<_> = sessions
+            .iter()
+            .map(|(sensor, session)| json!({ "sensor": sensor, "session": session }))
+            .collect();
         boot::say!("{}", boot::ascii(&json!({ "finding": finding, "sessions": sessions }).to_string()));
         return Ok(());
     }
@@ -121,7 +137,14 @@ async fn show(id: &str, json: bool, target: &Target) -> anyhow::Result<()> {
         ("sources", finding.sources.join(", ")),
     ];
     let names: Vec<_> = sessions.iter().map(|(sensor, session)| format!("{sensor}/{session}")).collect();
-    lines.push(("sessions", if names.is_empty() { String::new() } else { format!("{} ({})", names.join(", "), finding.session_count) }));
+    lines.push((
+        "sessions",
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!("{} ({})", names.join(", "), finding.session_count)
+        },
+    ));
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
         boot::say!("{name:<8}  {}", boot::safe_up_to(value, 1_000));
     }

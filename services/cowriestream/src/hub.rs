@@ -1,7 +1,9 @@
-//! Which hub a command speaks to. In this order: its flags, the environment, the `env` that `up` wrote into its data directory.
+//! Which hub a command speaks to. In this order: its flags, the environment, the `env` that `up` wrote into
+//! its data directory.
 //!
-//! **Invariant**: all addresses of a command belong to one hub. Where the environment (or a flag) says something else than `env`, that file describes
-//! another hub, and nothing is taken from it, unless `--data-dir` was given. There is no default address.
+//! **Invariant**: all addresses of a command belong to one hub. Where the environment (or a flag) says
+//! something else than `env`, that file describes another hub, and nothing is taken from it, unless
+//! `--data-dir` was given. There is no default address.
 
 use std::{
     collections::HashMap,
@@ -22,8 +24,8 @@ const DEFAULT: &str = ".cowriestream";
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct HubArgs {
-    /// Data directory of a running `cowriestream up`: addresses that no flag gives are read from it. Without it, from the environment, then from
-    /// .cowriestream
+    /// Data directory of a running `cowriestream up`: addresses that no flag gives are read from it. Without
+    /// it, from the environment, then from .cowriestream
     #[arg(long, env = "COWRIESTREAM_DATA_DIR", value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
 }
@@ -34,14 +36,20 @@ impl HubArgs {
         self.data_dir.as_deref().unwrap_or(Path::new(DEFAULT))
     }
 
-    /// The address `name`. `given`: what flags or the environment say of it and of the other addresses of the command.
+    /// The address `name`. `given`: what flags or the environment say of it and of the other addresses of the
+    /// command.
     pub fn address(&self, name: &str, given: &[(&str, Option<&str>)]) -> anyhow::Result<String> {
         let from_environment = environment(name);
-        let own = given.iter().find(|(other, _)| *other == name).and_then(|(_, value)| *value).filter(|value| !value.is_empty());
+        let own = given
+            .iter()
+            .find(|(other, _)| *other == name)
+            .and_then(|(_, value)| *value)
+            .filter(|value| !value.is_empty());
         if let Some(flag) = own.filter(|own| Some(*own) != from_environment.as_deref()) {
             return Ok(flag.to_owned());
         }
-        let asked_for = self.data_dir.is_some() && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from);
+        let asked_for = self.data_dir.is_some()
+            && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from);
         let written = self.written();
         // A data directory in which no `up` ever ran names no hub; `load` keeps its checkpoint there.
         if let Some(value) = from_environment.filter(|_| !asked_for || written.is_none()) {
@@ -55,14 +63,22 @@ impl HubArgs {
                 self.file()
             );
         }
-        let Some(value) = written.as_ref().and_then(|written| written.get(name)).filter(|value| !value.is_empty()) else {
+        let Some(value) =
+            written.as_ref().and_then(|written| written.get(name)).filter(|value| !value.is_empty())
+        else {
             let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
             let why = if written.is_some() { "names none" } else { "cannot be read" };
-            bail!("found no hub: {flag} and {name} are not set, and {} {why}. Is `cowriestream up` running with that --data-dir?", self.file());
+            bail!(
+                "found no hub: {flag} and {name} are not set, and {} {why}. Is `cowriestream up` running with that --data-dir?",
+                self.file()
+            );
         };
         // Its coordinator ended with it, and another hub may listen there now.
         if name == "GRPC_URL" && self.has_ended() {
-            bail!("found no hub: {name} is not set, and the `cowriestream up` that wrote {} has ended: start it, or give another --data-dir", self.file());
+            bail!(
+                "found no hub: {name} is not set, and the `cowriestream up` that wrote {} has ended: start it, or give another --data-dir",
+                self.file()
+            );
         }
         Ok(value.clone())
     }
@@ -92,7 +108,8 @@ fn environment(name: &str) -> Option<String> {
 fn contradiction(written: &HashMap<String, String>, given: &[(&str, Option<&str>)]) -> Option<&'static str> {
     let plain = |url: &str| url.trim_end_matches('/').to_owned();
     let differs = |name: &str| {
-        let flag = given.iter().find(|(other, _)| *other == name).and_then(|(_, value)| value.map(str::to_owned));
+        let flag =
+            given.iter().find(|(other, _)| *other == name).and_then(|(_, value)| value.map(str::to_owned));
         let given = flag.or_else(|| environment(name)).filter(|value| !value.is_empty());
         given.zip(written.get(name)).is_some_and(|(given, written)| plain(&given) != plain(written))
     };

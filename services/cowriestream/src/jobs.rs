@@ -35,11 +35,18 @@ pub struct Coordinator {
 impl Coordinator {
     async fn channel(&self) -> anyhow::Result<Channel> {
         let url = self.hub.address("GRPC_URL", &[("GRPC_URL", self.grpc_url.as_deref())])?;
-        let endpoint = Channel::from_shared(url.clone()).with_context(|| format!("read GRPC_URL {url}: expected e.g. http://127.0.0.1:50051"))?;
-        let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE_ANSWER);
+        let endpoint = Channel::from_shared(url.clone())
+            .with_context(|| format!("read GRPC_URL {url}: expected e.g. http://127.0.0.1:50051"))?;
+        let endpoint = endpoint
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_ANSWER);
         let away = |error: tonic::transport::Error| {
             let cause = anyhow::Error::from(error);
-            boot::Exit { code: AWAY, message: format!("connect to the coordinator at {url}: is it running? {cause:#}") }
+            boot::Exit {
+                code: AWAY,
+                message: format!("connect to the coordinator at {url}: is it running? {cause:#}"),
+            }
         };
         Ok(endpoint.connect().await.map_err(away)?)
     }
@@ -94,7 +101,8 @@ struct Submit {
     /// report, longtail_analysis, snowshoe_detection, botnet_coordination, diagnostic
     #[arg(value_name = "TYPE")]
     job_type: String,
-    /// A parameter: name=value; the value is JSON when it can be read so, else text. May be given several times
+    /// A parameter: name=value; the value is JSON when it can be read so, else text. May be given several
+    /// times
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// 1 (last) to 10 (first)
@@ -181,12 +189,22 @@ pub async fn jobs(args: Jobs) -> anyhow::Result<()> {
         JobsCommand::Show(one) => show(&mut client, one).await,
         JobsCommand::Watch(one) => watch(&mut client, &one.job_id, one.json).await,
         JobsCommand::Cancel(one) => {
-            let status = client.cancel(p::CancelRequest { job_id: one.job_id }).await.map_err(plain)?.into_inner().status;
+            let status = client
+                .cancel(p::CancelRequest { job_id: one.job_id })
+                .await
+                .map_err(plain)?
+                .into_inner()
+                .status;
             tell(status.unwrap_or_default(), one.json);
             Ok(())
         }
         JobsCommand::Retry(one) => {
-            let status = client.retry(p::RetryRequest { job_id: one.job_id }).await.map_err(plain)?.into_inner().status;
+            let status = client
+                .retry(p::RetryRequest { job_id: one.job_id })
+                .await
+                .map_err(plain)?
+                .into_inner()
+                .status;
             tell(status.unwrap_or_default(), one.json);
             Ok(())
         }
@@ -203,25 +221,36 @@ fn plain(status: tonic::Status) -> anyhow::Error {
 
 /// Whether it says nothing about the request: the coordinator, the way to it, or its database is away.
 fn may_pass(status: &tonic::Status) -> bool {
-    use tonic::Code::{Aborted, Cancelled, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
-    matches!(status.code(), Aborted | Cancelled | DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
+    use tonic::Code::{
+        Aborted, Cancelled, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown,
+    };
+    matches!(
+        status.code(),
+        Aborted | Cancelled | DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown
+    )
 }
 
 async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Result<()> {
     let mut parameters = Map::new();
     for param in &submit.params {
-        let (name, value) = param.split_once('=').with_context(|| format!("--param {param}: expected NAME=VALUE"))?;
+        let (name, value) =
+            param.split_once('=').with_context(|| format!("--param {param}: expected NAME=VALUE"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
         parameters.insert(name.to_owned(), value);
     }
-    let time = |at: Option<DateTime<Utc>>| at.map(|at| prost_types::Timestamp { seconds: at.timestamp(), nanos: 0 });
+    let time =
+        |at: Option<DateTime<Utc>>| at.map(|at| prost_types::Timestamp { seconds: at.timestamp(), nanos: 0 });
     let mut request = tonic::Request::new(p::SubmitRequest {
         job_type: submit.job_type,
         parameters: Some(proto_struct(parameters)),
         priority: submit.priority,
         timeout_seconds: submit.timeout,
         max_attempts: submit.max_attempts,
-        requirements: Some(p::Requirements { min_memory_gb: submit.min_memory_gb, min_cpu_cores: submit.min_cpu_cores, accelerator: submit.accelerator }),
+        requirements: Some(p::Requirements {
+            min_memory_gb: submit.min_memory_gb,
+            min_cpu_cores: submit.min_cpu_cores,
+            accelerator: submit.accelerator,
+        }),
         idempotency_key: submit.idempotency_key,
         unique_key: submit.unique_key,
         queue: submit.queue,
@@ -248,7 +277,9 @@ async fn submit(client: &mut JobsClient<Channel>, submit: Submit) -> anyhow::Res
 }
 
 async fn list(client: &mut JobsClient<Channel>, list: List) -> anyhow::Result<()> {
-    let number = |state: &jobs::State| JobState::from_str_name(&format!("JOB_STATE_{}", state.name().to_uppercase())).map_or(0, i32::from);
+    let number = |state: &jobs::State| {
+        JobState::from_str_name(&format!("JOB_STATE_{}", state.name().to_uppercase())).map_or(0, i32::from)
+    };
     let request = p::ListRequest {
         states: list.state.iter().map(number).collect(),
         queue: list.queue,
@@ -278,7 +309,13 @@ async fn list(client: &mut JobsClient<Channel>, list: List) -> anyhow::Result<()
 }
 
 async fn show(client: &mut JobsClient<Channel>, one: One) -> anyhow::Result<()> {
-    let job = client.get(p::GetRequest { job_id: one.job_id }).await.map_err(plain)?.into_inner().job.unwrap_or_default();
+    let job = client
+        .get(p::GetRequest { job_id: one.job_id })
+        .await
+        .map_err(plain)?
+        .into_inner()
+        .job
+        .unwrap_or_default();
     if one.json {
         boot::say!("{}", job_json(job));
         return Ok(());
@@ -288,7 +325,10 @@ async fn show(client: &mut JobsClient<Channel>, one: One) -> anyhow::Result<()> 
         ("job", job.job_id.clone()),
         ("type", job.job_type.clone()),
         ("queue", job.queue.clone()),
-        ("parameters", job.parameters.map(|one| Value::Object(json_object(one)).to_string()).unwrap_or_default()),
+        (
+            "parameters",
+            job.parameters.map(|one| Value::Object(json_object(one)).to_string()).unwrap_or_default(),
+        ),
         ("priority", job.priority.to_string()),
         ("created", job.created_at.map(time).unwrap_or_default()),
         ("state", state(status.state).to_owned()),
@@ -315,21 +355,34 @@ async fn show(client: &mut JobsClient<Channel>, one: One) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Follows a job; an error when it does not complete. A break of the connection is bridged for [`PATIENCE`]: nothing is known of the job then.
+/// Follows a job; an error when it does not complete. A break of the connection is bridged for [`PATIENCE`]:
+/// nothing is known of the job then.
 async fn watch(client: &mut JobsClient<Channel>, job_id: &str, json: bool) -> anyhow::Result<()> {
     let bar = ProgressBar::new(1_000);
     bar.set_style(ProgressStyle::with_template("{prefix:11} {bar:30} {msg}")?);
     let mut last = p::JobStatus::default();
     let mut away_since = None::<Instant>;
     while !is_final(last.state) {
-        let Err(broken) = follow(client, job_id, &mut last, &mut away_since, |status, before| display(&bar, json, status, before)).await else { continue };
+        let Err(broken) = follow(client, job_id, &mut last, &mut away_since, |status, before| {
+            display(&bar, json, status, before)
+        })
+        .await
+        else {
+            continue;
+        };
         if !may_pass(&broken) {
             return Err(plain(broken));
         }
         let since = match away_since {
             Some(since) => since,
             None => {
-                bar.suspend(|| eprintln!("the coordinator is away ({}); trying for {} s", boot::safe(broken.message()), PATIENCE.as_secs()));
+                bar.suspend(|| {
+                    eprintln!(
+                        "the coordinator is away ({}); trying for {} s",
+                        boot::safe(broken.message()),
+                        PATIENCE.as_secs()
+                    )
+                });
                 *away_since.insert(Instant::now())
             }
         };
@@ -341,7 +394,11 @@ async fn watch(client: &mut JobsClient<Channel>, job_id: &str, json: bool) -> an
     bar.abandon();
     match JobState::try_from(last.state) {
         Ok(JobState::Completed) => Ok(()),
-        _ => bail!("job {job_id} {}: {}", state(last.state), last.error.map_or(String::new(), |error| format!("{}: {}", error.r#type, error.message))),
+        _ => bail!(
+            "job {job_id} {}: {}",
+            state(last.state),
+            last.error.map_or(String::new(), |error| format!("{}: {}", error.r#type, error.message))
+        ),
     }
 }
 
@@ -365,7 +422,11 @@ async fn follow(
         display(&status, last);
         *last = status;
     }
-    if is_final(last.state) { Ok(()) } else { Err(tonic::Status::unavailable("the stream ended before the job did")) }
+    if is_final(last.state) {
+        Ok(())
+    } else {
+        Err(tonic::Status::unavailable("the stream ended before the job did"))
+    }
 }
 
 fn display(bar: &ProgressBar, json: bool, status: &p::JobStatus, before: &p::JobStatus) {
@@ -373,12 +434,21 @@ fn display(bar: &ProgressBar, json: bool, status: &p::JobStatus, before: &p::Job
         boot::say!("{}", status_json(status));
         return;
     }
-    let left = status.estimated_completion.map(|at| at.seconds - Utc::now().timestamp()).filter(|left| *left > 0);
+    let left =
+        status.estimated_completion.map(|at| at.seconds - Utc::now().timestamp()).filter(|left| *left > 0);
     let left = left.map_or(String::new(), |left| format!(", {left} s left"));
-    let counts = if status.total_sessions > 0 { format!(" {}/{}", status.sessions_processed, status.total_sessions) } else { String::new() };
+    let counts = if status.total_sessions > 0 {
+        format!(" {}/{}", status.sessions_processed, status.total_sessions)
+    } else {
+        String::new()
+    };
     bar.set_prefix(state(status.state));
     bar.set_position((status.progress_percent * 10.0) as u64);
-    bar.set_message(format!("{:.0} %{counts} {}{left}", status.progress_percent, boot::safe_up_to(&status.current_step, 60)));
+    bar.set_message(format!(
+        "{:.0} %{counts} {}{left}",
+        status.progress_percent,
+        boot::safe_up_to(&status.current_step, 60)
+    ));
     if bar.is_hidden() && status.state != before.state {
         eprintln!("{}", state(status.state));
     }
@@ -431,7 +501,8 @@ pub async fn queues(args: Queues) -> anyhow::Result<()> {
             client.resume_queue(p::ResumeQueueRequest { queue }).await.map_err(plain)?;
         }
         None | Some(QueuesCommand::List) => {
-            let queues = client.list_queues(p::ListQueuesRequest {}).await.map_err(plain)?.into_inner().queues;
+            let queues =
+                client.list_queues(p::ListQueuesRequest {}).await.map_err(plain)?.into_inner().queues;
             if args.json {
                 let one = |queue: &p::Queue| json!({ "name": queue.name, "paused": queue.paused, "waiting": queue.waiting, "running": queue.running, "exclusive_to": queue.exclusive_to });
                 boot::say!("{}", Value::Array(queues.iter().map(one).collect()));
@@ -440,8 +511,17 @@ pub async fn queues(args: Queues) -> anyhow::Result<()> {
             boot::say!("{:<20}  {:>8}  {:>8}  NOTE", "QUEUE", "WAITING", "RUNNING");
             for queue in queues {
                 let mut notes: Vec<_> = queue.paused.then(|| "paused".to_owned()).into_iter().collect();
-                notes.extend((!queue.exclusive_to.is_empty()).then(|| format!("only for {}", queue.exclusive_to.join(", "))));
-                boot::say!("{:<20}  {:>8}  {:>8}  {}", boot::safe(&queue.name), queue.waiting, queue.running, boot::safe(&notes.join("; ")));
+                notes.extend(
+                    (!queue.exclusive_to.is_empty())
+                        .then(|| format!("only for {}", queue.exclusive_to.join(", "))),
+                );
+                boot::say!(
+                    "{:<20}  {:>8}  {:>8}  {}",
+                    boot::safe(&queue.name),
+                    queue.waiting,
+                    queue.running,
+                    boot::safe(&notes.join("; "))
+                );
             }
         }
     }
@@ -490,15 +570,24 @@ pub async fn workers(args: Workers) -> anyhow::Result<()> {
                 "capabilities": { "accelerator": has.accelerator, "memory_gb": has.memory_gb, "cpu_cores": has.cpu_cores },
             })
         };
-        let routing: Map<_, _> = answer.job_routing.iter().map(|(queue, names)| (queue.clone(), json!(names.workers))).collect();
-        boot::say!("{}", json!({ "workers": answer.workers.iter().map(worker).collect::<Vec<_>>(), "job_routing": routing }));
+        let routing: Map<_, _> =
+            answer.job_routing.iter().map(|(queue, names)| (queue.clone(), json!(names.workers))).collect();
+        boot::say!(
+            "{}",
+            json!({ "workers": answer.workers.iter().map(worker).collect::<Vec<_>>(), "job_routing": routing })
+        );
         return Ok(());
     }
     boot::say!("{:<24}  {:<8}  {:<13}  {:>7}  {:<13}  HAS", "WORKER", "STATUS", "TYPE", "JOBS", "PLATFORM");
     for worker in &answer.workers {
         let has = worker.capabilities.clone().unwrap_or_default();
-        let queues: Vec<_> =
-            worker.queues.iter().map(|served| format!("{}:{}{}", served.queue, served.priority, if served.exclusive { "!" } else { "" })).collect();
+        let queues: Vec<_> = worker
+            .queues
+            .iter()
+            .map(|served| {
+                format!("{}:{}{}", served.queue, served.priority, if served.exclusive { "!" } else { "" })
+            })
+            .collect();
         boot::say!(
             "{:<24}  {:<8}  {:<13}  {:>7}  {:<13}  {} cores, {:.1} GiB, {}; {}",
             boot::safe(&worker.name),
@@ -536,7 +625,8 @@ enum SchedulesCommand {
     Put {
         /// Its name
         name: String,
-        /// Cron expression of five fields, or six with seconds first; UTC. docs/JOBS.md says what a field may be
+        /// Cron expression of five fields, or six with seconds first; UTC. docs/JOBS.md says what a field may
+        /// be
         cron: String,
         /// Type of the job
         #[arg(value_name = "TYPE")]
@@ -562,25 +652,49 @@ pub async fn schedules(args: Schedules) -> anyhow::Result<()> {
         Some(SchedulesCommand::Put { name, cron, job_type, params, catch_up }) => {
             let mut parameters = Map::new();
             for param in &params {
-                let (name, value) = param.split_once('=').with_context(|| format!("--param {param}: expected NAME=VALUE"))?;
-                parameters.insert(name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)));
+                let (name, value) =
+                    param.split_once('=').with_context(|| format!("--param {param}: expected NAME=VALUE"))?;
+                parameters.insert(
+                    name.to_owned(),
+                    serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)),
+                );
             }
-            let job = p::SubmitRequest { job_type, parameters: Some(proto_struct(parameters)), ..Default::default() };
+            let job = p::SubmitRequest {
+                job_type,
+                parameters: Some(proto_struct(parameters)),
+                ..Default::default()
+            };
             let schedule = p::Schedule { name, cron, job: Some(job), catch_up, ..Default::default() };
-            let stored =
-                client.put_schedule(p::PutScheduleRequest { schedule: Some(schedule) }).await.map_err(plain)?.into_inner().schedule.unwrap_or_default();
+            let stored = client
+                .put_schedule(p::PutScheduleRequest { schedule: Some(schedule) })
+                .await
+                .map_err(plain)?
+                .into_inner()
+                .schedule
+                .unwrap_or_default();
             boot::say!("next at {}", stored.next_at.map(time).unwrap_or_default());
         }
         Some(SchedulesCommand::Delete { name }) => {
             client.delete_schedule(p::DeleteScheduleRequest { name }).await.map_err(plain)?;
         }
         None | Some(SchedulesCommand::List) => {
-            let schedules = client.list_schedules(p::ListSchedulesRequest {}).await.map_err(plain)?.into_inner().schedules;
+            let schedules = client
+                .list_schedules(p::ListSchedulesRequest {})
+                .await
+                .map_err(plain)?
+                .into_inner()
+                .schedules;
             boot::say!("{:<24}  {:<16}  {:<20}  {:<20}  LAST", "SCHEDULE", "CRON", "TYPE", "NEXT");
             for schedule in schedules {
                 let kind = schedule.job.map(|job| job.job_type).unwrap_or_default();
-                let [next, last] = [schedule.next_at, schedule.last_at].map(|at| at.map(time).unwrap_or_default());
-                boot::say!("{:<24}  {:<16}  {:<20}  {next:<20}  {last}", boot::safe(&schedule.name), boot::safe(&schedule.cron), boot::safe(&kind));
+                let [next, last] =
+                    [schedule.next_at, schedule.last_at].map(|at| at.map(time).unwrap_or_default());
+                boot::say!(
+                    "{:<24}  {:<16}  {:<20}  {next:<20}  {last}",
+                    boot::safe(&schedule.name),
+                    boot::safe(&schedule.cron),
+                    boot::safe(&kind)
+                );
             }
         }
     }
@@ -600,7 +714,9 @@ fn state(number: i32) -> &'static str {
 }
 
 fn time(at: prost_types::Timestamp) -> String {
-    DateTime::from_timestamp(at.seconds, 0).map(|at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+    DateTime::from_timestamp(at.seconds, 0)
+        .map(|at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+        .unwrap_or_default()
 }
 
 fn status_json(status: &p::JobStatus) -> Value {
@@ -641,7 +757,9 @@ fn json_value(value: prost_types::Value) -> Value {
 }
 
 fn proto_struct(object: Map<String, Value>) -> prost_types::Struct {
-    prost_types::Struct { fields: object.into_iter().map(|(name, value)| (name, proto_value(value))).collect() }
+    prost_types::Struct {
+        fields: object.into_iter().map(|(name, value)| (name, proto_value(value))).collect(),
+    }
 }
 
 fn proto_value(value: Value) -> prost_types::Value {
@@ -651,7 +769,9 @@ fn proto_value(value: Value) -> prost_types::Value {
         Value::Bool(on) => Kind::BoolValue(on),
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
         Value::String(text) => Kind::StringValue(text),
-        Value::Array(some) => Kind::ListValue(prost_types::ListValue { values: some.into_iter().map(proto_value).collect() }),
+        Value::Array(some) => {
+            Kind::ListValue(prost_types::ListValue { values: some.into_iter().map(proto_value).collect() })
+        }
         Value::Object(object) => Kind::StructValue(proto_struct(object)),
     };
     prost_types::Value { kind: Some(kind) }

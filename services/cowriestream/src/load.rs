@@ -86,7 +86,12 @@ async fn draw(statistics: Vec<(SensorId, Arc<Statistics>)>, quiet: bool) {
         bar.set_position(now.total_bytes.saturating_sub(now.lag_bytes));
         let seconds = rate.0.elapsed().as_secs_f64();
         if seconds >= 1.0 {
-            bar.set_message(format!("{:.0} events/s, {} events, {} dead letters", (now.events - rate.1) as f64 / seconds, now.events, now.dead_letters));
+            bar.set_message(format!(
+                "{:.0} events/s, {} events, {} dead letters",
+                (now.events - rate.1) as f64 / seconds,
+                now.events,
+                now.dead_letters
+            ));
             rate = (std::time::Instant::now(), now.events);
         }
     }

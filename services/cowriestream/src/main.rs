@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use boot::{Health, HealthArgs, LogArgs, Tasks, interruptible};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use clap::{Parser, Subcommand};
-use cowriestream::{analyse, backfill, dead_letters, findings, jobs, load, native, ready, rules, status, tail, target::Target, up, verify};
+use cowriestream::{
+    analyse, backfill, dead_letters, findings, jobs, load, native, ready, rules, status, tail,
+    target::Target, up, verify,
+};
 use store::{Store, StoreArgs};
 
-/// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly once.
+/// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly
+/// once.
 #[derive(Parser)]
 #[command(
     name = "cowriestream",
@@ -198,7 +202,9 @@ async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(help) => return boot::explained(help.exit_code(), help.print()),
     };
-    let prepared = boot::log(&cli.log).map(|()| cli).and_then(|cli| boot::export_traces(role(&cli.command)).map(|()| cli));
+    let prepared = boot::log(&cli.log)
+        .map(|()| cli)
+        .and_then(|cli| boot::export_traces(role(&cli.command)).map(|()| cli));
     match prepared {
         Ok(Cli { command: Command::Verify(args), .. }) => verified(verify::run(args).await),
         Ok(cli) => boot::run(|tasks| run(cli.command, tasks)).await,
@@ -246,7 +252,9 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Findings(args) => interruptible(&tasks, findings::run(args)).await,
         Command::Load(args) => load::run(*args, tasks).await,
         Command::Backfill(args) => backfill::run(args, tasks.stop()).await,
-        Command::Provision(args) => Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await,
+        Command::Provision(args) => {
+            Bus::connect(&args.target.bus()?, "provision").await?.provision(&args.topology).await
+        }
         Command::Migrate(target) => Store::connect(&target.store()?).await?.migrate().await,
         Command::Verify(_) => Ok(()),
         Command::Tail(args) => tail::run(*args, tasks.stop()).await,
@@ -295,7 +303,16 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
     let health = Health::default();
     ready::probe_servers(&health, &bus, &store, &tasks);
     health.serve(&args.health, &tasks).await?;
-    let listening = coordinator::start(&args.coordinator, args.redis_url.as_deref(), &args.topology, bus, store, &health, &tasks).await?;
+    let listening = coordinator::start(
+        &args.coordinator,
+        args.redis_url.as_deref(),
+        &args.topology,
+        bus,
+        store,
+        &health,
+        &tasks,
+    )
+    .await?;
     tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
     tasks.stop().cancelled().await;
     Ok(())
@@ -304,7 +321,9 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
 async fn worker(args: WorkerCommand, tasks: Tasks) -> anyhow::Result<()> {
     match args.native {
         None => run_worker(args.here, tasks).await,
-        Some(Native::Start { run_dir, worker }) => native::start(&run_dir, &worker::name(&worker.worker)?).await,
+        Some(Native::Start { run_dir, worker }) => {
+            native::start(&run_dir, &worker::name(&worker.worker)?).await
+        }
         Some(Native::Stop { run_dir, name, now }) => native::stop(&run_dir, name.as_deref(), now).await,
         Some(Native::Status { run_dir, json }) => native::status(&run_dir, json),
     }

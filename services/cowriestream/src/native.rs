@@ -1,6 +1,7 @@
 //! `worker start`, `stop` and `status`: workers on this machine, on demand, without a service manager.
 //!
-//! A worker that was started so holds a lock on its file for as long as it lives: process numbers are used again, locks end with their holder.
+//! A worker that was started so holds a lock on its file for as long as it lives: process numbers are used
+//! again, locks end with their holder.
 
 use std::{
     env,
@@ -40,8 +41,16 @@ pub struct RunDir {
 
 impl RunDir {
     fn path(&self) -> anyhow::Result<PathBuf> {
-        let state = || env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-        let path = self.run_dir.clone().or_else(|| state().map(|state| state.join("cowriestream"))).context("no HOME: give --run-dir")?;
+        let state = || {
+            env::var_os("XDG_STATE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))
+        };
+        let path = self
+            .run_dir
+            .clone()
+            .or_else(|| state().map(|state| state.join("cowriestream")))
+            .context("no HOME: give --run-dir")?;
         fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         fs::canonicalize(&path).with_context(|| format!("resolve {}", path.display()))
     }
@@ -51,18 +60,23 @@ impl RunDir {
         if let Some(name) = name {
             return Ok(Native::of(&self.path()?, name));
         }
-        let mut running: Vec<_> = self.all()?.into_iter().filter(|native| native.process().is_some()).collect();
+        let mut running: Vec<_> =
+            self.all()?.into_iter().filter(|native| native.process().is_some()).collect();
         match running.len() {
             0 => bail!("no worker runs that was started with `cowriestream worker start`"),
             1 => Ok(running.remove(0)),
-            _ => bail!("several run: name one of {}", running.iter().map(|native| native.name.as_str()).collect::<Vec<_>>().join(", ")),
+            _ => bail!(
+                "several run: name one of {}",
+                running.iter().map(|native| native.name.as_str()).collect::<Vec<_>>().join(", ")
+            ),
         }
     }
 
     fn all(&self) -> anyhow::Result<Vec<Native>> {
         let path = self.path()?;
         let entries = fs::read_dir(&path).with_context(|| format!("read {}", path.display()))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".worker").map(str::to_owned));
+        let names = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".worker").map(str::to_owned));
         let mut names: Vec<_> = names.collect();
         names.sort();
         Ok(names.iter().map(|name| Native::of(&path, name)).collect())
@@ -77,7 +91,11 @@ struct Native {
 
 impl Native {
     fn of(run_dir: &Path, name: &str) -> Self {
-        Self { name: name.to_owned(), file: run_dir.join(format!("{name}.worker")), log: run_dir.join(format!("{name}.log")) }
+        Self {
+            name: name.to_owned(),
+            file: run_dir.join(format!("{name}.worker")),
+            log: run_dir.join(format!("{name}.log")),
+        }
     }
 
     /// Its process, when it lives.
@@ -105,17 +123,29 @@ impl Native {
 pub async fn start(run_dir: &RunDir, name: &str) -> anyhow::Result<()> {
     let native = Native::of(&run_dir.path()?, name);
     if let Some(process) = native.process() {
-        bail!("worker {name} runs already (process {}): `cowriestream worker stop {name}` stops it", process.as_raw_nonzero());
+        bail!(
+            "worker {name} runs already (process {}): `cowriestream worker stop {name}` stops it",
+            process.as_raw_nonzero()
+        );
     }
     let mut child = spawn(&native)?;
     let since = Instant::now();
     while !native.ready() {
         if let Some(status) = child.try_wait().context("look at the worker")? {
-            bail!("worker {name} ended at once ({status}); {} says:{}", boot::quoted(&native.log), native.last_lines());
+            bail!(
+                "worker {name} ended at once ({status}); {} says:{}",
+                boot::quoted(&native.log),
+                native.last_lines()
+            );
         }
         if since.elapsed() > START_LIMIT {
             child.kill().ok();
-            bail!("worker {name} was not ready after {} s; {} says:{}", START_LIMIT.as_secs(), boot::quoted(&native.log), native.last_lines());
+            bail!(
+                "worker {name} was not ready after {} s; {} says:{}",
+                START_LIMIT.as_secs(),
+                boot::quoted(&native.log),
+                native.last_lines()
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -124,16 +154,26 @@ pub async fn start(run_dir: &RunDir, name: &str) -> anyhow::Result<()> {
 }
 
 fn spawn(native: &Native) -> anyhow::Result<Child> {
-    let log = OpenOptions::new().create(true).append(true).open(&native.log).with_context(|| format!("open {}", boot::quoted(&native.log)))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&native.log)
+        .with_context(|| format!("open {}", boot::quoted(&native.log)))?;
     let errors = log.try_clone().context("open the log twice")?;
     let mut arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if let Some(start) = arguments.iter().position(|argument| argument == "start") {
         arguments.remove(start);
     }
     let mut command = Command::new(env::current_exe().context("find this program")?);
-    command.args(&arguments).env(HOLD, &native.file).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
-    let told =
-        env::var_os("COWRIESTREAM_HEALTH_LISTEN").is_some() || arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--health-listen"));
+    command
+        .args(&arguments)
+        .env(HOLD, &native.file)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .process_group(0);
+    let told = env::var_os("COWRIESTREAM_HEALTH_LISTEN").is_some()
+        || arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--health-listen"));
     if !told {
         // Several may run on a machine, beside an `up`.
         command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0");
@@ -149,7 +189,11 @@ pub async fn stop(run_dir: &RunDir, name: Option<&str>, now: bool) -> anyhow::Re
     let since = Instant::now();
     while native.process().is_some() {
         if since.elapsed() > STOP_LIMIT {
-            bail!("worker {} still runs after {} s; --now ends it, and its jobs go on elsewhere", native.name, STOP_LIMIT.as_secs());
+            bail!(
+                "worker {} still runs after {} s; --now ends it, and its jobs go on elsewhere",
+                native.name,
+                STOP_LIMIT.as_secs()
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -173,8 +217,15 @@ pub fn status(run_dir: &RunDir, as_json: bool) -> anyhow::Result<()> {
     }
     for native in &all {
         match native.process() {
-            Some(process) => boot::say!("{:<24} runs, process {}; {}", boot::safe(&native.name), process.as_raw_nonzero(), boot::quoted(&native.log)),
-            None => boot::say!("{:<24} does not run; {}", boot::safe(&native.name), boot::quoted(&native.log)),
+            Some(process) => boot::say!(
+                "{:<24} runs, process {}; {}",
+                boot::safe(&native.name),
+                process.as_raw_nonzero(),
+                boot::quoted(&native.log)
+            ),
+            None => {
+                boot::say!("{:<24} does not run; {}", boot::safe(&native.name), boot::quoted(&native.log))
+            }
         }
     }
     Ok(())
@@ -188,8 +239,11 @@ pub fn hold() -> anyhow::Result<()> {
     let Some(path) = env::var_os(HOLD).map(PathBuf::from) else { return Ok(()) };
     let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let mut file = open.with_context(|| format!("open {}", path.display()))?;
-    file.try_lock().with_context(|| format!("lock {}: does another worker of this name run?", path.display()))?;
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).with_context(|| format!("write {}", path.display()))?;
+    file.try_lock()
+        .with_context(|| format!("lock {}: does another worker of this name run?", path.display()))?;
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .with_context(|| format!("write {}", path.display()))?;
     HELD.set(file).map_err(|_| anyhow::anyhow!("held twice"))
 }
 

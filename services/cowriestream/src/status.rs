@@ -155,8 +155,12 @@ fn print_sensors(sensors: &[Sensor]) {
         "dropped"
     );
     for Sensor { stored, loader, heartbeat } in sensors {
-        let last = stored.last_event_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-        let minute = stored.newest_minute.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%dT%H:%MZ").to_string());
+        let last = stored
+            .last_event_at
+            .map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        let minute = stored
+            .newest_minute
+            .map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%dT%H:%MZ").to_string());
         let lag = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.lag_bytes.to_string());
         let dropped = heartbeat.as_ref().map_or_else(|| "-".to_owned(), |beat| beat.dropped.to_string());
         boot::say!(
@@ -210,6 +214,7 @@ fn repairs(made: &bus::Repairs) -> String {
         ("arrays", made.arrays),
         ("lines without newline", made.unfinished),
     ];
-    let made: Vec<_> = kinds.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} {kind}")).collect();
+    let made: Vec<_> =
+        kinds.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} {kind}")).collect();
     if made.is_empty() { String::new() } else { format!("; repaired: {}", made.join(", ")) }
 }

@@ -33,13 +33,15 @@ const ENV_PAUSE: Duration = Duration::from_secs(1);
 Then, in another terminal:
   set -a; . .cowriestream/env; psql \"$DATABASE_URL\" -c 'select eventid, count(*) from events group by 1 order by 2 desc'")]
 pub struct Args {
-    /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times; without any, no loader runs
+    /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times; without any, no
+    /// loader runs
     #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     pub logs: Vec<LogSpec>,
     /// Also start a real Cowrie on loopback, tail its log, and show its events as they come
     #[arg(long, conflicts_with = "once")]
     pub honeypot: bool,
-    /// Version of Cowrie on PyPI that --honeypot installs in the data directory. COWRIESTREAM_COWRIE names the bin directory of another
+    /// Version of Cowrie on PyPI that --honeypot installs in the data directory. COWRIESTREAM_COWRIE names
+    /// the bin directory of another
     #[arg(long, env = "COWRIESTREAM_COWRIE_VERSION", default_value = "3.1.4", value_name = "VERSION")]
     pub cowrie_version: String,
     /// Sensor id of the honeypot, and of the logs that name none
@@ -69,7 +71,12 @@ pub struct Args {
     #[command(flatten)]
     worker: worker::Args,
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
-    #[arg(long, env = "COWRIESTREAM_HEALTH_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_HEALTH_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS:PORT"
+    )]
     health_listen: SocketAddr,
     /// A Redis that runs already
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
@@ -91,7 +98,11 @@ struct Done {
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     worker::name(&args.worker)?;
     let data = DataDir::take(&args.data_dir)?;
-    let wanted = Wanted { nats: args.bus.nats_url.is_none(), postgres: args.store.database_url.is_none(), redis: args.redis_url.is_none() };
+    let wanted = Wanted {
+        nats: args.bus.nats_url.is_none(),
+        postgres: args.store.database_url.is_none(),
+        redis: args.redis_url.is_none(),
+    };
     tracing::info!(data = %data.path().display(), "starting");
     let cowrie = if args.honeypot { Some(cowrie(&args, &data, &tasks).await?) } else { None };
     let mut servers = Servers::start(&data, wanted).await?;
@@ -137,7 +148,12 @@ async fn cowrie(args: &Args, data: &DataDir, tasks: &Tasks) -> anyhow::Result<Co
     }
 }
 
-async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks: Tasks) -> anyhow::Result<()> {
+async fn roles(
+    mut args: Args,
+    data: DataDir,
+    honeypot: Option<Honeypot>,
+    tasks: Tasks,
+) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.bus, "up").await?;
     let store = Store::connect(&args.store).await?;
     store.migrate().await?;
@@ -160,7 +176,10 @@ async fn roles(mut args: Args, data: DataDir, honeypot: Option<Honeypot>, tasks:
     tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", boot::quoted(&env));
     if let Some(honeypot) = &honeypot {
         let others = !args.logs.is_empty();
-        args.logs.push(LogSpec { sensor: Some(args.sensor.clone()), pattern: honeypot.log.to_string_lossy().into_owned() });
+        args.logs.push(LogSpec {
+            sensor: Some(args.sensor.clone()),
+            pattern: honeypot.log.to_string_lossy().into_owned(),
+        });
         show(honeypot, others, &bus, &tasks).await?;
     }
     let outcome = if args.logs.is_empty() {
@@ -183,9 +202,24 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
 }
 
 /// A coordinator and a worker.
-async fn jobs(args: &Args, bus: &Bus, store: &Store, health: &Health, tasks: &Tasks) -> anyhow::Result<coordinator::Listening> {
+async fn jobs(
+    args: &Args,
+    bus: &Bus,
+    store: &Store,
+    health: &Health,
+    tasks: &Tasks,
+) -> anyhow::Result<coordinator::Listening> {
     let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
-    let listening = coordinator::start(&wanted, args.redis_url.as_deref(), &args.topology, bus.clone(), store.clone(), health, tasks).await?;
+    let listening = coordinator::start(
+        &wanted,
+        args.redis_url.as_deref(),
+        &args.topology,
+        bus.clone(),
+        store.clone(),
+        health,
+        tasks,
+    )
+    .await?;
     worker::start(&args.worker, bus.clone(), store.clone(), health, tasks).await?;
     Ok(listening)
 }
@@ -207,14 +241,19 @@ async fn write_env(
         ("HEALTH_URL", format!("http://{listening}")),
     ];
     if let Some(listening) = jobs {
-        values.extend([("COORDINATOR_URL", format!("http://{}", listening.rest)), ("GRPC_URL", format!("http://{}", listening.grpc))]);
+        values.extend([
+            ("COORDINATOR_URL", format!("http://{}", listening.rest)),
+            ("GRPC_URL", format!("http://{}", listening.grpc)),
+        ]);
     }
     values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));
     let (mut told, stop) = (false, tasks.stop());
     while !stop.is_cancelled() {
         match data.write_env(&values) {
             Ok(path) => return Ok(Some(path)),
-            Err(error) if !std::mem::replace(&mut told, true) => tracing::warn!(error = format!("{error:#}"), "could not write the addresses; will retry"),
+            Err(error) if !std::mem::replace(&mut told, true) => {
+                tracing::warn!(error = format!("{error:#}"), "could not write the addresses; will retry")
+            }
             Err(_) => (),
         }
         tokio::select! {
@@ -226,7 +265,14 @@ async fn write_env(
 }
 
 /// Runs the loader until stop; with `--once` until everything is in, and prints what that was.
-async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, health: &Health, tasks: &Tasks) -> anyhow::Result<()> {
+async fn load(
+    args: &Args,
+    data: &DataDir,
+    bus: &Bus,
+    store: &Store,
+    health: &Health,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
     let loader_args = loader::Args {
         logs: args.logs.clone(),
         sensor: Some(args.sensor.clone()),
@@ -240,7 +286,8 @@ async fn load(args: &Args, data: &DataDir, bus: &Bus, store: &Store, health: &He
     loader.report_to(health);
     let statistics = loader.statistics.clone();
     // Whoever sees every event of the only sensor need not be told how many there were.
-    let reporting = (!args.honeypot || args.logs.len() > 1).then(|| tasks.start(report(statistics.clone(), args.once, tasks.stop())));
+    let reporting = (!args.honeypot || args.logs.len() > 1)
+        .then(|| tasks.start(report(statistics.clone(), args.once, tasks.stop())));
     let finished = loader.finish().await;
     if let Some(reporting) = reporting {
         reporting.abort();
@@ -268,7 +315,13 @@ async fn report(statistics: Vec<(SensorId, Arc<Statistics>)>, once: bool, stop: 
         tokio::time::sleep(if once { Duration::from_secs(2) } else { REPORT }).await;
         let now = Loader::summary(&statistics);
         if now != before {
-            tracing::info!(events = now.events, new = now.events - before.events, dead_letters = now.dead_letters, lag_bytes = now.lag_bytes, "loading");
+            tracing::info!(
+                events = now.events,
+                new = now.events - before.events,
+                dead_letters = now.dead_letters,
+                lag_bytes = now.lag_bytes,
+                "loading"
+            );
         }
         before = now;
     }

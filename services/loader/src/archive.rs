@@ -1,4 +1,5 @@
-//! Decompression: the members (gzip, bzip2 streams, zstd frames) of an archive, one after the other, as one stream of bytes.
+//! Decompression: the members (gzip, bzip2 streams, zstd frames) of an archive, one after the other, as one
+//! stream of bytes.
 
 use std::{
     fs::File,
@@ -27,7 +28,8 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What the first bytes of a file say; its name says nothing. An archive that is not supported is an error that names it.
+    /// What the first bytes of a file say; its name says nothing. An archive that is not supported is an
+    /// error that names it.
     pub fn of(file: &File) -> io::Result<Self> {
         let mut magic = [0; 6];
         let mut read = 0;
@@ -37,8 +39,12 @@ impl Format {
                 more => read += more,
             }
         }
-        let unsupported =
-            |kind| Err(io::Error::new(io::ErrorKind::Unsupported, format!("{kind} archives are not read: decompress it, or use gzip, bzip2 or zstd")));
+        let unsupported = |kind| {
+            Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{kind} archives are not read: decompress it, or use gzip, bzip2 or zstd"),
+            ))
+        };
         match &magic[..read] {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Ok(Self::Bzip2),
@@ -118,7 +124,8 @@ impl Decoder {
 
     /// Whether `error` comes from the archive's content, not from reading the file.
     pub fn is_damage(error: &io::Error) -> bool {
-        error.raw_os_error().is_none() && !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::Unsupported)
+        error.raw_os_error().is_none()
+            && !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::Unsupported)
     }
 }
 
@@ -153,7 +160,12 @@ fn next_member(format: Format, mut raw: Raw) -> io::Result<Option<Member>> {
                 padded = true;
             }
             Some(&byte) if !padded && format.starts_with(byte) => return Member::start(format, raw),
-            Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes that belong to no archive follow the archive")),
+            Some(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "bytes that belong to no archive follow the archive",
+                ));
+            }
         }
     }
 }
@@ -164,7 +176,8 @@ fn unsupported_window(error: io::Error) -> io::Error {
         return error;
     }
     let mebibytes = (1 << ZSTD_WINDOW_LOG) >> 20;
-    let text =
-        format!("zstd archives with a window over {mebibytes} MiB (`zstd --long`, `--ultra`) are not read: decompress it, or compress it with `zstd -19`");
+    let text = format!(
+        "zstd archives with a window over {mebibytes} MiB (`zstd --long`, `--ultra`) are not read: decompress it, or compress it with `zstd -19`"
+    );
     io::Error::new(io::ErrorKind::Unsupported, text)
 }

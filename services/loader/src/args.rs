@@ -17,7 +17,12 @@ pub struct Args {
     #[arg(long, env = "COWRIESTREAM_SENSOR", value_name = "NAME")]
     pub sensor: Option<SensorId>,
     /// Where the checkpoint is kept
-    #[arg(long, env = "COWRIESTREAM_STATE_DIR", default_value = "/var/lib/cowrie-loader", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_STATE_DIR",
+        default_value = "/var/lib/cowrie-loader",
+        value_name = "DIR"
+    )]
     pub state_dir: PathBuf,
     /// Read what is there, wait until all of it is committed, and end
     #[arg(long)]
@@ -69,7 +74,10 @@ impl std::str::FromStr for DropSpec {
         let event = event.strip_prefix("cowrie.").unwrap_or(event);
         let plain = event.strip_suffix('*').unwrap_or(event);
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        anyhow::ensure!(!plain.is_empty() && plain.chars().all(allowed), "expected an event id like telnet.option or telnet.*");
+        anyhow::ensure!(
+            !plain.is_empty() && plain.chars().all(allowed),
+            "expected an event id like telnet.option or telnet.*"
+        );
         Ok(Self { sensor, event: event.to_owned() })
     }
 }
@@ -85,7 +93,13 @@ impl DropSpec {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { poll_ms: 1000, in_flight: 4096, in_flight_bytes: 8 << 20, close_after_seconds: 60, drops: Vec::new() }
+        Self {
+            poll_ms: 1000,
+            in_flight: 4096,
+            in_flight_bytes: 8 << 20,
+            close_after_seconds: 60,
+            drops: Vec::new(),
+        }
     }
 }
 
@@ -105,7 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_named_by_event_and_sensor() {
-        let drops = |spec: &str, eventid: &str| spec.parse::<DropSpec>().unwrap().matches(&"fra-1".parse().unwrap(), eventid);
+        let drops = |spec: &str, eventid: &str| {
+            spec.parse::<DropSpec>().unwrap().matches(&"fra-1".parse().unwrap(), eventid)
+        };
         assert!(drops("telnet.option", "cowrie.telnet.option"));
         assert!(drops("cowrie.telnet.*", "cowrie.telnet.option"));
         assert!(drops("fra-1=telnet.option", "cowrie.telnet.option"));

@@ -18,7 +18,8 @@ const LONGEST_SAVE_GAP: Duration = Duration::from_secs(10);
 const SAVE_PAUSE: Duration = Duration::from_millis(500);
 
 impl Tailer {
-    /// Writes the checkpoint when something moved. With very many files that takes long, and is done less often.
+    /// Writes the checkpoint when something moved. With very many files that takes long, and is done less
+    /// often.
     pub fn save(&mut self) {
         let (last, took) = self.saved;
         if self.dirty && last.elapsed() >= (took * SAVE_SHARE).min(LONGEST_SAVE_GAP) {
@@ -26,8 +27,8 @@ impl Tailer {
         }
     }
 
-    /// Writes the checkpoint. Where that fails (disk full, read-only, no descriptor) it is written later: nothing is lost meanwhile, because
-    /// what is not in the checkpoint is read again after a restart.
+    /// Writes the checkpoint. Where that fails (disk full, read-only, no descriptor) it is written later:
+    /// nothing is lost meanwhile, because what is not in the checkpoint is read again after a restart.
     pub fn save_now(&mut self) {
         let begun = Instant::now();
         let mut checkpoint = Checkpoint::new(self.sensor.clone());
@@ -52,7 +53,8 @@ impl Tailer {
         self.statistics.set_checkpoint_trouble(self.save_trouble.clone());
     }
 
-    /// Writes the checkpoint before the loader ends. In `once` mode it waits until that is possible; a stop does not wait.
+    /// Writes the checkpoint before the loader ends. In `once` mode it waits until that is possible; a stop
+    /// does not wait.
     pub async fn save_at_end(&mut self) {
         self.save_now();
         while self.save_trouble.is_some() && self.once && !self.stop.is_cancelled() {
@@ -67,11 +69,23 @@ impl Tailer {
 
     /// Sizes and problems for the statistics.
     pub fn total(&self) {
-        let total = self.files.values().filter(|file| !file.gone).map(|file| file.stamp.size.max(file.reader.at())).sum();
+        let total = self
+            .files
+            .values()
+            .filter(|file| !file.gone)
+            .map(|file| file.stamp.size.max(file.reader.at()))
+            .sum();
         let lag = self.files.values().map(|file| file.lag()).sum();
         self.statistics.set(self.files.len() as u64, total, lag);
-        let problems = self.files.values().filter(|file| !file.gone).filter_map(|file| Some((file, file.problem()?)));
-        let problems = problems.map(|(file, why)| Problem { path: file.path.clone(), why: why.to_owned(), damaged: file.damage.is_some() }).collect();
+        let problems =
+            self.files.values().filter(|file| !file.gone).filter_map(|file| Some((file, file.problem()?)));
+        let problems = problems
+            .map(|(file, why)| Problem {
+                path: file.path.clone(),
+                why: why.to_owned(),
+                damaged: file.damage.is_some(),
+            })
+            .collect();
         self.statistics.set_problems(problems);
     }
 
@@ -93,8 +107,14 @@ impl Tailer {
             () if self.files.is_empty() => "waiting",
             () => "reading",
         };
-        let mut files: Vec<_> = self.files.values().filter(|file| file.live || file.complete.is_none() || file.problem().is_some()).collect();
-        files.sort_by_key(|file| (file.problem().is_none(), !file.live, std::cmp::Reverse(file.stamp.mtime_ns)));
+        let mut files: Vec<_> = self
+            .files
+            .values()
+            .filter(|file| file.live || file.complete.is_none() || file.problem().is_some())
+            .collect();
+        files.sort_by_key(|file| {
+            (file.problem().is_none(), !file.live, std::cmp::Reverse(file.stamp.mtime_ns))
+        });
         let beat = Heartbeat {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64),

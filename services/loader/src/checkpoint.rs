@@ -64,7 +64,8 @@ pub(crate) struct FilePoint {
     pub repairs: Repairs,
     /// The last committed line.
     pub last_line: Option<LastLine>,
-    /// Set when all of the file is committed: its size and time of change then, so that an unchanged file need not be opened.
+    /// Set when all of the file is committed: its size and time of change then, so that an unchanged file
+    /// need not be opened.
     pub complete: Option<Stamp>,
     /// Why an archive could be read only up to some place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,14 +91,18 @@ pub(crate) struct Stamp {
 impl Stamp {
     pub fn of(meta: &fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
-        Self { size: meta.len(), mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) }
+        Self {
+            size: meta.len(),
+            mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+        }
     }
 }
 
 /// Whether what keeps the checkpoint from being taken may pass without anybody changing a setting.
 pub(crate) fn may_pass(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) || boot::is_descriptor_shortage(error)
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+        || boot::is_descriptor_shortage(error)
 }
 
 /// The checkpoint's place on disk, held by one process.
@@ -109,28 +114,36 @@ pub(crate) struct CheckpointFile {
 impl CheckpointFile {
     /// Takes the place; fails when another loader has it.
     pub fn take(directory: &Path, sensor: &SensorId) -> anyhow::Result<Self> {
-        fs::create_dir_all(directory).with_context(|| format!("create state directory {}", directory.display()))?;
+        fs::create_dir_all(directory)
+            .with_context(|| format!("create state directory {}", directory.display()))?;
         let lock_path = directory.join(format!("{sensor}.lock"));
         let lock = File::create(&lock_path).with_context(|| format!("open {}", lock_path.display()))?;
         if lock.try_lock().is_err() {
-            anyhow::bail!("another loader of sensor {sensor} uses {}: stop it, or give another --state-dir", boot::quoted(directory));
+            anyhow::bail!(
+                "another loader of sensor {sensor} uses {}: stop it, or give another --state-dir",
+                boot::quoted(directory)
+            );
         }
         Ok(Self { path: directory.join(format!("{sensor}.json")), _lock: lock })
     }
 
-    /// Reads it; one that does not read is put aside, and everything is read again (Postgres absorbs what it has).
+    /// Reads it; one that does not read is put aside, and everything is read again (Postgres absorbs what it
+    /// has).
     pub fn load(&self, sensor: &SensorId) -> anyhow::Result<Option<Checkpoint>> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("read checkpoint {}", self.path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("read checkpoint {}", self.path.display()));
+            }
         };
         match read(&text, sensor) {
             Ok(checkpoint) => Ok(Some(checkpoint)),
             Err(why) => {
                 let aside = self.path.with_extension("json.damaged");
                 tracing::warn!(checkpoint = %self.path.display(), why, aside = %aside.display(), "the checkpoint does not read: reading the logs again");
-                fs::rename(&self.path, &aside).with_context(|| format!("put {} aside", self.path.display()))?;
+                fs::rename(&self.path, &aside)
+                    .with_context(|| format!("put {} aside", self.path.display()))?;
                 Ok(None)
             }
         }
@@ -173,7 +186,8 @@ impl Checkpoint {
 pub fn fuzz(bytes: &[u8]) {
     let Ok(sensor) = "s".parse::<SensorId>() else { return };
     if let Ok(checkpoint) = read(bytes, &sensor) {
-        let again = serde_json::to_vec(&checkpoint).map_err(drop).and_then(|text| read(&text, &sensor).map_err(drop));
+        let again =
+            serde_json::to_vec(&checkpoint).map_err(drop).and_then(|text| read(&text, &sensor).map_err(drop));
         assert!(again.as_ref() == Ok(&checkpoint), "a checkpoint changes when it is written");
     }
 }
@@ -191,9 +205,12 @@ mod tests {
         assert_eq!(file.load(&sensor).unwrap(), None);
         file.save(&Checkpoint::new(sensor.clone())).unwrap();
         assert_eq!(file.load(&sensor).unwrap(), Some(Checkpoint::new(sensor.clone())));
-        for damaged in
-            ["", "{", r#"{"version":2,"sensor":"s","streams":[null,null],"files":[]}"#, r#"{"version":1,"sensor":"t","streams":[null,null],"files":[]}"#]
-        {
+        for damaged in [
+            "",
+            "{",
+            r#"{"version":2,"sensor":"s","streams":[null,null],"files":[]}"#,
+            r#"{"version":1,"sensor":"t","streams":[null,null],"files":[]}"#,
+        ] {
             fs::write(dir.path().join("s.json"), damaged).unwrap();
             assert_eq!(file.load(&sensor).unwrap(), None, "{damaged}");
         }

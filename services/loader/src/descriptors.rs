@@ -1,4 +1,5 @@
-//! The budget of open logs, shared by all sensors of the process. The other half of the descriptors is for sockets, listings and the checkpoint.
+//! The budget of open logs, shared by all sensors of the process. The other half of the descriptors is for
+//! sockets, listings and the checkpoint.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -1,5 +1,5 @@
-//! Publishing again, on evidence only: the stream was made anew, its sequence went back, or the processor's floor has passed bytes
-//! that Postgres does not have. And asking, which is what a timer may do.
+//! Publishing again, on evidence only: the stream was made anew, its sequence went back, or the processor's
+//! floor has passed bytes that Postgres does not have. And asking, which is what a timer may do.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,9 @@ impl Tailer {
                 self.suspicious = true;
             }
             Ok(None) => (),
-            Err(error) => return tracing::debug!(error = format!("{error:#}"), "could not look at the streams"),
+            Err(error) => {
+                return tracing::debug!(error = format!("{error:#}"), "could not look at the streams");
+            }
         }
         let passed = self.passed();
         let outstanding = self.files.values().any(|file| !file.segments.is_empty());
@@ -82,7 +84,8 @@ impl Tailer {
 
     /// Publishes again everything that is not committed.
     async fn repeat_all(&mut self, why: &'static str) {
-        let keys: Vec<_> = self.files.iter().filter(|(_, file)| !file.segments.is_empty()).map(|(key, _)| *key).collect();
+        let keys: Vec<_> =
+            self.files.iter().filter(|(_, file)| !file.segments.is_empty()).map(|(key, _)| *key).collect();
         if !keys.is_empty() {
             tracing::warn!(why, files = keys.len(), "publishing again what is not committed");
         }
@@ -134,13 +137,16 @@ impl Tailer {
     /// Asks a processor what is committed of every file, and believes it.
     pub async fn ask(&mut self) {
         self.asked = Instant::now();
-        let files: Vec<_> = self.files.iter().filter_map(|(key, file)| file.identity.map(|(id, _)| (*key, id))).collect();
+        let files: Vec<_> =
+            self.files.iter().filter_map(|(key, file)| file.identity.map(|(id, _)| (*key, id))).collect();
         for some in files.chunks(ASK_FILES) {
             let ids: Vec<FileId> = some.iter().map(|(_, id)| *id).collect();
             let answer = match self.bus.ask_receipts(&self.sensor, &ids).await {
                 Ok(Some(answer)) => answer,
                 Ok(None) => return tracing::debug!("no processor answers about receipts"),
-                Err(error) => return tracing::debug!(error = format!("{error:#}"), "could not ask for receipts"),
+                Err(error) => {
+                    return tracing::debug!(error = format!("{error:#}"), "could not ask for receipts");
+                }
             };
             self.heard = Instant::now();
             self.note_marks(&answer);
@@ -152,12 +158,18 @@ impl Tailer {
         self.suspicious = false;
     }
 
-    /// After an answer: the floors in it were read before its ranges, so what they passed and the ranges lack is lost.
+    /// After an answer: the floors in it were read before its ranges, so what they passed and the ranges lack
+    /// is lost.
     async fn repeat_passed(&mut self, answered: impl Iterator<Item = u64>) {
         let floors = self.floors();
-        let keys: Vec<_> = answered.filter(|key| self.files.get(key).is_some_and(|file| file.segments.passed(floors))).collect();
+        let keys: Vec<_> = answered
+            .filter(|key| self.files.get(key).is_some_and(|file| file.segments.passed(floors)))
+            .collect();
         if !keys.is_empty() {
-            tracing::info!(files = keys.len(), "the processor has passed bytes that are not committed: publishing them again");
+            tracing::info!(
+                files = keys.len(),
+                "the processor has passed bytes that are not committed: publishing them again"
+            );
         }
         for key in keys {
             self.repeat(key).await;
@@ -166,7 +178,11 @@ impl Tailer {
 
     /// The answer comes from Postgres: where it has less than is known here, it was restored from a copy.
     fn believe(&mut self, id: FileId, ranges: &[(u64, u64)]) {
-        let Some(file) = self.files.values_mut().find(|file| file.identity.is_some_and(|(mine, _)| mine == id)) else { return };
+        let Some(file) =
+            self.files.values_mut().find(|file| file.identity.is_some_and(|(mine, _)| mine == id))
+        else {
+            return;
+        };
         let told: events::RangeSet = ranges.iter().copied().collect();
         let less = file.done.to_vec().iter().any(|&(start, end)| !told.contains(start, end));
         if less && !file.gone {

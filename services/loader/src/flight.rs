@@ -29,10 +29,11 @@ pub(crate) struct Sent {
     pub ack: Ack,
 }
 
-/// What the sensors of a loader may have in flight together, in bytes. A message takes at least the share of one message, so neither limit is
-/// exceeded: not that of messages, not that of bytes.
+/// What the sensors of a loader may have in flight together, in bytes. A message takes at least the share of
+/// one message, so neither limit is exceeded: not that of messages, not that of bytes.
 ///
-/// A sensor that waits for room must poll its own acknowledgements meanwhile (see `Tailer::room`): they hold the room that another one waits for.
+/// A sensor that waits for room must poll its own acknowledgements meanwhile (see `Tailer::room`): they hold
+/// the room that another one waits for.
 #[derive(Clone)]
 pub(crate) struct Room {
     free: Arc<Semaphore>,
@@ -95,14 +96,16 @@ impl Flight {
         self.queue.retain(|sent| sent.file != file);
     }
 
-    /// The first message and what became of it, when that is known; for ever pending when nothing is in flight. May be dropped while pending.
+    /// The first message and what became of it, when that is known; for ever pending when nothing is in
+    /// flight. May be dropped while pending.
     pub async fn next(&mut self) -> (Sent, Result<Published, PublishError>) {
         let deadline = self.deadline();
         let outcome = match (self.queue.front_mut(), deadline) {
             (Some(first), Some(deadline)) => tokio::time::timeout_at(deadline.into(), &mut first.ack).await,
             _ => std::future::pending().await,
         };
-        let outcome = outcome.unwrap_or_else(|_| Err(PublishError::Failed("no acknowledgement in time".to_owned())));
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(PublishError::Failed("no acknowledgement in time".to_owned())));
         match self.queue.pop_front() {
             Some(sent) => (sent, outcome),
             None => std::future::pending().await,
@@ -125,8 +128,21 @@ impl Flight {
 mod tests {
     use super::*;
 
-    fn sent(room: &Room, file: u64, at: Instant, ack: impl Future<Output = Result<Published, PublishError>> + Send + 'static) -> Sent {
-        Sent { file, turn: 0, start: 0, _room: room.try_take(100).unwrap(), stream: 0, at, ack: Box::pin(ack) }
+    fn sent(
+        room: &Room,
+        file: u64,
+        at: Instant,
+        ack: impl Future<Output = Result<Published, PublishError>> + Send + 'static,
+    ) -> Sent {
+        Sent {
+            file,
+            turn: 0,
+            start: 0,
+            _room: room.try_take(100).unwrap(),
+            stream: 0,
+            at,
+            ack: Box::pin(ack),
+        }
     }
 
     #[tokio::test]
@@ -147,7 +163,12 @@ mod tests {
         let room = Room::new(&Tuning { in_flight: 2, ..Tuning::default() });
         let mut flight = Flight::default();
         flight.push(sent(&room, 1, Instant::now(), std::future::pending()));
-        flight.push(sent(&room, 2, Instant::now(), std::future::ready(Ok(Published { seq: 7, duplicate: false }))));
+        flight.push(sent(
+            &room,
+            2,
+            Instant::now(),
+            std::future::ready(Ok(Published { seq: 7, duplicate: false })),
+        ));
         assert!(room.try_take(1).is_none(), "two are in flight");
         assert!(flight.take().is_none(), "the second waits for the first");
         flight.forget(1);

@@ -1,5 +1,6 @@
-//! Halves of lines. When nothing is added to a rotated file for a while, its last line is taken without its newline. When it goes on after all (a
-//! slow copy, a paused container), the line is read again from its start, and what it is then replaces the dead letter of its half.
+//! Halves of lines. When nothing is added to a rotated file for a while, its last line is taken without its
+//! newline. When it goes on after all (a slow copy, a paused container), the line is read again from its
+//! start, and what it is then replaces the dead letter of its half.
 
 use std::{io, os::unix::fs::MetadataExt};
 
@@ -44,8 +45,8 @@ impl Half {
 }
 
 impl Tailer {
-    /// Goes back to the start of a line that was taken without its newline and goes on. False when that has to wait: the half's dead letter
-    /// must be stored before something can replace it.
+    /// Goes back to the start of a line that was taken without its newline and goes on. False when that has
+    /// to wait: the half's dead letter must be stored before something can replace it.
     pub fn rejoin(&mut self, key: u64) -> io::Result<bool> {
         let Some(file) = self.files.get_mut(&key) else { return Ok(true) };
         let Some(start) = file.half_before()? else { return Ok(true) };
@@ -54,9 +55,12 @@ impl Tailer {
             (file.ready, file.waits) = (false, true);
             return Ok(false);
         }
-        let (Some((id, fingerprint)), Some(input)) = (file.identity, file.input.as_mut()) else { return Ok(true) };
+        let (Some((id, fingerprint)), Some(input)) = (file.identity, file.input.as_mut()) else {
+            return Ok(true);
+        };
         let Some(half) = line_until(input, start, end)? else { return Ok(true) };
-        let first = Fingerprint::of(content(&half)) == fingerprint && line_at(input, 0)?.is_some_and(|first| first.start() == half.start());
+        let first = Fingerprint::of(content(&half)) == fingerprint
+            && line_at(input, 0)?.is_some_and(|first| first.start() == half.start());
         input.go_to(start)?;
         tracing::info!(path = %file.path.display(), offset = start, "a line that had been taken without its newline goes on: reading it again");
         // Its id was made of the half: it gets another one, and is read from its start.
@@ -72,10 +76,13 @@ impl Tailer {
         Ok(true)
     }
 
-    /// Whether a deleted file ends with half a line that another file has at the same place. Replaced whole, as rsync does while the
-    /// original is written, a file ends anywhere; the line goes on in the copy, which is read.
+    /// Whether a deleted file ends with half a line that another file has at the same place. Replaced whole,
+    /// as rsync does while the original is written, a file ends anywhere; the line goes on in the copy, which
+    /// is read.
     pub fn half_is_copied(&self, key: u64) -> bool {
-        let Some(file) = self.files.get(&key).filter(|file| !file.listed && !file.compressed) else { return false };
+        let Some(file) = self.files.get(&key).filter(|file| !file.listed && !file.compressed) else {
+            return false;
+        };
         let (Some(start), Some(input)) = (file.reader.unfinished(), &file.input) else { return false };
         let length = usize::try_from(file.reader.at() - start).unwrap_or(usize::MAX);
         if length > MAX_LINE || !input.metadata().is_ok_and(|meta| meta.nlink() == 0) {
@@ -84,8 +91,15 @@ impl Tailer {
         let Ok(half) = file.bytes_from(start, length) else { return false };
         let fingerprint = |file: &Tracked| file.identity.map(|(_, fingerprint)| fingerprint);
         let copy = |other: &Tracked| {
-            let (there, same_start) = (other.listed || other.extent > file.reader.at(), start == 0 || fingerprint(other) == fingerprint(file));
-            !other.gone && !other.compressed && there && same_start && other.bytes_from(start, length).is_ok_and(|bytes| bytes == half)
+            let (there, same_start) = (
+                other.listed || other.extent > file.reader.at(),
+                start == 0 || fingerprint(other) == fingerprint(file),
+            );
+            !other.gone
+                && !other.compressed
+                && there
+                && same_start
+                && other.bytes_from(start, length).is_ok_and(|bytes| bytes == half)
         };
         self.files.iter().any(|(other, file)| *other != key && copy(file))
     }
@@ -103,7 +117,8 @@ impl Tracked {
         Ok(bytes)
     }
 
-    /// Where the line starts that ends without a newline where reading goes on, if the file has more now that belongs to it.
+    /// Where the line starts that ends without a newline where reading goes on, if the file has more now that
+    /// belongs to it.
     fn half_before(&mut self) -> io::Result<Option<u64>> {
         let end = self.reader.at();
         if self.compressed || end == 0 || !self.left.is_empty() || self.reader.unfinished().is_some() {

@@ -24,7 +24,9 @@ pub fn open_patiently(path: &Path) -> io::Result<File> {
     let since = Instant::now();
     loop {
         match File::open(path) {
-            Err(error) if boot::is_descriptor_shortage(&error) && since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(error) if boot::is_descriptor_shortage(&error) && since.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE)
+            }
             other => return other,
         }
     }
@@ -47,7 +49,8 @@ impl Input {
         Self::of(File::open(path)?)
     }
 
-    /// Where the open file lies now, whatever it was opened as; `None` when it was deleted or the system does not say. Works on Linux.
+    /// Where the open file lies now, whatever it was opened as; `None` when it was deleted or the system does
+    /// not say. Works on Linux.
     pub(crate) fn place(&self) -> Option<PathBuf> {
         use std::os::fd::AsRawFd;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()?;
@@ -65,7 +68,8 @@ impl Input {
         Ok(input)
     }
 
-    /// The same for a command that has nothing else to do: waits, for a limited time, while too many files are open.
+    /// The same for a command that has nothing else to do: waits, for a limited time, while too many files
+    /// are open.
     pub fn open_patiently(path: &Path) -> io::Result<Self> {
         Self::of(open_patiently(path)?)
     }
@@ -128,7 +132,8 @@ impl Input {
         Ok(())
     }
 
-    /// Goes over a hole of a plain file, if there is one at this offset; returns how many NUL bytes it stands for.
+    /// Goes over a hole of a plain file, if there is one at this offset; returns how many NUL bytes it stands
+    /// for.
     pub fn skip_hole(&mut self) -> io::Result<u64> {
         if self.compressed() {
             return Ok(0);

@@ -1,7 +1,8 @@
 //! Tails Cowrie logs and publishes every event.
 //!
-//! **Invariant**: the log file is the buffer. The checkpoint moves only over bytes that Postgres has committed, memory holds
-//! byte ranges and never lines, and bytes are published again only on evidence that they were lost.
+//! **Invariant**: the log file is the buffer. The checkpoint moves only over bytes that Postgres has
+//! committed, memory holds byte ranges and never lines, and bytes are published again only on evidence that
+//! they were lost.
 
 mod archive;
 mod args;
@@ -82,7 +83,9 @@ impl Loader {
             loader.statistics.push((sensor.clone(), statistics.clone()));
             let (args, bus, stop, room) = (args.clone(), bus.clone(), tasks.stop(), room.clone());
             loader.tailing.push(tasks.start(async move {
-                follow(args, sensor.clone(), patterns, (bus, room), stop, statistics).await.with_context(|| format!("load sensor {sensor}"))
+                follow(args, sensor.clone(), patterns, (bus, room), stop, statistics)
+                    .await
+                    .with_context(|| format!("load sensor {sensor}"))
             }));
         }
         Ok(loader)
@@ -91,7 +94,10 @@ impl Loader {
     /// Waits until every sensor's tailing ended; whether all were finished.
     pub async fn finish(self) -> anyhow::Result<bool> {
         // The first that fails ends the wait.
-        let all = futures::future::try_join_all(self.tailing.into_iter().map(async |tailing| tailing.result().await?)).await?;
+        let all = futures::future::try_join_all(
+            self.tailing.into_iter().map(async |tailing| tailing.result().await?),
+        )
+        .await?;
         Ok(all.into_iter().all(|finished| finished))
     }
 
@@ -102,7 +108,11 @@ impl Loader {
             return Ok(());
         }
         let named: Vec<_> = problems.iter().take(NAMED).map(ToString::to_string).collect();
-        let more = if problems.len() > NAMED { format!("; and {} more", problems.len() - NAMED) } else { String::new() };
+        let more = if problems.len() > NAMED {
+            format!("; and {} more", problems.len() - NAMED)
+        } else {
+            String::new()
+        };
         anyhow::bail!("not all files could be read whole: {}{more}", named.join("; "))
     }
 
@@ -126,10 +136,14 @@ async fn follow(
     stop: CancellationToken,
     statistics: Arc<Statistics>,
 ) -> anyhow::Result<bool> {
-    let Some((place, checkpoint)) = take_checkpoint(&args.state_dir, &sensor, &statistics, &stop).await? else { return Ok(false) };
+    let Some((place, checkpoint)) = take_checkpoint(&args.state_dir, &sensor, &statistics, &stop).await?
+    else {
+        return Ok(false);
+    };
     let wake = Arc::<Notify>::default();
     let _watching = watch(&patterns, &wake);
-    let (streams, known) = checkpoint.map_or(([None; 2], Vec::new()), |checkpoint| (checkpoint.streams, checkpoint.files));
+    let (streams, known) =
+        checkpoint.map_or(([None; 2], Vec::new()), |checkpoint| (checkpoint.streams, checkpoint.files));
     let receipts = bus.receipts(&sensor).await?;
     let long_ago = Instant::now().checked_sub(Duration::from_secs(3600)).unwrap_or_else(Instant::now);
     let mut tailer = Tailer {
@@ -181,7 +195,8 @@ async fn follow(
     tailer.run().await
 }
 
-/// Takes and reads the checkpoint. While the disk is full or read-only, or no descriptor is free, it waits; `None` when it is stopped meanwhile.
+/// Takes and reads the checkpoint. While the disk is full or read-only, or no descriptor is free, it waits;
+/// `None` when it is stopped meanwhile.
 async fn take_checkpoint(
     directory: &Path,
     sensor: &SensorId,
@@ -190,9 +205,14 @@ async fn take_checkpoint(
 ) -> anyhow::Result<Option<(CheckpointFile, Option<Checkpoint>)>> {
     let mut told = None;
     while !stop.is_cancelled() {
-        let taken = CheckpointFile::take(directory, sensor).and_then(|place| place.load(sensor).map(|checkpoint| (place, checkpoint)));
+        let taken = CheckpointFile::take(directory, sensor)
+            .and_then(|place| place.load(sensor).map(|checkpoint| (place, checkpoint)));
         let error = match taken {
-            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(checkpoint::may_pass) => format!("{error:#}"),
+            Err(error)
+                if error.chain().filter_map(|cause| cause.downcast_ref()).any(checkpoint::may_pass) =>
+            {
+                format!("{error:#}")
+            }
             other => {
                 statistics.set_checkpoint_trouble(None);
                 return other.map(Some);
@@ -216,14 +236,17 @@ async fn wait_for_streams(bus: &Bus, stop: &CancellationToken, once: bool) -> an
     let since = Instant::now();
     while bus.events_stream().await.ok().flatten().is_none() && !stop.is_cancelled() {
         if once && since.elapsed() > STREAMS_WAIT {
-            anyhow::bail!("the broker has no stream EVENTS: start a processor, or run `cowriestream provision`");
+            anyhow::bail!(
+                "the broker has no stream EVENTS: start a processor, or run `cowriestream provision`"
+            );
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())
 }
 
-/// Tells of changes in the logs' directories. Where that is not to be had (NFS, limits), polling does it alone.
+/// Tells of changes in the logs' directories. Where that is not to be had (NFS, limits), polling does it
+/// alone.
 fn watch(patterns: &[String], wake: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let told = wake.clone();
     // Our own looking is an access too.
@@ -232,7 +255,9 @@ fn watch(patterns: &[String], wake: &Arc<Notify>) -> Option<notify::RecommendedW
             told.notify_one();
         }
     };
-    let mut watcher = notify::recommended_watcher(heard).inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: polling only")).ok()?;
+    let mut watcher = notify::recommended_watcher(heard)
+        .inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: polling only"))
+        .ok()?;
     for directory in logs::directories(patterns) {
         if let Err(error) = watcher.watch(Path::new(&directory), RecursiveMode::NonRecursive) {
             tracing::warn!(directory = %directory.display(), %error, "cannot watch for changes here: polling only");

@@ -24,15 +24,20 @@ impl std::str::FromStr for LogSpec {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        // A path may hold `=`: only what reads as a sensor id before the first one names a sensor, and what is there is a path.
+        // A path may hold `=`: only what reads as a sensor id before the first one names a sensor, and what
+        // is there is a path.
         let named = Some(text).filter(|text| !Path::new(text).exists());
-        let named = named.and_then(|text| text.split_once('=')).and_then(|(name, rest)| Some((name.parse().ok()?, rest)));
+        let named = named
+            .and_then(|text| text.split_once('='))
+            .and_then(|(name, rest)| Some((name.parse().ok()?, rest)));
         let (sensor, pattern) = named.map_or((None, text), |(sensor, rest)| (Some(sensor), rest));
         if pattern.is_empty() {
             bail!("expected [SENSOR=]PATH or a glob pattern");
         }
         if !is_path(pattern) {
-            glob::Pattern::new(pattern).with_context(|| format!("{pattern:?} is no glob pattern (write [[] for a [ that is part of a name)"))?;
+            glob::Pattern::new(pattern).with_context(|| {
+                format!("{pattern:?} is no glob pattern (write [[] for a [ that is part of a name)")
+            })?;
         }
         Ok(Self { sensor, pattern: pattern.to_owned() })
     }
@@ -50,11 +55,16 @@ pub struct Found {
 }
 
 /// Groups specifications by sensor; one without a name belongs to `default`.
-pub fn by_sensor(specs: &[LogSpec], default: Option<&SensorId>) -> anyhow::Result<BTreeMap<SensorId, Vec<String>>> {
+pub fn by_sensor(
+    specs: &[LogSpec],
+    default: Option<&SensorId>,
+) -> anyhow::Result<BTreeMap<SensorId, Vec<String>>> {
     let mut sensors = BTreeMap::<SensorId, Vec<String>>::new();
     for spec in specs {
         let sensor = spec.sensor.as_ref().or(default);
-        let sensor = sensor.with_context(|| format!("--log {}: no sensor; give --sensor NAME or SENSOR=PATH", spec.pattern))?;
+        let sensor = sensor.with_context(|| {
+            format!("--log {}: no sensor; give --sensor NAME or SENSOR=PATH", spec.pattern)
+        })?;
         sensors.entry(sensor.clone()).or_default().push(spec.pattern.clone());
     }
     Ok(sensors)
@@ -99,7 +109,10 @@ pub(crate) fn list(patterns: &[String]) -> anyhow::Result<Listing> {
     let mut paths: BTreeMap<PathBuf, bool> = named.iter().map(|path| (path.clone(), true)).collect();
     let mut names = BTreeMap::<PathBuf, Vec<String>>::new();
     for path in &named {
-        let (directory, Some(name)) = (directory(path), path.file_name().and_then(|name| name.to_str())) else { continue };
+        let (directory, Some(name)) = (directory(path), path.file_name().and_then(|name| name.to_str()))
+        else {
+            continue;
+        };
         let names = names.entry(directory.clone()).or_insert_with(|| names_in(&directory, &mut listing));
         // A pattern like *.json* matches rotated siblings of what it matches, too: they are not live.
         paths.extend(siblings(name, names).map(|sibling| (path.with_file_name(sibling), false)));
@@ -117,13 +130,19 @@ pub(crate) fn list(patterns: &[String]) -> anyhow::Result<Listing> {
         }
     }
     listing.files = found.into_values().collect();
-    listing.files.sort_by(|a, b| (a.meta.mtime(), a.meta.mtime_nsec(), &a.path).cmp(&(b.meta.mtime(), b.meta.mtime_nsec(), &b.path)));
+    listing.files.sort_by(|a, b| {
+        (a.meta.mtime(), a.meta.mtime_nsec(), &a.path).cmp(&(b.meta.mtime(), b.meta.mtime_nsec(), &b.path))
+    });
     Ok(listing)
 }
 
 /// Directories to watch for these patterns.
 pub fn directories(patterns: &[String]) -> Vec<PathBuf> {
-    let mut directories: Vec<_> = patterns.iter().filter(|pattern| is_path(pattern)).map(|pattern| directory(Path::new(pattern))).collect();
+    let mut directories: Vec<_> = patterns
+        .iter()
+        .filter(|pattern| is_path(pattern))
+        .map(|pattern| directory(Path::new(pattern)))
+        .collect();
     directories.extend(discover(patterns).unwrap_or_default().iter().map(|file| directory(&file.path)));
     directories.sort();
     directories.dedup();
@@ -135,7 +154,10 @@ pub fn refuse_directories(patterns: &[String]) -> anyhow::Result<()> {
     match patterns.iter().find(|pattern| Path::new(pattern).is_dir()) {
         None => Ok(()),
         Some(pattern) => {
-            bail!("{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like '{0}/*.json*'", pattern.trim_end_matches('/'))
+            bail!(
+                "{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like '{0}/*.json*'",
+                pattern.trim_end_matches('/')
+            )
         }
     }
 }
@@ -155,8 +177,8 @@ pub fn check(patterns: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether this names one file, and is no glob pattern: it has none of their characters; or is there, or has its directory there, under just
-/// this name; or has a lone `[`.
+/// Whether this names one file, and is no glob pattern: it has none of their characters; or is there, or has
+/// its directory there, under just this name; or has a lone `[`.
 fn is_path(pattern: &str) -> bool {
     let path = Path::new(pattern);
     let has_magic = |text: &str| text.contains(['*', '?', '[']);
@@ -197,13 +219,15 @@ fn names_in(directory: &Path, listing: &mut Listing) -> Vec<String> {
     names
 }
 
-/// Those of the names that start with `name` and `.` or `-`: `cowrie.json.2024-06-06`, `cowrie.json.1.gz`, `cowrie.json-20240606`.
+/// Those of the names that start with `name` and `.` or `-`: `cowrie.json.2024-06-06`, `cowrie.json.1.gz`,
+/// `cowrie.json-20240606`.
 fn siblings<'a>(name: &'a str, names: &'a [String]) -> impl Iterator<Item = &'a String> {
     let first = names.partition_point(|other| other.as_str() < name);
     let same_start = names[first..].iter().take_while(move |other| other.starts_with(name));
     same_start.filter(|other| {
         let rest = &other[name.len()..];
-        rest.starts_with(['.', '-']) && !["~", ".swp", ".swo", ".tmp", ".lock", ".part"].iter().any(|end| other.ends_with(end))
+        rest.starts_with(['.', '-'])
+            && !["~", ".swp", ".swo", ".tmp", ".lock", ".part"].iter().any(|end| other.ends_with(end))
     })
 }
 
@@ -226,9 +250,18 @@ mod tests {
         ];
         names.iter().for_each(|name| fs::write(dir.path().join(name), name).unwrap());
         let pattern = dir.path().join("cowrie.json").to_string_lossy().into_owned();
-        let mut found: Vec<_> = discover(&[pattern]).unwrap().iter().map(|f| (f.path.file_name().unwrap().to_string_lossy().into_owned(), f.live)).collect();
+        let mut found: Vec<_> = discover(&[pattern])
+            .unwrap()
+            .iter()
+            .map(|f| (f.path.file_name().unwrap().to_string_lossy().into_owned(), f.live))
+            .collect();
         found.sort();
-        let expected = [("cowrie.json", true), ("cowrie.json-20240606", false), ("cowrie.json.1.gz", false), ("cowrie.json.2024-06-06", false)];
+        let expected = [
+            ("cowrie.json", true),
+            ("cowrie.json-20240606", false),
+            ("cowrie.json.1.gz", false),
+            ("cowrie.json.2024-06-06", false),
+        ];
         assert_eq!(found, expected.map(|(name, live)| (name.to_owned(), live)));
     }
 

@@ -1,6 +1,7 @@
-//! An event that Cowrie tore apart at midnight: its beginning ends one log, its end begins the next. Whichever half is read first looks for
-//! the other among the files written just before or after, and publishes the event for both; the half that comes later finds its bytes
-//! committed, or publishes the same event again.
+//! An event that Cowrie tore apart at midnight: its beginning ends one log, its end begins the next.
+//! Whichever half is read first looks for the other among the files written just before or after, and
+//! publishes the event for both; the half that comes later finds its bytes committed, or publishes the same
+//! event again.
 
 use std::io::{self, Read as _};
 
@@ -53,8 +54,8 @@ impl Tailer {
         None
     }
 
-    /// Files last written before this one was, the latest first. Renaming and compressing keep that time; and of two halves that would fit,
-    /// the nearer one is right.
+    /// Files last written before this one was, the latest first. Renaming and compressing keep that time; and
+    /// of two halves that would fit, the nearer one is right.
     fn written_before(&self, key: u64) -> Vec<u64> {
         let mut others = self.others(key);
         let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
@@ -73,7 +74,11 @@ impl Tailer {
     }
 
     fn others(&self, but: u64) -> Vec<(i128, u64)> {
-        self.files.iter().filter(|(key, file)| **key != but && !file.gone).map(|(key, file)| (written(file), *key)).collect()
+        self.files
+            .iter()
+            .filter(|(key, file)| **key != but && !file.gone)
+            .map(|(key, file)| (written(file), *key))
+            .collect()
     }
 }
 

@@ -63,10 +63,19 @@ impl Covered<'_> {
     }
 
     /// What can be found on a line that is no event. `cut` marks a last line without newline.
-    pub fn unusable(self, why: Option<Unusable>, cut: bool, expand_arrays: bool) -> (Vec<Piece>, Option<Repair>) {
+    pub fn unusable(
+        self,
+        why: Option<Unusable>,
+        cut: bool,
+        expand_arrays: bool,
+    ) -> (Vec<Piece>, Option<Repair>) {
         let parts = match (&self.item, &why) {
-            (Item::Line { bytes, .. }, Some(Unusable::NotJson(_) | Unusable::NotUtf8(_))) => (repair::glued(bytes), Repair::Glued),
-            (Item::Line { bytes, .. }, Some(Unusable::NotAnObject)) if expand_arrays => (repair::elements(bytes).unwrap_or_default(), Repair::Array),
+            (Item::Line { bytes, .. }, Some(Unusable::NotJson(_) | Unusable::NotUtf8(_))) => {
+                (repair::glued(bytes), Repair::Glued)
+            }
+            (Item::Line { bytes, .. }, Some(Unusable::NotAnObject)) if expand_arrays => {
+                (repair::elements(bytes).unwrap_or_default(), Repair::Array)
+            }
             _ => (Vec::new(), Repair::Glued),
         };
         match parts {
@@ -81,14 +90,28 @@ impl Covered<'_> {
         let last = parts.len() - 1;
         let piece = |(index, part): (usize, &Part)| {
             let start = at;
-            // NUL bytes within a line make its stretches longer than they are told to be; together they are exact.
+            // NUL bytes within a line make its stretches longer than they are told to be; together they are
+            // exact.
             at = if index == last { end } else { (first + part.end as u64).min(end) };
             let text = &bytes[part.text.clone()];
             let what = match Envelope::read(text) {
-                Ok(envelope) => What::Event { line: Bytes::copy_from_slice(text), envelope, id: EventId::of(self.sensor, text), also: None, returns: 0 },
+                Ok(envelope) => What::Event {
+                    line: Bytes::copy_from_slice(text),
+                    envelope,
+                    id: EventId::of(self.sensor, text),
+                    also: None,
+                    returns: 0,
+                },
                 Err(_) => {
-                    let detail = format!("beside {} on one line", if parts.len() > 2 { "events" } else { "an event" });
-                    What::Dead(Box::new(DeadLetter::of_line(self.sensor.clone(), Reason::Glued, detail, text, Source::one(self.file, start, at))))
+                    let detail =
+                        format!("beside {} on one line", if parts.len() > 2 { "events" } else { "an event" });
+                    What::Dead(Box::new(DeadLetter::of_line(
+                        self.sensor.clone(),
+                        Reason::Glued,
+                        detail,
+                        text,
+                        Source::one(self.file, start, at),
+                    )))
                 }
             };
             Piece { start, end: at, what }
@@ -102,7 +125,8 @@ impl Covered<'_> {
         let sensor = self.sensor.clone();
         let dead = match self.item {
             Item::Line { bytes, .. } => {
-                let (mut reason, detail) = why.map_or((Reason::NotJson, String::new()), |why| (Reason::from(&why), why.to_string()));
+                let (mut reason, detail) =
+                    why.map_or((Reason::NotJson, String::new()), |why| (Reason::from(&why), why.to_string()));
                 if cut && reason == Reason::NotJson {
                     reason = Reason::Truncated;
                 }
@@ -119,7 +143,13 @@ impl Covered<'_> {
 }
 
 /// The event that is all of a line.
-fn whole(sensor: &SensorId, mut line: Vec<u8>, hash: EventId, envelope: Envelope, also: Option<(FileId, u64, u64)>) -> What {
+fn whole(
+    sensor: &SensorId,
+    mut line: Vec<u8>,
+    hash: EventId,
+    envelope: Envelope,
+    also: Option<(FileId, u64, u64)>,
+) -> What {
     let length = repair::without_returns(&line).len();
     let returns = line.len() - length;
     line.truncate(length);

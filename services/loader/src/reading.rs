@@ -6,7 +6,10 @@ use std::{
 };
 
 use bus::{EventMessage, PublishError};
-use events::{DeadId, DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, RangeSet, Reason, Source, Unusable, line::Item};
+use events::{
+    DeadId, DeadLetter, Envelope, EventId, EventName, FileId, Fingerprint, RangeSet, Reason, Source,
+    Unusable, line::Item,
+};
 
 use crate::{
     checkpoint::{LastLine, Stamp},
@@ -20,11 +23,14 @@ use crate::{
     unlisted::FORGET_AFTER,
 };
 
-/// When many files are open, a live log that was quiet for this long is closed, and opened again when it grows.
+/// When many files are open, a live log that was quiet for this long is closed, and opened again when it
+/// grows.
 const CLOSE_IDLE: Duration = Duration::from_secs(600);
-/// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to be read.
+/// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to
+/// be read.
 pub(crate) const COPY_PATIENCE: Duration = Duration::from_secs(15);
-/// Lines that are not JSON at the start of a file, after which it is taken for something else than Cowrie's JSON log.
+/// Lines that are not JSON at the start of a file, after which it is taken for something else than Cowrie's
+/// JSON log.
 const STRANGE_LINES: u32 = 5;
 /// Files of which this is said, at most.
 const MOST_HINTS: u32 = 10;
@@ -66,8 +72,14 @@ impl Tailer {
 
     /// Live files and the backlog (oldest first) take turns, so that neither starves the other.
     fn choose(&mut self) -> Option<u64> {
-        let ready = |live: bool| self.files.iter().find(|(_, file)| file.ready && file.live == live).map(|(key, _)| *key);
-        let chosen = if self.backlog_next { ready(false).or_else(|| ready(true)) } else { ready(true).or_else(|| ready(false)) };
+        let ready = |live: bool| {
+            self.files.iter().find(|(_, file)| file.ready && file.live == live).map(|(key, _)| *key)
+        };
+        let chosen = if self.backlog_next {
+            ready(false).or_else(|| ready(true))
+        } else {
+            ready(true).or_else(|| ready(false))
+        };
         self.backlog_next = !self.backlog_next;
         let key = chosen?;
         // Several live files: each in its turn.
@@ -75,7 +87,11 @@ impl Tailer {
             && file.live
             && self.files.values().filter(|file| file.ready && file.live).count() > 1
         {
-            let after = self.files.range(self.last_live + 1..).find(|(_, file)| file.ready && file.live).map(|(key, _)| *key);
+            let after = self
+                .files
+                .range(self.last_live + 1..)
+                .find(|(_, file)| file.ready && file.live)
+                .map(|(key, _)| *key);
             self.last_live = after.unwrap_or(key);
             return Some(self.last_live);
         }
@@ -116,7 +132,8 @@ impl Tailer {
         file.damage = damage;
     }
 
-    /// Notes why a file cannot be read. It is tried again at the next scan; in `once` mode, and what is never supported, only when it changes.
+    /// Notes why a file cannot be read. It is tried again at the next scan; in `once` mode, and what is never
+    /// supported, only when it changes.
     fn unreadable(&mut self, key: u64, error: &io::Error) {
         let shortage = boot::is_descriptor_shortage(error);
         if shortage {
@@ -138,7 +155,9 @@ impl Tailer {
         file.refused = unsupported || (self.once && !missing && !shortage);
         match file.refused {
             true if !known => tracing::warn!(path = %file.path.display(), %error, "a log is not read"),
-            false if !known && !missing => tracing::warn!(path = %file.path.display(), %error, "could not read a log; will retry"),
+            false if !known && !missing => {
+                tracing::warn!(path = %file.path.display(), %error, "could not read a log; will retry")
+            }
             _ => (),
         }
         file.trouble = Some(text);
@@ -171,7 +190,8 @@ impl Tailer {
         }
     }
 
-    /// Publishes what stands on a line, unless its bytes are committed already. `cut` marks a last line without newline.
+    /// Publishes what stands on a line, unless its bytes are committed already. `cut` marks a last line
+    /// without newline.
     async fn publish_item(&mut self, key: u64, item: Item, cut: bool) {
         let Some(file) = self.files.get_mut(&key) else { return };
         let (first, end) = match &item {
@@ -196,11 +216,17 @@ impl Tailer {
             && self.tuning.drops.iter().any(|spec| spec.matches(&self.sensor, &envelope.eventid))
         {
             // Like a blank line: its bytes belong to the next message.
-            let tally = Tally { skipped_bytes: first.saturating_sub(counted), dropped: 1, dropped_bytes: end - first, ..Tally::default() };
+            let tally = Tally {
+                skipped_bytes: first.saturating_sub(counted),
+                dropped: 1,
+                dropped_bytes: end - first,
+                ..Tally::default()
+            };
             return self.count(key, end, &tally);
         }
         let pieces = match envelope {
-            Ok(envelope) => Covered { sensor: &self.sensor, file: id, start: covered, item }.event(envelope, last_line.hash),
+            Ok(envelope) => Covered { sensor: &self.sensor, file: id, start: covered, item }
+                .event(envelope, last_line.hash),
             Err(why) => self.repaired(key, id, item, why, cut),
         };
         let tally = parts::tally(&pieces, counted, first);
@@ -213,7 +239,8 @@ impl Tailer {
         }
         file.repairs.unfinished += u64::from(cut && end > counted);
         let turn = file.turn;
-        let wanted: Vec<_> = pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
+        let wanted: Vec<_> =
+            pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
         file.covered = end;
         file.segments.add(covered, end, last_line, wanted.len() as u32);
         // How far it is published is kept, too: what is published and then lost for good can be named.
@@ -233,7 +260,9 @@ impl Tailer {
             // A line may be many messages.
             let Some(room) = self.room(key, turn, bytes as u64).await else { return };
             match piece.what {
-                What::Event { line, envelope, id, also, returns } => self.publish_event(place, room, (line, returns), &envelope, (id, also)).await,
+                What::Event { line, envelope, id, also, returns } => {
+                    self.publish_event(place, room, (line, returns), &envelope, (id, also)).await
+                }
                 What::Dead(dead) => self.publish_dead(place, room, &dead).await,
             }
         }
@@ -242,7 +271,8 @@ impl Tailer {
     /// Warns once of a file that seems to be something else than Cowrie's JSON log.
     fn note_strange_lines(&mut self, key: u64, pieces: &[Piece]) {
         let Some(file) = self.files.get_mut(&key) else { return };
-        let strange = |piece: &Piece| matches!(&piece.what, What::Dead(dead) if dead.reason == Reason::NotJson);
+        let strange =
+            |piece: &Piece| matches!(&piece.what, What::Dead(dead) if dead.reason == Reason::NotJson);
         file.strange_lines = file.strange_lines.filter(|_| pieces.iter().all(strange)).map(|lines| lines + 1);
         if file.strange_lines == Some(STRANGE_LINES) && self.hints < MOST_HINTS {
             self.hints += 1;
@@ -266,7 +296,11 @@ impl Tailer {
             Some((whole, also)) => (line.stitched(whole, also), Some(Repair::Stitched)),
             None => line.unusable(why, cut, self.expand_arrays),
         };
-        let Some(file) = self.files.get_mut(&key).filter(|file| pieces.last().is_some_and(|last| last.end > file.counted)) else { return pieces };
+        let Some(file) =
+            self.files.get_mut(&key).filter(|file| pieces.last().is_some_and(|last| last.end > file.counted))
+        else {
+            return pieces;
+        };
         match repair {
             Some(Repair::Glued) => file.repairs.glued += 1,
             Some(Repair::Stitched) => file.repairs.stitched += 1,
@@ -301,7 +335,8 @@ impl Tailer {
         let mut source = Source::one(place.file, place.start, place.end);
         source.files.extend(also.map(|(file, start, end)| (file, vec![(start, end)])));
         let event_id = id.0;
-        let span = boot::traces_event(event_id).then(|| boot::span("publish", Some(&boot::trace_of_event(event_id))));
+        let span = boot::traces_event(event_id)
+            .then(|| boot::span("publish", Some(&boot::trace_of_event(event_id))));
         let trace = span.as_ref().and_then(boot::Span::traceparent);
         let message = EventMessage {
             name: EventName::of(&envelope.eventid),
@@ -313,7 +348,8 @@ impl Tailer {
             returns,
             trace,
         };
-        let ack = self.bus.publish_event(&self.sensor, message).await.map(|ack| until_acknowledged(ack, span));
+        let ack =
+            self.bus.publish_event(&self.sensor, message).await.map(|ack| until_acknowledged(ack, span));
         if matches!(ack, Err(PublishError::TooLarge)) {
             let detail = "larger than the broker's max_payload".to_owned();
             let dead = DeadLetter::of_line(self.sensor.clone(), Reason::TooLong, detail, &line, source);
@@ -325,7 +361,8 @@ impl Tailer {
     async fn publish_dead(&mut self, place: Place, room: Taken, dead: &DeadLetter) {
         let Some(file) = self.files.get(&place.key) else { return };
         let (Some(announce), attempt) = (file.announcement(), file.attempt(place.start)) else { return };
-        metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str()).increment(1);
+        metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str())
+            .increment(1);
         tracing::debug!(path = %announce.path, offset = place.start, reason = dead.reason.as_str(), "kept as a dead letter");
         let mut ack = self.bus.publish_dead(dead, &announce, attempt, place.replaces).await;
         if matches!(ack, Err(PublishError::TooLarge)) {
@@ -341,7 +378,15 @@ impl Tailer {
             self.resting_until = Instant::now() + PAUSE;
             Box::pin(std::future::ready(Err(error)))
         });
-        self.flight.push(Sent { file: place.key, turn: place.turn, start: place.start, _room: room, stream, at: Instant::now(), ack });
+        self.flight.push(Sent {
+            file: place.key,
+            turn: place.turn,
+            start: place.start,
+            _room: room,
+            stream,
+            at: Instant::now(),
+            ack,
+        });
         if self.files.get(&place.key).is_some_and(|file| file.attempt(place.start) > 0) {
             self.statistics.republished();
         }
@@ -355,8 +400,10 @@ impl Tailer {
         if missing.is_empty() {
             return;
         }
-        let detail =
-            format!("{} can no longer be read; the broker lost these bytes before they were committed. A rotated copy may hold them", file.path.display());
+        let detail = format!(
+            "{} can no longer be read; the broker lost these bytes before they were committed. A rotated copy may hold them",
+            file.path.display()
+        );
         let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
         if !std::mem::replace(&mut file.gap_told, true) {
             tracing::warn!(path = %file.path.display(), bytes = dead.length, "lost for good: published, lost by the broker, and no longer in the log");
@@ -381,11 +428,13 @@ impl Tailer {
             let Some(file) = self.files.get_mut(&key) else { continue };
             let (device, inode, generation) = (file.device, file.inode, file.generation);
             // Perhaps not even its first line was read.
-            let nothing = || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
+            let nothing =
+                || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
             let (id, _) = *file.identity.get_or_insert_with(nothing);
             let (start, Some((end, _)), false) = (file.covered, file.lost.take(), copied) else { continue };
             self.dirty = true;
-            // A loader that was killed had published more than its checkpoint says: Postgres has been asked since.
+            // A loader that was killed had published more than its checkpoint says: Postgres has been asked
+            // since.
             let missing = file.done.missing(start, end);
             if missing.is_empty() {
                 continue;
@@ -395,15 +444,16 @@ impl Tailer {
             self.statistics.gap(bytes);
             file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
             file.covered = end;
-            let detail = format!("{} was truncated or deleted before these bytes were read", file.path.display());
+            let detail =
+                format!("{} was truncated or deleted before these bytes were read", file.path.display());
             let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
             let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
             self.publish_dead(place, room, &dead).await;
         }
     }
 
-    /// Publishes that the rest of an archive could not be read. The dead letter stands for one byte behind what was read, because its receipt
-    /// needs a range; an archive that changes is another file.
+    /// Publishes that the rest of an archive could not be read. The dead letter stands for one byte behind
+    /// what was read, because its receipt needs a range; an archive that changes is another file.
     async fn tell_damage(&mut self, key: u64) {
         let untold = self.files.get(&key).filter(|file| file.damage.is_some() && file.damage_told.is_none());
         let Some(turn) = untold.map(|file| file.turn) else { return };
@@ -411,7 +461,8 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&key) else { return };
         let Some(damage) = &file.damage else { return };
         let (start, end) = (file.covered, file.covered + 1);
-        let detail = format!("{} could be read only up to byte {}: {damage}", file.path.display(), file.reader.at());
+        let detail =
+            format!("{} could be read only up to byte {}: {damage}", file.path.display(), file.reader.at());
         let (device, inode, generation) = (file.device, file.inode, file.generation);
         // Perhaps not even its first line could be read.
         let nothing = || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
@@ -462,8 +513,16 @@ impl Tailer {
     pub fn finish_complete(&mut self) {
         for file in self.files.values_mut().filter(|file| file.complete.is_none() && !file.gone) {
             let told = file.damage.is_none() || file.damage_told.is_some();
-            let read_to_end = file.quiet_since.is_some() && !file.ready && file.changed.is_none() && told && file.reader.unfinished().is_none();
-            let stamp = file.input.as_ref().and_then(|input| input.metadata().ok()).map_or(file.stamp, |meta| Stamp::of(&meta));
+            let read_to_end = file.quiet_since.is_some()
+                && !file.ready
+                && file.changed.is_none()
+                && told
+                && file.reader.unfinished().is_none();
+            let stamp = file
+                .input
+                .as_ref()
+                .and_then(|input| input.metadata().ok())
+                .map_or(file.stamp, |meta| Stamp::of(&meta));
             let all = file.compressed || file.reader.at() == stamp.size;
             if read_to_end && all && file.segments.is_empty() {
                 file.complete = Some(stamp);
@@ -474,10 +533,13 @@ impl Tailer {
         self.close_idle();
     }
 
-    /// Closes files that can be opened again by their names. Those that no pattern finds stay open, see `follow_unlisted`.
+    /// Closes files that can be opened again by their names. Those that no pattern finds stay open, see
+    /// `follow_unlisted`.
     fn close_idle(&mut self) {
         let many = self.open_files() > OPEN_AT_REST;
-        for file in self.files.values_mut().filter(|file| file.complete.is_some() && !file.ready && file.listed) {
+        for file in
+            self.files.values_mut().filter(|file| file.complete.is_some() && !file.ready && file.listed)
+        {
             let quiet = |limit| file.quiet_since.is_none_or(|since| since.elapsed() >= limit);
             let close = match (file.live, file.compressed) {
                 (_, true) => true,

@@ -46,9 +46,16 @@ impl Tailer {
         let begun = Instant::now();
         let listing = logs::list(&self.patterns)?;
         self.files.values_mut().for_each(|file| file.listed = listing.hides(&file.path));
-        let followed: HashMap<_, _> = self.files.iter().filter(|(_, file)| !file.gone).map(|(key, file)| ((file.device, file.inode), *key)).collect();
-        let (known, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.known).into_iter().partition(|point| !point.gone);
-        let mut known: HashMap<_, _> = known.into_iter().map(|point| ((point.device, point.inode), point)).collect();
+        let followed: HashMap<_, _> = self
+            .files
+            .iter()
+            .filter(|(_, file)| !file.gone)
+            .map(|(key, file)| ((file.device, file.inode), *key))
+            .collect();
+        let (known, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.known).into_iter().partition(|point| !point.gone);
+        let mut known: HashMap<_, _> =
+            known.into_iter().map(|point| ((point.device, point.inode), point)).collect();
         let mut settling = std::mem::take(&mut self.settling);
         for found in &listing.files {
             let place = (found.meta.dev(), found.meta.ino());
@@ -72,8 +79,14 @@ impl Tailer {
         (self.scan_took * SCAN_SHARE).clamp(SCAN_GAP, LONGEST_SCAN_GAP)
     }
 
-    /// Whether an archive that is not followed yet has to wait. Its time of change says nothing: clocks differ, and `cp -p` and `rsync -t` set it.
-    fn is_being_written(&mut self, found: &Found, known: Option<&FilePoint>, seen: Option<(Stamp, Instant)>) -> bool {
+    /// Whether an archive that is not followed yet has to wait. Its time of change says nothing: clocks
+    /// differ, and `cp -p` and `rsync -t` set it.
+    fn is_being_written(
+        &mut self,
+        found: &Found,
+        known: Option<&FilePoint>,
+        seen: Option<(Stamp, Instant)>,
+    ) -> bool {
         let stamp = Stamp::of(&found.meta);
         if !is_archive(found) || self.once || known.is_some_and(|point| point.complete == Some(stamp)) {
             return false;
@@ -134,7 +147,8 @@ impl Tailer {
                 self.close_some(0);
             }
             match file.meet() {
-                // It was renamed or replaced since it was listed: the next scan finds it, or the file that has its name now.
+                // It was renamed or replaced since it was listed: the next scan finds it, or the file that
+                // has its name now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && file.identity.is_none() => return,
                 // The reader tries again, and reports it.
                 Err(_) => (),
@@ -152,7 +166,8 @@ impl Tailer {
         self.files.values().filter(|file| file.input.is_some()).count()
     }
 
-    /// A file that is met is in the checkpoint from then on, wherever its name leads later. With very many files the next second will do.
+    /// A file that is met is in the checkpoint from then on, wherever its name leads later. With very many
+    /// files the next second will do.
     pub fn keep_met(&mut self) {
         if !std::mem::take(&mut self.met) {
             return;
@@ -202,11 +217,13 @@ impl Tailer {
         }
     }
 
-    /// The bytes of this file can no longer be read; what was published of them is followed until it is committed.
+    /// The bytes of this file can no longer be read; what was published of them is followed until it is
+    /// committed.
     pub fn lose(&mut self, key: u64) {
         self.dirty = true;
         let Some(file) = self.files.get_mut(&key) else { return };
-        let (start, end) = (file.reader.unfinished().unwrap_or(file.reader.at()), file.extent.max(file.reader.at()));
+        let (start, end) =
+            (file.reader.unfinished().unwrap_or(file.reader.at()), file.extent.max(file.reader.at()));
         if !file.compressed && end > start && !file.gone {
             file.lost = Some((end, Instant::now()));
         }
@@ -217,7 +234,8 @@ impl Tailer {
         }
     }
 
-    /// Whether a file that is there begins with the same line and is as long: what `copytruncate` and compression make.
+    /// Whether a file that is there begins with the same line and is as long: what `copytruncate` and
+    /// compression make.
     pub fn is_copied(&self, key: u64) -> bool {
         let Some(lost) = self.files.get(&key) else { return false };
         let Some((_, fingerprint)) = lost.identity else { return false };
@@ -231,5 +249,8 @@ impl Tailer {
 
 /// Whether its name says that it is compressed.
 fn is_archive(found: &Found) -> bool {
-    found.path.extension().is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end.eq_ignore_ascii_case(known)))
+    found
+        .path
+        .extension()
+        .is_some_and(|end| ["gz", "bz2", "zst"].iter().any(|known| end.eq_ignore_ascii_case(known)))
 }

@@ -23,21 +23,34 @@ pub(crate) struct Segment {
     pub seqs: [u64; 2],
 }
 
-/// The segments of a file in order, without gaps between them; the first starts where the committed prefix ends.
+/// The segments of a file in order, without gaps between them; the first starts where the committed prefix
+/// ends.
 #[derive(Debug, Default)]
 pub(crate) struct Segments(VecDeque<Segment>);
 
 impl Segments {
-    /// Adds a line that covers `start..end` and is published as `pending` messages; none when its bytes were committed already.
+    /// Adds a line that covers `start..end` and is published as `pending` messages; none when its bytes were
+    /// committed already.
     pub fn add(&mut self, start: u64, end: u64, last_line: LastLine, pending: u32) {
         match self.0.back_mut() {
-            Some(open) if open.end == start && open.end - open.start < FULL_BYTES && open.messages < FULL_MESSAGES => {
+            Some(open)
+                if open.end == start
+                    && open.end - open.start < FULL_BYTES
+                    && open.messages < FULL_MESSAGES =>
+            {
                 open.end = end;
                 open.messages += 1;
                 open.unacknowledged += pending;
                 open.last_line = last_line;
             }
-            _ => self.0.push_back(Segment { start, end, messages: 1, unacknowledged: pending, last_line, seqs: [0; 2] }),
+            _ => self.0.push_back(Segment {
+                start,
+                end,
+                messages: 1,
+                unacknowledged: pending,
+                last_line,
+                seqs: [0; 2],
+            }),
         }
     }
 
@@ -68,10 +81,13 @@ impl Segments {
 
     /// Whether some segment was acknowledged up to these marks (EVENTS, DEAD) and is still here.
     pub fn passed(&self, marks: [u64; 2]) -> bool {
-        self.0.iter().any(|segment| segment.unacknowledged == 0 && segment.seqs[0] <= marks[0] && segment.seqs[1] <= marks[1])
+        self.0.iter().any(|segment| {
+            segment.unacknowledged == 0 && segment.seqs[0] <= marks[0] && segment.seqs[1] <= marks[1]
+        })
     }
 
-    /// Adds what an earlier process published and what can no longer be read: acknowledged by whatever these sequences were.
+    /// Adds what an earlier process published and what can no longer be read: acknowledged by whatever these
+    /// sequences were.
     pub fn add_lost(&mut self, start: u64, end: u64, last_line: LastLine, seqs: [u64; 2]) {
         self.0.push_back(Segment { start, end, messages: 1, unacknowledged: 0, last_line, seqs });
     }

@@ -43,7 +43,13 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}{}", self.path.display(), if self.damaged { "damaged or cut off: " } else { "not read: " }, self.why)
+        write!(
+            f,
+            "{}: {}{}",
+            self.path.display(),
+            if self.damaged { "damaged or cut off: " } else { "not read: " },
+            self.why
+        )
     }
 }
 
@@ -115,7 +121,8 @@ impl Statistics {
         }
         metrics::counter!("cowriestream_loader_events_total").increment(tally.events);
         metrics::counter!("cowriestream_loader_dropped_total").increment(tally.dropped);
-        metrics::counter!("cowriestream_loader_bytes_total").increment(tally.event_bytes + tally.dead_bytes + tally.skipped_bytes + tally.dropped_bytes);
+        metrics::counter!("cowriestream_loader_bytes_total")
+            .increment(tally.event_bytes + tally.dead_bytes + tally.skipped_bytes + tally.dropped_bytes);
     }
 
     /// Takes back what was counted for a line that is read again; the metrics, which only rise, keep it.
@@ -172,7 +179,8 @@ impl Statistics {
         let unreadable = problems.len() as u64 - damaged;
         drop(problems);
         let [event_bytes, dead_bytes, skipped_bytes, dropped_bytes] =
-            [&self.event_bytes, &self.dead_bytes, &self.skipped_bytes, &self.dropped_bytes].map(|c| c.load(Relaxed));
+            [&self.event_bytes, &self.dead_bytes, &self.skipped_bytes, &self.dropped_bytes]
+                .map(|c| c.load(Relaxed));
         Summary {
             files: self.files.load(Relaxed),
             bytes: event_bytes + dead_bytes + skipped_bytes + dropped_bytes,

@@ -1,4 +1,5 @@
-//! Follows the logs of one sensor: one loop that reads, publishes, and takes acknowledgements and receipts in.
+//! Follows the logs of one sensor: one loop that reads, publishes, and takes acknowledgements and receipts
+//! in.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -130,7 +131,10 @@ impl Tailer {
 
     /// When the broker is away nothing is read: the log file is the buffer.
     pub fn may_read(&self) -> bool {
-        !self.stop.is_cancelled() && self.bus.connected() && !self.stream_missing && Instant::now() >= self.resting_until
+        !self.stop.is_cancelled()
+            && self.bus.connected()
+            && !self.stream_missing
+            && Instant::now() >= self.resting_until
     }
 
     /// Waits for whatever comes first.
@@ -151,7 +155,9 @@ impl Tailer {
         };
         match came {
             Came::Outcome(sent, outcome) => self.take_ack(&sent, outcome),
-            Came::Receipts(receipts) => self.take_receipt(&receipts.context("the subscription to receipts ended")?),
+            Came::Receipts(receipts) => {
+                self.take_receipt(&receipts.context("the subscription to receipts ended")?)
+            }
             Came::Change => self.look_again()?,
             Came::Nothing => (),
         }
@@ -166,8 +172,8 @@ impl Tailer {
         }
     }
 
-    /// Waits until a message of this size may be in flight. `None` when it must not be published now: at a stop, and when its file is going to be
-    /// read again from an earlier offset.
+    /// Waits until a message of this size may be in flight. `None` when it must not be published now: at a
+    /// stop, and when its file is going to be read again from an earlier offset.
     pub async fn room(&mut self, key: u64, turn: u64, bytes: u64) -> Option<Taken> {
         if let Some(taken) = self.room.try_take(bytes) {
             return Some(taken);
@@ -197,7 +203,8 @@ impl Tailer {
 
     fn acknowledged(&mut self, sent: &Sent, published: Published) {
         if let Some(seen) = &mut self.streams[sent.stream] {
-            // One connection, one order: a later message cannot have a lower sequence, unless the stream went back in between.
+            // One connection, one order: a later message cannot have a lower sequence, unless the stream went
+            // back in between.
             if !published.duplicate && published.seq <= seen.high {
                 self.rolled_back = true;
             }
@@ -205,7 +212,8 @@ impl Tailer {
         }
         let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) else { return };
         if published.duplicate && file.attempt(sent.start) == 0 {
-            // The broker swallowed it for a copy of the same line: these bytes need a message of their own to be receipted.
+            // The broker swallowed it for a copy of the same line: these bytes need a message of their own to
+            // be receipted.
             file.repeat_from(sent.start);
             self.flight.forget(sent.file);
             return;
@@ -235,7 +243,11 @@ impl Tailer {
         self.heard = Instant::now();
         self.note_marks(receipts);
         for (id, ranges) in &receipts.files {
-            let Some(file) = self.files.values_mut().find(|file| file.identity.is_some_and(|(mine, _)| mine == *id)) else { continue };
+            let Some(file) =
+                self.files.values_mut().find(|file| file.identity.is_some_and(|(mine, _)| mine == *id))
+            else {
+                continue;
+            };
             let told: events::RangeSet = ranges.iter().copied().collect();
             self.suspicious |= file.done.to_vec().iter().any(|&(start, end)| !told.contains(start, end));
             self.dirty |= file.commit(ranges);
@@ -256,7 +268,9 @@ impl Tailer {
     async fn end(&mut self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + LAST_ACKS;
         while !self.flight.is_empty() {
-            let Ok((sent, outcome)) = tokio::time::timeout_at(deadline, self.flight.next()).await else { break };
+            let Ok((sent, outcome)) = tokio::time::timeout_at(deadline, self.flight.next()).await else {
+                break;
+            };
             self.take_ack(&sent, outcome);
         }
         self.take_receipts()?;

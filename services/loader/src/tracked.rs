@@ -9,7 +9,9 @@ use std::{
 };
 
 use bus::Repairs;
-use events::{Announcement, EventId, FileId, Fingerprint, LineReader, MAX_LINE, RangeSet, SensorId, line::Item};
+use events::{
+    Announcement, EventId, FileId, Fingerprint, LineReader, MAX_LINE, RangeSet, SensorId, line::Item,
+};
 
 use crate::{
     checkpoint::{FilePoint, LastLine, Stamp, StreamSeen},
@@ -88,7 +90,8 @@ pub(crate) struct Tracked {
     pub announced: bool,
     /// Grows with each repetition on evidence.
     pub attempts: u32,
-    /// What was published once before stands before this: its message ids are marked, so that no duplicate window swallows them.
+    /// What was published once before stands before this: its message ids are marked, so that no duplicate
+    /// window swallows them.
     pub repeat_until: u64,
     /// Grows whenever reading starts again somewhere: acknowledgements of before are ignored.
     pub turn: u64,
@@ -102,7 +105,8 @@ pub(crate) struct Tracked {
     pub real: PathBuf,
     /// The largest size seen.
     pub extent: u64,
-    /// Up to where there were bytes that can no longer be read and were never published, and since when that is known.
+    /// Up to where there were bytes that can no longer be read and were never published, and since when that
+    /// is known.
     pub lost: Option<(u64, Instant)>,
     /// Since when its bytes can no longer be read.
     pub gone_since: Option<Instant>,
@@ -164,8 +168,8 @@ impl Tracked {
         }
     }
 
-    /// A file that the checkpoint knows: continues where it was committed if it is still the same content, else it is a new generation read
-    /// from its start.
+    /// A file that the checkpoint knows: continues where it was committed if it is still the same content,
+    /// else it is a new generation read from its start.
     pub fn resume(found: &Found, point: &FilePoint, sensor: &SensorId) -> Self {
         let mut file = Self::new(found, point.generation);
         file.identity = Some((point.file_id, point.fingerprint));
@@ -194,7 +198,8 @@ impl Tracked {
         Self::new(found, point.generation + 1)
     }
 
-    /// A file of the checkpoint whose bytes can no longer be read. What of it was published may still be committed.
+    /// A file of the checkpoint whose bytes can no longer be read. What of it was published may still be
+    /// committed.
     pub fn lost(point: &FilePoint, found: &Found, streams: &[Option<StreamSeen>; 2]) -> Option<Self> {
         if point.published.max(point.extent) <= point.position {
             return None;
@@ -206,11 +211,17 @@ impl Tracked {
         file.place(point.position, point.last_line);
         if point.published > point.position {
             let last_line = LastLine { start: point.position, end: point.published, hash: EventId([0; 16]) };
-            file.segments.add_lost(point.position, point.published, last_line, streams.map(|seen| seen.map_or(0, |seen| seen.high)));
+            file.segments.add_lost(
+                point.position,
+                point.published,
+                last_line,
+                streams.map(|seen| seen.map_or(0, |seen| seen.high)),
+            );
         }
         file.covered = point.published;
         file.extent = point.extent;
-        file.lost = (point.extent > point.published && point.complete.is_none()).then(|| (point.extent, Instant::now()));
+        file.lost = (point.extent > point.published && point.complete.is_none())
+            .then(|| (point.extent, Instant::now()));
         file.become_gone();
         Some(file)
     }
@@ -249,7 +260,8 @@ impl Tracked {
 
     /// The file at its start, opened by its name or by where it lay last, when that is still this file.
     pub fn open_anew(&self) -> io::Result<Input> {
-        self.open_at(&self.path).or_else(|error| if self.real == self.path { Err(error) } else { self.open_at(&self.real) })
+        self.open_at(&self.path)
+            .or_else(|error| if self.real == self.path { Err(error) } else { self.open_at(&self.real) })
     }
 
     fn open_at(&self, path: &Path) -> io::Result<Input> {
@@ -261,8 +273,8 @@ impl Tracked {
         Ok(input)
     }
 
-    /// Opens a file that was just found, and takes its identity from its first line when that is complete. From then on it is known, whatever
-    /// happens to its name.
+    /// Opens a file that was just found, and takes its identity from its first line when that is complete.
+    /// From then on it is known, whatever happens to its name.
     pub fn meet(&mut self) -> io::Result<()> {
         self.open()?;
         let (mut reader, mut buffer, mut at) = (LineReader::new(0), vec![0; 1 << 14], 0);
@@ -287,24 +299,32 @@ impl Tracked {
         if let Some(input) = &self.input {
             return input.metadata().ok();
         }
-        let mine = |path: &PathBuf| std::fs::metadata(path).ok().filter(|meta| (meta.dev(), meta.ino()) == (self.device, self.inode));
+        let mine = |path: &PathBuf| {
+            std::fs::metadata(path).ok().filter(|meta| (meta.dev(), meta.ino()) == (self.device, self.inode))
+        };
         mine(&self.path).or_else(|| mine(&self.real))
     }
 
-    /// Whether the file at `path` is this one: the same inode with the same content, for a deleted file's inode is given to another one.
+    /// Whether the file at `path` is this one: the same inode with the same content, for a deleted file's
+    /// inode is given to another one.
     pub fn lies_at(&self, path: &Path, sensor: &SensorId) -> bool {
         let Some(point) = self.point() else { return false };
         self.open_at(path).and_then(|mut input| same_content(&mut input, &point, sensor)).unwrap_or(false)
     }
 
-    /// Whether the file was truncated in place and written anew, be it unseen: it is shorter than what was read of it, or holds something
-    /// else where the last line was. NUL bytes there are what `copytruncate` leaves before a writer that keeps its offset.
+    /// Whether the file was truncated in place and written anew, be it unseen: it is shorter than what was
+    /// read of it, or holds something else where the last line was. NUL bytes there are what `copytruncate`
+    /// leaves before a writer that keeps its offset.
     pub fn starts_anew(&mut self, sensor: &SensorId) -> io::Result<bool> {
         self.open()?;
         if self.was_truncated() {
             return Ok(true);
         }
-        let Some(input) = self.input.as_mut().filter(|_| !self.compressed && std::mem::take(&mut self.verify)) else { return Ok(false) };
+        let Some(input) =
+            self.input.as_mut().filter(|_| !self.compressed && std::mem::take(&mut self.verify))
+        else {
+            return Ok(false);
+        };
         if !still_begins(input, &self.reader)? {
             return Ok(true);
         }
@@ -313,7 +333,9 @@ impl Tracked {
             Some(last) => still_holds(input, &last, sensor)?,
             None => match self.identity {
                 None => true,
-                Some((_, fingerprint)) => line_at(input, 0)?.is_some_and(|item| Fingerprint::of(content(&item)) == fingerprint),
+                Some((_, fingerprint)) => {
+                    line_at(input, 0)?.is_some_and(|item| Fingerprint::of(content(&item)) == fingerprint)
+                }
             },
         };
         input.go_to(self.reader.at() + self.left.len() as u64)?;
@@ -325,7 +347,11 @@ impl Tracked {
         if self.compressed || self.gone {
             return false;
         }
-        let size = self.input.as_ref().and_then(|input| input.metadata().ok()).map_or(self.stamp.size, |meta| meta.len());
+        let size = self
+            .input
+            .as_ref()
+            .and_then(|input| input.metadata().ok())
+            .map_or(self.stamp.size, |meta| meta.len());
         size < self.reader.at()
     }
 
@@ -346,7 +372,8 @@ impl Tracked {
     pub fn announcement(&self) -> Option<Announcement> {
         let (file_id, fingerprint) = self.identity?;
         // The name of a file that is not listed may be another file's.
-        let path = if self.listed { std::fs::canonicalize(&self.path).ok() } else { None }.unwrap_or_else(|| self.real.clone());
+        let path = if self.listed { std::fs::canonicalize(&self.path).ok() } else { None }
+            .unwrap_or_else(|| self.real.clone());
         Some(Announcement {
             file_id,
             path: path.to_string_lossy().into_owned(),
@@ -427,7 +454,10 @@ impl Tracked {
         self.segments.is_empty()
             && self.lost.is_none()
             && (self.damage.is_none() || self.damage_told.is_some() || self.gone)
-            && (self.gone || self.refused || (!self.ready && self.quiet_since.is_some() || self.complete.is_some()) && self.reader.unfinished().is_none())
+            && (self.gone
+                || self.refused
+                || (!self.ready && self.quiet_since.is_some() || self.complete.is_some())
+                    && self.reader.unfinished().is_none())
     }
 
     /// Bytes on disk that are not committed, as far as known.
@@ -507,7 +537,8 @@ fn still_holds(input: &Input, last: &LastLine, sensor: &SensorId) -> io::Result<
     Ok(line.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
 }
 
-/// Whether the unfinished line begins as it did when it was read: else the file was truncated and refilled meanwhile.
+/// Whether the unfinished line begins as it did when it was read: else the file was truncated and refilled
+/// meanwhile.
 fn still_begins(input: &Input, reader: &LineReader) -> io::Result<bool> {
     let Some(start) = reader.unfinished() else { return Ok(true) };
     let mut bytes = vec![0; COMPARED.min(usize::try_from(reader.at() - start).unwrap_or(COMPARED))];

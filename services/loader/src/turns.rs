@@ -13,8 +13,9 @@ impl Tailer {
         }
     }
 
-    /// Closes the logs that were read the longest ago, except for `but`. One that no pattern finds any more stays open: it could not be opened
-    /// again by its name. An archive that is read halfway is closed last, because going on there means to decompress it again.
+    /// Closes the logs that were read the longest ago, except for `but`. One that no pattern finds any more
+    /// stays open: it could not be opened again by its name. An archive that is read halfway is closed last,
+    /// because going on there means to decompress it again.
     pub fn close_some(&mut self, but: u64) {
         let halfway = |file: &Tracked| file.compressed && file.ready;
         let mut open: Vec<_> = self

@@ -1,5 +1,6 @@
-//! Files that no pattern finds: moved to another directory or name, deleted, or behind a symbolic link that names another file now. The writer
-//! may have them open and write on, so they are followed by their descriptor, and after a restart by their inode.
+//! Files that no pattern finds: moved to another directory or name, deleted, or behind a symbolic link that
+//! names another file now. The writer may have them open and write on, so they are followed by their
+//! descriptor, and after a restart by their inode.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,9 +21,11 @@ use crate::{
 const RENAME_TIME: Duration = Duration::from_secs(3);
 /// A file stays open until it was quiet for this long.
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(60);
-/// A deleted file of which no copy is there can never be opened again: it stays open until it was quiet for this long.
+/// A deleted file of which no copy is there can never be opened again: it stays open until it was quiet for
+/// this long.
 const DELETED_QUIET: Duration = Duration::from_secs(600);
-/// Files that no pattern finds and that are read to their ends: this many stay open, those that were written last.
+/// Files that no pattern finds and that are read to their ends: this many stay open, those that were written
+/// last.
 const HELD_OPEN: usize = 64;
 /// Directory entries looked at in one search, at most.
 const SEEK_ENTRIES: usize = 50_000;
@@ -91,16 +94,25 @@ impl Tailer {
         missing
     }
 
-    /// Closes the files that have been quiet longest, when many are held that no pattern finds. One with a name is looked at by that.
+    /// Closes the files that have been quiet longest, when many are held that no pattern finds. One with a
+    /// name is looked at by that.
     fn hold_fewer(&mut self) {
-        let at_rest = |file: &Tracked| !file.listed && !file.gone && file.input.is_some() && file.complete.is_some() && !file.ready;
-        let mut held: Vec<_> = self.files.iter().filter(|(_, file)| at_rest(file)).map(|(key, file)| (file.quiet_since, *key)).collect();
+        let at_rest = |file: &Tracked| {
+            !file.listed && !file.gone && file.input.is_some() && file.complete.is_some() && !file.ready
+        };
+        let mut held: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(_, file)| at_rest(file))
+            .map(|(key, file)| (file.quiet_since, *key))
+            .collect();
         held.sort();
         for &(since, key) in held.iter().take(held.len().saturating_sub(HELD_OPEN)) {
             if since.is_some_and(|since| since.elapsed() < FORGET_AFTER) {
                 break;
             }
-            let deleted = self.files.get(&key).and_then(Tracked::metadata).is_none_or(|meta| meta.nlink() == 0);
+            let deleted =
+                self.files.get(&key).and_then(Tracked::metadata).is_none_or(|meta| meta.nlink() == 0);
             if deleted {
                 self.lose(key);
             } else if let Some(file) = self.files.get_mut(&key) {
@@ -109,17 +121,27 @@ impl Tailer {
         }
     }
 
-    /// After the first scan: files of the checkpoint that no pattern found are looked for elsewhere; what was not committed of those that are
-    /// nowhere may still be on its way to Postgres.
+    /// After the first scan: files of the checkpoint that no pattern found are looked for elsewhere; what was
+    /// not committed of those that are nowhere may still be on its way to Postgres.
     pub fn find_known(&mut self) -> anyhow::Result<()> {
         let known = std::mem::take(&mut self.known);
         if known.is_empty() {
             return Ok(());
         }
         // Nothing is added to an archive.
-        let sought: Vec<_> = known.iter().filter(|point| !(point.gone || point.compressed && point.complete.is_some())).collect();
-        let wanted = sought.iter().filter(|point| in_place(point).is_none()).map(|point| (point.device, point.inode)).collect();
-        let places = find(&wanted, sought.iter().flat_map(|point| [Path::new(&point.path), Path::new(&point.real_path)]));
+        let sought: Vec<_> = known
+            .iter()
+            .filter(|point| !(point.gone || point.compressed && point.complete.is_some()))
+            .collect();
+        let wanted = sought
+            .iter()
+            .filter(|point| in_place(point).is_none())
+            .map(|point| (point.device, point.inode))
+            .collect();
+        let places = find(
+            &wanted,
+            sought.iter().flat_map(|point| [Path::new(&point.path), Path::new(&point.real_path)]),
+        );
         let listing = logs::list(&self.patterns)?;
         let any = listing.files.first();
         for point in known {
@@ -133,7 +155,10 @@ impl Tailer {
                 continue;
             }
             if !point.gone && !point.compressed && point.unlisted {
-                tracing::warn!(path = point.real_path, "a log that had left the pattern is nowhere: what its writer added meanwhile cannot be read");
+                tracing::warn!(
+                    path = point.real_path,
+                    "a log that had left the pattern is nowhere: what its writer added meanwhile cannot be read"
+                );
             }
             match any {
                 Some(any) => self.keep_lost(&point, any),
@@ -144,7 +169,8 @@ impl Tailer {
         Ok(())
     }
 
-    /// A file of the checkpoint that no pattern finds any more: where it lay, at a place where it was found, or open in another process.
+    /// A file of the checkpoint that no pattern finds any more: where it lay, at a place where it was found,
+    /// or open in another process.
     fn out_of_sight(&self, point: &FilePoint, place: Option<PathBuf>) -> Option<Tracked> {
         if point.gone {
             return None;
@@ -179,7 +205,8 @@ impl Tracked {
             return since.elapsed();
         }
         self.unlisted_since = Some(Instant::now());
-        // While it is open it can be followed, wherever it goes. One that cannot be opened was renamed or deleted.
+        // While it is open it can be followed, wherever it goes. One that cannot be opened was renamed or
+        // deleted.
         if self.input.is_none() && !self.compressed && self.open().is_ok() {
             self.quiet_since.get_or_insert_with(Instant::now);
         }
@@ -195,7 +222,10 @@ impl Tracked {
             self.complete = None;
             self.ready = true;
         }
-        let Some(place) = self.input.as_ref().filter(|_| meta.nlink() > 0).and_then(|input| input.place()) else { return false };
+        let Some(place) = self.input.as_ref().filter(|_| meta.nlink() > 0).and_then(|input| input.place())
+        else {
+            return false;
+        };
         if place == self.real {
             return false;
         }
@@ -218,19 +248,27 @@ impl Tracked {
 
 /// Where the checkpoint saw a file, when it still lies there.
 fn in_place(point: &FilePoint) -> Option<PathBuf> {
-    let same = |path: &&String| fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (point.device, point.inode));
+    let same = |path: &&String| {
+        fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (point.device, point.inode))
+    };
     // By its own name first: that tells a changed pattern from a moved file.
     [&point.path, &point.real_path].into_iter().find(same).map(PathBuf::from)
 }
 
-/// Finds files by device and inode: below the directories where they lay, and in the directories beside those.
-fn find<'a>(wanted: &BTreeSet<(u64, u64)>, lay: impl Iterator<Item = &'a Path>) -> BTreeMap<(u64, u64), PathBuf> {
+/// Finds files by device and inode: below the directories where they lay, and in the directories beside
+/// those.
+fn find<'a>(
+    wanted: &BTreeSet<(u64, u64)>,
+    lay: impl Iterator<Item = &'a Path>,
+) -> BTreeMap<(u64, u64), PathBuf> {
     let mut found = BTreeMap::new();
     if wanted.is_empty() {
         return found;
     }
     let mut queue = VecDeque::new();
-    for directory in lay.filter_map(Path::parent).filter(|directory| directory.is_absolute()).collect::<BTreeSet<_>>() {
+    for directory in
+        lay.filter_map(Path::parent).filter(|directory| directory.is_absolute()).collect::<BTreeSet<_>>()
+    {
         queue.push_back((directory.to_owned(), SEEK_DEPTH));
         queue.extend(directory.parent().map(|above| (above.to_owned(), 1)));
     }
@@ -246,7 +284,12 @@ fn find<'a>(wanted: &BTreeSet<(u64, u64)>, lay: impl Iterator<Item = &'a Path>) 
                 queue.push_back((entry.path(), depth - 1));
             }
             if !directory && wanted.iter().any(|&(_, inode)| inode == entry.ino()) {
-                let at = entry.metadata().ok().filter(fs::Metadata::is_file).map(|meta| (meta.dev(), meta.ino())).filter(|at| wanted.contains(at));
+                let at = entry
+                    .metadata()
+                    .ok()
+                    .filter(fs::Metadata::is_file)
+                    .map(|meta| (meta.dev(), meta.ino()))
+                    .filter(|at| wanted.contains(at));
                 found.extend(at.map(|at| (at, entry.path())));
             }
         }
@@ -254,10 +297,19 @@ fn find<'a>(wanted: &BTreeSet<(u64, u64)>, lay: impl Iterator<Item = &'a Path>) 
     found
 }
 
-/// A deleted file that its writer has open, where the system lets it be seen: same user or root, same PID namespace.
+/// A deleted file that its writer has open, where the system lets it be seen: same user or root, same PID
+/// namespace.
 fn held_by_process(point: &FilePoint) -> Option<PathBuf> {
-    let mine = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (point.device, point.inode));
-    let numbered = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+    let mine = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (point.device, point.inode))
+    };
+    let numbered =
+        |entry: &fs::DirEntry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok).filter(numbered);
-    processes.filter_map(|process| fs::read_dir(process.path().join("fd")).ok()).flatten().filter_map(Result::ok).map(|entry| entry.path()).find(mine)
+    processes
+        .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(mine)
 }

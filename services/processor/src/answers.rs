@@ -6,7 +6,8 @@ use store::{Connection, Failure};
 
 use crate::Shared;
 
-/// Answers until stop. A question that the database cannot answer now stays unanswered: the loader asks again.
+/// Answers until stop. A question that the database cannot answer now stays unanswered: the loader asks
+/// again.
 pub(crate) async fn answer(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut asks = shared.bus.asks().await?;
     loop {
@@ -17,7 +18,10 @@ pub(crate) async fn answer(shared: Shared, stop: CancellationToken) -> anyhow::R
         let Some(ask) = ask else { anyhow::bail!("the subscription to questions ended") };
         match look_up(&shared, &ask).await {
             Ok(receipts) => shared.bus.answer(ask, &receipts).await?,
-            Err(failure) => tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), "left a question for receipts unanswered"),
+            Err(failure) => tracing::warn!(
+                error = format!("{:#}", anyhow::Error::from(failure)),
+                "left a question for receipts unanswered"
+            ),
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Receives, commits, acknowledges, until stop. While one writer's batch commits, another takes the next one: what stands together in the
-/// stream (a session's events) stays in one batch.
+/// Receives, commits, acknowledges, until stop. While one writer's batch commits, another takes the next one:
+/// what stands together in the stream (a session's events) stays in one batch.
 pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
@@ -44,8 +44,14 @@ pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken
     Ok(())
 }
 
-/// One writer: works until stop, or until the consumers must be bound anew; then every writer finishes the batch it has.
-async fn follow(shared: &Shared, intake: &Mutex<Intake>, end: &CancellationToken, stop: &CancellationToken) -> anyhow::Result<()> {
+/// One writer: works until stop, or until the consumers must be bound anew; then every writer finishes the
+/// batch it has.
+async fn follow(
+    shared: &Shared,
+    intake: &Mutex<Intake>,
+    end: &CancellationToken,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let _ends_all = end.clone().drop_guard();
     loop {
         let batch = tokio::select! {
@@ -59,11 +65,17 @@ async fn follow(shared: &Shared, intake: &Mutex<Intake>, end: &CancellationToken
     }
 }
 
-/// Commits a batch whatever it takes: waits for the database, halves the batch around data it refuses. `None` when stopped before.
+/// Commits a batch whatever it takes: waits for the database, halves the batch around data it refuses. `None`
+/// when stopped before.
 async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Option<Kept> {
     let started = std::time::Instant::now();
     // Each ends with the commit.
-    let _spans: Vec<_> = batch.items.iter().filter_map(|item| item.trace.as_deref()).map(|trace| boot::span("keep", Some(trace))).collect();
+    let _spans: Vec<_> = batch
+        .items
+        .iter()
+        .filter_map(|item| item.trace.as_deref())
+        .map(|trace| boot::span("keep", Some(trace)))
+        .collect();
     let mut total = Kept::default();
     let mut todo: Vec<Vec<Prepared<'_>>> = vec![batch.items.iter().map(Prepared::of).collect()];
     let mut pause = FIRST_PAUSE;
@@ -76,7 +88,11 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
                 total.add(kept);
             }
             Err(Failure::Retry(error)) => {
-                tracing::warn!(error = format!("{error:#}"), events = part.len(), "the database did not take a batch, trying again");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    events = part.len(),
+                    "the database did not take a batch, trying again"
+                );
                 rest(&mut pause, stop).await;
                 if stop.is_cancelled() {
                     return None;
@@ -123,7 +139,8 @@ async fn answer(shared: &Shared, batch: Batch, kept: Kept) -> anyhow::Result<()>
     let [stream, dead] = shared.marks();
     let mut by_sensor = BTreeMap::<SensorId, Receipts>::new();
     for receipt in kept.receipts {
-        let receipts = by_sensor.entry(receipt.sensor).or_insert_with(|| Receipts { stream, dead, files: Vec::new() });
+        let receipts =
+            by_sensor.entry(receipt.sensor).or_insert_with(|| Receipts { stream, dead, files: Vec::new() });
         receipts.files.push((receipt.file, receipt.committed));
     }
     batch.acknowledge(&shared.bus).await?;
@@ -138,7 +155,8 @@ fn count(kept: &Kept) {
     for delivery in kept.deliveries.values() {
         let new = delivery.events - delivery.duplicates - delivery.sealed;
         for (result, n) in [("new", new), ("duplicate", delivery.duplicates), ("sealed", delivery.sealed)] {
-            metrics::counter!("cowriestream_processor_events_total", "result" => result).increment(n.max(0) as u64);
+            metrics::counter!("cowriestream_processor_events_total", "result" => result)
+                .increment(n.max(0) as u64);
         }
         metrics::counter!("cowriestream_processor_late_events_total").increment(delivery.late.max(0) as u64);
     }

@@ -32,8 +32,14 @@ pub struct Kept {
     pub deliveries: BTreeMap<SensorId, Delivery>,
 }
 
-/// Commits everything that these messages mean, or nothing. Keys of live events are marked for the rules, if there are any.
-pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows, live: Option<&Live>) -> Result<Kept, Failure> {
+/// Commits everything that these messages mean, or nothing. Keys of live events are marked for the rules, if
+/// there are any.
+pub async fn keep(
+    store: &Store,
+    batch: &[Prepared<'_>],
+    windows: Windows,
+    live: Option<&Live>,
+) -> Result<Kept, Failure> {
     let (events, mut deliveries) = distinct(batch);
     let sealed = store.open_days(&days(&events)).await?;
     let (events, late) = unsealed(events, &sealed);
@@ -43,11 +49,13 @@ pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows, live:
     let mut transaction = store.begin().await?;
     let (earlier, events) = stored_earlier(&mut transaction, events).await?;
     let inserted = store::insert_events(&mut transaction, &events).await?;
-    let (new, known): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| inserted.contains(&event.record.id));
+    let (new, known): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| inserted.contains(&event.record.id));
     for event in known.into_iter().chain(earlier) {
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
-    // What waits for nobody comes first: from its sessions on, a batch holds back the next one, which has events of the same sessions.
+    // What waits for nobody comes first: from its sessions on, a batch holds back the next one, which has
+    // events of the same sessions.
     if windows == Windows::Kept {
         let panes = panes(&new);
         store::add_panes(&mut transaction, &panes).await?;
@@ -62,7 +70,11 @@ pub async fn keep(store: &Store, batch: &[Prepared<'_>], windows: Windows, live:
         deliveries.entry(event.record.sensor.clone()).or_default().live += 1;
     }
     derive_sensors(&mut transaction, &new).await?;
-    store::add_deliveries(&mut transaction, &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>()).await?;
+    store::add_deliveries(
+        &mut transaction,
+        &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>(),
+    )
+    .await?;
     let receipts = store::merge_receipts(&mut transaction, &receipts(batch)).await?;
     transaction.commit().await.map_err(Failure::from)?;
     Ok(Kept { receipts, deliveries })
@@ -98,12 +110,18 @@ fn days(events: &[&StoredEvent]) -> BTreeSet<NaiveDate> {
     events.iter().copied().filter_map(day).collect()
 }
 
-fn unsealed<'a>(events: Vec<&'a StoredEvent>, sealed: &BTreeSet<NaiveDate>) -> (Vec<&'a StoredEvent>, Vec<&'a StoredEvent>) {
+fn unsealed<'a>(
+    events: Vec<&'a StoredEvent>,
+    sealed: &BTreeSet<NaiveDate>,
+) -> (Vec<&'a StoredEvent>, Vec<&'a StoredEvent>) {
     events.into_iter().partition(|event| day(event).is_none_or(|day| !sealed.contains(&day)))
 }
 
 /// Parts the events that are stored under the identity of version 1 of the repair from the others.
-async fn stored_earlier<'a>(on: &mut Connection, events: Vec<&'a StoredEvent>) -> Result<(Vec<&'a StoredEvent>, Vec<&'a StoredEvent>), Failure> {
+async fn stored_earlier<'a>(
+    on: &mut Connection,
+    events: Vec<&'a StoredEvent>,
+) -> Result<(Vec<&'a StoredEvent>, Vec<&'a StoredEvent>), Failure> {
     let stored = store::stored_earlier(on, &events).await?;
     Ok(events.into_iter().partition(|event| event.earlier.is_some_and(|id| stored.contains(&id))))
 }
@@ -114,26 +132,37 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> 
     for StoredEvent { record, .. } in new {
         let Some(session) = &record.session else { continue };
         let nothing = || (SessionDelta::nothing(record.sensor.clone(), session.clone()), Vec::new());
-        let (sum, records) = sessions.entry((record.sensor.as_str().to_owned(), session.clone())).or_insert_with(nothing);
+        let (sum, records) =
+            sessions.entry((record.sensor.as_str().to_owned(), session.clone())).or_insert_with(nothing);
         sum.add(record);
         records.push(record);
     }
     if sessions.is_empty() {
         return Ok(());
     }
-    let (deltas, records): (Vec<_>, BTreeMap<_, _>) = sessions.into_iter().map(|(key, (delta, records))| (delta, (key, records))).unzip();
+    let (deltas, records): (Vec<_>, BTreeMap<_, _>) =
+        sessions.into_iter().map(|(key, (delta, records))| (delta, (key, records))).unzip();
     if windows == Windows::Left {
         return store::merge_sessions(on, &deltas).await.map(drop);
     }
-    let closed = deltas.iter().filter(|delta| delta.closed).map(|delta| (delta.sensor.as_str().to_owned(), delta.session.clone()));
-    let mut ended: BTreeMap<_, _> = closed.filter_map(|key| records.get(&key).map(|records| (key, (features(records.clone()), records.len())))).collect();
+    let closed = deltas
+        .iter()
+        .filter(|delta| delta.closed)
+        .map(|delta| (delta.sensor.as_str().to_owned(), delta.session.clone()));
+    let mut ended: BTreeMap<_, _> = closed
+        .filter_map(|key| records.get(&key).map(|records| (key, (features(records.clone()), records.len()))))
+        .collect();
     let merged = store::merge_sessions(on, &deltas).await?;
     derive_features(on, merged, &mut ended).await
 }
 
-/// The features of sessions that have ended; `ended`: of those that the batch closes, by its own events, and how many these are. Where these are
-/// all, nothing needs to be read.
-async fn derive_features(on: &mut Connection, merged: Vec<MergedSession>, ended: &mut BTreeMap<SessionKey, (Features, usize)>) -> Result<(), Failure> {
+/// The features of sessions that have ended; `ended`: of those that the batch closes, by its own events, and
+/// how many these are. Where these are all, nothing needs to be read.
+async fn derive_features(
+    on: &mut Connection,
+    merged: Vec<MergedSession>,
+    ended: &mut BTreeMap<SessionKey, (Features, usize)>,
+) -> Result<(), Failure> {
     let (mut whole, mut earlier, mut open) = (Vec::new(), Vec::new(), Vec::new());
     for MergedSession { sensor, session, event_count, closed } in merged {
         let key = (sensor, session);
@@ -162,7 +191,11 @@ fn panes<'a>(new: &[&'a StoredEvent]) -> Vec<(PaneKey<'a>, Pane)> {
 const LATE: i64 = 60 * MINUTE;
 
 /// Counts the events that are late.
-async fn count_late(on: &mut Connection, new: &[&StoredEvent], deliveries: &mut BTreeMap<SensorId, Delivery>) -> Result<(), Failure> {
+async fn count_late(
+    on: &mut Connection,
+    new: &[&StoredEvent],
+    deliveries: &mut BTreeMap<SensorId, Delivery>,
+) -> Result<(), Failure> {
     let sensors: Vec<_> = deliveries.keys().map(SensorId::as_str).collect();
     let newest = store::newest_events(on, &sensors).await?;
     for StoredEvent { record, .. } in new {
@@ -225,7 +258,11 @@ fn receipts(batch: &[Prepared<'_>]) -> Vec<FileReceipt> {
             }
         }
     }
-    let receipt =
-        |((sensor, file), (ranges, announce)): ((SensorId, FileId), (RangeSet, _))| FileReceipt { sensor, file, committed: ranges.to_vec(), announce };
+    let receipt = |((sensor, file), (ranges, announce)): ((SensorId, FileId), (RangeSet, _))| FileReceipt {
+        sensor,
+        file,
+        committed: ranges.to_vec(),
+        announce,
+    };
     files.into_iter().map(receipt).collect()
 }

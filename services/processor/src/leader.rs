@@ -11,14 +11,22 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The duties of a processor: the roll-up.
 const DUTY: &str = "processor";
 
-/// Holds or tries for the lease until stop, and tells whether it is ours. Who acts on it checks it again in the transaction.
-pub(crate) async fn lead(store: Store, tell: watch::Sender<Option<Lease>>, stop: CancellationToken) -> anyhow::Result<()> {
+/// Holds or tries for the lease until stop, and tells whether it is ours. Who acts on it checks it again in
+/// the transaction.
+pub(crate) async fn lead(
+    store: Store,
+    tell: watch::Sender<Option<Lease>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
         let held = tell.borrow().clone();
         let now = match store.lease(DUTY, held.as_ref()).await {
             Ok(now) => now,
             Err(failure) => {
-                tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "could not renew the lease");
+                tracing::debug!(
+                    error = format!("{:#}", anyhow::Error::from(failure)),
+                    "could not renew the lease"
+                );
                 None
             }
         };

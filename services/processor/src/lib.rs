@@ -1,6 +1,7 @@
 //! Writes what the streams deliver into Postgres, exactly once.
 //!
-//! **Invariant**: a message is acknowledged only after the transaction that holds everything it means has committed.
+//! **Invariant**: a message is acknowledged only after the transaction that holds everything it means has
+//! committed.
 
 mod answers;
 mod ingest;
@@ -69,8 +70,9 @@ pub(crate) struct Shared {
     pub live: signals::Live,
     /// Told when something was queued in the outbox.
     pub queued: Arc<Notify>,
-    /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old binding still pulled from a new
-    /// consumer would stay in nobody's hands until the acknowledgement wait is over.
+    /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old
+    /// binding still pulled from a new consumer would stay in nobody's hands until the acknowledgement wait
+    /// is over.
     pub bound: Arc<RwLock<()>>,
     /// Asks the ingest to let go of the consumers.
     pub release: Arc<Notify>,
@@ -90,11 +92,22 @@ impl Shared {
 }
 
 /// Starts a processor; it runs until `tasks` stop. Streams and schema must exist.
-pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<()> {
+pub async fn start(
+    args: &Args,
+    topology: &TopologyArgs,
+    bus: Bus,
+    store: Store,
+    health: &Health,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
     store.check_schema().await?;
     let rules = rules::Rules::load(args.rules.as_deref())?;
     let shared = Shared {
-        limits: Limits { messages: args.batch as usize, bytes: usize::try_from(args.batch_bytes)?, patience: Duration::from_millis(50) },
+        limits: Limits {
+            messages: args.batch as usize,
+            bytes: usize::try_from(args.batch_bytes)?,
+            patience: Duration::from_millis(50),
+        },
         dead_letters_max_bytes: i64::try_from(args.dead_letters_max_bytes)?,
         bus,
         store,
@@ -112,7 +125,8 @@ pub async fn start(args: &Args, topology: &TopologyArgs, bus: Bus, store: Store,
     health.needs("database", place.database());
     let (tell, lease) = watch::channel(None);
     tasks.spawn("leader", leader::lead(shared.store.clone(), tell, tasks.stop()));
-    tasks.spawn("roll-up", rollup::roll_up(shared.store.clone(), args.retention, lease.clone(), tasks.stop()));
+    tasks
+        .spawn("roll-up", rollup::roll_up(shared.store.clone(), args.retention, lease.clone(), tasks.stop()));
     tasks.spawn("signals", signals::judge(shared.clone(), rules, lease, tasks.stop()));
     tasks.spawn("positions", position::watch(shared.clone(), place, tasks.stop()));
     tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));

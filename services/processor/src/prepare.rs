@@ -35,7 +35,10 @@ impl<'a> Prepared<'a> {
             Delivered::Event { sensor, line, replay, returns } => {
                 return Self::repaired(sensor, line, *returns, *replay, &item.source, item.announce.as_ref());
             }
-            Delivered::Dead(dead) => What::Dead(Box::new(dead.clone()), item.announce.as_ref().map(|announce| announce.path.clone())),
+            Delivered::Dead(dead) => What::Dead(
+                Box::new(dead.clone()),
+                item.announce.as_ref().map(|announce| announce.path.clone()),
+            ),
             Delivered::Foreign(why) => {
                 tracing::warn!(why, "dropped a message that none of ours would send");
                 metrics::counter!("cowriestream_processor_foreign_messages_total").increment(1);
@@ -46,12 +49,25 @@ impl<'a> Prepared<'a> {
     }
 
     /// Reads a line of a sensor, of these bytes of its files.
-    pub fn of_line(sensor: &SensorId, line: &[u8], replay: Option<DeadId>, source: &'a Source, announce: Option<&'a Announcement>) -> Self {
+    pub fn of_line(
+        sensor: &SensorId,
+        line: &[u8],
+        replay: Option<DeadId>,
+        source: &'a Source,
+        announce: Option<&'a Announcement>,
+    ) -> Self {
         Self::repaired(sensor, line, 0, replay, source, announce)
     }
 
     /// As [`Self::of_line`]; `returns`: carriage returns that were taken from the end of the line.
-    fn repaired(sensor: &SensorId, line: &[u8], returns: usize, replay: Option<DeadId>, source: &'a Source, announce: Option<&'a Announcement>) -> Self {
+    fn repaired(
+        sensor: &SensorId,
+        line: &[u8],
+        returns: usize,
+        replay: Option<DeadId>,
+        source: &'a Source,
+        announce: Option<&'a Announcement>,
+    ) -> Self {
         let text = repair::without_returns(line);
         let what = match Record::read(sensor, text) {
             Ok(record) => {
@@ -59,7 +75,13 @@ impl<'a> Prepared<'a> {
                 What::Event(Box::new(stored(record, text, earlier, source)), replay)
             }
             Err(why) => {
-                let dead = DeadLetter::of_line(sensor.clone(), Reason::from(&why), why.to_string(), line, source.clone());
+                let dead = DeadLetter::of_line(
+                    sensor.clone(),
+                    Reason::from(&why),
+                    why.to_string(),
+                    line,
+                    source.clone(),
+                );
                 What::Dead(Box::new(dead), announce.map(|announce| announce.path.clone()))
             }
         };
@@ -71,7 +93,13 @@ impl<'a> Prepared<'a> {
         let what = match &self.what {
             What::Event(event, _) => {
                 let line = event.line.as_deref().unwrap_or(event.record.payload.as_bytes());
-                let dead = DeadLetter::of_line(event.record.sensor.clone(), Reason::Rejected, why, line, self.source.clone());
+                let dead = DeadLetter::of_line(
+                    event.record.sensor.clone(),
+                    Reason::Rejected,
+                    why,
+                    line,
+                    self.source.clone(),
+                );
                 What::Dead(Box::new(dead), self.announce.map(|announce| announce.path.clone()))
             }
             What::Dead(..) | What::Nothing => What::Nothing,
@@ -80,7 +108,8 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// The identity that version 1 of the repair gave a line that ended with that many carriage returns. A loader of that version still sends them.
+/// The identity that version 1 of the repair gave a line that ended with that many carriage returns. A loader
+/// of that version still sends them.
 fn earlier_id(sensor: &SensorId, text: &[u8], returns: usize) -> Option<EventId> {
     let possible = returns > 0 && text.len() + returns <= MAX_LINE;
     possible.then(|| EventId::of(sensor, &[text, &vec![b'\r'; returns][..]].concat()))

@@ -1,5 +1,5 @@
-//! The outbox: what a transaction queued is published, and published again when the broker lost it. And the sweep that closes
-//! sessions by idleness.
+//! The outbox: what a transaction queued is published, and published again when the broker lost it. And the
+//! sweep that closes sessions by idleness.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,11 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 const LIMIT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which stream keeps which subjects of the outbox.
-const STREAMS: [(&str, &str); 3] = [("cowrie.sessions.", topology::SESSIONS), ("cowrie.findings.", topology::FINDINGS), ("cowrie.jobs.", topology::JOBS)];
+const STREAMS: [(&str, &str); 3] = [
+    ("cowrie.sessions.", topology::SESSIONS),
+    ("cowrie.findings.", topology::FINDINGS),
+    ("cowrie.jobs.", topology::JOBS),
+];
 
 /// Publishes until stop.
 pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
@@ -62,7 +66,11 @@ async fn limit(shared: &Shared) -> anyhow::Result<()> {
     let mut connection = shared.store.connection().await?;
     let letters = store::limit_dead_letters(&mut connection, shared.dead_letters_max_bytes).await?;
     if letters > 0 {
-        tracing::warn!(letters, limit = shared.dead_letters_max_bytes, "let go of the bytes of the oldest dead letters to stay under the limit");
+        tracing::warn!(
+            letters,
+            limit = shared.dead_letters_max_bytes,
+            "let go of the bytes of the oldest dead letters to stay under the limit"
+        );
         metrics::counter!("cowriestream_processor_dead_letters_emptied_total").increment(letters);
     }
     Ok(())
@@ -118,9 +126,14 @@ async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
     let mut acks = Vec::with_capacity(queued.len());
     let count = queued.len() as i64;
     for message in queued {
-        let stream = STREAMS.iter().find(|(subjects, _)| message.subject.starts_with(subjects)).map(|(_, stream)| *stream);
-        let stream = stream.with_context(|| format!("outbox row {}: no stream keeps {}", message.id, message.subject))?;
-        let ack = bus.publish_queued(Subject::stored(message.subject), &message.msg_id, message.payload).await?;
+        let stream = STREAMS
+            .iter()
+            .find(|(subjects, _)| message.subject.starts_with(subjects))
+            .map(|(_, stream)| *stream);
+        let stream = stream
+            .with_context(|| format!("outbox row {}: no stream keeps {}", message.id, message.subject))?;
+        let ack =
+            bus.publish_queued(Subject::stored(message.subject), &message.msg_id, message.payload).await?;
         acks.push((message.id, stream, ack));
     }
     let mut done = Vec::with_capacity(acks.len());

@@ -1,5 +1,5 @@
-//! The roll-up: panes that are many become coarser ones, and old ones are let go of; and what was stored before there were panes or features gets
-//! them. A duty of the leader.
+//! The roll-up: panes that are many become coarser ones, and old ones are let go of; and what was stored
+//! before there were panes or features gets them. A duty of the leader.
 
 use std::time::{Duration, Instant};
 
@@ -19,16 +19,23 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(skip)]
 pub struct Retention {
-    /// Days of minutes to keep, in whole weeks; earlier windows begin and end with the hour. Without it they are kept for ever
+    /// Days of minutes to keep, in whole weeks; earlier windows begin and end with the hour. Without it they
+    /// are kept for ever
     #[arg(long, env = "COWRIESTREAM_KEEP_MINUTES_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
     pub keep_minutes_days: Option<u32>,
-    /// Days of hours to keep, in whole months; earlier windows begin and end with the day (UTC). Without it they are kept for ever
+    /// Days of hours to keep, in whole months; earlier windows begin and end with the day (UTC). Without it
+    /// they are kept for ever
     #[arg(long, env = "COWRIESTREAM_KEEP_HOURS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
     pub keep_hours_days: Option<u32>,
 }
 
 /// Rolls up while the lease is ours, until stop.
-pub(crate) async fn roll_up(store: Store, retention: Retention, lease: watch::Receiver<Option<Lease>>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn roll_up(
+    store: Store,
+    retention: Retention,
+    lease: watch::Receiver<Option<Lease>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut looked = None::<Instant>;
     loop {
         tokio::select! {
@@ -41,7 +48,10 @@ pub(crate) async fn roll_up(store: Store, retention: Retention, lease: watch::Re
                 Ok(true) if !stop.is_cancelled() => (),
                 Ok(_) => break,
                 Err(failure) => {
-                    tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the roll-up waits");
+                    tracing::debug!(
+                        error = format!("{:#}", anyhow::Error::from(failure)),
+                        "the roll-up waits"
+                    );
                     break;
                 }
             }
@@ -49,7 +59,10 @@ pub(crate) async fn roll_up(store: Store, retention: Retention, lease: watch::Re
         if looked.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
             looked = Some(Instant::now());
             if let Err(failure) = retain(&store, retention, &held).await {
-                tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the retention of panes waits");
+                tracing::debug!(
+                    error = format!("{:#}", anyhow::Error::from(failure)),
+                    "the retention of panes waits"
+                );
             }
         }
     }
@@ -100,7 +113,9 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
 
 /// Lets go of what is older than is to be kept.
 async fn retain(store: &Store, retention: Retention, lease: &Lease) -> Result<(), Failure> {
-    for (grain, days) in [(Grain::Minute, retention.keep_minutes_days), (Grain::Hour, retention.keep_hours_days)] {
+    for (grain, days) in
+        [(Grain::Minute, retention.keep_minutes_days), (Grain::Hour, retention.keep_hours_days)]
+    {
         let Some(days) = days else { continue };
         let before = Utc::now() - chrono::Duration::days(days.into());
         let mut connection = store.connection().await?;

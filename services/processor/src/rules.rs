@@ -95,7 +95,8 @@ impl Rules {
         match path {
             None => Self::read(DEFAULT).context("read the default rules"),
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("read rules {}", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("read rules {}", path.display()))?;
                 Self::read(&text).with_context(|| format!("read rules {}", path.display()))
             }
         }
@@ -145,14 +146,25 @@ impl Rule {
 
     fn check(&self) -> anyhow::Result<()> {
         let name = self.name();
-        let fits = !name.is_empty() && name.len() <= 64 && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        let fits = !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         ensure!(fits, "a name is 1 to 64 of a-z, 0-9 and -");
         match self {
             Self::Activity(rule) => {
                 ensure!(rule.at_least >= 1, "at_least must be 1 or more");
-                ensure!(rule.times_usual.is_none_or(|times| times.is_finite() && times > 0.0), "times_usual must be more than 0");
-                ensure!(rule.first_seen_within.is_none_or(|within| within > rule.window), "first_seen_within must be longer than the window");
-                ensure!(rule.times_usual.is_none() || rule.usual_over >= rule.window, "usual_over must not be shorter than the window");
+                ensure!(
+                    rule.times_usual.is_none_or(|times| times.is_finite() && times > 0.0),
+                    "times_usual must be more than 0"
+                );
+                ensure!(
+                    rule.first_seen_within.is_none_or(|within| within > rule.window),
+                    "first_seen_within must be longer than the window"
+                );
+                ensure!(
+                    rule.times_usual.is_none() || rule.usual_over >= rule.window,
+                    "usual_over must not be shorter than the window"
+                );
             }
             Self::Silence(rule) => {
                 ensure!(rule.usual >= 1, "usual must be 1 or more");
@@ -165,14 +177,29 @@ impl Rule {
 
 fn dimension<'de, D: Deserializer<'de>>(from: D) -> Result<Dimension, D::Error> {
     let text = String::deserialize(from)?;
-    text.parse().map_err(|_| D::Error::custom(format!("no dimension {text:?}; one of {}", Dimension::ALL.map(Dimension::name).join(", "))))
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "no dimension {text:?}; one of {}",
+            Dimension::ALL.map(Dimension::name).join(", ")
+        ))
+    })
 }
 
 fn measure<'de, D: Deserializer<'de>>(from: D) -> Result<Measure, D::Error> {
-    let known = [Measure::Events, Measure::Sessions, Measure::LoginsFailed, Measure::LoginsSucceeded, Measure::Commands, Measure::Downloads, Measure::Bytes];
+    let known = [
+        Measure::Events,
+        Measure::Sessions,
+        Measure::LoginsFailed,
+        Measure::LoginsSucceeded,
+        Measure::Commands,
+        Measure::Downloads,
+        Measure::Bytes,
+    ];
     let text = String::deserialize(from)?;
     let found = known.into_iter().find(|measure| measure.name() == text);
-    found.ok_or_else(|| D::Error::custom(format!("no measure {text:?}; one of {}", known.map(Measure::name).join(", "))))
+    found.ok_or_else(|| {
+        D::Error::custom(format!("no measure {text:?}; one of {}", known.map(Measure::name).join(", ")))
+    })
 }
 
 fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -186,14 +213,16 @@ fn some_length<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D
 
 /// `5m`, `1h`, `7d`: whole minutes, up to 90 days.
 fn read_length(text: &str) -> anyhow::Result<Duration> {
-    let (number, unit) = text.split_at(text.len().saturating_sub(text.chars().next_back().map_or(0, char::len_utf8)));
+    let (number, unit) =
+        text.split_at(text.len().saturating_sub(text.chars().next_back().map_or(0, char::len_utf8)));
     let minutes = match unit {
         "m" => 1,
         "h" => 60,
         "d" => 1_440,
         _ => bail!("{text:?} is no length of time: 5m, 1h or 7d"),
     };
-    let number: u64 = number.parse().with_context(|| format!("{text:?} is no length of time: 5m, 1h or 7d"))?;
+    let number: u64 =
+        number.parse().with_context(|| format!("{text:?} is no length of time: 5m, 1h or 7d"))?;
     let minutes = number.saturating_mul(minutes);
     ensure!((1..=90 * 1_440).contains(&minutes), "{text:?} is not between 1m and 90d");
     Ok(Duration::from_secs(minutes * 60))
@@ -219,8 +248,10 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_named() {
-        let rules: String = DEFAULT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-        let refused = |from: &str, to: &str| format!("{:#}", Rules::read(&rules.replacen(from, to, 1)).unwrap_err());
+        let rules: String =
+            DEFAULT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        let refused =
+            |from: &str, to: &str| format!("{:#}", Rules::read(&rules.replacen(from, to, 1)).unwrap_err());
         for (from, to, why) in [
             ("\"hassh\"", "\"hash\"", "no dimension \"hash\""),
             ("measure = \"events\"", "measure = \"event\"", "no measure \"event\""),

@@ -1,7 +1,8 @@
 //! Live signals: rules held against the windows of the keys that live events touched. A duty of the leader.
 //!
-//! Batches mark keys in their own transactions; one transaction here takes the marks, looks at the windows, opens episodes and queues findings. Killed
-//! before its commit, the marks are still there; after it, the finding is in the outbox.
+//! Batches mark keys in their own transactions; one transaction here takes the marks, looks at the windows,
+//! opens episodes and queues findings. Killed before its commit, the marks are still there; after it, the
+//! finding is in the outbox.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +46,10 @@ pub struct Live {
 impl Live {
     /// By these rules and the clock.
     pub fn of(rules: &Rules) -> Self {
-        Self { dimensions: Arc::new(rules.activities().map(|rule| rule.dimension).collect()), now: || Utc::now().timestamp_micros() }
+        Self {
+            dimensions: Arc::new(rules.activities().map(|rule| rule.dimension).collect()),
+            now: || Utc::now().timestamp_micros(),
+        }
     }
 
     /// Whether an event of this time is live.
@@ -54,7 +58,11 @@ impl Live {
     }
 
     /// Marks the keys that live panes have.
-    pub(crate) async fn mark(&self, on: &mut Connection, panes: &[(PaneKey<'_>, Pane)]) -> Result<(), Failure> {
+    pub(crate) async fn mark(
+        &self,
+        on: &mut Connection,
+        panes: &[(PaneKey<'_>, Pane)],
+    ) -> Result<(), Failure> {
         let mut marks = BTreeMap::<(Dimension, &str), DateTime<Utc>>::new();
         for (PaneKey { dimension, key, minute }, _) in panes {
             if !self.dimensions.contains(dimension) || !self.is_live(Some(minute * MINUTE)) {
@@ -64,13 +72,19 @@ impl Live {
             let newest = marks.entry((*dimension, key.as_ref())).or_insert(minute);
             *newest = minute.max(*newest);
         }
-        let marks: Vec<_> = marks.into_iter().map(|((dimension, key), minute)| (dimension, key, minute)).collect();
+        let marks: Vec<_> =
+            marks.into_iter().map(|((dimension, key), minute)| (dimension, key, minute)).collect();
         store::mark_signals(on, &marks).await
     }
 }
 
 /// Judges while the lease is ours, until stop.
-pub(crate) async fn judge(shared: Shared, rules: Rules, lease: watch::Receiver<Option<Lease>>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn judge(
+    shared: Shared,
+    rules: Rules,
+    lease: watch::Receiver<Option<Lease>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let (mut looked, mut caught_up) = (Instant::now(), None::<Instant>);
     loop {
         tokio::select! {
@@ -103,7 +117,8 @@ pub(crate) async fn judge(shared: Shared, rules: Rules, lease: watch::Receiver<O
 /// Whether the broker is there and holds nothing that is not committed.
 async fn worked_off(shared: &Shared) -> bool {
     let facts = shared.bus.consumer(EVENTS).await;
-    shared.bus.connected() && facts.is_ok_and(|facts| facts.is_some_and(|facts| facts.pending == 0 && facts.unacknowledged == 0))
+    shared.bus.connected()
+        && facts.is_ok_and(|facts| facts.is_some_and(|facts| facts.pending == 0 && facts.unacknowledged == 0))
 }
 
 /// Judges every mark that is there; returns how many findings came of them.
@@ -116,7 +131,11 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
         }
         let marks = store::take_marks(&mut transaction).await?;
         for rule in rules.activities() {
-            let mine: Vec<_> = marks.iter().filter(|(dimension, ..)| *dimension == rule.dimension).map(|(_, key, minute)| (key.clone(), *minute)).collect();
+            let mine: Vec<_> = marks
+                .iter()
+                .filter(|(dimension, ..)| *dimension == rule.dimension)
+                .map(|(_, key, minute)| (key.clone(), *minute))
+                .collect();
             findings += judge_activity(&mut transaction, rule, &mine).await?;
         }
         if marks.is_empty() {
@@ -132,19 +151,32 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
     }
 }
 
-async fn judge_activity(on: &mut Connection, rule: &Activity, marks: &[(String, DateTime<Utc>)]) -> Result<u64, Failure> {
+async fn judge_activity(
+    on: &mut Connection,
+    rule: &Activity,
+    marks: &[(String, DateTime<Utc>)],
+) -> Result<u64, Failure> {
     let mut findings = 0;
     if marks.is_empty() {
         return Ok(0);
     }
-    let mut crossing = store::crossing(on, rule.dimension, rule.measure, rule.window, rule.at_least, marks).await?;
+    let mut crossing =
+        store::crossing(on, rule.dimension, rule.measure, rule.window, rule.at_least, marks).await?;
     crossing.sort_by(|(key, minute, _), (other_key, other, _)| (minute, key).cmp(&(other, other_key)));
     for (key, minute, value) in crossing {
         if store::prolong_episode(on, &rule.name, &key, minute).await? {
             continue;
         }
         if let Some(evidence) = evidence(on, rule, &key, minute, value).await? {
-            open(on, (&rule.name, &rule.title, rule.severity), (rule.dimension, &key), minute, None, evidence).await?;
+            open(
+                on,
+                (&rule.name, &rule.title, rule.severity),
+                (rule.dimension, &key),
+                minute,
+                None,
+                evidence,
+            )
+            .await?;
             findings += 1;
         }
     }
@@ -152,9 +184,17 @@ async fn judge_activity(on: &mut Connection, rule: &Activity, marks: &[(String, 
 }
 
 /// The window and what it was held against; `None` when the rule does not hold.
-async fn evidence(on: &mut Connection, rule: &Activity, key: &str, minute: DateTime<Utc>, value: i64) -> Result<Option<Value>, Failure> {
+async fn evidence(
+    on: &mut Connection,
+    rule: &Activity,
+    key: &str,
+    minute: DateTime<Utc>,
+    value: i64,
+) -> Result<Option<Value>, Failure> {
     let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
-    let window = store::window_features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1)).await?;
+    let window =
+        store::window_features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1))
+            .await?;
     let before = minute + chrono::Duration::minutes(1) - span;
     let addresses = if rule.dimension == Dimension::SrcIp { 1 } else { window.distinct_src_ips };
     if rule.distinct_src_ips.is_some_and(|least| addresses < least) {
@@ -173,7 +213,8 @@ async fn evidence(on: &mut Connection, rule: &Activity, key: &str, minute: DateT
     }
     if let Some(times) = rule.times_usual {
         let earlier = store::window_features(on, rule.dimension, key, rule.usual_over, before).await?;
-        let usual = measured(&earlier, rule) as f64 * rule.window.as_secs_f64() / rule.usual_over.as_secs_f64();
+        let usual =
+            measured(&earlier, rule) as f64 * rule.window.as_secs_f64() / rule.usual_over.as_secs_f64();
         if (value as f64) < times * usual {
             return Ok(None);
         }
@@ -212,7 +253,12 @@ pub async fn judge_silence(store: &Store, rules: &Rules, lease: &Lease) -> Resul
     Ok(findings)
 }
 
-async fn judge_sensor(on: &mut Connection, rule: &Silence, sensor: &str, last: DateTime<Utc>) -> Result<bool, Failure> {
+async fn judge_sensor(
+    on: &mut Connection,
+    rule: &Silence,
+    sensor: &str,
+    last: DateTime<Utc>,
+) -> Result<bool, Failure> {
     let silent = Utc::now() - last;
     let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
     if silent < span {
@@ -228,7 +274,15 @@ async fn judge_sensor(on: &mut Connection, rule: &Silence, sensor: &str, last: D
         return Ok(false);
     }
     let evidence = json!({ "last_live_at": last, "silent_seconds": silent.num_seconds(), "usual": usual, "at_least": rule.usual });
-    open(on, (&rule.name, &rule.title, rule.severity), (Dimension::Sensor, sensor), Utc::now(), Some(sensor), evidence).await?;
+    open(
+        on,
+        (&rule.name, &rule.title, rule.severity),
+        (Dimension::Sensor, sensor),
+        Utc::now(),
+        Some(sensor),
+        evidence,
+    )
+    .await?;
     Ok(true)
 }
 

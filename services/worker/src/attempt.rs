@@ -22,7 +22,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 const LEAST_DONE: f64 = 1e-6;
 /// Longest pause before another attempt, in seconds.
 const LONGEST_PAUSE: f64 = 600.0;
-/// Attempts of a job that may kill their process; after the last one it is failed, whatever is left of its attempts.
+/// Attempts of a job that may kill their process; after the last one it is failed, whatever is left of its
+/// attempts.
 const MOST_CRASHES: i32 = 2;
 /// Longest error that is stored, in characters.
 const LONGEST_ERROR: usize = 2_000;
@@ -46,8 +47,13 @@ pub(crate) struct Running {
 impl Running {
     /// Of a claim, with what its code will be given.
     pub fn of(shared: &Shared, claimed: &Claimed, permit: Option<Permit>) -> (Self, Run) {
-        let run =
-            Run::new(claimed.clone(), shared.spec.name.clone(), shared.jobs.clone(), shared.tasks.clone(), Audience::Broker(Box::new(shared.bus.clone())));
+        let run = Run::new(
+            claimed.clone(),
+            shared.spec.name.clone(),
+            shared.jobs.clone(),
+            shared.tasks.clone(),
+            Audience::Broker(Box::new(shared.bus.clone())),
+        );
         (Self { attempt: claimed.attempt, permit, stopped: run.stopped.clone(), stop: run.stop.clone() }, run)
     }
 
@@ -77,7 +83,10 @@ pub(crate) enum Ended {
 impl From<Ended> for anyhow::Error {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Retry(error) | Ended::GiveUp(error) | Ended::Crashed(error) | Ended::Interrupted(error) => error,
+            Ended::Retry(error)
+            | Ended::GiveUp(error)
+            | Ended::Crashed(error)
+            | Ended::Interrupted(error) => error,
             Ended::Stopped => anyhow::anyhow!("stopped"),
         }
     }
@@ -154,8 +163,13 @@ impl Run {
         }
     }
 
-    /// Commits what a step did, with where to go on: all of it, or nothing when this attempt is not the one that runs any more.
-    pub async fn commit(&self, mut transaction: Transaction, checkpoint: Option<&Value>) -> Result<(), Ended> {
+    /// Commits what a step did, with where to go on: all of it, or nothing when this attempt is not the one
+    /// that runs any more.
+    pub async fn commit(
+        &self,
+        mut transaction: Transaction,
+        checkpoint: Option<&Value>,
+    ) -> Result<(), Ended> {
         let Claimed { job_id, attempt, .. } = self.claimed;
         if !store::holds_job(&mut transaction, job_id, attempt).await? {
             return Err(self.lost());
@@ -182,7 +196,8 @@ impl Run {
         self.progress_of(step, part, total).await
     }
 
-    /// As [`Self::progress`], for what is no whole number of `total`: the part of all that is done, in [0, 1].
+    /// As [`Self::progress`], for what is no whole number of `total`: the part of all that is done, in [0,
+    /// 1].
     pub async fn progress_of(&self, step: &str, part: f64, total: i64) -> Result<(), Ended> {
         let done = part * total as f64;
         let mut told = self.told.lock().await;
@@ -199,10 +214,14 @@ impl Run {
             step: step.to_owned(),
             processed: Some(done.round() as i64),
             total: Some(total),
-            estimated_completion: left.and_then(|seconds| Utc::now().checked_add_signed(chrono::Duration::try_milliseconds((seconds * 1e3) as i64)?)),
+            estimated_completion: left.and_then(|seconds| {
+                Utc::now().checked_add_signed(chrono::Duration::try_milliseconds((seconds * 1e3) as i64)?)
+            }),
         };
         let mut connection = self.store.connection().await?;
-        let status = store::set_progress(&mut connection, self.claimed.job_id, self.claimed.attempt, &progress).await?;
+        let status =
+            store::set_progress(&mut connection, self.claimed.job_id, self.claimed.attempt, &progress)
+                .await?;
         drop(connection);
         let status = status.ok_or_else(|| self.lost())?;
         match &self.audience {
@@ -240,8 +259,12 @@ pub(crate) async fn run(shared: &Shared, run: Run) -> Option<Outcome> {
         Ok(Ok(Err(Ended::GiveUp(error)))) => (Fault::Request, "GiveUp", format!("{error:#}")),
         Ok(Ok(Err(Ended::Crashed(error)))) => (Fault::Crash, "Crashed", format!("{error:#}")),
         Ok(Ok(Err(Ended::Interrupted(error)))) => (Fault::Dependency, "Interrupted", format!("{error:#}")),
-        Ok(Ok(Err(Ended::Stopped))) => (Fault::Dependency, "Interrupted", "stopped without a reason".to_owned()),
-        Ok(Err(_)) => (Fault::Job, "Panic", "the code of the job panicked; the worker's log says where".to_owned()),
+        Ok(Ok(Err(Ended::Stopped))) => {
+            (Fault::Dependency, "Interrupted", "stopped without a reason".to_owned())
+        }
+        Ok(Err(_)) => {
+            (Fault::Job, "Panic", "the code of the job panicked; the worker's log says where".to_owned())
+        }
         Err(_) => (Fault::Job, "Timeout", format!("longer than {} s", claimed.timeout_seconds)),
     };
     let error = (kind.to_owned(), message.chars().take(LONGEST_ERROR).collect::<String>());
@@ -272,7 +295,10 @@ fn judged(claimed: &Claimed, fault: Fault, error: (String, String), retry_second
         Fault::Request => Outcome::Failed { error },
         Fault::Job if last => Outcome::Failed { error },
         Fault::Job => Outcome::Retry { error, after: doubled },
-        Fault::Crash => Outcome::Crashed { error, after: (!last && claimed.crashes + 1 < MOST_CRASHES).then_some(doubled) },
+        Fault::Crash => Outcome::Crashed {
+            error,
+            after: (!last && claimed.crashes + 1 < MOST_CRASHES).then_some(doubled),
+        },
         Fault::Dependency => Outcome::Interrupted { error, after: pause(retry_seconds, 1) },
     }
 }
@@ -289,7 +315,8 @@ pub(crate) fn named(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Seconds before the next attempt: doubled each time, give or take half, so that jobs that failed together do not come back together.
+/// Seconds before the next attempt: doubled each time, give or take half, so that jobs that failed together
+/// do not come back together.
 fn pause(base: f64, attempt: i32) -> f64 {
     // A version 4 UUID begins with random bytes; the job's id, of version 7, begins with a time.
     let random = u16::from_be_bytes([Uuid::new_v4().as_bytes()[0], Uuid::new_v4().as_bytes()[1]]);
@@ -308,7 +335,8 @@ async fn place(shared: Shared, run: Run) -> Result<Value, Ended> {
 
 /// What a job asks for.
 pub(crate) fn kind(claimed: &Claimed) -> Result<Kind, Ended> {
-    Kind::stored(&claimed.job_type, claimed.parameters.clone()).map_err(|why| Ended::GiveUp(anyhow::anyhow!(why)))
+    Kind::stored(&claimed.job_type, claimed.parameters.clone())
+        .map_err(|why| Ended::GiveUp(anyhow::anyhow!(why)))
 }
 
 /// Runs the code of a job in this process.
@@ -330,7 +358,9 @@ mod tests {
     fn pauses_double_and_differ() {
         for (attempt, base) in [(1, 5.0), (2, 10.0), (3, 20.0), (30, 600.0)] {
             let pauses: Vec<_> = (0..200).map(|_| pause(5.0, attempt)).collect();
-            let (least, most) = pauses.iter().fold((f64::MAX, 0.0_f64), |(least, most), &pause| (least.min(pause), most.max(pause)));
+            let (least, most) = pauses
+                .iter()
+                .fold((f64::MAX, 0.0_f64), |(least, most), &pause| (least.min(pause), most.max(pause)));
             assert!(least >= base * 0.5 && most <= base * 1.5, "{least} to {most}");
             assert!(least < base * 0.7 && most > base * 1.3, "200 pauses within {least} to {most}");
         }

@@ -44,14 +44,17 @@ pub(crate) async fn beat(shared: Shared, drained: CancellationToken) -> anyhow::
 async fn say_alive(shared: &Shared) -> Result<(), Failure> {
     let running = shared.running.lock().await.len() as i32;
     let mut transaction = shared.store.begin().await?;
-    if !store::beat_worker(&mut transaction, shared.worker_id, running, shared.tasks.stop().is_cancelled()).await? {
+    if !store::beat_worker(&mut transaction, shared.worker_id, running, shared.tasks.stop().is_cancelled())
+        .await?
+    {
         store::register_worker(&mut transaction, shared.worker_id, &shared.spec).await?;
     }
     transaction.commit().await.map_err(Failure::from)
 }
 
 async fn renew(shared: &Shared) -> Result<(), Failure> {
-    let running: Vec<_> = shared.running.lock().await.iter().map(|(id, running)| (*id, running.attempt)).collect();
+    let running: Vec<_> =
+        shared.running.lock().await.iter().map(|(id, running)| (*id, running.attempt)).collect();
     if running.is_empty() {
         return Ok(());
     }

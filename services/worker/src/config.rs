@@ -104,11 +104,18 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
     let entry = match &args.config {
         Some(path) => {
             let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-            Some(entry(&text, args.worker_name.as_deref(), &host).with_context(|| format!("read {}", path.display()))?)
+            Some(
+                entry(&text, args.worker_name.as_deref(), &host)
+                    .with_context(|| format!("read {}", path.display()))?,
+            )
         }
         None => None,
     };
-    let name = args.worker_name.clone().or_else(|| entry.as_ref().map(|entry| entry.name.clone())).unwrap_or_else(|| named(&host));
+    let name = args
+        .worker_name
+        .clone()
+        .or_else(|| entry.as_ref().map(|entry| entry.name.clone()))
+        .unwrap_or_else(|| named(&host));
     let queues = match (&args.queues[..], &entry, args.profile) {
         ([], Some(entry), _) => preferences(&entry.queues)?,
         ([], None, Some(profile)) => plain(profile.queues()),
@@ -116,7 +123,11 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
         (names, _, _) => plain(&names.iter().map(String::as_str).collect::<Vec<_>>()),
     };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-    let concurrency = args.concurrency.or(entry.as_ref().and_then(|entry| entry.concurrency)).or(args.profile.map(Profile::concurrency)).unwrap_or(cores);
+    let concurrency = args
+        .concurrency
+        .or(entry.as_ref().and_then(|entry| entry.concurrency))
+        .or(args.profile.map(Profile::concurrency))
+        .unwrap_or(cores);
     let offered = entry.map(|entry| entry.capabilities).unwrap_or_default();
     let configured = args.memory_gb.or(offered.memory_gb);
     let spec = WorkerSpec {
@@ -130,7 +141,8 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
         capabilities: Capabilities {
             accelerator: args.accelerator.clone().or(offered.accelerator).unwrap_or_else(accelerator),
             memory_gb: configured.unwrap_or_else(memory_gb),
-            cpu_cores: i32::try_from(args.cpu_cores.or(offered.cpu_cores).unwrap_or(cores)).unwrap_or(i32::MAX),
+            cpu_cores: i32::try_from(args.cpu_cores.or(offered.cpu_cores).unwrap_or(cores))
+                .unwrap_or(i32::MAX),
         },
     };
     ensure!(
@@ -180,7 +192,10 @@ fn preferences(entries: &[QueueEntry]) -> anyhow::Result<Vec<Preference>> {
 }
 
 fn plain(queues: &[&str]) -> Vec<Preference> {
-    queues.iter().map(|queue| Preference { queue: (*queue).to_owned(), priority: PREFERENCE, exclusive: false }).collect()
+    queues
+        .iter()
+        .map(|queue| Preference { queue: (*queue).to_owned(), priority: PREFERENCE, exclusive: false })
+        .collect()
 }
 
 fn host() -> String {
@@ -204,7 +219,9 @@ fn platform() -> String {
 }
 
 fn containerized() -> bool {
-    std::path::Path::new("/.dockerenv").exists() || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() || std::env::var_os("container").is_some()
+    std::path::Path::new("/.dockerenv").exists()
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+        || std::env::var_os("container").is_some()
 }
 
 /// Of a Mac, in bytes.
@@ -231,7 +248,10 @@ fn memory_gb() -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0 / GIB)
     });
-    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<f64>().ok()).map(|bytes| bytes / GIB);
+    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<f64>().ok())
+        .map(|bytes| bytes / GIB);
     match (total, limit) {
         (Some(total), Some(limit)) => total.min(limit),
         (total, limit) => total.or(limit).or_else(|| darwin_memory().map(|bytes| bytes / GIB)).unwrap_or(1.0),
@@ -280,7 +300,13 @@ workers:
     fn who_is_not_in_the_file_is_told_who_is() {
         let error = entry(ADR, Some("x"), "h").err().unwrap().to_string();
         assert_eq!(error, "no worker is named \"x\"; there are: m4-ml-worker, cloud-gpu-worker");
-        assert!(entry("workers: [{name: a, queues: [], colour: red}]", Some("a"), "h").err().unwrap().to_string().contains("colour"));
+        assert!(
+            entry("workers: [{name: a, queues: [], colour: red}]", Some("a"), "h")
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("colour")
+        );
         let twice = "workers: [{name: a, queues: [x]}, {name: b, queues: [x]}, {name: a, queues: [y]}]";
         assert_eq!(entry(twice, Some("b"), "h").err().unwrap().to_string(), "two workers are named \"a\"");
     }

@@ -1,6 +1,7 @@
 //! Runs jobs: looks for them with permits, claims them in Postgres, and writes only while the claim holds.
 //!
-//! **Invariant**: every write of a job is made by the attempt that runs; one that lost its claim writes nothing more.
+//! **Invariant**: every write of a job is made by the attempt that runs; one that lost its claim writes
+//! nothing more.
 
 pub mod analyses;
 mod attempt;
@@ -48,7 +49,8 @@ pub struct Args {
     /// What the machine has, when it is not seen: e.g. nvidia_cuda, apple_neural_engine, none
     #[arg(long, env = "COWRIESTREAM_WORKER_ACCELERATOR", value_name = "NAME")]
     pub accelerator: Option<String>,
-    /// Memory that jobs may take together, in GiB; else three quarters of what the machine or the control group has
+    /// Memory that jobs may take together, in GiB; else three quarters of what the machine or the control
+    /// group has
     #[arg(long, env = "COWRIESTREAM_WORKER_MEMORY_GB", value_name = "GIB")]
     pub memory_gb: Option<f64>,
     /// Cores to offer, when it is not what the machine has
@@ -80,13 +82,21 @@ pub(crate) struct Shared {
     pub tasks: Tasks,
 }
 
-/// The name that a worker of these settings has; fails when a worker cannot have them. Asks nobody, so it comes before any connection.
+/// The name that a worker of these settings has; fails when a worker cannot have them. Asks nobody, so it
+/// comes before any connection.
 pub fn name(args: &Args) -> anyhow::Result<String> {
     Ok(config::settings(args)?.spec.name)
 }
 
-/// Starts a worker; it runs until `tasks` stop, and then finishes or hands back what it has. The schema must exist.
-pub async fn start(args: &Args, bus: Bus, store: Store, health: &Health, tasks: &Tasks) -> anyhow::Result<WorkerSpec> {
+/// Starts a worker; it runs until `tasks` stop, and then finishes or hands back what it has. The schema must
+/// exist.
+pub async fn start(
+    args: &Args,
+    bus: Bus,
+    store: Store,
+    health: &Health,
+    tasks: &Tasks,
+) -> anyhow::Result<WorkerSpec> {
     let config::Settings { spec, configured_memory: configured } = config::settings(args)?;
     store.check_schema().await?;
     let shared = Shared {
@@ -110,7 +120,10 @@ pub async fn start(args: &Args, bus: Bus, store: Store, health: &Health, tasks: 
     let (tell, permits) = mpsc::channel(1_024);
     let (free, slots) = watch::channel(shared.spec.concurrency as usize);
     for queue in &shared.spec.queues {
-        tasks.spawn("permits", pull::pull(shared.clone(), queue.queue.clone(), slots.clone(), tell.clone(), tasks.stop()));
+        tasks.spawn(
+            "permits",
+            pull::pull(shared.clone(), queue.queue.clone(), slots.clone(), tell.clone(), tasks.stop()),
+        );
     }
     let draining = boot::CancellationToken::new();
     tasks.spawn("heartbeat", beat::beat(shared.clone(), draining.clone()));

@@ -8,7 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a process takes before its job does anything: program, threads, connection.
 const BASE_MIB: u32 = 96;
-/// A job that says nothing of its memory gets at least this, if the worker has it; then fewer such jobs run at a time than there are slots.
+/// A job that says nothing of its memory gets at least this, if the worker has it; then fewer such jobs run
+/// at a time than there are slots.
 const LEAST_SHARE_MIB: u32 = 1_024;
 /// Of memory that nobody configured, the part that jobs may take: the machine has other things to do.
 const OF_MACHINE: f64 = 0.75;
@@ -34,14 +35,21 @@ impl Memory {
         // Semaphores count up to 2^61, and 2^32 MiB are 4 PiB. A float is cut to the range of the integer.
         let total = ((spec.capabilities.memory_gb * part * 1_024.0) as u32).max(1);
         let slots = spec.concurrency.unsigned_abs().max(1);
-        Self { total, share: (total / slots).max(LEAST_SHARE_MIB).min(total), free: Arc::new(Semaphore::new(total as usize)) }
+        Self {
+            total,
+            share: (total / slots).max(LEAST_SHARE_MIB).min(total),
+            free: Arc::new(Semaphore::new(total as usize)),
+        }
     }
 
-    /// How much a job may take, in MiB: its share, more when it needs more, everything when it died of memory before. An error when there is not so much.
+    /// How much a job may take, in MiB: its share, more when it needs more, everything when it died of memory
+    /// before. An error when there is not so much.
     pub fn granted(&self, claimed: &Claimed, needed: u32) -> Result<u32, String> {
         if needed > self.total {
             let total = self.total;
-            return Err(format!("needs {needed} MiB of memory, and this worker has {total} MiB for jobs; requirements.min_memory_gb finds a larger one"));
+            return Err(format!(
+                "needs {needed} MiB of memory, and this worker has {total} MiB for jobs; requirements.min_memory_gb finds a larger one"
+            ));
         }
         let asked = (claimed.min_memory_gb * 1_024.0) as u32;
         let share = if claimed.crashes > 0 { self.total } else { self.share };
@@ -55,12 +63,15 @@ impl Memory {
     }
 }
 
-/// The least memory that a job needs, in MiB, when it must run in a process of its own: what it takes is not known to be small, or may kill its process.
+/// The least memory that a job needs, in MiB, when it must run in a process of its own: what it takes is not
+/// known to be small, or may kill its process.
 pub(crate) fn needed_mib(kind: &Kind) -> Option<u32> {
     match kind {
         Kind::Report(_) => None,
         Kind::Diagnostic(job) if job.memory_mb == 0 && job.fail != Fail::Crash => None,
-        Kind::Diagnostic(job) => Some(u32::try_from(job.memory_mb).unwrap_or(u32::MAX).saturating_add(BASE_MIB)),
+        Kind::Diagnostic(job) => {
+            Some(u32::try_from(job.memory_mb).unwrap_or(u32::MAX).saturating_add(BASE_MIB))
+        }
         Kind::Longtail(_) | Kind::Snowshoe(_) | Kind::Botnet(_) => Some(BASE_MIB),
     }
 }

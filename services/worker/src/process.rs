@@ -1,10 +1,13 @@
 //! Attempts in a process of their own: the same program, started again for one attempt.
 //!
-//! Memory that an allocator is refused, a stack that overflows and the kernel's OOM killer end a process, and no code can catch that. So what may
-//! need much runs in a child with a limit on its memory: it dies alone, and the worker knows whose fault it was. The child writes to the database
-//! by itself, guarded by its attempt like any other; the worker keeps the lease, so a child that outlives its worker writes nothing for long.
+//! Memory that an allocator is refused, a stack that overflows and the kernel's OOM killer end a process, and
+//! no code can catch that. So what may need much runs in a child with a limit on its memory: it dies alone,
+//! and the worker knows whose fault it was. The child writes to the database by itself, guarded by its
+//! attempt like any other; the worker keeps the lease, so a child that outlives its worker writes nothing for
+//! long.
 //!
-//! The worker writes one line to the child's standard input, the attempt, and closes it to stop the child. The child writes lines too: progress, then its end.
+//! The worker writes one line to the child's standard input, the attempt, and closes it to stop the child.
+//! The child writes lines too: progress, then its end.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -68,7 +71,8 @@ pub(crate) fn say(said: &Said) {
 
 /// Runs an attempt in a child that may take as much memory as is reserved for it.
 pub(crate) async fn run(shared: &Shared, run: &Run, needed: u32) -> Result<Value, Ended> {
-    let mib = shared.memory.granted(&run.claimed, needed).map_err(|why| Ended::GiveUp(anyhow::anyhow!(why)))?;
+    let mib =
+        shared.memory.granted(&run.claimed, needed).map_err(|why| Ended::GiveUp(anyhow::anyhow!(why)))?;
     // Half of its time: waiting for others is not its fault, and the sweep must not take it for late.
     let patience = Duration::from_secs(u64::from(run.claimed.timeout_seconds.unsigned_abs())) / 2;
     let stop = run.stopping();
@@ -77,10 +81,18 @@ pub(crate) async fn run(shared: &Shared, run: &Run, needed: u32) -> Result<Value
         () = stop.cancelled() => return Err(Ended::Stopped),
     };
     let Ok(Some(reserved)) = reserved else {
-        return Err(Ended::Interrupted(anyhow::anyhow!("waited too long for {mib} MiB of memory, which other jobs have")));
+        return Err(Ended::Interrupted(anyhow::anyhow!(
+            "waited too long for {mib} MiB of memory, which other jobs have"
+        )));
     };
-    let order = Order { claimed: run.claimed.clone(), worker: run.worker.clone(), database_url: shared.store.url().to_owned(), memory_mib: reserved.mib };
-    // Nothing of this is the job's fault: the machine has no process left, or the child died before it knew its job.
+    let order = Order {
+        claimed: run.claimed.clone(),
+        worker: run.worker.clone(),
+        database_url: shared.store.url().to_owned(),
+        memory_mib: reserved.mib,
+    };
+    // Nothing of this is the job's fault: the machine has no process left, or the child died before it knew
+    // its job.
     let (mut child, input) = start(&order).await.map_err(Ended::Interrupted)?;
     let log = forward_log(&shared.tasks, &mut child);
     let mut ended = None;
@@ -103,7 +115,9 @@ pub(crate) async fn run(shared: &Shared, run: &Run, needed: u32) -> Result<Value
     // The end of its input asks it to stop.
     drop(input);
     let status = match tokio::time::timeout(STOP_LIMIT, child.wait()).await {
-        Ok(status) => status.map_err(|error| Ended::Interrupted(anyhow::Error::from(error).context("wait for the attempt's process")))?,
+        Ok(status) => status.map_err(|error| {
+            Ended::Interrupted(anyhow::Error::from(error).context("wait for the attempt's process"))
+        })?,
         Err(_) => {
             child.kill().await.ok();
             return Err(Ended::Stopped);
@@ -118,16 +132,35 @@ pub(crate) async fn run(shared: &Shared, run: &Run, needed: u32) -> Result<Value
         Some(Said::Stopped | Said::Progress(_)) => Err(Ended::Stopped),
         None if stop.is_cancelled() => Err(Ended::Stopped),
         // The log ends with the process, unless something that it started has it.
-        None => Err(died(status, reserved.mib, &tokio::time::timeout(STOP_LIMIT, log.result()).await.ok().and_then(Result::ok).unwrap_or_default())),
+        None => Err(died(
+            status,
+            reserved.mib,
+            &tokio::time::timeout(STOP_LIMIT, log.result())
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .unwrap_or_default(),
+        )),
     }
 }
 
 async fn start(order: &Order) -> anyhow::Result<(Child, tokio::process::ChildStdin)> {
     // On Linux the program that runs, even when its file was replaced since.
-    let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().context("find this program")? };
+    let program = if cfg!(target_os = "linux") {
+        "/proc/self/exe".into()
+    } else {
+        std::env::current_exe().context("find this program")?
+    };
     let mut command = Command::new(program);
     // In a group of its own: a Ctrl-C in the terminal is for the worker, which decides when the job stops.
-    command.arg0("cowriestream").arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command
+        .arg0("cowriestream")
+        .arg(COMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
     let mut child = command.spawn().context("start a process for the attempt")?;
     let mut input = child.stdin.take().context("the attempt's process has no input")?;
     let mut line = serde_json::to_vec(order).context("write the attempt")?;
@@ -160,9 +193,15 @@ fn died(status: ExitStatus, mib: u32, last_line: &str) -> Ended {
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     match status.signal() {
         // Somebody stops everything.
-        Some(signal @ (1 | 2 | 15)) => Ended::Interrupted(anyhow::anyhow!("its process was ended by signal {signal}")),
-        Some(9) => Ended::Crashed(anyhow::anyhow!("its process was killed (signal 9), as when the machine or its group has no memory left; it had {mib} MiB")),
-        Some(signal) => Ended::Crashed(anyhow::anyhow!("its process died of signal {signal}, with a limit of {mib} MiB of memory{said}")),
+        Some(signal @ (1 | 2 | 15)) => {
+            Ended::Interrupted(anyhow::anyhow!("its process was ended by signal {signal}"))
+        }
+        Some(9) => Ended::Crashed(anyhow::anyhow!(
+            "its process was killed (signal 9), as when the machine or its group has no memory left; it had {mib} MiB"
+        )),
+        Some(signal) => Ended::Crashed(anyhow::anyhow!(
+            "its process died of signal {signal}, with a limit of {mib} MiB of memory{said}"
+        )),
         None => Ended::Crashed(anyhow::anyhow!("its process ended ({status}){said}")),
     }
 }
@@ -170,10 +209,18 @@ fn died(status: ExitStatus, mib: u32, last_line: &str) -> Ended {
 /// What `cowriestream attempt` does: reads an attempt, runs it, says how it ended.
 pub async fn attempt(tasks: Tasks) -> anyhow::Result<()> {
     let line = tasks.compute(read_line).result().await?.context("read the attempt")?;
-    let order: Order = serde_json::from_str(&line).context("read the attempt: this command is for workers")?;
+    let order: Order =
+        serde_json::from_str(&line).context("read the attempt: this command is for workers")?;
     limit(order.memory_mib);
-    let said = match Store::connect(&store::StoreArgs { database_url: Some(order.database_url), database_connections: CONNECTIONS }).await {
-        Ok(store) => work(Run::new(order.claimed, order.worker, store, tasks.detached(), Audience::Parent)).await,
+    let said = match Store::connect(&store::StoreArgs {
+        database_url: Some(order.database_url),
+        database_connections: CONNECTIONS,
+    })
+    .await
+    {
+        Ok(store) => {
+            work(Run::new(order.claimed, order.worker, store, tasks.detached(), Audience::Parent)).await
+        }
         Err(error) => Said::Interrupted(format!("{error:#}")),
     };
     say(&said);

@@ -36,7 +36,12 @@ pub(crate) async fn pull(
     }
 }
 
-async fn bound(shared: &Shared, queue: &str, mut slots: watch::Receiver<usize>, tell: &mpsc::Sender<Permit>) -> anyhow::Result<()> {
+async fn bound(
+    shared: &Shared,
+    queue: &str,
+    mut slots: watch::Receiver<usize>,
+    tell: &mpsc::Sender<Permit>,
+) -> anyhow::Result<()> {
     let permits = shared.bus.permits(queue).await?;
     loop {
         let free = *slots.wait_for(|&free| free > 0).await?;

@@ -39,15 +39,26 @@ pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     let total = tops.len() as i64 + 2;
     // A connection is taken for each question and not held while progress, which needs one too, is written.
     run.progress("counts", 0, total).await?;
-    let counts = store::window_features(&mut *run.store.connection().await?, dimension, key, length, until).await?;
+    let counts =
+        store::window_features(&mut *run.store.connection().await?, dimension, key, length, until).await?;
     run.progress("timeline", 1, total).await?;
     let step = Duration::from_secs((length.as_secs() / u64::from(POINTS)).div_ceil(60).max(1) * 60);
-    let series = store::window_series(&mut *run.store.connection().await?, dimension, key, length, step, until).await?;
+    let series =
+        store::window_series(&mut *run.store.connection().await?, dimension, key, length, step, until)
+            .await?;
     let mut lists: Vec<List> = Vec::new();
     for (n, (dimension, measure, heading)) in tops.iter().enumerate() {
         run.progress(heading, n as i64 + 2, total).await?;
         let mut connection = run.store.connection().await?;
-        let top = store::window_top(&mut connection, *dimension, *measure, length, until, job.top.unsigned_abs() as u32).await?;
+        let top = store::window_top(
+            &mut connection,
+            *dimension,
+            *measure,
+            length,
+            until,
+            job.top.unsigned_abs() as u32,
+        )
+        .await?;
         drop(connection);
         lists.push((dimension.name(), *heading, top));
     }
@@ -55,9 +66,16 @@ pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     let markdown = markdown(&job, &counts, &series, &lists);
     let lists: Map<_, _> = lists
         .into_iter()
-        .map(|(name, _, top)| (name.to_owned(), top.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()))
+        .map(|(name, _, top)| {
+            (
+                name.to_owned(),
+                top.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect(),
+            )
+        })
         .collect();
-    Ok(json!({ "sensor": job.sensor, "counts": counts, "timeline": series, "top": lists, "markdown": markdown }))
+    Ok(
+        json!({ "sensor": job.sensor, "counts": counts, "timeline": series, "top": lists, "markdown": markdown }),
+    )
 }
 
 fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[List]) -> String {
@@ -85,9 +103,19 @@ fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[List]) ->
             let _ = writeln!(out, "| {} | {value} |", code(key));
         }
     }
-    let _ = writeln!(out, "\n## Timeline\n\n| until (UTC) | events | sessions | failed logins |\n|---|---:|---:|---:|");
+    let _ = writeln!(
+        out,
+        "\n## Timeline\n\n| until (UTC) | events | sessions | failed logins |\n|---|---:|---:|---:|"
+    );
     for window in series {
-        let _ = writeln!(out, "| {} | {} | {} | {} |", time(window.to_at), window.events, window.sessions, window.logins_failed);
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            time(window.to_at),
+            window.events,
+            window.sessions,
+            window.logins_failed
+        );
     }
     out
 }
@@ -105,6 +133,9 @@ pub(crate) fn code(text: &str) -> String {
 mod tests {
     #[test]
     fn what_an_attacker_wrote_stays_in_its_cell() {
-        assert_eq!(super::code("a|`<img src=x>\n[x](http://e)"), "`a\\|\u{2b9}<img src=x>\\u{a}[x](http://e)`");
+        assert_eq!(
+            super::code("a|`<img src=x>\n[x](http://e)"),
+            "`a\\|\u{2b9}<img src=x>\\u{a}[x](http://e)`"
+        );
     }
 }

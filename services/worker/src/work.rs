@@ -13,7 +13,8 @@ use crate::{
     attempt::{self, Running, Why},
 };
 
-/// How often it looks without a permit: for jobs whose time has come, or whose permit was lost or went to a worker that may not take them.
+/// How often it looks without a permit: for jobs whose time has come, or whose permit was lost or went to a
+/// worker that may not take them.
 const LOOK: Duration = Duration::from_secs(1);
 /// After so many starts, the job that has waited longest goes, if it has waited too long.
 const STARTS: u32 = 8;
@@ -28,7 +29,8 @@ pub(crate) async fn work(
 ) -> anyhow::Result<()> {
     let _ends_heartbeat = drained.drop_guard();
     let (tell, mut ended) = mpsc::channel::<(Uuid, Option<End>)>(1_024);
-    let mut worker = Worker { shared, tell, free, waiting: VecDeque::new(), unwritten: Vec::new(), starts: 0 };
+    let mut worker =
+        Worker { shared, tell, free, waiting: VecDeque::new(), unwritten: Vec::new(), starts: 0 };
     let mut look = tokio::time::interval(LOOK);
     while !stop.is_cancelled() {
         tokio::select! {
@@ -80,7 +82,10 @@ impl Worker {
     /// Writes what has ended, and claims what there are slots for.
     async fn turn(&mut self) {
         if let Err(failure) = self.write_ends().await {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::from(failure)), "could not write the ends of jobs; will retry in 1 s");
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::from(failure)),
+                "could not write the ends of jobs; will retry in 1 s"
+            );
         }
         if let Err(failure) = self.claim().await {
             tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "could not claim for now");
@@ -91,7 +96,8 @@ impl Worker {
         metrics::gauge!("cowriestream_worker_running").set(running as f64);
     }
 
-    /// Writes all ends together; when Postgres refuses that, each alone, so that one that cannot be written holds up no other.
+    /// Writes all ends together; when Postgres refuses that, each alone, so that one that cannot be written
+    /// holds up no other.
     async fn write_ends(&mut self) -> Result<(), Failure> {
         if self.unwritten.is_empty() {
             return Ok(());
@@ -125,7 +131,10 @@ impl Worker {
     async fn refuse(&self, end: End, error: &anyhow::Error) {
         tracing::error!(job_id = %end.job_id, attempt = end.attempt, error = format!("{error:#}"), "could not store the end of a job; it fails");
         let job_id = end.job_id;
-        let error = ("EndRefused".to_owned(), boot::safe_up_to(&format!("the end of the attempt could not be stored: {error:#}"), 500));
+        let error = (
+            "EndRefused".to_owned(),
+            boot::safe_up_to(&format!("the end of the attempt could not be stored: {error:#}"), 500),
+        );
         if let Err(failure) = self.write(&[End { outcome: Outcome::Failed { error }, ..end }]).await {
             tracing::error!(%job_id, error = format!("{:#}", anyhow::Error::from(failure)), "could not store that a job failed; its lease ends");
             self.forget(job_id).await;
@@ -140,7 +149,8 @@ impl Worker {
             self.forget(end.job_id).await;
         }
         for status in statuses {
-            metrics::counter!("cowriestream_worker_attempts_total", "state" => status.state.name()).increment(1);
+            metrics::counter!("cowriestream_worker_attempts_total", "state" => status.state.name())
+                .increment(1);
             attempt::tell(&self.shared.bus, News::Status, &status).await;
         }
         Ok(())
@@ -159,7 +169,13 @@ impl Worker {
         if for_starving > 0 {
             let starving = store::starving_jobs(&mut connection, self.shared.worker_id, for_starving).await?;
             if !starving.is_empty() {
-                claimed = store::claim_jobs(&mut connection, self.shared.worker_id, slots.min(for_starving), Some(&starving)).await?;
+                claimed = store::claim_jobs(
+                    &mut connection,
+                    self.shared.worker_id,
+                    slots.min(for_starving),
+                    Some(&starving),
+                )
+                .await?;
             }
         }
         let others = slots - claimed.len() as i64;

@@ -4,11 +4,13 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More descriptors than this are not asked for: programs that this process starts inherit the limit, and some walk through all of it.
+/// More descriptors than this are not asked for: programs that this process starts inherit the limit, and
+/// some walk through all of it.
 const MOST: u64 = 524_288;
 
-/// Raises the soft limit of open files to the hard limit. Debian, Ubuntu and systemd start a process with 1 024, whatever the hard limit is.
-/// Call first in `main`. Where the system refuses, the limit stays as it is: [`descriptor_limit`] tells.
+/// Raises the soft limit of open files to the hard limit. Debian, Ubuntu and systemd start a process with 1
+/// 024, whatever the hard limit is. Call first in `main`. Where the system refuses, the limit stays as it is:
+/// [`descriptor_limit`] tells.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(MOST, |hard| hard.min(MOST));
@@ -23,7 +25,8 @@ pub fn descriptor_limit() -> usize {
     usize::try_from(soft).unwrap_or(usize::MAX)
 }
 
-/// Whether an operation failed because this process, or the system, has too many files open: it may succeed later.
+/// Whether an operation failed because this process, or the system, has too many files open: it may succeed
+/// later.
 pub fn is_descriptor_shortage(error: &io::Error) -> bool {
     let shortage = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(rustix::io::Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| shortage.contains(&code))

@@ -22,13 +22,19 @@ use crate::{Tasks, serve_http};
 #[group(skip)]
 pub struct HealthArgs {
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
-    #[arg(long, env = "COWRIESTREAM_HEALTH_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_HEALTH_LISTEN",
+        default_value = "127.0.0.1:9464",
+        value_name = "ADDRESS:PORT"
+    )]
     pub health_listen: SocketAddr,
 }
 
 /// Between two questions to a dependency.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long its answer may take. Interval and limit together are below the 5 s within which `/readyz` must notice.
+/// How long its answer may take. Interval and limit together are below the 5 s within which `/readyz` must
+/// notice.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 type Check = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -45,8 +51,8 @@ impl Health {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((name, Arc::new(check)));
     }
 
-    /// Adds a dependency that is asked each second until stop. The role is not ready while `ask` returns false or takes longer than 2 s,
-    /// so a server that is frozen counts as missing too.
+    /// Adds a dependency that is asked each second until stop. The role is not ready while `ask` returns
+    /// false or takes longer than 2 s, so a server that is frozen counts as missing too.
     pub fn probe<R>(&self, name: &'static str, tasks: &Tasks, ask: impl Fn() -> R + Send + 'static)
     where
         R: Future<Output = bool> + Send + 'static,
@@ -82,9 +88,12 @@ impl Health {
     /// Serves until stop; returns the address it listens on.
     pub async fn serve(&self, args: &HealthArgs, tasks: &Tasks) -> anyhow::Result<SocketAddr> {
         let metrics = PrometheusBuilder::new().install_recorder().context("install the metrics recorder")?;
-        let listener = tokio::net::TcpListener::bind(args.health_listen)
-            .await
-            .with_context(|| format!("listen on {} (COWRIESTREAM_HEALTH_LISTEN); another port, or 0 for a free one, may be given", args.health_listen))?;
+        let listener = tokio::net::TcpListener::bind(args.health_listen).await.with_context(|| {
+            format!(
+                "listen on {} (COWRIESTREAM_HEALTH_LISTEN); another port, or 0 for a free one, may be given",
+                args.health_listen
+            )
+        })?;
         let address = listener.local_addr().context("read the listening address")?;
         let (app, serving) = (self.router(metrics), tasks.clone());
         tasks.spawn("health", async move { serve_http(listener, "health", app, &serving).await });
@@ -96,13 +105,19 @@ impl Health {
         let ready = move || async move {
             match this.missing() {
                 missing if missing.is_empty() => (StatusCode::OK, "ready\n".to_owned()),
-                missing => (StatusCode::SERVICE_UNAVAILABLE, format!("missing: {}\n", missing.into_iter().collect::<Vec<_>>().join(", "))),
+                missing => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("missing: {}\n", missing.into_iter().collect::<Vec<_>>().join(", ")),
+                ),
             }
         };
         let render = move || async move {
             metrics.run_upkeep();
             metrics.render()
         };
-        Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready)).route("/metrics", get(render))
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(render))
     }
 }

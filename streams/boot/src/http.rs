@@ -1,4 +1,5 @@
-//! Serving HTTP/1 and accepting connections, with limits: on how many there are, and on how long one may send or read nothing.
+//! Serving HTTP/1 and accepting connections, with limits: on how many there are, and on how long one may send
+//! or read nothing.
 
 use std::{
     io,
@@ -23,11 +24,14 @@ use crate::Tasks;
 
 /// Most connections of one listener, where the limit of open files allows it.
 const MOST_CONNECTIONS: u64 = 1_024;
-/// Share of the process's open files that one listener may use: 1 in 4. The rest is for databases, logs and the other listeners.
+/// Share of the process's open files that one listener may use: 1 in 4. The rest is for databases, logs and
+/// the other listeners.
 const SHARE_OF_FILES: u64 = 4;
-/// How long a client may take to send the next part of a request (the headers, or the body); also how long a connection may stay idle.
+/// How long a client may take to send the next part of a request (the headers, or the body); also how long a
+/// connection may stay idle.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same while more than half of the connections are taken, so that slow clients soon make room for others.
+/// The same while more than half of the connections are taken, so that slow clients soon make room for
+/// others.
 const PATIENCE_WHEN_CROWDED: Duration = Duration::from_secs(1);
 /// How long a client may leave an answer unread before its connection is closed.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -40,7 +44,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Serves a router until stop. Every connection is closed within [`GRACE`] after it.
-pub async fn serve_http(listener: TcpListener, name: &'static str, app: axum::Router, tasks: &Tasks) -> anyhow::Result<()> {
+pub async fn serve_http(
+    listener: TcpListener,
+    name: &'static str,
+    app: axum::Router,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
     let (listener, stop) = (Listener::new(listener, name), tasks.stop());
     let app = app.layer(axum::Extension(listener.crowd()));
     loop {
@@ -52,7 +61,9 @@ pub async fn serve_http(listener: TcpListener, name: &'static str, app: axum::Ro
         tasks.start(async move {
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(patience);
-            let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(app)));
+            let mut served = std::pin::pin!(
+                builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(app))
+            );
             let outcome = tokio::select! {
                 outcome = served.as_mut() => outcome,
                 () = stop.cancelled() => {
@@ -79,7 +90,12 @@ impl Listener {
     /// Limits a listener; `name` is for the log.
     pub fn new(listener: TcpListener, name: &'static str) -> Self {
         let most = most_connections();
-        Self { listener, name, crowd: Crowd { slots: Arc::new(Semaphore::new(most)), most }, logged: Mutex::default() }
+        Self {
+            listener,
+            name,
+            crowd: Crowd { slots: Arc::new(Semaphore::new(most)), most },
+            logged: Mutex::default(),
+        }
     }
 
     /// How many connections there are.
@@ -99,7 +115,16 @@ impl Listener {
                     return Connection { stream, stalled: None, _slot: slot };
                 }
                 // The client's end, not ours.
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted) => (),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::Interrupted
+                    ) =>
+                {
+                    ()
+                }
                 Err(error) => {
                     if self.may_log() {
                         tracing::warn!(%error, listener = self.name, "could not accept a connection; will retry");
@@ -117,7 +142,11 @@ impl Listener {
             return Some(slot);
         }
         if self.may_log() {
-            tracing::warn!(most = self.crowd.most, listener = self.name, "the limit of connections is reached: new ones wait");
+            tracing::warn!(
+                most = self.crowd.most,
+                listener = self.name,
+                "the limit of connections is reached: new ones wait"
+            );
         }
         // Only a closed semaphore is an error, and this one is never closed.
         slots.clone().acquire_owned().await.ok()
@@ -153,7 +182,8 @@ impl Crowd {
     }
 }
 
-/// A connection that counts against the limit of its listener, and fails when its client reads nothing for [`WRITE_LIMIT`].
+/// A connection that counts against the limit of its listener, and fails when its client reads nothing for
+/// [`WRITE_LIMIT`].
 pub struct Connection {
     stream: TcpStream,
     /// Runs while the client does not read.
@@ -174,7 +204,11 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -185,7 +219,11 @@ impl AsyncWrite for Connection {
         self.limited(cx, outcome)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.limited(cx, outcome)
     }

@@ -1,6 +1,7 @@
 //! The process shell: logs, metrics, health, tasks, signals and stop.
 //!
-//! **Invariant**: every task is spawned here and noticed when it ends; a role that stops leaves nothing running.
+//! **Invariant**: every task is spawned here and noticed when it ends; a role that stops leaves nothing
+//! running.
 
 mod descriptors;
 mod health;
@@ -45,17 +46,28 @@ pub struct LogArgs {
 
 /// Starts logging to standard error. `RUST_LOG`-style filters; libraries only from `warn` on unless named.
 pub fn log(args: &LogArgs) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("async_nats=error,sqlx=warn,{}", args.log_level))
-        .map_err(|error| anyhow::anyhow!("COWRIESTREAM_LOG={:?}: {error}; expected e.g. info or loader=debug,info", args.log_level))?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("async_nats=error,sqlx=warn,{}", args.log_level))
+            .map_err(|error| {
+                anyhow::anyhow!(
+                    "COWRIESTREAM_LOG={:?}: {error}; expected e.g. info or loader=debug,info",
+                    args.log_level
+                )
+            })?;
     // Where standard error cannot be written, there is nobody to be told.
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let started = if args.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(ansi).try_init() };
+    let started =
+        if args.log_json { subscriber.json().try_init() } else { subscriber.with_ansi(ansi).try_init() };
     started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
 }
 
-/// Runs a role to its end: until it is done, a task fails, or a signal asks to stop (then within 25 s; a second
-/// signal stops at once). Prints an error as one line, with the path of its causes.
+/// Runs a role to its end: until it is done, a task fails, or a signal asks to stop (then within 25 s; a
+/// second signal stops at once). Prints an error as one line, with the path of its causes.
 pub async fn run<F, R>(role: F) -> ExitCode
 where
     F: FnOnce(Tasks) -> R,
@@ -100,8 +112,12 @@ impl std::fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// Runs a command that only asks and shows: the first signal ends it, with the exit code that shells use for an interrupt.
-pub async fn interruptible(tasks: &Tasks, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Runs a command that only asks and shows: the first signal ends it, with the exit code that shells use for
+/// an interrupt.
+pub async fn interruptible(
+    tasks: &Tasks,
+    command: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     let stop = tasks.stop();
     tokio::select! {
         biased;
@@ -110,10 +126,13 @@ pub async fn interruptible(tasks: &Tasks, command: impl Future<Output = anyhow::
     }
 }
 
-/// The exit status after help, a version or what is wrong with the arguments was printed: `code`, or that of a failure when it could not be printed.
+/// The exit status after help, a version or what is wrong with the arguments was printed: `code`, or that of
+/// a failure when it could not be printed.
 pub fn explained(code: i32, printed: std::io::Result<()>) -> ExitCode {
     match printed {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => failed(&anyhow::anyhow!("write: {error}")),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            failed(&anyhow::anyhow!("write: {error}"))
+        }
         _ => ExitCode::from(u8::try_from(code).unwrap_or(1)),
     }
 }
@@ -127,10 +146,13 @@ pub fn complain(line: &str) {
 /// First signal: ask everybody to stop. Second signal, or the limit: give up waiting, and say why.
 async fn signals(stop: CancellationToken) -> anyhow::Error {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => return anyhow::Error::from(error).context("listen for signals"),
-    };
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                return anyhow::Error::from(error).context("listen for signals");
+            }
+        };
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => (),
@@ -146,8 +168,8 @@ async fn signals(stop: CancellationToken) -> anyhow::Error {
     }
 }
 
-/// A line on standard output. A reader that has seen enough (`| head`) is no error: what is left is not printed. Any other failure is kept, and
-/// [`run`] ends with it.
+/// A line on standard output. A reader that has seen enough (`| head`) is no error: what is left is not
+/// printed. Any other failure is kept, and [`run`] ends with it.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => { $crate::write_line(format_args!($($text)*)) };

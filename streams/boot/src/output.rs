@@ -27,10 +27,13 @@ pub fn write_bytes(bytes: &[u8]) {
     }
 }
 
-/// An error when output was lost: a script must not take half of it for the whole. A reader that went away has seen enough.
+/// An error when output was lost: a script must not take half of it for the whole. A reader that went away
+/// has seen enough.
 pub fn finish() -> anyhow::Result<()> {
     match FAILED.get() {
-        Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!("write to standard output: {error}")),
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::anyhow!("write to standard output: {error}"))
+        }
         _ => Ok(()),
     }
 }

@@ -4,8 +4,8 @@ use std::{fmt::Write as _, os::unix::ffi::OsStrExt, path::Path};
 
 use crate::safe::is_hidden;
 
-/// A path as one word of a shell: as it is where it is harmless, else quoted. What a terminal would act on, or not show, is escaped as bash, zsh and
-/// POSIX 2024 read it.
+/// A path as one word of a shell: as it is where it is harmless, else quoted. What a terminal would act on,
+/// or not show, is escaped as bash, zsh and POSIX 2024 read it.
 pub fn quoted(path: &Path) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_./-+:@,".contains(c);
     match path.to_str() {
@@ -45,7 +45,19 @@ mod tests {
 
     #[test]
     fn a_shell_reads_a_quoted_path_as_it_was() {
-        let texts = ["/var/lib/cowriestream", "my data", "it's here", "$HOME/*", "a\tb\n'c'\\", "-x", "~", "", "größe", "\u{1b}[31m", "a\u{85}\u{202e}b"];
+        let texts = [
+            "/var/lib/cowriestream",
+            "my data",
+            "it's here",
+            "$HOME/*",
+            "a\tb\n'c'\\",
+            "-x",
+            "~",
+            "",
+            "größe",
+            "\u{1b}[31m",
+            "a\u{85}\u{202e}b",
+        ];
         let paths = texts.iter().map(|text| text.as_bytes()).chain([&b"\xff 'x'"[..]]);
         for path in paths {
             let command = format!("printf %s {}", quoted(Path::new(OsStr::from_bytes(path))));

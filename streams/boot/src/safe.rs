@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// The text with everything escaped that a terminal would act on, or not show: control characters, bidirectional overrides, line
-/// separators, zero-width and other invisible characters.
+/// The text with everything escaped that a terminal would act on, or not show: control characters,
+/// bidirectional overrides, line separators, zero-width and other invisible characters.
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -12,8 +12,8 @@ pub fn safe(text: &str) -> String {
     out
 }
 
-/// As [`safe`], but a line break stays one and a tab becomes spaces: for messages of servers. What follows a line break is indented, so that no
-/// text can pass for a line of the program.
+/// As [`safe`], but a line break stays one and a tab becomes spaces: for messages of servers. What follows a
+/// line break is indented, so that no text can pass for a line of the program.
 pub fn safe_lines(text: &str) -> String {
     let lines: Vec<_> = text.trim_end().lines().map(|line| safe(&line.replace('\t', "    "))).collect();
     lines.join("\n  ")
@@ -27,7 +27,8 @@ pub fn safe_up_to(text: &str, most: usize) -> String {
     }
 }
 
-/// The same JSON in printable ASCII. What is not ASCII stands within strings in valid JSON, and control characters only between values.
+/// The same JSON in printable ASCII. What is not ASCII stands within strings in valid JSON, and control
+/// characters only between values.
 pub fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -50,7 +51,8 @@ pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }
 
-/// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators, and the marks of interlinear annotation.
+/// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators, and the marks of
+/// interlinear annotation.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -81,7 +83,10 @@ mod tests {
 
     #[test]
     fn a_message_of_several_lines_is_readable_and_steers_nothing() {
-        assert_eq!(safe_lines("ERROR: a\r\n\tb\u{1b}[2J\rc\nerror: d\n"), "ERROR: a\n      b\\u{1b}[2J\\u{d}c\n  error: d");
+        assert_eq!(
+            safe_lines("ERROR: a\r\n\tb\u{1b}[2J\rc\nerror: d\n"),
+            "ERROR: a\n      b\\u{1b}[2J\\u{d}c\n  error: d"
+        );
     }
 
     #[test]

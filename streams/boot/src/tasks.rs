@@ -36,7 +36,12 @@ impl<T> Task<T> {
 
 impl Tasks {
     pub(crate) fn new() -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: Arc::default(), parent: None }
+        Self {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            failure: Arc::default(),
+            parent: None,
+        }
     }
 
     /// Cancelled when the process is to stop.
@@ -44,14 +49,26 @@ impl Tasks {
         self.stop.clone()
     }
 
-    /// The same process with a stop of its own, cancelled with this one: a group of tasks that can end earlier.
+    /// The same process with a stop of its own, cancelled with this one: a group of tasks that can end
+    /// earlier.
     pub fn group(&self) -> Self {
-        Self { tracker: self.tracker.clone(), stop: self.stop.child_token(), failure: self.failure.clone(), parent: Some(self.stop.clone()) }
+        Self {
+            tracker: self.tracker.clone(),
+            stop: self.stop.child_token(),
+            failure: self.failure.clone(),
+            parent: Some(self.stop.clone()),
+        }
     }
 
-    /// A group with a tracker and a stop of its own, which the process' stop does not cancel: whoever made it ends it. Its failures stop the process.
+    /// A group with a tracker and a stop of its own, which the process' stop does not cancel: whoever made it
+    /// ends it. Its failures stop the process.
     pub fn detached(&self) -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), failure: self.failure.clone(), parent: Some(self.stop.clone()) }
+        Self {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            failure: self.failure.clone(),
+            parent: Some(self.stop.clone()),
+        }
     }
 
     /// Waits until every task of a detached group ended.
@@ -60,7 +77,8 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// Spawns a task that runs until `stop()`. When it fails or ends earlier, everything is stopped with that failure.
+    /// Spawns a task that runs until `stop()`. When it fails or ends earlier, everything is stopped with that
+    /// failure.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         let this = self.clone();
         let guard = Guard { name, tasks: self.clone(), done: false };
@@ -86,7 +104,8 @@ impl Tasks {
         Task(receive, handle)
     }
 
-    /// Runs something that computes and never waits, on a thread where it holds up nobody. It cannot be torn down: it must look whether it shall stop.
+    /// Runs something that computes and never waits, on a thread where it holds up nobody. It cannot be torn
+    /// down: it must look whether it shall stop.
     pub fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
         let (send, receive) = oneshot::channel();
         let handle = self.tracker.spawn_blocking(move || {

@@ -1,6 +1,8 @@
-//! Traces: spans for an OpenTelemetry collector, when `OTEL_EXPORTER_OTLP_ENDPOINT` names one. Without it, or without the feature `otlp`, nothing is done.
+//! Traces: spans for an OpenTelemetry collector, when `OTEL_EXPORTER_OTLP_ENDPOINT` names one. Without it, or
+//! without the feature `otlp`, nothing is done.
 //!
-//! A collector that is away, or slow, delays nothing: spans wait in a queue of limited length (`OTEL_BSP_MAX_QUEUE_SIZE`), and what does not fit is dropped.
+//! A collector that is away, or slow, delays nothing: spans wait in a queue of limited length
+//! (`OTEL_BSP_MAX_QUEUE_SIZE`), and what does not fit is dropped.
 
 #[cfg(feature = "otlp")]
 use opentelemetry::{
@@ -38,23 +40,38 @@ use exporting::{EXPORTING, Exporting};
 #[cfg(feature = "otlp")]
 const SHARE: f64 = 0.001;
 
-/// Begins to export, as `cowriestream-<role>` unless `OTEL_SERVICE_NAME` says otherwise; nothing when no collector is named. Within the runtime.
+/// Begins to export, as `cowriestream-<role>` unless `OTEL_SERVICE_NAME` says otherwise; nothing when no
+/// collector is named. Within the runtime.
 #[cfg(feature = "otlp")]
 pub fn export_traces(role: &str) -> anyhow::Result<()> {
     use anyhow::Context as _;
-    let Some(endpoint) = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty()) else { return Ok(()) };
+    let Some(endpoint) =
+        std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty())
+    else {
+        return Ok(());
+    };
     let share = match std::env::var("OTEL_TRACES_SAMPLER_ARG").ok().filter(|share| !share.is_empty()) {
         None => SHARE,
         Some(text) => match text.parse::<f64>() {
             Ok(share) if (0.0..=1.0).contains(&share) => share,
-            _ => anyhow::bail!("OTEL_TRACES_SAMPLER_ARG={text:?}: expected the share of events to trace, 0 to 1"),
+            _ => anyhow::bail!(
+                "OTEL_TRACES_SAMPLER_ARG={text:?}: expected the share of events to trace, 0 to 1"
+            ),
         },
     };
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build();
-    let exporter = exporter.with_context(|| format!("read OTEL_EXPORTER_OTLP_ENDPOINT={endpoint:?}: expected e.g. http://127.0.0.1:4317"))?;
-    let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("cowriestream-{role}"));
+    let exporter = exporter.with_context(|| {
+        format!("read OTEL_EXPORTER_OTLP_ENDPOINT={endpoint:?}: expected e.g. http://127.0.0.1:4317")
+    })?;
+    let name = std::env::var("OTEL_SERVICE_NAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| format!("cowriestream-{role}"));
     let resource = opentelemetry_sdk::Resource::builder().with_service_name(name).build();
-    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource)
+        .build();
     let tracer = provider.tracer("cowriestream");
     // A cast takes what is too large to the largest.
     let exporting = Exporting { provider, tracer, below: (share * 2.0_f64.powi(64)) as u64 };
@@ -78,7 +95,8 @@ pub(crate) async fn end_traces(_limit: std::time::Duration) {
     }
 }
 
-/// Whether the way of an event is traced. The same for the same event, whoever asks, if their settings are the same.
+/// Whether the way of an event is traced. The same for the same event, whoever asks, if their settings are
+/// the same.
 pub fn traces_event(_event_id: [u8; 16]) -> bool {
     #[cfg(feature = "otlp")]
     if let Some(exporting) = EXPORTING.get() {
@@ -88,7 +106,8 @@ pub fn traces_event(_event_id: [u8; 16]) -> bool {
     false
 }
 
-/// The trace of an event, as a W3C traceparent: its id is the event's, so that a line that is published again is in the same trace.
+/// The trace of an event, as a W3C traceparent: its id is the event's, so that a line that is published again
+/// is in the same trace.
 pub fn trace_of_event(event_id: [u8; 16]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     format!("00-{}-{}-01", hex(&event_id), hex(&event_id[8..]))
@@ -98,8 +117,16 @@ pub fn trace_of_event(event_id: [u8; 16]) -> String {
 pub fn span(_name: &'static str, _traceparent: Option<&str>) -> Span {
     #[cfg(feature = "otlp")]
     if let Some(exporting) = EXPORTING.get() {
-        let parent = _traceparent.and_then(read).map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
-        return Span { span: Some(exporting.tracer.build_with_context(opentelemetry::trace::SpanBuilder::from_name(_name), &parent)) };
+        let parent = _traceparent
+            .and_then(read)
+            .map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
+        return Span {
+            span: Some(
+                exporting
+                    .tracer
+                    .build_with_context(opentelemetry::trace::SpanBuilder::from_name(_name), &parent),
+            ),
+        };
     }
     Span::default()
 }
@@ -108,11 +135,22 @@ pub fn span(_name: &'static str, _traceparent: Option<&str>) -> Span {
 fn read(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    if version.len() != 2 || trace.len() != 32 || span.len() != 16 || flags.len() != 2 || (version == "00" && parts.next().is_some()) {
+    if version.len() != 2
+        || trace.len() != 32
+        || span.len() != 16
+        || flags.len() != 2
+        || (version == "00" && parts.next().is_some())
+    {
         return None;
     }
     let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
-    let context = SpanContext::new(TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?, flags, true, TraceState::default());
+    let context = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(span).ok()?,
+        flags,
+        true,
+        TraceState::default(),
+    );
     context.is_valid().then_some(context)
 }
 
@@ -130,7 +168,12 @@ impl Span {
         #[cfg(feature = "otlp")]
         if let Some(span) = &self.span {
             let context = span.span_context();
-            return Some(format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8()));
+            return Some(format!(
+                "00-{}-{}-{:02x}",
+                context.trace_id(),
+                context.span_id(),
+                context.trace_flags().to_u8()
+            ));
         }
         None
     }

@@ -11,9 +11,10 @@ use async_nats::{
 
 /// How long a publish acknowledgement may take before the message is published again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Acknowledgements outstanding on one connection, in messages. Publishing fails at this limit and never waits at it: the publishers of a process
-/// share the connection, and one that waited for room while it held acknowledgements that nobody polls would stop all of them. So each publisher
-/// has a limit of its own, far below this one.
+/// Acknowledgements outstanding on one connection, in messages. Publishing fails at this limit and never
+/// waits at it: the publishers of a process share the connection, and one that waited for room while it held
+/// acknowledgements that nobody polls would stop all of them. So each publisher has a limit of its own, far
+/// below this one.
 const MAX_ACKS: usize = 1 << 20;
 
 /// Where the broker is.
@@ -51,9 +52,13 @@ pub struct StreamFacts {
 }
 
 impl Bus {
-    /// Connects as `name` (shown in the server's connection list). Waits up to 10 s for a first connection, retrying.
+    /// Connects as `name` (shown in the server's connection list). Waits up to 10 s for a first connection,
+    /// retrying.
     pub async fn connect(args: &BusArgs, name: &str) -> anyhow::Result<Self> {
-        let url = args.nats_url.as_deref().context("NATS_URL (or --nats-url) is not set: expected e.g. nats://127.0.0.1:4222")?;
+        let url = args
+            .nats_url
+            .as_deref()
+            .context("NATS_URL (or --nats-url) is not set: expected e.g. nats://127.0.0.1:4222")?;
         let mut options = ConnectOptions::new()
             .name(format!("cowriestream {name}"))
             .connection_timeout(Duration::from_secs(5))
@@ -62,7 +67,10 @@ impl Bus {
             .reconnect_delay_callback(|attempt| Duration::from_millis((50 << attempt.min(6)).min(2000)))
             .event_callback(|event| async move { report(&event) });
         if let Some(file) = &args.nats_creds {
-            options = options.credentials_file(file).await.with_context(|| format!("read NATS credentials {}", file.display()))?;
+            options = options
+                .credentials_file(file)
+                .await
+                .with_context(|| format!("read NATS credentials {}", file.display()))?;
         }
         let servers = addresses(url)?;
         options = with_login(options, &servers);
@@ -70,7 +78,9 @@ impl Bus {
             loop {
                 match options.clone().connect(servers.clone()).await {
                     Ok(client) => return Ok(client),
-                    Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => return Err(error),
+                    Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => {
+                        return Err(error);
+                    }
                     Err(error) => {
                         tracing::debug!(%error, "broker not reachable yet");
                         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -80,10 +90,15 @@ impl Bus {
         };
         let client = tokio::time::timeout(Duration::from_secs(10), connecting)
             .await
-            .with_context(|| format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url)))?
+            .with_context(|| {
+                format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url))
+            })?
             .with_context(|| format!("log in to NATS at {}", without_secrets(url)))?;
-        let jetstream =
-            jetstream::ContextBuilder::new().ack_timeout(ACK_TIMEOUT).max_ack_inflight(MAX_ACKS).backpressure_on_inflight(false).build(client.clone());
+        let jetstream = jetstream::ContextBuilder::new()
+            .ack_timeout(ACK_TIMEOUT)
+            .max_ack_inflight(MAX_ACKS)
+            .backpressure_on_inflight(false)
+            .build(client.clone());
         Ok(Self { client, jetstream })
     }
 
@@ -128,7 +143,9 @@ impl Bus {
         let stream = match found {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
-                GetStreamErrorKind::JetStream(why) if why.error_code() == ErrorCode::STREAM_NOT_FOUND => return Ok(None),
+                GetStreamErrorKind::JetStream(why) if why.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    return Ok(None);
+                }
                 _ => return Err(error).with_context(|| format!("look up stream {name}")),
             },
         };
@@ -149,7 +166,11 @@ pub(crate) fn nanos(time: async_nats::datetime::DateTime) -> i64 {
 }
 
 fn addresses(url: &str) -> anyhow::Result<Vec<ServerAddr>> {
-    let one = |text: &str| text.trim().parse().with_context(|| format!("read NATS_URL {}: expected e.g. nats://127.0.0.1:4222", without_secrets(text)));
+    let one = |text: &str| {
+        text.trim().parse().with_context(|| {
+            format!("read NATS_URL {}: expected e.g. nats://127.0.0.1:4222", without_secrets(text))
+        })
+    };
     url.split(',').map(one).collect()
 }
 
@@ -169,7 +190,9 @@ fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match hex.filter(|_| bytes[at] == b'%') {
             Some(byte) => {
                 out.push(byte);

@@ -15,9 +15,16 @@ const HASH: &str = "Cowrie-Hash";
 const PATH: &str = "Cowrie-Path";
 
 impl Bus {
-    /// Publishes a dead letter read from `path`. `attempt` above 0 marks a repetition on evidence, which the duplicate window must
-    /// not swallow. `replaces` is the dead letter of a part of these bytes, which this one makes obsolete.
-    pub async fn publish_dead(&self, dead: &DeadLetter, announce: &Announcement, attempt: u32, replaces: Option<DeadId>) -> Result<Ack, PublishError> {
+    /// Publishes a dead letter read from `path`. `attempt` above 0 marks a repetition on evidence, which the
+    /// duplicate window must not swallow. `replaces` is the dead letter of a part of these bytes, which this
+    /// one makes obsolete.
+    pub async fn publish_dead(
+        &self,
+        dead: &DeadLetter,
+        announce: &Announcement,
+        attempt: u32,
+        replaces: Option<DeadId>,
+    ) -> Result<Ack, PublishError> {
         let mut headers = HeaderMap::new();
         // The range belongs to the message id: the same bytes at another place need a receipt of their own.
         let place = blake3_hex(dead.source.to_string().as_bytes());
@@ -47,7 +54,10 @@ pub(crate) fn read(sensor: &SensorId, headers: &HeaderMap, body: &[u8]) -> Resul
         reason: text(REASON).and_then(Reason::from_text).ok_or("unknown reason")?,
         detail: text(DETAIL).unwrap_or_default().to_owned(),
         body: body.to_vec(),
-        length: text(LENGTH).and_then(|n| n.parse().ok()).filter(|&n| i64::try_from(n).is_ok()).ok_or("no length")?,
+        length: text(LENGTH)
+            .and_then(|n| n.parse().ok())
+            .filter(|&n| i64::try_from(n).is_ok())
+            .ok_or("no length")?,
         hash: text(HASH).and_then(unhex).ok_or("no hash")?,
         source: headers.get(SOURCE).and_then(|source| source.as_str().parse().ok()).ok_or("no source")?,
     })

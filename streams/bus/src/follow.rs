@@ -1,7 +1,7 @@
 //! Following EVENTS without acknowledging anything: what `tail` shows.
 //!
-//! The consumer is the server's to forget. Whenever it is gone, or a message may have been missed (another connection, a hole in the
-//! numbering, a new stream), another is made from the last sequence seen.
+//! The consumer is the server's to forget. Whenever it is gone, or a message may have been missed (another
+//! connection, a hole in the numbering, a new stream), another is made from the last sequence seen.
 
 use std::time::Duration;
 
@@ -90,14 +90,20 @@ impl Following {
     pub async fn begin(bus: &Bus, subjects: &Subjects, beginning: Beginning) -> anyhow::Result<Self> {
         let facts =
             bus.stream(EVENTS).await?.context("there is no stream EVENTS: is a processor or `cowriestream up` running? `cowriestream provision` makes it")?;
-        let mut this =
-            Self { bus: bus.clone(), filters: filters(subjects), next: Next::Beginning(beginning), created: facts.created, end: facts.last_seq, open: None };
+        let mut this = Self {
+            bus: bus.clone(),
+            filters: filters(subjects),
+            next: Next::Beginning(beginning),
+            created: facts.created,
+            end: facts.last_seq,
+            open: None,
+        };
         this.open = Some(this.open().await?);
         Ok(this)
     }
 
-    /// What has come, at least one and at most 1 000 events in their order; waits for the first, through every trouble of the broker.
-    /// Cancel-safe: what is not given yet is given the next time.
+    /// What has come, at least one and at most 1 000 events in their order; waits for the first, through
+    /// every trouble of the broker. Cancel-safe: what is not given yet is given the next time.
     pub async fn next(&mut self) -> Vec<Followed> {
         loop {
             match self.some().await {
@@ -162,11 +168,15 @@ impl Following {
         }
         self.end = self.end.min(facts.last_seq);
         let deliver_policy = match self.next {
-            Next::Beginning(Beginning::Now) => DeliverPolicy::ByStartSequence { start_sequence: self.end + 1 },
+            Next::Beginning(Beginning::Now) => {
+                DeliverPolicy::ByStartSequence { start_sequence: self.end + 1 }
+            }
             Next::Beginning(Beginning::Oldest) => DeliverPolicy::All,
             Next::Beginning(Beginning::Arrived(micros)) => {
                 let start_time = async_nats::datetime::from_nanos(i128::from(micros) * 1000);
-                DeliverPolicy::ByStartTime { start_time: start_time.map_err(|error| anyhow::anyhow!("begin at a time: {error}"))? }
+                DeliverPolicy::ByStartTime {
+                    start_time: start_time.map_err(|error| anyhow::anyhow!("begin at a time: {error}"))?,
+                }
             }
             Next::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
         };
@@ -180,15 +190,30 @@ impl Following {
             memory_storage: true,
             ..Default::default()
         };
-        let consumer = self.bus.jetstream.create_consumer_on_stream(config, EVENTS).await.context("make a consumer of EVENTS")?;
+        let consumer = self
+            .bus
+            .jetstream
+            .create_consumer_on_stream(config, EVENTS)
+            .await
+            .context("make a consumer of EVENTS")?;
         let pending = consumer.cached_info().num_pending;
-        let messages = consumer.stream().max_messages_per_batch(MOST).expires(Duration::from_secs(30)).heartbeat(Duration::from_secs(2)).messages();
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(MOST)
+            .expires(Duration::from_secs(30))
+            .heartbeat(Duration::from_secs(2))
+            .messages();
         Ok(Open { messages: messages.await.context("pull from EVENTS")?, connections, delivered: 0, pending })
     }
 }
 
-/// Reads a message: its sequence in the stream, and the event if it is one. An error when something may have been missed before it.
-fn take(open: &mut Open, connections: u64, message: Option<Result<Message, pull::MessagesError>>) -> anyhow::Result<(u64, Option<Followed>)> {
+/// Reads a message: its sequence in the stream, and the event if it is one. An error when something may have
+/// been missed before it.
+fn take(
+    open: &mut Open,
+    connections: u64,
+    message: Option<Result<Message, pull::MessagesError>>,
+) -> anyhow::Result<(u64, Option<Followed>)> {
     let message = message.context("the consumer ended")?.context("receive from EVENTS")?;
     let info = message.info().map_err(|error| anyhow::anyhow!("read where a message stood: {error}"))?;
     let (stream, consumer, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
@@ -199,7 +224,8 @@ fn take(open: &mut Open, connections: u64, message: Option<Result<Message, pull:
     Ok((stream, sensor.map(|sensor| Followed { sensor, line: message.payload.clone() })))
 }
 
-/// Subjects that do not overlap, as the server demands. Event ids that are no subject tokens lie under `other`.
+/// Subjects that do not overlap, as the server demands. Event ids that are no subject tokens lie under
+/// `other`.
 fn filters(subjects: &Subjects) -> Vec<String> {
     let mut sensors: Vec<_> = subjects.sensors.iter().map(SensorId::as_str).collect();
     sensors.sort_unstable();
@@ -207,7 +233,8 @@ fn filters(subjects: &Subjects) -> Vec<String> {
     if sensors.is_empty() {
         sensors.push("*");
     }
-    let mut events: Vec<String> = subjects.events.iter().filter(|one| !is_covered(one, &subjects.events)).map(subject).collect();
+    let mut events: Vec<String> =
+        subjects.events.iter().filter(|one| !is_covered(one, &subjects.events)).map(subject).collect();
     if events.is_empty() {
         events.push(">".into());
     } else {
@@ -215,7 +242,10 @@ fn filters(subjects: &Subjects) -> Vec<String> {
     }
     events.sort_unstable();
     events.dedup();
-    sensors.iter().flat_map(|sensor| events.iter().map(move |event| format!("cowrie.events.{sensor}.{event}"))).collect()
+    sensors
+        .iter()
+        .flat_map(|sensor| events.iter().map(move |event| format!("cowrie.events.{sensor}.{event}")))
+        .collect()
 }
 
 fn subject(events: &Events) -> String {
@@ -229,7 +259,9 @@ fn subject(events: &Events) -> String {
 fn is_covered(one: &Events, all: &[Events]) -> bool {
     let (Events::Named(name) | Events::Family(name)) = one;
     all.iter().any(|other| match other {
-        Events::Family(family) => name.strip_prefix(family.as_str()).is_some_and(|rest| rest.starts_with('.')),
+        Events::Family(family) => {
+            name.strip_prefix(family.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        }
         Events::Named(_) => false,
     })
 }
@@ -243,12 +275,25 @@ mod tests {
         let named = |name: &str| Events::Named(name.into());
         let family = |name: &str| Events::Family(name.into());
         let joined = |sensors: &[&str], events: &[Events]| {
-            filters(&Subjects { sensors: sensors.iter().map(|s| s.parse().unwrap()).collect(), events: events.to_vec() }).join(" ")
+            filters(&Subjects {
+                sensors: sensors.iter().map(|s| s.parse().unwrap()).collect(),
+                events: events.to_vec(),
+            })
+            .join(" ")
         };
         assert_eq!(joined(&[], &[]), "cowrie.events.*.>");
         assert_eq!(joined(&["b", "a", "b"], &[]), "cowrie.events.a.> cowrie.events.b.>");
         assert_eq!(
-            joined(&["a"], &[named("login.failed"), family("login"), named("login"), family("session.file_download"), family("session")]),
+            joined(
+                &["a"],
+                &[
+                    named("login.failed"),
+                    family("login"),
+                    named("login"),
+                    family("session.file_download"),
+                    family("session")
+                ]
+            ),
             "cowrie.events.a.login cowrie.events.a.login.> cowrie.events.a.other cowrie.events.a.session.>"
         );
     }

@@ -21,8 +21,8 @@ use crate::{
     topology::{self, DEAD, EVENTS, PROCESSOR},
 };
 
-/// Fewest messages to pull at once. The client loses count of those that arrive before it has noted its own request, and asks for more when
-/// half are left: with few it may stop asking until it misses the heartbeats.
+/// Fewest messages to pull at once. The client loses count of those that arrive before it has noted its own
+/// request, and asks for more when half are left: with few it may stop asking until it misses the heartbeats.
 const LEAST_PULL: usize = 1_000;
 
 /// How large a batch may become.
@@ -80,8 +80,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Acknowledges everything and waits until that has left: an acknowledgement that is only buffered is lost with the process.
-    /// Call only after the commit.
+    /// Acknowledges everything and waits until that has left: an acknowledgement that is only buffered is
+    /// lost with the process. Call only after the commit.
     pub async fn acknowledge(self, bus: &Bus) -> anyhow::Result<()> {
         for item in self.items {
             if let Err(error) = item.message.ack().await {
@@ -121,11 +121,17 @@ pub struct Intake {
 impl Intake {
     /// Binds the consumers. Fails when a stream or consumer does not exist.
     pub async fn open(bus: &Bus, limits: Limits) -> anyhow::Result<Self> {
-        Ok(Self { events: bind(bus, EVENTS, limits).await?, dead: bind(bus, DEAD, limits).await?, limits, taken: Batch::default(), asked: false })
+        Ok(Self {
+            events: bind(bus, EVENTS, limits).await?,
+            dead: bind(bus, DEAD, limits).await?,
+            limits,
+            taken: Batch::default(),
+            asked: false,
+        })
     }
 
-    /// Waits for a first message, then takes what is there up to the limits. An error means: open anew. Cancel-safe: what was taken
-    /// is in the next batch, or handed back.
+    /// Waits for a first message, then takes what is there up to the limits. An error means: open anew.
+    /// Cancel-safe: what was taken is in the next batch, or handed back.
     pub async fn next(&mut self) -> anyhow::Result<Batch> {
         self.asked = true;
         let mut bytes = 0;
@@ -162,7 +168,8 @@ impl Intake {
         bus.flush().await.ok();
     }
 
-    /// Takes one message; returns whether the server has more waiting behind it. Cancel-safe: nothing is lost when dropped while pending.
+    /// Takes one message; returns whether the server has more waiting behind it. Cancel-safe: nothing is lost
+    /// when dropped while pending.
     async fn take(&mut self, bytes: &mut usize) -> anyhow::Result<bool> {
         let message = tokio::select! {
             biased;
@@ -178,8 +185,11 @@ impl Intake {
 }
 
 async fn bind(bus: &Bus, stream: &str, limits: Limits) -> anyhow::Result<pull::Stream> {
-    let consumer: Consumer<pull::Config> =
-        bus.jetstream.get_consumer_from_stream(PROCESSOR, stream).await.with_context(|| format!("bind consumer {PROCESSOR} of {stream}"))?;
+    let consumer: Consumer<pull::Config> = bus
+        .jetstream
+        .get_consumer_from_stream(PROCESSOR, stream)
+        .await
+        .with_context(|| format!("bind consumer {PROCESSOR} of {stream}"))?;
     consumer
         .stream()
         .max_messages_per_batch(limits.messages.max(LEAST_PULL))
@@ -198,11 +208,13 @@ fn read(message: Message) -> Item {
     let announce = text(FILE).and_then(|json| serde_json::from_str(json).ok());
     let what = match subjects::sensor_of(&message.subject) {
         None => Delivered::Foreign("no sensor in the subject"),
-        Some(sensor) if message.subject.starts_with("cowrie.dead.") => match headers.map(|headers| dead::read(&sensor, headers, &message.payload)) {
-            Some(Ok(dead)) => Delivered::Dead(dead),
-            Some(Err(why)) => Delivered::Foreign(why),
-            None => Delivered::Foreign("a dead letter without headers"),
-        },
+        Some(sensor) if message.subject.starts_with("cowrie.dead.") => {
+            match headers.map(|headers| dead::read(&sensor, headers, &message.payload)) {
+                Some(Ok(dead)) => Delivered::Dead(dead),
+                Some(Err(why)) => Delivered::Foreign(why),
+                None => Delivered::Foreign("a dead letter without headers"),
+            }
+        }
         Some(sensor) => Delivered::Event {
             sensor,
             line: message.payload.clone(),
@@ -211,18 +223,22 @@ fn read(message: Message) -> Item {
         },
     };
     let trace = text(TRACE).map(str::to_owned);
-    let replaces = if matches!(what, Delivered::Dead(_)) { text(REPLAY).and_then(|id| id.parse().ok()) } else { None };
+    let replaces =
+        if matches!(what, Delivered::Dead(_)) { text(REPLAY).and_then(|id| id.parse().ok()) } else { None };
     Item { what, source, replaces, announce, trace, message }
 }
 
 impl Bus {
     /// Where the processor's consumer of a stream stands; `None` when it does not exist.
     pub async fn consumer(&self, stream: &str) -> anyhow::Result<Option<ConsumerFacts>> {
-        let found: Result<Consumer<pull::Config>, _> = self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
+        let found: Result<Consumer<pull::Config>, _> =
+            self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
         let consumer = match found {
             Ok(consumer) => consumer,
             Err(error) if missing(&error) => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("look up consumer {PROCESSOR} of {stream}")),
+            Err(error) => {
+                return Err(error).with_context(|| format!("look up consumer {PROCESSOR} of {stream}"));
+            }
         };
         let info = consumer.cached_info();
         Ok(Some(ConsumerFacts {

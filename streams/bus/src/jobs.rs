@@ -17,7 +17,8 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// How long one pull stands at the server.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
 
-/// How long a message that nobody must have may hold up its sender: the client's queue is full when the broker is away or does not read.
+/// How long a message that nobody must have may hold up its sender: the client's queue is full when the
+/// broker is away or does not read.
 const WORTH_WAITING: Duration = Duration::from_millis(200);
 
 /// What is told of a job.
@@ -35,7 +36,8 @@ pub type Messages = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 impl Bus {
     /// Publishes a permit to look for work in a queue.
     pub async fn publish_permit(&self, queue: &str, job_id: &str) -> Result<Ack, PublishError> {
-        let subject = Subject::jobs(queue).ok_or_else(|| PublishError::Failed(format!("{queue:?} cannot be a subject")))?;
+        let subject = Subject::jobs(queue)
+            .ok_or_else(|| PublishError::Failed(format!("{queue:?} cannot be a subject")))?;
         self.publish(subject, async_nats::HeaderMap::new(), Bytes::copy_from_slice(job_id.as_bytes())).await
     }
 
@@ -45,7 +47,9 @@ impl Bus {
         if !self.connected() {
             return;
         }
-        match tokio::time::timeout(WORTH_WAITING, self.client.publish(String::from(subject), status.into())).await {
+        match tokio::time::timeout(WORTH_WAITING, self.client.publish(String::from(subject), status.into()))
+            .await
+        {
             Ok(Ok(())) => (),
             Ok(Err(error)) => tracing::debug!(%error, "could not publish the status of a job"),
             Err(_) => tracing::debug!("did not publish the status of a job: the broker does not read"),
@@ -56,8 +60,15 @@ impl Bus {
     pub async fn follow_jobs(&self, job_id: Option<&str>) -> anyhow::Result<Messages> {
         let mut all = Vec::new();
         for news in [News::Status, News::Progress] {
-            let subject = Subject::of_job(news, job_id.unwrap_or("*")).context("a job id that cannot be a subject")?;
-            all.push(self.client.subscribe(String::from(subject)).await.context("subscribe to the status of jobs")?.map(|message| message.payload));
+            let subject =
+                Subject::of_job(news, job_id.unwrap_or("*")).context("a job id that cannot be a subject")?;
+            all.push(
+                self.client
+                    .subscribe(String::from(subject))
+                    .await
+                    .context("subscribe to the status of jobs")?
+                    .map(|message| message.payload),
+            );
         }
         Ok(Box::pin(futures::stream::select_all(all)))
     }
@@ -74,7 +85,11 @@ impl Bus {
             max_deliver: -1,
             ..Default::default()
         };
-        let consumer = self.jetstream.create_consumer_on_stream(config, JOBS).await.with_context(|| format!("bind the consumer of queue {queue}"))?;
+        let consumer = self
+            .jetstream
+            .create_consumer_on_stream(config, JOBS)
+            .await
+            .with_context(|| format!("bind the consumer of queue {queue}"))?;
         Ok(Permits { consumer })
     }
 }
@@ -86,8 +101,18 @@ pub struct Permits {
 
 impl Permits {
     /// Waits up to 5 s for up to `most` permits; they come as they arrive.
-    pub async fn pull(&self, most: usize) -> anyhow::Result<impl Stream<Item = anyhow::Result<Permit>> + use<>> {
-        let messages = self.consumer.batch().max_messages(most).expires(PULL_EXPIRES).messages().await.context("pull permits")?;
+    pub async fn pull(
+        &self,
+        most: usize,
+    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Permit>> + use<>> {
+        let messages = self
+            .consumer
+            .batch()
+            .max_messages(most)
+            .expires(PULL_EXPIRES)
+            .messages()
+            .await
+            .context("pull permits")?;
         Ok(messages.map(|message| message.map(Permit).map_err(|error| anyhow::anyhow!("{error}"))))
     }
 }
@@ -96,7 +121,8 @@ impl Permits {
 pub struct Permit(Message);
 
 impl Permit {
-    /// It is used up. Whether the client took the acknowledgement; the permit comes back otherwise, and finds nothing.
+    /// It is used up. Whether the client took the acknowledgement; the permit comes back otherwise, and finds
+    /// nothing.
     pub async fn done(self) -> bool {
         answered(self.0.ack()).await
     }

@@ -1,7 +1,7 @@
 //! JetStream: subjects, topology, publishing, consuming, receipts and heartbeats; the home of async-nats.
 //!
-//! **Invariant**: a subject is built from validated tokens only, and nothing here knows the database: the order
-//! "commit, then acknowledge" is kept by the one caller that holds both.
+//! **Invariant**: a subject is built from validated tokens only, and nothing here knows the database: the
+//! order "commit, then acknowledge" is kept by the one caller that holds both.
 
 mod connect;
 mod dead;

@@ -99,11 +99,14 @@ impl Bus {
     /// The last heartbeat of every sensor.
     pub async fn heartbeats(&self) -> anyhow::Result<Vec<(SensorId, Heartbeat)>> {
         let bucket = self.jetstream.get_key_value(topology::LOADERS).await.context("open bucket loaders")?;
-        let keys: Vec<String> = bucket.keys().await.context("list loaders")?.try_collect().await.context("list loaders")?;
+        let keys: Vec<String> =
+            bucket.keys().await.context("list loaders")?.try_collect().await.context("list loaders")?;
         let mut beats = Vec::with_capacity(keys.len());
         for key in keys {
             let value = bucket.get(&key).await.context("read a heartbeat")?;
-            if let (Ok(sensor), Some(beat)) = (key.parse(), value.and_then(|v| serde_json::from_slice(&v).ok())) {
+            if let (Ok(sensor), Some(beat)) =
+                (key.parse(), value.and_then(|v| serde_json::from_slice(&v).ok()))
+            {
                 beats.push((sensor, beat));
             }
         }

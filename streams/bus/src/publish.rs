@@ -67,9 +67,13 @@ pub enum PublishError {
 pub type Ack = Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>;
 
 impl Bus {
-    /// Publishes an event. Returns when it is written to the connection's buffer; the acknowledgement comes later. The caller limits how many
-    /// acknowledgements it has outstanding: this never waits for one.
-    pub async fn publish_event(&self, sensor: &SensorId, message: EventMessage<'_>) -> Result<Ack, PublishError> {
+    /// Publishes an event. Returns when it is written to the connection's buffer; the acknowledgement comes
+    /// later. The caller limits how many acknowledgements it has outstanding: this never waits for one.
+    pub async fn publish_event(
+        &self,
+        sensor: &SensorId,
+        message: EventMessage<'_>,
+    ) -> Result<Ack, PublishError> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, message.msg_id.as_str());
         if let Some(source) = &message.source {
@@ -91,13 +95,23 @@ impl Bus {
     }
 
     /// Publishes what the outbox holds.
-    pub async fn publish_queued(&self, subject: Subject, msg_id: &str, payload: String) -> Result<Ack, PublishError> {
+    pub async fn publish_queued(
+        &self,
+        subject: Subject,
+        msg_id: &str,
+        payload: String,
+    ) -> Result<Ack, PublishError> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, msg_id);
         self.publish(subject, headers, payload.into()).await
     }
 
-    pub(crate) async fn publish(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Result<Ack, PublishError> {
+    pub(crate) async fn publish(
+        &self,
+        subject: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Ack, PublishError> {
         let sent = self.jetstream.publish_with_headers(String::from(subject), headers, payload).await;
         let ack = sent.map_err(why)?;
         Ok(Box::pin(async move {

@@ -1,4 +1,5 @@
-//! Receipts: which bytes of which file Postgres has committed. State, not news: each carries a file's whole multirange.
+//! Receipts: which bytes of which file Postgres has committed. State, not news: each carries a file's whole
+//! multirange.
 
 use std::{
     pin::Pin,
@@ -33,8 +34,8 @@ pub struct Receipts {
     pub stream: Option<StreamMark>,
     /// The same of DEAD.
     pub dead: Option<StreamMark>,
-    /// Each file with all its committed ranges, sorted and disjoint. In an answer, every file asked for is listed; one that Postgres does
-    /// not know has no ranges.
+    /// Each file with all its committed ranges, sorted and disjoint. In an answer, every file asked for is
+    /// listed; one that Postgres does not know has no ranges.
     pub files: Vec<(FileId, Vec<(u64, u64)>)>,
 }
 
@@ -91,13 +92,24 @@ impl Bus {
         self.client.subscribe(subject).await.map(ReceiptsStream).context("subscribe to receipts")
     }
 
-    /// Asks any processor for the receipts of these files (at most 1 000 at a time), read from Postgres. `None` when none answered within 2 s.
-    pub async fn ask_receipts(&self, sensor: &SensorId, files: &[FileId]) -> anyhow::Result<Option<Receipts>> {
+    /// Asks any processor for the receipts of these files (at most 1 000 at a time), read from Postgres.
+    /// `None` when none answered within 2 s.
+    pub async fn ask_receipts(
+        &self,
+        sensor: &SensorId,
+        files: &[FileId],
+    ) -> anyhow::Result<Option<Receipts>> {
         let payload = serde_json::to_vec(files).context("write a question for receipts")?;
         let request = self.client.request(String::from(Subject::ask(sensor)), payload.into());
         match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
-            Ok(Ok(answer)) => serde_json::from_slice(&answer.payload).map(Some).context("read the answer about receipts"),
-            Ok(Err(error)) if matches!(error.kind(), RequestErrorKind::NoResponders | RequestErrorKind::TimedOut) => Ok(None),
+            Ok(Ok(answer)) => {
+                serde_json::from_slice(&answer.payload).map(Some).context("read the answer about receipts")
+            }
+            Ok(Err(error))
+                if matches!(error.kind(), RequestErrorKind::NoResponders | RequestErrorKind::TimedOut) =>
+            {
+                Ok(None)
+            }
             Ok(Err(error)) => Err(error).context("ask for receipts"),
             Err(_) => Ok(None),
         }
@@ -106,7 +118,10 @@ impl Bus {
     /// Publishes receipts; nothing is lost when they do not arrive.
     pub async fn send_receipts(&self, sensor: &SensorId, receipts: &Receipts) -> anyhow::Result<()> {
         let payload = serde_json::to_vec(receipts).context("write receipts")?;
-        self.client.publish(String::from(Subject::receipts(sensor)), payload.into()).await.context("publish receipts")
+        self.client
+            .publish(String::from(Subject::receipts(sensor)), payload.into())
+            .await
+            .context("publish receipts")
     }
 
     /// Subscribes to the loaders' questions; each goes to one processor.

@@ -74,7 +74,8 @@ impl From<Subject> for String {
 }
 
 fn is_token(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a subject that is not ours.

@@ -64,7 +64,10 @@ fn streams(args: &TopologyArgs) -> [Config; 6] {
         limits(SESSIONS, &["cowrie.sessions.*"], 7 * DAY),
         limits(FINDINGS, &["cowrie.findings.>"], 90 * DAY),
         Config { retention: RetentionPolicy::WorkQueue, ..limits(JOBS, &["cowrie.jobs.*"], Duration::ZERO) },
-        Config { max_messages_per_subject: 64, ..limits(STATUS, &["cowrie.status.*", "cowrie.progress.*"], 7 * DAY) },
+        Config {
+            max_messages_per_subject: 64,
+            ..limits(STATUS, &["cowrie.status.*", "cowrie.progress.*"], 7 * DAY)
+        },
     ]
 }
 
@@ -87,9 +90,17 @@ impl Bus {
         self.check_server()?;
         for config in streams(args) {
             let name = config.name.clone();
-            self.jetstream.create_or_update_stream(config).await.with_context(|| format!("provision stream {name}"))?;
+            self.jetstream
+                .create_or_update_stream(config)
+                .await
+                .with_context(|| format!("provision stream {name}"))?;
         }
-        let bucket = kv::Config { bucket: LOADERS.into(), history: 1, num_replicas: args.replicas.into(), ..Default::default() };
+        let bucket = kv::Config {
+            bucket: LOADERS.into(),
+            history: 1,
+            num_replicas: args.replicas.into(),
+            ..Default::default()
+        };
         self.jetstream.create_or_update_key_value(bucket).await.context("provision bucket loaders")?;
         for stream in [EVENTS, DEAD] {
             self.provision_consumer(stream, processor(args)).await?;
@@ -107,13 +118,21 @@ impl Bus {
             start_sequence => consumer::DeliverPolicy::ByStartSequence { start_sequence },
         };
         let config = consumer::pull::Config { deliver_policy, ..processor(args) };
-        self.jetstream.create_consumer_on_stream(config, stream).await.with_context(|| format!("reset consumer of {stream} to {seq}"))?;
+        self.jetstream
+            .create_consumer_on_stream(config, stream)
+            .await
+            .with_context(|| format!("reset consumer of {stream} to {seq}"))?;
         Ok(())
     }
 
     /// An existing consumer keeps its place: the server refuses to change where it started.
-    async fn provision_consumer(&self, stream: &str, mut config: consumer::pull::Config) -> anyhow::Result<()> {
-        let existing: Result<consumer::Consumer<consumer::pull::Config>, _> = self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
+    async fn provision_consumer(
+        &self,
+        stream: &str,
+        mut config: consumer::pull::Config,
+    ) -> anyhow::Result<()> {
+        let existing: Result<consumer::Consumer<consumer::pull::Config>, _> =
+            self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;
         if let Ok(existing) = existing {
             config.deliver_policy = existing.cached_info().config.deliver_policy;
         }

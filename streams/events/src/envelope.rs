@@ -35,8 +35,8 @@ pub enum Unusable {
 }
 
 impl Envelope {
-    /// Reads the envelope of a line, checking all of it: what is accepted here can be stored. A key that stands twice
-    /// counts with its last value.
+    /// Reads the envelope of a line, checking all of it: what is accepted here can be stored. A key that
+    /// stands twice counts with its last value.
     pub fn read(line: &[u8]) -> Result<Self, Unusable> {
         let text = std::str::from_utf8(line).map_err(|e| Unusable::NotUtf8(e.to_string()))?;
         let error = match parse(text) {
@@ -67,7 +67,10 @@ fn parse(text: &str) -> serde_json::Result<Option<Envelope>> {
     if eventid.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Envelope { eventid: eventid.replace('\0', "\u{fffd}"), ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)) }))
+    Ok(Some(Envelope {
+        eventid: eventid.replace('\0', "\u{fffd}"),
+        ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)),
+    }))
 }
 
 #[derive(Default)]
@@ -113,7 +116,11 @@ mod tests {
 
     #[test]
     fn a_lone_surrogate_anywhere_does_not_cost_the_event() {
-        for line in [r#"{"eventid":"cowrie.x.y","\ud800":1}"#, r#"{"eventid":"cowrie.x.y","session":"\udc00"}"#, r#"{"eventid":"\ud800"}"#] {
+        for line in [
+            r#"{"eventid":"cowrie.x.y","\ud800":1}"#,
+            r#"{"eventid":"cowrie.x.y","session":"\udc00"}"#,
+            r#"{"eventid":"\ud800"}"#,
+        ] {
             assert!(Envelope::read(line.as_bytes()).is_ok(), "{line}");
         }
     }
@@ -127,20 +134,36 @@ mod tests {
             Unusable::NoEventId => "eventid",
         };
         assert_eq!(kinds(b"\xff{}"), "utf8");
-        for line in ["", "{", "{}{}", "{\"a\":NaN}", "{\"eventid\":\"a\"", "\u{feff}{\"eventid\":\"a\"}", "{\"a\":\"\t\"}", "[1,]"] {
+        for line in [
+            "",
+            "{",
+            "{}{}",
+            "{\"a\":NaN}",
+            "{\"eventid\":\"a\"",
+            "\u{feff}{\"eventid\":\"a\"}",
+            "{\"a\":\"\t\"}",
+            "[1,]",
+        ] {
             assert_eq!(kinds(line.as_bytes()), "json", "{line}");
         }
         for line in ["[]", "[{\"eventid\":\"cowrie.x.y\"}]", "1", "\"eventid\"", "null"] {
             assert_eq!(kinds(line.as_bytes()), "object", "{line}");
         }
-        for line in ["{}", r#"{"eventid":""}"#, r#"{"eventid":1}"#, r#"{"eventid":null}"#, r#"{"eventid":"a","eventid":[]}"#] {
+        for line in [
+            "{}",
+            r#"{"eventid":""}"#,
+            r#"{"eventid":1}"#,
+            r#"{"eventid":null}"#,
+            r#"{"eventid":"a","eventid":[]}"#,
+        ] {
             assert_eq!(kinds(line.as_bytes()), "eventid", "{line}");
         }
     }
 
     #[test]
     fn depth_is_no_danger() {
-        let deep = format!("{{\"eventid\":\"cowrie.x.y\",\"a\":{}{}}}", "[".repeat(400_000), "]".repeat(400_000));
+        let deep =
+            format!("{{\"eventid\":\"cowrie.x.y\",\"a\":{}{}}}", "[".repeat(400_000), "]".repeat(400_000));
         assert!(Envelope::read(deep.as_bytes()).is_ok());
     }
 }

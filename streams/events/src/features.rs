@@ -1,6 +1,8 @@
-//! What analyses know of a session: a vector of numbers, a profile of what was typed, and the identity of the sequence of commands.
+//! What analyses know of a session: a vector of numbers, a profile of what was typed, and the identity of the
+//! sequence of commands.
 //!
-//! **Invariant**: a pure function of the session's events, whatever their order. A change of what any element means is a new [`VERSION`].
+//! **Invariant**: a pure function of the session's events, whatever their order. A change of what any element
+//! means is a new [`VERSION`].
 
 mod elements;
 mod facts;
@@ -26,8 +28,8 @@ const KEPT_BYTES: usize = 32 << 10;
 pub struct Features {
     /// As [`ELEMENTS`] says, then one of [`CLIENTS`], then one of [`HASSH_BUCKETS`].
     pub vector: Vec<f32>,
-    /// Counts of 1-, 2- and 3-grams over the parts of the normalised commands, hashed into [`PROFILE`] signed buckets of ln(1 + count), of
-    /// Euclidean length 1; `None` without commands.
+    /// Counts of 1-, 2- and 3-grams over the parts of the normalised commands, hashed into [`PROFILE`] signed
+    /// buckets of ln(1 + count), of Euclidean length 1; `None` without commands.
     pub profile: Option<Vec<f32>>,
     /// What was typed; `None` when nothing was.
     pub sequence: Option<Sequence>,
@@ -48,7 +50,8 @@ pub struct Sequence {
 pub fn features(mut events: Vec<&Record>) -> Features {
     events.sort_by_key(|record| (record.ts.is_none(), record.ts, record.id));
     events.truncate(MOST_EVENTS);
-    let typed: Vec<_> = events.iter().filter_map(|record| record.command.as_deref()).map(normal::normalise).collect();
+    let typed: Vec<_> =
+        events.iter().filter_map(|record| record.command.as_deref()).map(normal::normalise).collect();
     let typed: Vec<&str> = typed.iter().map(AsRef::as_ref).collect();
     let facts = Facts::of(&events, &typed);
     Features { vector: elements::vector(&facts), profile: profile(&typed), sequence: sequence(&typed) }
@@ -68,7 +71,11 @@ fn sequence(typed: &[&str]) -> Option<Sequence> {
         }
         commands.push_str(line);
     }
-    Some(Sequence { fingerprint: normal::sequence_fingerprint(typed.iter().copied()), length: typed.len(), commands })
+    Some(Sequence {
+        fingerprint: normal::sequence_fingerprint(typed.iter().copied()),
+        length: typed.len(),
+        commands,
+    })
 }
 
 /// Feature hashing (Weinberger et al. 2009): the hash of an n-gram names its bucket and its sign.
@@ -114,7 +121,9 @@ mod tests {
     use super::*;
 
     fn records(lines: &[(&str, &str)]) -> Vec<Record> {
-        let line = |(second, more): &(&str, &str)| format!(r#"{{"timestamp":"2026-01-01T00:00:{second}Z","session":"s",{more}}}"#);
+        let line = |(second, more): &(&str, &str)| {
+            format!(r#"{{"timestamp":"2026-01-01T00:00:{second}Z","session":"s",{more}}}"#)
+        };
         lines.iter().map(|pair| Record::read(&"x".parse().unwrap(), line(pair).as_bytes()).unwrap()).collect()
     }
 
@@ -162,7 +171,11 @@ mod tests {
             ("telnet", 0.0),
         ];
         for (name, value) in expected {
-            assert!((element(&features, name) - value).abs() < 1e-6, "{name}: {} instead of {value}", element(&features, name));
+            assert!(
+                (element(&features, name) - value).abs() < 1e-6,
+                "{name}: {} instead of {value}",
+                element(&features, name)
+            );
         }
         assert_eq!(features.vector.len(), LENGTH);
         let clients = &features.vector[ELEMENTS.len()..][..CLIENTS.len()];
@@ -189,8 +202,9 @@ mod tests {
 
     #[test]
     fn a_very_long_session_is_cut() {
-        let commands: Vec<String> =
-            (0..MOST_EVENTS + 50).map(|n| format!(r#""eventid":"cowrie.command.input","input":"echo {n} {}""#, "y".repeat(300))).collect();
+        let commands: Vec<String> = (0..MOST_EVENTS + 50)
+            .map(|n| format!(r#""eventid":"cowrie.command.input","input":"echo {n} {}""#, "y".repeat(300)))
+            .collect();
         let lines: Vec<(&str, &str)> = commands.iter().map(|command| ("01", command.as_str())).collect();
         let records = records(&lines);
         let features = features(records.iter().collect());

@@ -1,5 +1,5 @@
-//! Identities: 128 bits of BLAKE3 over a domain tag and length-prefixed parts. Frozen by the golden values below: a
-//! change is a new version, not an edit.
+//! Identities: 128 bits of BLAKE3 over a domain tag and length-prefixed parts. Frozen by the golden values
+//! below: a change is a new version, not an edit.
 
 use std::{fmt, str::FromStr};
 
@@ -100,7 +100,8 @@ impl Fingerprint {
     }
 }
 
-/// The first 16 bytes of BLAKE3 over `tag`, the length of `part` (8 bytes, little endian), `part`, and `rest`.
+/// The first 16 bytes of BLAKE3 over `tag`, the length of `part` (8 bytes, little endian), `part`, and
+/// `rest`.
 fn digest(tag: &[u8], part: &[u8], rest: &[u8]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(tag).update(&(part.len() as u64).to_le_bytes()).update(part).update(rest);

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-/// The text with every escape that Postgres and Rust strings refuse (`\u0000`, lone surrogates) replaced by `\ufffd`.
-/// Borrowed when there was none.
+/// The text with every escape that Postgres and Rust strings refuse (`\u0000`, lone surrogates) replaced by
+/// `\ufffd`. Borrowed when there was none.
 pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut out = String::new();

@@ -1,7 +1,8 @@
 //! Splits a log into lines, whatever Cowrie, `copytruncate` and a hard power-off did to it.
 //!
-//! **Invariant**: every byte fed belongs to exactly one item, in order; how the bytes were cut into chunks changes
-//! nothing but where long runs of NUL bytes are cut. Memory is bounded by [`MAX_LINE`], however long a line or a run of NUL is.
+//! **Invariant**: every byte fed belongs to exactly one item, in order; how the bytes were cut into chunks
+//! changes nothing but where long runs of NUL bytes are cut. Memory is bounded by [`MAX_LINE`], however long
+//! a line or a run of NUL is.
 
 use crate::{MAX_DEAD_BODY, MAX_LINE};
 
@@ -117,7 +118,8 @@ impl LineReader {
         None
     }
 
-    /// Takes `count` NUL bytes that nobody read: a hole of a sparse file. Within a line they are left out, as [`next`](Self::next) does.
+    /// Takes `count` NUL bytes that nobody read: a hole of a sparse file. Within a line they are left out, as
+    /// [`next`](Self::next) does.
     pub fn skip_nul(&mut self, count: u64) -> Option<Item> {
         let start = self.at;
         self.at += count;
@@ -164,7 +166,13 @@ impl LineReader {
         if let Some(long) = self.long.take() {
             bytes.truncate(MAX_DEAD_BODY);
             bytes.shrink_to_fit();
-            return Some(Item::TooLong { body: bytes, length: long.length, hash: *long.hasher.finalize().as_bytes(), start, end });
+            return Some(Item::TooLong {
+                body: bytes,
+                length: long.length,
+                hash: *long.hasher.finalize().as_bytes(),
+                start,
+                end,
+            });
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Some(Item::Skipped { start, end });
@@ -210,7 +218,8 @@ mod tests {
     fn joined(items: Vec<Item>) -> Vec<Item> {
         let mut out = Vec::<Item>::new();
         for item in items {
-            if let (Some(Item::Skipped { end, .. }), Item::Skipped { end: to, .. }) = (out.last_mut(), &item) {
+            if let (Some(Item::Skipped { end, .. }), Item::Skipped { end: to, .. }) = (out.last_mut(), &item)
+            {
                 *end = *to;
             } else {
                 out.push(item);
@@ -244,7 +253,9 @@ mod tests {
         let fits = vec![b'x'; MAX_LINE];
         assert_eq!(read(&fits, 70_000), [Item::Line { bytes: fits.clone(), start: 0, end: MAX_LINE as u64 }]);
         let log = vec![b'y'; MAX_LINE + 1];
-        let Some(Item::TooLong { body, length, hash, .. }) = read(&log, 70_000).pop() else { panic!("expected a long line") };
+        let Some(Item::TooLong { body, length, hash, .. }) = read(&log, 70_000).pop() else {
+            panic!("expected a long line")
+        };
         assert_eq!((body.len(), length), (MAX_DEAD_BODY, log.len() as u64));
         assert_eq!(hash, *blake3::hash(&log).as_bytes());
     }

@@ -12,9 +12,18 @@ impl<'a> EventName<'a> {
 
     /// The name for an `eventid` as logged: `cowrie(\.[a-z0-9_-]+){1,6}` gives what follows `cowrie.`.
     pub fn of(eventid: &'a str) -> Self {
-        let token = |t: &str| !t.is_empty() && t.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-');
+        let token = |t: &str| {
+            !t.is_empty()
+                && t.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-')
+        };
         match eventid.strip_prefix("cowrie.") {
-            Some(rest) if eventid.len() <= Self::MAX && rest.split('.').count() <= 6 && rest.split('.').all(token) => Self(rest),
+            Some(rest)
+                if eventid.len() <= Self::MAX
+                    && rest.split('.').count() <= 6
+                    && rest.split('.').all(token) =>
+            {
+                Self(rest)
+            }
             _ => Self("other"),
         }
     }

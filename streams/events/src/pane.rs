@@ -1,7 +1,8 @@
 //! Panes: what single events add to the sliding windows, by dimension, key and minute.
 //!
-//! **Invariant**: a pane is a pure function of single events, and adding is commutative; so nothing is ever taken back, and any batching of the same
-//! events adds up to the same windows. `event_keys` in `streams/store/migrations/0004_panes.sql` says the same in SQL.
+//! **Invariant**: a pane is a pure function of single events, and adding is commutative; so nothing is ever
+//! taken back, and any batching of the same events adds up to the same windows. `event_keys` in
+//! `streams/store/migrations/0004_panes.sql` says the same in SQL.
 
 use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
@@ -10,7 +11,8 @@ use crate::{Record, Sketch, normal, sketch};
 /// Microseconds of a minute.
 pub const MINUTE: i64 = 60_000_000;
 
-/// By what windows are asked for. A pane's key is the value of the event's own field; an event without it adds nothing there.
+/// By what windows are asked for. A pane's key is the value of the event's own field; an event without it
+/// adds nothing there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[allow(missing_docs, reason = "each is named as what it holds")]
 pub enum Dimension {
@@ -82,7 +84,10 @@ impl std::str::FromStr for Dimension {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|dimension| dimension.name() == name).ok_or_else(|| format!("no dimension {name:?}: expected one of {}", known()))
+        Self::ALL
+            .into_iter()
+            .find(|dimension| dimension.name() == name)
+            .ok_or_else(|| format!("no dimension {name:?}: expected one of {}", known()))
     }
 }
 
@@ -148,10 +153,12 @@ impl Pane {
         self.credentials.merge(&other.credentials);
     }
 
-    /// The measures by which another pane of the same dimension differs, each with its value there and here. Sketches that the dimension implies
-    /// are not looked at.
+    /// The measures by which another pane of the same dimension differs, each with its value there and here.
+    /// Sketches that the dimension implies are not looked at.
     pub fn differences(&self, dimension: Dimension, other: &Self) -> Vec<(&'static str, i64, i64)> {
-        let sketch = |implied: bool, mine: &Sketch, theirs: &Sketch| if implied || mine.same(theirs) { (0, 0) } else { (theirs.count(), mine.count()) };
+        let sketch = |implied: bool, mine: &Sketch, theirs: &Sketch| {
+            if implied || mine.same(theirs) { (0, 0) } else { (theirs.count(), mine.count()) }
+        };
         let src_ips = sketch(dimension == Dimension::SrcIp, &self.src_ips, &other.src_ips);
         let sensors = sketch(dimension == Dimension::Sensor, &self.sensors, &other.sensors);
         let sessions = sketch(false, &self.session_ids, &other.session_ids);
@@ -222,7 +229,8 @@ impl<'a> Panes<'a> {
         let sensor = record.sensor.as_str();
         let address = record.src_ip.map(|ip| self.addresses.entry(ip).or_insert_with(|| address(ip)).clone());
         let kind = Kind::of(&record.eventid);
-        let credential = (kind == Kind::Failed || kind == Kind::Succeeded).then(|| credential(record)).flatten();
+        let credential =
+            (kind == Kind::Failed || kind == Kind::Succeeded).then(|| credential(record)).flatten();
         let seen = Seen {
             ts,
             kind,
@@ -303,8 +311,14 @@ fn keys<'a>(
         (Dimension::Password, text(record.password.as_ref().filter(|_| login))),
         (Dimension::Credential, credential.map(|text| Cow::Owned(bounded(&text).into_owned()))),
         (Dimension::Hassh, text(record.hassh.as_ref().filter(|_| record.eventid == "cowrie.client.kex"))),
-        (Dimension::ClientVersion, text(record.version.as_ref().filter(|_| record.eventid == "cowrie.client.version"))),
-        (Dimension::Command, record.command.as_ref().map(|input| Cow::Owned(bounded(&normal::normalise(input)).into_owned()))),
+        (
+            Dimension::ClientVersion,
+            text(record.version.as_ref().filter(|_| record.eventid == "cowrie.client.version")),
+        ),
+        (
+            Dimension::Command,
+            record.command.as_ref().map(|input| Cow::Owned(bounded(&normal::normalise(input)).into_owned())),
+        ),
         (Dimension::Download, text(record.shasum.as_ref())),
         (Dimension::Forward, text(record.forward.as_ref())),
     ]
@@ -366,13 +380,16 @@ mod tests {
         let records: Vec<_> = lines.iter().map(|line| record(line)).collect();
         let mut panes = Panes::default();
         records.iter().for_each(|record| panes.add(record));
-        panes.into_sorted().into_iter().map(|(key, pane)| (format!("{} {} {}", key.dimension.name(), key.key, key.minute), pane)).collect()
+        panes
+            .into_sorted()
+            .into_iter()
+            .map(|(key, pane)| (format!("{} {} {}", key.dimension.name(), key.key, key.minute), pane))
+            .collect()
     }
 
     #[test]
     fn a_login_counts_for_every_key_that_it_carries() {
-        let line =
-            r#"{"eventid":"cowrie.login.failed","timestamp":"2026-01-01T00:00:59.5Z","session":"a","src_ip":"192.0.2.7","username":"ro:ot","password":"x"}"#;
+        let line = r#"{"eventid":"cowrie.login.failed","timestamp":"2026-01-01T00:00:59.5Z","session":"a","src_ip":"192.0.2.7","username":"ro:ot","password":"x"}"#;
         let found = panes(&[line, line]);
         let keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(
@@ -389,7 +406,11 @@ mod tests {
             ]
         );
         for (key, pane) in found {
-            assert_eq!((pane.events, pane.logins_failed, pane.sessions, pane.credentials.count()), (2, 2, 0, 1), "{key}");
+            assert_eq!(
+                (pane.events, pane.logins_failed, pane.sessions, pane.credentials.count()),
+                (2, 2, 0, 1),
+                "{key}"
+            );
         }
     }
 
@@ -403,7 +424,13 @@ mod tests {
             r#"{"eventid":"cowrie.command.failed","timestamp":"2026-01-01T00:00:00Z","input":"uname  -a"}"#,
             r#"{"eventid":"cowrie.session.connect","src_ip":"192.0.2.7"}"#,
         ]);
-        let of = |name: &str| found.iter().filter(|(key, _)| key.starts_with(name)).map(|(key, pane)| (key.as_str(), pane.events)).collect::<Vec<_>>();
+        let of = |name: &str| {
+            found
+                .iter()
+                .filter(|(key, _)| key.starts_with(name))
+                .map(|(key, pane)| (key.as_str(), pane.events))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of("all"), [("all  29453760", 5)]);
         assert_eq!(of("src_ip"), [("src_ip 2001:db8:1:2::3 29453760", 1)]);
         assert_eq!(of("src_net"), [("src_net 2001:db8:1::/48 29453760", 1)]);

@@ -59,18 +59,26 @@ impl Record {
     pub fn read(sensor: &SensorId, line: &[u8]) -> Result<Self, Unusable> {
         let text = std::str::from_utf8(line).map_err(|e| Unusable::NotUtf8(e.to_string()))?;
         let storable = json::storable(text);
-        let fields = parse(&storable).map_err(|error| match serde_json::from_str::<de::IgnoredAny>(text) {
-            Ok(_) => Unusable::NotAnObject,
-            Err(_) => Unusable::NotJson(error.to_string()),
-        })?;
+        let fields =
+            parse(&storable).map_err(|error| match serde_json::from_str::<de::IgnoredAny>(text) {
+                Ok(_) => Unusable::NotAnObject,
+                Err(_) => Unusable::NotJson(error.to_string()),
+            })?;
         let eventid = fields.eventid.and_then(json::filled).ok_or(Unusable::NoEventId)?;
         let kind = eventid.strip_prefix("cowrie.").unwrap_or_default();
         Ok(Self {
             id: EventId::of(sensor, line),
             sensor: sensor.clone(),
             command: fields.input.filter(|_| kind == "command.input").and_then(json::string),
-            shasum: fields.shasum.filter(|_| matches!(kind, "session.file_download" | "session.file_upload")).and_then(json::filled),
-            forward: fields.dst_ip.filter(|_| kind == "direct-tcpip.request").and_then(json::filled).map(|host| target(host, fields.dst_port)),
+            shasum: fields
+                .shasum
+                .filter(|_| matches!(kind, "session.file_download" | "session.file_upload"))
+                .and_then(json::filled),
+            forward: fields
+                .dst_ip
+                .filter(|_| kind == "direct-tcpip.request")
+                .and_then(json::filled)
+                .map(|host| target(host, fields.dst_port)),
             eventid,
             session: fields.session.and_then(json::filled),
             ts: fields.timestamp.and_then(json::string).and_then(|text| time::read(&text)),
@@ -108,7 +116,8 @@ fn without_repr(text: &str) -> &str {
 
 /// `host:port`.
 fn target(host: String, port: Option<&RawValue>) -> String {
-    let port = port.and_then(|raw| json::string(raw).unwrap_or_else(|| raw.get().to_owned()).parse::<i32>().ok());
+    let port =
+        port.and_then(|raw| json::string(raw).unwrap_or_else(|| raw.get().to_owned()).parse::<i32>().ok());
     match port {
         Some(port) => format!("{host}:{port}"),
         None => host,
@@ -224,7 +233,11 @@ mod tests {
             (r#""duration":1e300"#, None),
             (r#""duration":[]"#, None),
         ] {
-            assert_eq!(read(&format!("{{\"eventid\":\"cowrie.session.closed\",{field}}}")).duration_ms, ms, "{field}");
+            assert_eq!(
+                read(&format!("{{\"eventid\":\"cowrie.session.closed\",{field}}}")).duration_ms,
+                ms,
+                "{field}"
+            );
         }
     }
 
@@ -247,10 +260,14 @@ mod tests {
     #[test]
     fn the_same_client_has_one_name() {
         for version in ["SSH-2.0-Go", "b'SSH-2.0-Go'", "'SSH-2.0-Go'", "b\\\"SSH-2.0-Go\\\""] {
-            let record = read(&format!("{{\"eventid\":\"cowrie.client.version\",\"version\":\"{version}\"}}"));
+            let record =
+                read(&format!("{{\"eventid\":\"cowrie.client.version\",\"version\":\"{version}\"}}"));
             assert_eq!(record.version.as_deref(), Some("SSH-2.0-Go"));
         }
-        assert_eq!(read(r#"{"eventid":"cowrie.client.version","version":"'"}"#).version.as_deref(), Some("'"));
+        assert_eq!(
+            read(r#"{"eventid":"cowrie.client.version","version":"'"}"#).version.as_deref(),
+            Some("'")
+        );
     }
 
     #[test]

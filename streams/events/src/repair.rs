@@ -1,10 +1,13 @@
-//! Finds the events on a line that is no event by itself: what Cowrie glued together, tore apart at midnight, or what somebody exported as an array.
+//! Finds the events on a line that is no event by itself: what Cowrie glued together, tore apart at midnight,
+//! or what somebody exported as an array.
 //!
-//! Frozen like the identity by `tests/golden/repair-v2.txt`: the text found here is what is hashed, so a change is a new version and not an edit.
+//! Frozen like the identity by `tests/golden/repair-v2.txt`: the text found here is what is hashed, so a
+//! change is a new version and not an edit.
 //!
 //! - Version 1: glued, stitched and array lines.
-//! - Version 2: a carriage return at the end of a line is no part of the event ([`without_returns`]), so that a copy with CRLF line ends holds the
-//!   same events. Events that were stored by version 1 keep their identity; the processor looks for it before it inserts one of version 2.
+//! - Version 2: a carriage return at the end of a line is no part of the event ([`without_returns`]), so that
+//!   a copy with CRLF line ends holds the same events. Events that were stored by version 1 keep their
+//!   identity; the processor looks for it before it inserts one of version 2.
 
 use std::ops::Range;
 
@@ -16,7 +19,8 @@ use crate::{Envelope, MAX_LINE};
 /// The version of the repair.
 pub const VERSION: u32 = 2;
 
-/// A line without the carriage returns at its end: an editor, FTP in text mode or `git` wrote the log with CRLF line ends.
+/// A line without the carriage returns at its end: an editor, FTP in text mode or `git` wrote the log with
+/// CRLF line ends.
 pub fn without_returns(line: &[u8]) -> &[u8] {
     let returns = line.iter().rev().take_while(|&&byte| byte == b'\r').count();
     &line[..line.len() - returns]
@@ -36,8 +40,9 @@ pub struct Part {
     pub event: bool,
 }
 
-/// The parts of a line that holds whole events and something else, as Cowrie before 3.0.6 left it after a value that it could not write
-/// (`{"eventid":"…","username":{"eventid":…}`), or as two writers leave it. Empty when there is no event on it.
+/// The parts of a line that holds whole events and something else, as Cowrie before 3.0.6 left it after a
+/// value that it could not write (`{"eventid":"…","username":{"eventid":…}`), or as two writers leave it.
+/// Empty when there is no event on it.
 pub fn glued(line: &[u8]) -> Vec<Part> {
     search(line).0
 }
@@ -67,8 +72,8 @@ fn search(line: &[u8]) -> (Vec<Part>, usize) {
     (close(parts, line), spent)
 }
 
-/// The elements of a line that is an array: those that are events, and those that are not. `None` when it is no array, or no event
-/// is in it.
+/// The elements of a line that is an array: those that are events, and those that are not. `None` when it is
+/// no array, or no event is in it.
 pub fn elements(line: &[u8]) -> Option<Vec<Part>> {
     let text = std::str::from_utf8(line).ok()?;
     let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
@@ -81,8 +86,8 @@ pub fn elements(line: &[u8]) -> Option<Vec<Part>> {
     parts.iter().any(|part| part.event).then(|| close(parts, line))
 }
 
-/// The event that a log's last, unfinished line and the next log's first line make together: Cowrie before 3.0.6 rotates in the middle of
-/// an event.
+/// The event that a log's last, unfinished line and the next log's first line make together: Cowrie before
+/// 3.0.6 rotates in the middle of an event.
 pub fn stitched(head: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
     if head.len() + tail.len() > MAX_LINE {
         return None;
@@ -134,7 +139,10 @@ mod tests {
         let closed = r#"{"eventid":"cowrie.session.closed","session":"a"}"#;
         let broken = r#"{"eventid":"cowrie.login.success","username":"#;
         assert_eq!(texts(&format!("{broken}{closed}")), [(broken, false), (closed, true)]);
-        assert_eq!(texts(&format!("{broken}{broken}{closed}")), [(format!("{broken}{broken}").as_str(), false), (closed, true)]);
+        assert_eq!(
+            texts(&format!("{broken}{broken}{closed}")),
+            [(format!("{broken}{broken}").as_str(), false), (closed, true)]
+        );
         assert_eq!(texts(&format!(" {closed} {closed}")), [(closed, true), (closed, true)]);
         assert_eq!(texts(&format!("{closed}{broken}")), [(closed, true), (broken, false)]);
         assert_eq!(texts(&format!("\u{fffd}x{closed}\r")), [("\u{fffd}x", false), (closed, true)]);
@@ -146,7 +154,8 @@ mod tests {
     #[test]
     fn what_an_attacker_typed_is_no_event() {
         // Quotes inside a string are escaped, so text that looks like an event does not read as one.
-        let broken = r#"{"eventid":"cowrie.command.input","input":"echo {\"eventid\":\"cowrie.login.success\"}","x":"#;
+        let broken =
+            r#"{"eventid":"cowrie.command.input","input":"echo {\"eventid\":\"cowrie.login.success\"}","x":"#;
         assert_eq!(texts(broken), []);
     }
 

@@ -26,7 +26,11 @@ impl FromStr for SensorId {
 
     fn from_str(text: &str) -> Result<Self, BadSensorId> {
         let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) { Ok(Self(text.into())) } else { Err(BadSensorId(text.chars().take(80).collect())) }
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadSensorId(text.chars().take(80).collect()))
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What one event adds to its session and its sensor, and how such additions merge.
 //!
-//! **Invariant**: merging is commutative and associative, so any order and batching of the same events gives the same
-//! rows (the database merges by the same rules, see `streams/store/src/sessions.rs`).
+//! **Invariant**: merging is commutative and associative, so any order and batching of the same events gives
+//! the same rows (the database merges by the same rules, see `streams/store/src/sessions.rs`).
 
 use std::net::IpAddr;
 
 use crate::{EventId, Record, SensorId, known};
 
-/// Orders candidates for a "first" value: an optional class, the time (no time last), the event id. The same order as that of its bytes,
-/// by which Postgres compares.
+/// Orders candidates for a "first" value: an optional class, the time (no time last), the event id. The same
+/// order as that of its bytes, by which Postgres compares.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Rank {
     class: Option<u8>,
@@ -25,7 +25,8 @@ impl Rank {
         Self { class: Some(class), ..self }
     }
 
-    /// The class byte if there is one, 8 bytes of time (microseconds, big endian, offset 2^63), 16 bytes of event id.
+    /// The class byte if there is one, 8 bytes of time (microseconds, big endian, offset 2^63), 16 bytes of
+    /// event id.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(25);
         bytes.extend(self.class);
@@ -111,7 +112,8 @@ impl SessionDelta {
             "session.closed" => closed = true,
             "login.failed" => self.login_attempts += 1,
             "login.success" => {
-                (self.login_attempts, self.login_successes) = (self.login_attempts + 1, self.login_successes + 1);
+                (self.login_attempts, self.login_successes) =
+                    (self.login_attempts + 1, self.login_successes + 1);
                 candidate(&mut self.login, rank, || Some((record.username.clone(), record.password.clone())));
             }
             "client.version" => candidate(&mut self.client_version, rank, || record.version.clone()),
@@ -227,7 +229,16 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [&str; 8] = ["session.connect", "session.closed", "login.success", "login.failed", "client.version", "client.kex", "command.input", "other"];
+    const KINDS: [&str; 8] = [
+        "session.connect",
+        "session.closed",
+        "login.success",
+        "login.failed",
+        "client.version",
+        "client.kex",
+        "command.input",
+        "other",
+    ];
 
     fn record(kind: usize, second: u32, n: u8) -> Record {
         let when = if second == 0 { "never".to_owned() } else { format!("2024-01-01T00:00:{second:02}Z") };

@@ -1,21 +1,24 @@
 //! How many distinct values a set has: a bottom-k sketch, exact below [`SIZE`] values.
 //!
-//! A value's hash is the first 8 bytes of SHA-256 of its text, big endian, as a signed integer; a sketch holds the [`SIZE`] smallest distinct
-//! hashes in ascending order. The union of two sketches is therefore the sketch of the union, in any order and with any repetition. Postgres
-//! has the same functions and gives the same numbers (`sketch_*` in `streams/store/migrations/0004_panes.sql`).
+//! A value's hash is the first 8 bytes of SHA-256 of its text, big endian, as a signed integer; a sketch
+//! holds the [`SIZE`] smallest distinct hashes in ascending order. The union of two sketches is therefore the
+//! sketch of the union, in any order and with any repetition. Postgres has the same functions and gives the
+//! same numbers (`sketch_*` in `streams/store/migrations/0004_panes.sql`).
 
 use sha2::{Digest, Sha256};
 
-/// Hashes kept. Below it the count is exact; above it the estimate `(k - 1) / U` of Beyer et al. 2007 (On synopses for distinct-value
-/// estimation under multiset operations), where U is the largest kept hash on a scale of 0 to 1, has a relative standard error of
-/// `1 / sqrt(k - 2)` = 3.13 %.
+/// Hashes kept. Below it the count is exact; above it the estimate `(k - 1) / U` of Beyer et al. 2007 (On
+/// synopses for distinct-value estimation under multiset operations), where U is the largest kept hash on a
+/// scale of 0 to 1, has a relative standard error of `1 / sqrt(k - 2)` = 3.13 %.
 pub const SIZE: usize = 1_024;
 
-/// The hash by which a value is counted. Whoever chooses values can choose their hashes: beyond [`SIZE`] values the estimate holds for
-/// values that were not made to deceive it.
+/// The hash by which a value is counted. Whoever chooses values can choose their hashes: beyond [`SIZE`]
+/// values the estimate holds for values that were not made to deceive it.
 pub fn hash(text: &str) -> i64 {
     let digest = Sha256::digest(text.as_bytes());
-    i64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    i64::from_be_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
 }
 
 /// A set of values, as far as it must be known to count them.
@@ -97,7 +100,10 @@ mod tests {
     #[test]
     fn hashes_are_frozen() {
         assert_eq!(hash(""), -2_039_914_840_885_289_964);
-        assert_eq!(hash("185.220.101.4"), i64::from_be_bytes(Sha256::digest(b"185.220.101.4")[..8].try_into().unwrap()));
+        assert_eq!(
+            hash("185.220.101.4"),
+            i64::from_be_bytes(Sha256::digest(b"185.220.101.4")[..8].try_into().unwrap())
+        );
     }
 
     #[test]

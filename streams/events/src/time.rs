@@ -7,8 +7,8 @@ const EARLIEST: i64 = 1_420_070_400_000_000;
 /// And of the first that it may not: 2100-01-01.
 const LATEST: i64 = 4_102_444_800_000_000;
 
-/// Reads `YYYY-MM-DDTHH:MM:SS[.f{1,9}]` followed by `Z`, `+HHMM`, `-HHMM`, `+HH:MM` or `-HH:MM` (a space may stand
-/// for the `T`). Returns microseconds since 1970, UTC; `None` when unreadable or outside 2015–2099.
+/// Reads `YYYY-MM-DDTHH:MM:SS[.f{1,9}]` followed by `Z`, `+HHMM`, `-HHMM`, `+HH:MM` or `-HH:MM` (a space may
+/// stand for the `T`). Returns microseconds since 1970, UTC; `None` when unreadable or outside 2015–2099.
 pub fn read(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| digits(bytes.get(from..to)?);
@@ -16,8 +16,16 @@ pub fn read(text: &str) -> Option<i64> {
     if !(mark(4, b"-") && mark(7, b"-") && mark(10, b"T ") && mark(13, b":") && mark(16, b":")) {
         return None;
     }
-    let date = NaiveDate::from_ymd_opt(number(0, 4)?, number(5, 7)?.try_into().ok()?, number(8, 10)?.try_into().ok()?)?;
-    let clock = date.and_hms_opt(number(11, 13)?.try_into().ok()?, number(14, 16)?.try_into().ok()?, number(17, 19)?.try_into().ok()?)?;
+    let date = NaiveDate::from_ymd_opt(
+        number(0, 4)?,
+        number(5, 7)?.try_into().ok()?,
+        number(8, 10)?.try_into().ok()?,
+    )?;
+    let clock = date.and_hms_opt(
+        number(11, 13)?.try_into().ok()?,
+        number(14, 16)?.try_into().ok()?,
+        number(17, 19)?.try_into().ok()?,
+    )?;
     let (micros, zone) = fraction(&bytes[19..])?;
     let at = clock.and_utc().timestamp() * 1_000_000 + micros - offset(zone)?;
     (EARLIEST..LATEST).contains(&at).then_some(at)

@@ -7,7 +7,8 @@ use events::{EventId, Record, SensorId, repair};
 fn version_2_of_the_repair_is_frozen() {
     assert_eq!(repair::VERSION, 2);
     let sensor: SensorId = "fra-1".parse().unwrap();
-    let rows: Vec<_> = include_str!("golden/repair-v2.txt").lines().filter(|row| !row.starts_with('#')).collect();
+    let rows: Vec<_> =
+        include_str!("golden/repair-v2.txt").lines().filter(|row| !row.starts_with('#')).collect();
     assert_eq!(rows.len(), 8);
     for row in rows {
         let fields: Vec<_> = row.split('\t').collect();

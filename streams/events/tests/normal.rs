@@ -32,14 +32,18 @@ fn text(path: &Path) -> Option<String> {
 
 /// The commands of each session, once however often a log was copied.
 fn sessions(samples: &Path) -> Vec<Vec<String>> {
-    let expected: serde_json::Value = serde_json::from_slice(&fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
+    let expected: serde_json::Value =
+        serde_json::from_slice(&fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
     let (mut seen, mut sessions) = (HashSet::new(), BTreeMap::<String, Vec<String>>::new());
     for file in expected["files"].as_array().unwrap() {
         let Some(text) = text(&samples.join(file["stored"].as_str().unwrap())) else { continue };
         for line in text.lines().filter(|line| line.contains("cowrie.command.input")) {
             let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             if event["eventid"] == "cowrie.command.input" && seen.insert(line.to_owned()) {
-                let (Some(session), Some(input)) = (event["session"].as_str(), event["input"].as_str()) else { continue };
+                let (Some(session), Some(input)) = (event["session"].as_str(), event["input"].as_str())
+                else {
+                    continue;
+                };
                 sessions.entry(session.to_owned()).or_default().push(input.to_owned());
             }
         }
@@ -58,20 +62,34 @@ fn attacks_of_the_samples_collapse() {
     let commands: Vec<&str> = sessions.iter().flatten().map(String::as_str).collect();
 
     // A session of one typed word says little; those that bring something are the attacks.
-    let attack = |session: &&Vec<String>| ["http", "tftp", "ssh-rsa", "passwd", "busybox"].iter().any(|sign| session.concat().contains(sign));
+    let attack = |session: &&Vec<String>| {
+        ["http", "tftp", "ssh-rsa", "passwd", "busybox"].iter().any(|sign| session.concat().contains(sign))
+    };
     let attacks: Vec<_> = sessions.iter().filter(attack).collect();
     let sequences = distinct(sessions.iter());
-    let normal_sequences = distinct(sessions.iter().map(|session| sequence_fingerprint(session.iter().map(String::as_str))));
+    let normal_sequences =
+        distinct(sessions.iter().map(|session| sequence_fingerprint(session.iter().map(String::as_str))));
     let attack_sequences = distinct(attacks.iter());
-    let normal_attacks = distinct(attacks.iter().map(|session| sequence_fingerprint(session.iter().map(String::as_str))));
-    let (raw, normal) = (distinct(commands.iter()), distinct(commands.iter().map(|command| normalise(command))));
+    let normal_attacks =
+        distinct(attacks.iter().map(|session| sequence_fingerprint(session.iter().map(String::as_str))));
+    let (raw, normal) =
+        (distinct(commands.iter()), distinct(commands.iter().map(|command| normalise(command))));
     let bytes: usize = commands.iter().map(|command| command.len()).sum();
     let began = Instant::now();
     let kept: usize = commands.iter().map(|command| normalise(command).len()).sum();
     let speed = bytes as f64 / began.elapsed().as_secs_f64() / 1e6;
-    println!("{} sessions with commands: {sequences} distinct sequences, {normal_sequences} normalised", sessions.len());
-    println!("{} of them attacks: {attack_sequences} distinct sequences, {normal_attacks} normalised", attacks.len());
-    println!("{} commands: {raw} distinct, {normal} normalised; {bytes} bytes to {kept}, {speed:.0} MB/s", commands.len());
+    println!(
+        "{} sessions with commands: {sequences} distinct sequences, {normal_sequences} normalised",
+        sessions.len()
+    );
+    println!(
+        "{} of them attacks: {attack_sequences} distinct sequences, {normal_attacks} normalised",
+        attacks.len()
+    );
+    println!(
+        "{} commands: {raw} distinct, {normal} normalised; {bytes} bytes to {kept}, {speed:.0} MB/s",
+        commands.len()
+    );
 
     for command in commands {
         assert_eq!(normalise(&normalise(command)), normalise(command));

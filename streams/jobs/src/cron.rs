@@ -1,14 +1,16 @@
 //! Cron expressions: parsed strictly, and evaluated in bounded time.
 //!
-//! Five fields (minute, hour, day of month, month, day of week), or six with seconds first; UTC. A field is a list of `*`, `a`, `a-b`, each with
-//! `/step` if wanted; months and days of the week may be names. Days of the month also know `L` (the last) and `15W` (the weekday closest
-//! to the 15th), days of the week `5L` (the last Friday) and `5#2` (the second). Where both kinds of days are restricted, either fires.
+//! Five fields (minute, hour, day of month, month, day of week), or six with seconds first; UTC. A field is a
+//! list of `*`, `a`, `a-b`, each with `/step` if wanted; months and days of the week may be names. Days of
+//! the month also know `L` (the last) and `15W` (the weekday closest to the 15th), days of the week `5L` (the
+//! last Friday) and `5#2` (the second). Where both kinds of days are restricted, either fires.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 
 /// Longest expression.
 const LONGEST: usize = 100;
-/// How far an expression is followed before it counts as one that never fires. Weekdays and leap years repeat within 40 years, also over 2100.
+/// How far an expression is followed before it counts as one that never fires. Weekdays and leap years repeat
+/// within 40 years, also over 2100.
 const HORIZON_YEARS: i32 = 41;
 /// As a number of a weekday: its last one in the month.
 const LAST: u8 = 6;
@@ -59,7 +61,13 @@ const HOUR: Field = Field { name: "hour", least: 0, most: 23, last_written: 23, 
 const DAY: Field = Field { name: "day of month", least: 1, most: 31, last_written: 31, names: &[] };
 const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const MONTH: Field = Field { name: "month", least: 1, most: 12, last_written: 12, names: MONTHS };
-const WEEKDAY: Field = Field { name: "day of week", least: 0, most: 6, last_written: 7, names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] };
+const WEEKDAY: Field = Field {
+    name: "day of week",
+    least: 0,
+    most: 6,
+    last_written: 7,
+    names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+};
 
 impl Cron {
     /// Reads an expression. Refuses what cannot be meant, and what never fires.
@@ -81,7 +89,9 @@ impl Cron {
         let (second, [minute, hour, day, month, weekday]) = match fields[..] {
             [minute, hour, day, month, weekday] => ("0", [minute, hour, day, month, weekday]),
             [second, minute, hour, day, month, weekday] => (second, [minute, hour, day, month, weekday]),
-            _ => return Err(format!("expected five fields, or six with seconds first, got {}", fields.len())),
+            _ => {
+                return Err(format!("expected five fields, or six with seconds first, got {}", fields.len()));
+            }
         };
         let cron = Self {
             seconds: SECOND.values(second)?,
@@ -120,7 +130,8 @@ impl Cron {
     /// The last firing at or before a moment, but not before `oldest`.
     pub fn previous(&self, at: DateTime<Utc>, oldest: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (mut date, mut time) = (at.date_naive(), at.time().with_nanosecond(0)?);
-        let end = oldest.date_naive().max(NaiveDate::from_ymd_opt(date.year().checked_sub(HORIZON_YEARS)?, 1, 1)?);
+        let end =
+            oldest.date_naive().max(NaiveDate::from_ymd_opt(date.year().checked_sub(HORIZON_YEARS)?, 1, 1)?);
         while date >= end {
             if !has(self.months, date.month()) {
                 date = date.with_day(1)?.checked_sub_days(Days::new(1))?;
@@ -149,7 +160,9 @@ impl Cron {
         let hour = first(self.hours, from.hour())?;
         let same_hour = hour == from.hour();
         let minute = first(self.minutes, if same_hour { from.minute() } else { 0 });
-        let second = |minute| first(self.seconds, if same_hour && minute == from.minute() { from.second() } else { 0 });
+        let second = |minute| {
+            first(self.seconds, if same_hour && minute == from.minute() { from.second() } else { 0 })
+        };
         if let Some(minute) = minute {
             if let Some(second) = second(minute) {
                 return NaiveTime::from_hms_opt(hour, minute, second);
@@ -158,7 +171,11 @@ impl Cron {
                 return NaiveTime::from_hms_opt(hour, minute, first(self.seconds, 0)?);
             }
         }
-        NaiveTime::from_hms_opt(first(self.hours, hour + 1)?, first(self.minutes, 0)?, first(self.seconds, 0)?)
+        NaiveTime::from_hms_opt(
+            first(self.hours, hour + 1)?,
+            first(self.minutes, 0)?,
+            first(self.seconds, 0)?,
+        )
     }
 
     /// The last time of a day up to one.
@@ -166,7 +183,9 @@ impl Cron {
         let hour = last(self.hours, to.hour() + 1)?;
         let same_hour = hour == to.hour();
         let minute = last(self.minutes, if same_hour { to.minute() + 1 } else { 60 });
-        let second = |minute| last(self.seconds, if same_hour && minute == to.minute() { to.second() + 1 } else { 60 });
+        let second = |minute| {
+            last(self.seconds, if same_hour && minute == to.minute() { to.second() + 1 } else { 60 })
+        };
         if let Some(minute) = minute {
             if let Some(second) = second(minute) {
                 return NaiveTime::from_hms_opt(hour, minute, second);
@@ -197,8 +216,12 @@ impl DaysOfMonth {
 
     fn has(&self, date: NaiveDate) -> bool {
         let length = u32::from(date.num_days_in_month());
-        let closest = |day: u32| date.with_day(day).and_then(|target| closest_weekday(target, length)) == Some(date.day());
-        has(self.days, date.day()) || (self.last && date.day() == length) || (1..=length).any(|day| has(self.closest_weekdays, day) && closest(day))
+        let closest = |day: u32| {
+            date.with_day(day).and_then(|target| closest_weekday(target, length)) == Some(date.day())
+        };
+        has(self.days, date.day())
+            || (self.last && date.day() == length)
+            || (1..=length).any(|day| has(self.closest_weekdays, day) && closest(day))
     }
 }
 
@@ -271,7 +294,10 @@ impl Field {
             Some((from, to)) => {
                 let (from, to) = (self.value(from)?, self.value(to)?);
                 // SAT-SUN: the Sunday after.
-                (from, if to == 0 && from > 0 && self.last_written > self.most { self.last_written } else { to })
+                (
+                    from,
+                    if to == 0 && from > 0 && self.last_written > self.most { self.last_written } else { to },
+                )
             }
         };
         if from > to {
@@ -290,8 +316,11 @@ impl Field {
 
     fn value(&self, text: &str) -> Result<u64, String> {
         let named = self.names.iter().position(|name| *name == text).map(|n| n as u64 + self.least);
-        let value = named.or_else(|| digits(text)).filter(|value| (self.least..=self.last_written).contains(value));
-        value.ok_or_else(|| format!("{}: expected {} to {}, got {text:?}", self.name, self.least, self.last_written))
+        let value =
+            named.or_else(|| digits(text)).filter(|value| (self.least..=self.last_written).contains(value));
+        value.ok_or_else(|| {
+            format!("{}: expected {} to {}, got {text:?}", self.name, self.least, self.last_written)
+        })
     }
 }
 

@@ -23,7 +23,8 @@ pub struct Fields<'a> {
     known: Vec<&'static str>,
 }
 
-/// Whether a time can be written as RFC 3339 and stored: of the years 1 to 9999. Another offset than UTC can move it out of them.
+/// Whether a time can be written as RFC 3339 and stored: of the years 1 to 9999. Another offset than UTC can
+/// move it out of them.
 pub fn is_time(time: DateTime<Utc>) -> bool {
     (1..=9_999).contains(&time.year())
 }
@@ -32,14 +33,18 @@ pub fn is_time(time: DateTime<Utc>) -> bool {
 const QUOTED: usize = 60;
 
 impl<'a> Fields<'a> {
-    /// Of a value, which must be an object or absent. `prefix` goes before the names in errors: `parameters.`.
+    /// Of a value, which must be an object or absent. `prefix` goes before the names in errors:
+    /// `parameters.`.
     pub fn of(value: Value, prefix: &'static str, errors: &'a mut Vec<FieldError>) -> Self {
         let object = match value {
             Value::Object(object) => object,
             Value::Null => Map::new(),
             other => {
                 let field = if prefix.is_empty() { "body" } else { prefix.trim_end_matches('.') };
-                errors.push(FieldError { field: field.into(), message: format!("expected an object, got {}", quoted(&other)) });
+                errors.push(FieldError {
+                    field: field.into(),
+                    message: format!("expected an object, got {}", quoted(&other)),
+                });
                 Map::new()
             }
         };
@@ -60,11 +65,21 @@ impl<'a> Fields<'a> {
     /// A whole number. One with a fraction of zero counts: protobuf's Struct knows no others.
     pub fn integer(&mut self, name: &'static str, allowed: RangeInclusive<i64>, default: i64) -> i64 {
         let Some(value) = self.take(name) else { return default };
-        let whole = value.as_i64().or_else(|| value.as_f64().filter(|x| x.fract() == 0.0 && x.abs() < 9e15).map(|x| x as i64));
+        let whole = value
+            .as_i64()
+            .or_else(|| value.as_f64().filter(|x| x.fract() == 0.0 && x.abs() < 9e15).map(|x| x as i64));
         match whole.filter(|n| allowed.contains(n)) {
             Some(n) => n,
             None => {
-                self.wrong(name, format!("expected a whole number from {} to {}, got {}", allowed.start(), allowed.end(), quoted(&value)));
+                self.wrong(
+                    name,
+                    format!(
+                        "expected a whole number from {} to {}, got {}",
+                        allowed.start(),
+                        allowed.end(),
+                        quoted(&value)
+                    ),
+                );
                 default
             }
         }
@@ -76,7 +91,15 @@ impl<'a> Fields<'a> {
         match value.as_f64().filter(|x| allowed.contains(x)) {
             Some(x) => x,
             None => {
-                self.wrong(name, format!("expected a number from {} to {}, got {}", allowed.start(), allowed.end(), quoted(&value)));
+                self.wrong(
+                    name,
+                    format!(
+                        "expected a number from {} to {}, got {}",
+                        allowed.start(),
+                        allowed.end(),
+                        quoted(&value)
+                    ),
+                );
                 default
             }
         }
@@ -96,9 +119,17 @@ impl<'a> Fields<'a> {
         let value = self.take(name)?;
         match value.as_str() {
             Some("") => None,
-            Some(text) if text.chars().count() <= most && !text.chars().any(char::is_control) => Some(text.to_owned()),
+            Some(text) if text.chars().count() <= most && !text.chars().any(char::is_control) => {
+                Some(text.to_owned())
+            }
             _ => {
-                self.wrong(name, format!("expected text of at most {most} characters without control characters, got {}", quoted(&value)));
+                self.wrong(
+                    name,
+                    format!(
+                        "expected text of at most {most} characters without control characters, got {}",
+                        quoted(&value)
+                    ),
+                );
                 None
             }
         }
@@ -117,7 +148,11 @@ impl<'a> Fields<'a> {
     /// A time as in RFC 3339.
     pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
         let value = self.take(name)?;
-        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|time| time.to_utc()).filter(|&time| is_time(time));
+        let time = value
+            .as_str()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            .map(|time| time.to_utc())
+            .filter(|&time| is_time(time));
         if time.is_none() {
             self.wrong(name, format!("expected a time like 2026-11-24T08:00:00Z, got {}", quoted(&value)));
         }
@@ -125,12 +160,21 @@ impl<'a> Fields<'a> {
     }
 
     /// A span of time: a number and m, h, d or w. Returns seconds.
-    pub fn span(&mut self, name: &'static str, allowed: RangeInclusive<i64>, default: &'static str) -> (String, i64) {
+    pub fn span(
+        &mut self,
+        name: &'static str,
+        allowed: RangeInclusive<i64>,
+        default: &'static str,
+    ) -> (String, i64) {
         let value = self.take(name).unwrap_or_else(|| default.into());
         match value.as_str().and_then(seconds).filter(|s| allowed.contains(s)) {
             Some(s) => (value.as_str().unwrap_or_default().to_owned(), s),
             None => {
-                let message = format!("expected a span like 30m, 24h, 7d or 4w, of 1m to {}d, got {}", allowed.end() / 86_400, quoted(&value));
+                let message = format!(
+                    "expected a span like 30m, 24h, 7d or 4w, of 1m to {}d, got {}",
+                    allowed.end() / 86_400,
+                    quoted(&value)
+                );
                 self.wrong(name, message);
                 (default.to_owned(), seconds(default).unwrap_or_default())
             }
@@ -168,7 +212,11 @@ fn quoted(value: &Value) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    let safe: String = text.chars().take(QUOTED).flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] }).collect();
+    let safe: String = text
+        .chars()
+        .take(QUOTED)
+        .flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] })
+        .collect();
     if text.chars().count() > QUOTED { format!("{safe}…") } else { safe }
 }
 
@@ -180,7 +228,11 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let mut errors = Vec::new();
-        let mut fields = Fields::of(json!({"n": 1.5, "w": "7y", "t": "a\u{7}", "x": 1, "ok": 3.0}), "parameters.", &mut errors);
+        let mut fields = Fields::of(
+            json!({"n": 1.5, "w": "7y", "t": "a\u{7}", "x": 1, "ok": 3.0}),
+            "parameters.",
+            &mut errors,
+        );
         assert_eq!(fields.integer("n", 0..=9, 2), 2);
         assert_eq!(fields.integer("ok", 0..=9, 2), 3);
         assert_eq!(fields.span("w", 60..=86_400, "24h").1, 86_400);

@@ -131,7 +131,11 @@ impl Kind {
             "diagnostic" => Self::Diagnostic(Diagnostic::read(&mut fields)),
             _ => {
                 let known: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
-                let message = format!("unknown job type {:?}; known: {}", job_type.chars().take(60).collect::<String>(), known.join(", "));
+                let message = format!(
+                    "unknown job type {:?}; known: {}",
+                    job_type.chars().take(60).collect::<String>(),
+                    known.join(", ")
+                );
                 errors.push(FieldError { field: "job_type".into(), message });
                 return None;
             }
@@ -185,11 +189,18 @@ impl Report {
     fn read(fields: &mut Fields<'_>) -> Self {
         let sensor = sensor(fields);
         let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_REPORT, "24h");
-        Self { sensor, time_window, window_seconds, until: until(fields), top: fields.integer("top", 1..=100, 10) }
+        Self {
+            sensor,
+            time_window,
+            window_seconds,
+            until: until(fields),
+            top: fields.integer("top", 1..=100, 10),
+        }
     }
 }
 
-/// The end of a range. Not so late or so early that what is computed from it, such as its beginning, cannot be written as RFC 3339.
+/// The end of a range. Not so late or so early that what is computed from it, such as its beginning, cannot
+/// be written as RFC 3339.
 fn until(fields: &mut Fields<'_>) -> Option<DateTime<Utc>> {
     let until = fields.time("until")?;
     if (EARLIEST..LATEST).contains(&until.timestamp()) {
@@ -275,7 +286,12 @@ mod tests {
         );
         assert_eq!(longtail.queue(), "longtail");
         for (name, queue) in [("snowshoe_detection", "snowshoe"), ("botnet_coordination", "botnet")] {
-            let kind = Kind::read(name, json!({ "time_window": "366d", "min_sources": 5, "until": "2026-11-24T08:00:00Z" }), &mut errors).unwrap();
+            let kind = Kind::read(
+                name,
+                json!({ "time_window": "366d", "min_sources": 5, "until": "2026-11-24T08:00:00Z" }),
+                &mut errors,
+            )
+            .unwrap();
             assert_eq!((kind.name(), kind.queue()), (name, queue));
             assert_eq!(Kind::stored(name, kind.parameters()).as_ref(), Ok(&kind));
         }
@@ -301,8 +317,21 @@ mod tests {
     #[test]
     fn an_analysis_refuses_what_it_does_not_know_by_name() {
         let mut errors = Vec::new();
-        Kind::read("longtail_analysis", json!({ "threshold": 1.5, "full": "yes", "min_sources": 3, "time_window": "367d", "sensor": "a b" }), &mut errors);
+        Kind::read(
+            "longtail_analysis",
+            json!({ "threshold": 1.5, "full": "yes", "min_sources": 3, "time_window": "367d", "sensor": "a b" }),
+            &mut errors,
+        );
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, ["parameters.sensor", "parameters.time_window", "parameters.threshold", "parameters.full", "parameters.min_sources"]);
+        assert_eq!(
+            fields,
+            [
+                "parameters.sensor",
+                "parameters.time_window",
+                "parameters.threshold",
+                "parameters.full",
+                "parameters.min_sources"
+            ]
+        );
     }
 }

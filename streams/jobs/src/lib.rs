@@ -1,4 +1,5 @@
-//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and the keys of the Redis mirror.
+//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and the
+//! keys of the Redis mirror.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 

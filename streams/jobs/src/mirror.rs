@@ -42,14 +42,18 @@ pub fn celery_meta(status: &Status, result: Option<&Value>) -> Value {
         State::Retrying => ("RETRY", exception(status, "Retry")),
         State::Completed => ("SUCCESS", result.cloned().unwrap_or_default()),
         State::Failed => ("FAILURE", exception(status, "Exception")),
-        State::Cancelled => ("REVOKED", json!({"exc_type": "TaskRevokedError", "exc_message": ["cancelled"], "exc_module": "celery.exceptions"})),
+        State::Cancelled => (
+            "REVOKED",
+            json!({"exc_type": "TaskRevokedError", "exc_message": ["cancelled"], "exc_module": "celery.exceptions"}),
+        ),
     };
     let done = status.state.is_final().then(|| status.updated_at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string());
     json!({"status": name, "result": value, "traceback": null, "children": [], "date_done": done, "task_id": status.job_id})
 }
 
 fn exception(status: &Status, fallback: &str) -> Value {
-    let (kind, message) = status.error.as_ref().map_or((fallback, ""), |error| (error.kind.as_str(), error.message.as_str()));
+    let (kind, message) =
+        status.error.as_ref().map_or((fallback, ""), |error| (error.kind.as_str(), error.message.as_str()));
     json!({"exc_type": kind, "exc_message": [message], "exc_module": "cowriestream"})
 }
 

@@ -51,7 +51,8 @@ const LARGEST_PARAMETERS: usize = 64 << 10;
 const FURTHEST: Duration = Duration::days(366);
 
 impl Request {
-    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON). Everything that is wrong is said at once.
+    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON). Everything that is wrong
+    /// is said at once.
     pub fn read(body: Value, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let hash = Sha256::digest(body.to_string().as_bytes()).into();
@@ -122,7 +123,8 @@ impl Requirements {
             Some(Value::Array(some)) => some.into_iter().map(|one| one.as_str().map(str::to_owned)).collect(),
             Some(_) => None,
         };
-        let accelerator = accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| is_name(name)));
+        let accelerator =
+            accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| is_name(name)));
         if accelerator.is_none() {
             fields.wrong("accelerator", "expected up to 16 names like nvidia_cuda or apple_neural_engine");
         }
@@ -133,7 +135,8 @@ impl Requirements {
 
 /// Whether a text may name a queue, a worker or a schedule: `[A-Za-z0-9_-]{1,64}`.
 pub fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -153,8 +156,12 @@ mod tests {
 
     #[test]
     fn what_is_silent_gets_its_default() {
-        let request = Request::read(json!({"job_type": "report", "parameters": {"time_window": "7d"}}), now()).unwrap();
-        assert_eq!((request.queue.as_str(), request.priority, request.timeout_seconds, request.max_attempts), ("reports", 5, 3_600, 3));
+        let request =
+            Request::read(json!({"job_type": "report", "parameters": {"time_window": "7d"}}), now()).unwrap();
+        assert_eq!(
+            (request.queue.as_str(), request.priority, request.timeout_seconds, request.max_attempts),
+            ("reports", 5, 3_600, 3)
+        );
         assert_eq!(Kind::stored("report", request.kind.parameters()), Ok(request.kind));
     }
 
@@ -184,13 +191,25 @@ mod tests {
                 "parameters.colour"
             ]
         );
-        assert_eq!(wrong(json!({"job_type": "report", "parameters": {"sensor": "x".repeat(70_000)}})), ["parameters", "parameters.sensor"]);
-        assert_eq!(wrong(json!({"job_type": "report", "not_before": "2026-12-01T00:00:00Z", "deadline": "2026-11-30T00:00:00Z"})), ["deadline"]);
+        assert_eq!(
+            wrong(json!({"job_type": "report", "parameters": {"sensor": "x".repeat(70_000)}})),
+            ["parameters", "parameters.sensor"]
+        );
+        assert_eq!(
+            wrong(
+                json!({"job_type": "report", "not_before": "2026-12-01T00:00:00Z", "deadline": "2026-11-30T00:00:00Z"})
+            ),
+            ["deadline"]
+        );
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
-        let leaf =
-            prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<f64>().prop_map(Value::from), any::<String>().prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from)
+        ];
         leaf.prop_recursive(3, 16, 4, |inner| {
             let names = prop_oneof![
                 Just("job_type".to_owned()),
@@ -203,7 +222,8 @@ mod tests {
             ];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::vec((names, inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect()))
+                prop::collection::vec((names, inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect()))
             ]
         })
     }

@@ -21,7 +21,8 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 6] = [Self::Queued, Self::InProgress, Self::Retrying, Self::Completed, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::InProgress, Self::Retrying, Self::Completed, Self::Failed, Self::Cancelled];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -52,7 +53,10 @@ impl FromStr for State {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
-            format!("unknown state {:?}; known: queued, in_progress, retrying, completed, failed, cancelled", text.chars().take(40).collect::<String>())
+            format!(
+                "unknown state {:?}; known: queued, in_progress, retrying, completed, failed, cancelled",
+                text.chars().take(40).collect::<String>()
+            )
         })
     }
 }

@@ -39,7 +39,10 @@ impl WorkerSpec {
         let short = |text: &str| text.len() <= 200 && !text.chars().any(char::is_control);
         let Capabilities { accelerator, memory_gb, cpu_cores } = &self.capabilities;
         if !crate::is_name(&self.name) {
-            return Err(format!("name {:?}: expected letters, digits, _ and -, at most 64", shortened(&self.name)));
+            return Err(format!(
+                "name {:?}: expected letters, digits, _ and -, at most 64",
+                shortened(&self.name)
+            ));
         }
         if !(1..=256).contains(&self.concurrency) {
             return Err(format!("concurrency {}: expected 1 to 256", self.concurrency));
@@ -53,13 +56,18 @@ impl WorkerSpec {
         }
         for (n, Preference { queue, priority, .. }) in self.queues.iter().enumerate() {
             if !crate::is_name(queue) {
-                return Err(format!("queue {:?}: expected letters, digits, _ and -, at most 64", shortened(queue)));
+                return Err(format!(
+                    "queue {:?}: expected letters, digits, _ and -, at most 64",
+                    shortened(queue)
+                ));
             }
             if self.queues[..n].iter().any(|other| other.queue == *queue) {
                 return Err(format!("queue {queue} is named twice"));
             }
             if !(0..=HIGHEST_PREFERENCE).contains(priority) {
-                return Err(format!("priority {priority} of queue {queue}: expected 0 to {HIGHEST_PREFERENCE}"));
+                return Err(format!(
+                    "priority {priority} of queue {queue}: expected 0 to {HIGHEST_PREFERENCE}"
+                ));
             }
         }
         if !(0.0..=MOST_MEMORY_GB).contains(memory_gb) {
@@ -68,7 +76,11 @@ impl WorkerSpec {
         if !(0..=MOST_CORES).contains(cpu_cores) {
             return Err(format!("cpu_cores {cpu_cores}: expected at most {MOST_CORES}"));
         }
-        if ![&self.hostname, &self.place, &self.platform, accelerator].into_iter().chain(&self.job_types).all(|text| short(text)) {
+        if ![&self.hostname, &self.place, &self.platform, accelerator]
+            .into_iter()
+            .chain(&self.job_types)
+            .all(|text| short(text))
+        {
             return Err("expected texts of at most 200 characters without control characters".to_owned());
         }
         Ok(())

@@ -15,7 +15,8 @@ const LEASE_SECONDS: f64 = 20.0;
 const GRACE_SECONDS: f64 = 3.0;
 /// A job that has waited so long may be taken before more urgent ones, in seconds.
 const STARVING_SECONDS: f64 = 60.0;
-/// Workers that may die one after the other while they run a job, before their deaths count as attempts. A checkpoint starts the count again.
+/// Workers that may die one after the other while they run a job, before their deaths count as attempts. A
+/// checkpoint starts the count again.
 const FORGIVEN_WORKERS: i32 = 10;
 
 /// A job that is ours.
@@ -86,8 +87,14 @@ pub async fn starving_jobs(on: &mut PgConnection, worker_id: Uuid, limit: i64) -
     Ok(found)
 }
 
-/// Takes up to `slots` jobs: the most urgent first, then the oldest; with `only`, none but these. A worker that is draining or unknown gets none.
-pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only: Option<&[Uuid]>) -> Result<Vec<Claimed>, Failure> {
+/// Takes up to `slots` jobs: the most urgent first, then the oldest; with `only`, none but these. A worker
+/// that is draining or unknown gets none.
+pub async fn claim_jobs(
+    on: &mut PgConnection,
+    worker_id: Uuid,
+    slots: i64,
+    only: Option<&[Uuid]>,
+) -> Result<Vec<Claimed>, Failure> {
     let claimed = sqlx::query_as!(
         Claimed,
         r#"with me as materialized (select * from workers where worker_id = $1 and not draining),
@@ -136,7 +143,11 @@ pub async fn claim_jobs(on: &mut PgConnection, worker_id: Uuid, slots: i64, only
 }
 
 /// Renews the leases of jobs; returns those that are still ours, with whether somebody wants them cancelled.
-pub async fn renew_jobs(on: &mut PgConnection, worker_id: Uuid, running: &[(Uuid, i32)]) -> Result<Vec<(Uuid, bool)>, Failure> {
+pub async fn renew_jobs(
+    on: &mut PgConnection,
+    worker_id: Uuid,
+    running: &[(Uuid, i32)],
+) -> Result<Vec<(Uuid, bool)>, Failure> {
     let (ids, attempts): (Vec<_>, Vec<_>) = running.iter().copied().unzip();
     let rows = sqlx::query!(
         "update jobs j set lease_until = clock_timestamp() + make_interval(secs => $4)
@@ -155,12 +166,17 @@ pub async fn renew_jobs(on: &mut PgConnection, worker_id: Uuid, running: &[(Uuid
 
 /// Those of our jobs that somebody wants cancelled.
 pub async fn cancelled_jobs(on: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uuid>, Failure> {
-    let ids =
-        sqlx::query_scalar!("select job_id from jobs where worker_id = $1 and state = 'in_progress' and cancel_requested", worker_id).fetch_all(on).await?;
+    let ids = sqlx::query_scalar!(
+        "select job_id from jobs where worker_id = $1 and state = 'in_progress' and cancel_requested",
+        worker_id
+    )
+    .fetch_all(on)
+    .await?;
     Ok(ids)
 }
 
-/// Whether the attempt still runs; if so, it stays so until the transaction ends. Ask last, before the commit.
+/// Whether the attempt still runs; if so, it stays so until the transaction ends. Ask last, before the
+/// commit.
 pub async fn holds_job(on: &mut PgConnection, job_id: Uuid, attempt: i32) -> Result<bool, Failure> {
     let held = sqlx::query_scalar!(
         r#"select true as "held!" from jobs
@@ -175,7 +191,9 @@ pub async fn holds_job(on: &mut PgConnection, job_id: Uuid, attempt: i32) -> Res
 
 /// Stores where an attempt got to. The transaction holds the job.
 pub async fn set_checkpoint(on: &mut PgConnection, job_id: Uuid, checkpoint: &Value) -> Result<(), Failure> {
-    sqlx::query!("update jobs set checkpoint = $2, lost_workers = 0 where job_id = $1", job_id, checkpoint).execute(on).await?;
+    sqlx::query!("update jobs set checkpoint = $2, lost_workers = 0 where job_id = $1", job_id, checkpoint)
+        .execute(on)
+        .await?;
     Ok(())
 }
 
@@ -191,7 +209,12 @@ pub struct Progress {
 }
 
 /// Records progress; `None` when the attempt does not run any more.
-pub async fn set_progress(on: &mut PgConnection, job_id: Uuid, attempt: i32, progress: &Progress) -> Result<Option<Status>, Failure> {
+pub async fn set_progress(
+    on: &mut PgConnection,
+    job_id: Uuid,
+    attempt: i32,
+    progress: &Progress,
+) -> Result<Option<Status>, Failure> {
     let status = sqlx::query_scalar!(
         r#"update jobs set progress_percent = greatest(progress_percent, $3), current_step = $4, sessions_processed = $5, total_sessions = $6,
             estimated_completion = $7
@@ -263,7 +286,9 @@ impl Outcome {
         match self {
             Self::Completed(_) => ("completed", 0.0),
             Self::Failed { .. } | Self::Crashed { after: None, .. } => ("failed", 0.0),
-            Self::Retry { after, .. } | Self::Crashed { after: Some(after), .. } | Self::Interrupted { after, .. } => ("retrying", *after),
+            Self::Retry { after, .. }
+            | Self::Crashed { after: Some(after), .. }
+            | Self::Interrupted { after, .. } => ("retrying", *after),
             Self::Cancelled => ("cancelled", 0.0),
             Self::HandedBack => ("queued", 0.0),
         }
@@ -271,13 +296,17 @@ impl Outcome {
 
     fn error(&self) -> Option<&(String, String)> {
         match self {
-            Self::Retry { error, .. } | Self::Failed { error } | Self::Crashed { error, .. } | Self::Interrupted { error, .. } => Some(error),
+            Self::Retry { error, .. }
+            | Self::Failed { error }
+            | Self::Crashed { error, .. }
+            | Self::Interrupted { error, .. } => Some(error),
             Self::Completed(_) | Self::Cancelled | Self::HandedBack => None,
         }
     }
 }
 
-/// Ends attempts; returns the statuses of those that were still running. A job that was cancelled meanwhile does not run again, however its attempt ended.
+/// Ends attempts; returns the statuses of those that were still running. A job that was cancelled meanwhile
+/// does not run again, however its attempt ended.
 pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> Result<Vec<Status>, Failure> {
     let row = |End { job_id, attempt, outcome }: &End| {
         let ((state, after), error) = (outcome.state(), outcome.error());
@@ -323,9 +352,9 @@ pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> R
     statuses.into_iter().map(read_status).collect()
 }
 
-/// Takes jobs from workers that did not renew their lease or overran the time of an attempt by far; ends those whose deadline passed.
-/// A worker that dies is not the fault of its jobs, so that is not counted as an attempt: what can kill its process runs in one of its own.
-/// Returns what changed.
+/// Takes jobs from workers that did not renew their lease or overran the time of an attempt by far; ends
+/// those whose deadline passed. A worker that dies is not the fault of its jobs, so that is not counted as an
+/// attempt: what can kill its process runs in one of its own. Returns what changed.
 pub async fn sweep_jobs(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
     let statuses = sqlx::query_scalar!(
         r#"with lost as materialized (
@@ -359,7 +388,13 @@ pub async fn sweep_jobs(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
 }
 
 /// Records a step of a diagnostic job; whether this was the first time.
-pub async fn diagnostic_step(on: &mut PgConnection, job_id: Uuid, attempt: i32, step: i64, worker: &str) -> Result<bool, Failure> {
+pub async fn diagnostic_step(
+    on: &mut PgConnection,
+    job_id: Uuid,
+    attempt: i32,
+    step: i64,
+    worker: &str,
+) -> Result<bool, Failure> {
     let done = sqlx::query!(
         "insert into diagnostic_steps (job_id, step, attempt, worker) values ($1, $2, $3, $4) on conflict do nothing",
         job_id,

@@ -40,10 +40,12 @@ pub struct StoreArgs {
     pub database_connections: u32,
 }
 
-/// How long work that may be tried again waits for a connection. Not longer than a job that has lost its database should hold its slot.
+/// How long work that may be tried again waits for a connection. Not longer than a job that has lost its
+/// database should hold its slot.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A pool of connections. Cheap to clone. Whoever holds a connection must not wait for a second one: all who do so would wait for each other.
+/// A pool of connections. Cheap to clone. Whoever holds a connection must not wait for a second one: all who
+/// do so would wait for each other.
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
@@ -51,7 +53,8 @@ pub struct Store {
     url: Arc<str>,
     /// Days known to have a partition.
     days: Arc<Mutex<BTreeSet<NaiveDate>>>,
-    /// The connection of [`Self::answers`]. It is not of the pool, which may be used up while the database answers.
+    /// The connection of [`Self::answers`]. It is not of the pool, which may be used up while the database
+    /// answers.
     probe: Arc<tokio::sync::Mutex<Option<PgConnection>>>,
 }
 
@@ -67,12 +70,20 @@ impl Store {
             .extra_float_digits(None)
             // Else a slow migration is a warning that holds all of its SQL.
             .disable_statement_logging();
-        let first = first_connection(&options).await.with_context(|| format!("connect to Postgres at {}:{}", options.get_host(), options.get_port()))?;
+        let first = first_connection(&options).await.with_context(|| {
+            format!("connect to Postgres at {}:{}", options.get_host(), options.get_port())
+        })?;
         let pool = pool(options, args.database_connections, CONNECT_LIMIT);
-        Ok(Self { pool, url: url.into(), days: Arc::default(), probe: Arc::new(tokio::sync::Mutex::new(Some(first))) })
+        Ok(Self {
+            pool,
+            url: url.into(),
+            days: Arc::default(),
+            probe: Arc::new(tokio::sync::Mutex::new(Some(first))),
+        })
     }
 
-    /// The same database through connections of its own: work that holds them for long does not hold up the rest of the process.
+    /// The same database through connections of its own: work that holds them for long does not hold up the
+    /// rest of the process.
     pub fn separate(&self, connections: u32) -> Self {
         let pool = pool((*self.pool.connect_options()).clone(), connections, PATIENCE);
         Self { pool, url: self.url.clone(), days: Arc::default(), probe: Arc::default() }
@@ -106,11 +117,15 @@ impl Store {
     /// Brings the schema up to date; idempotent, safe to run from several processes.
     pub async fn migrate(&self) -> anyhow::Result<()> {
         self.check_sessions().await?;
-        let version: i32 = sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#).fetch_one(&self.pool).await?;
+        let version: i32 =
+            sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#)
+                .fetch_one(&self.pool)
+                .await?;
         if version < 150_000 {
             bail!("PostgreSQL {} is too old: 15 or newer is needed", version / 10_000);
         }
-        // On a connection of its own: filling a table from many events, and waiting for another process that does, takes its time.
+        // On a connection of its own: filling a table from many events, and waiting for another process that
+        // does, takes its time.
         let options = self.pool.connect_options().as_ref().clone();
         let own = PgPoolOptions::new()
             .max_connections(1)
@@ -129,19 +144,25 @@ impl Store {
     /// Whether the schema is there and up to date; says what to do when it is not.
     pub async fn check_schema(&self) -> anyhow::Result<()> {
         self.check_sessions().await?;
-        let found = sqlx::query_scalar::<_, bool>("select to_regclass('stream_positions') is not null").fetch_one(&self.pool).await?;
+        let found = sqlx::query_scalar::<_, bool>("select to_regclass('stream_positions') is not null")
+            .fetch_one(&self.pool)
+            .await?;
         if !found {
             bail!("the database has no cowriestream schema yet: run `cowriestream migrate`");
         }
         let newest = sqlx::migrate!().iter().map(|migration| migration.version).max();
-        let applied = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success").fetch_one(&self.pool).await?;
+        let applied =
+            sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
+                .fetch_one(&self.pool)
+                .await?;
         if applied < newest {
             bail!("the database has an older schema than this program needs: run `cowriestream migrate`");
         }
         Ok(())
     }
 
-    /// An error behind a pooler that gives every transaction another session: locks would be lost, and prepared statements not found.
+    /// An error behind a pooler that gives every transaction another session: locks would be lost, and
+    /// prepared statements not found.
     async fn check_sessions(&self) -> anyhow::Result<()> {
         // Not from the pool: it may have a single connection.
         let options = self.pool.connect_options();
@@ -172,13 +193,17 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Starts a transaction that has no time limits and sees the state of this moment, whatever is committed later.
+    /// Starts a transaction that has no time limits and sees the state of this moment, whatever is committed
+    /// later.
     pub async fn begin_reading(&self) -> Result<Transaction, Failure> {
         let mut transaction = self.pool.begin().await?;
         // The first query takes the snapshot; `set` takes none.
-        for statement in
-            ["set transaction isolation level repeatable read read only", "set local statement_timeout = 0", "set local lock_timeout = 0", "select 1"]
-        {
+        for statement in [
+            "set transaction isolation level repeatable read read only",
+            "set local statement_timeout = 0",
+            "set local lock_timeout = 0",
+            "select 1",
+        ] {
             sqlx::query(statement).execute(&mut *transaction).await?;
         }
         Ok(transaction)
@@ -189,7 +214,8 @@ impl Store {
         Ok(self.pool.acquire().await?)
     }
 
-    /// Makes sure that each of these days has a partition; returns those that are sealed and must not get events.
+    /// Makes sure that each of these days has a partition; returns those that are sealed and must not get
+    /// events.
     pub async fn open_days(&self, days: &BTreeSet<NaiveDate>) -> Result<BTreeSet<NaiveDate>, Failure> {
         let unknown: Vec<_> = {
             let known = self.days.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,7 +223,9 @@ impl Store {
         };
         let mut sealed = BTreeSet::new();
         for day in unknown {
-            let open = sqlx::query_scalar!(r#"select events_add_day($1) as "open!""#, day).fetch_one(&self.pool).await?;
+            let open = sqlx::query_scalar!(r#"select events_add_day($1) as "open!""#, day)
+                .fetch_one(&self.pool)
+                .await?;
             if open {
                 self.days.lock().unwrap_or_else(PoisonError::into_inner).insert(day);
             } else {
@@ -207,13 +235,22 @@ impl Store {
         Ok(sealed)
     }
 
-    /// Joins the processors alive on this database. Returns the connection that stands for the membership, and whether nobody else was a member.
+    /// Joins the processors alive on this database. Returns the connection that stands for the membership,
+    /// and whether nobody else was a member.
     pub async fn join_processors(&self) -> Result<(Membership, bool), Failure> {
         let mut connection = self.pool.acquire().await?.detach();
-        let alone = sqlx::query_scalar!(r#"select pg_try_advisory_lock(hashtext('cowriestream.processors')) as "alone!""#).fetch_one(&mut connection).await?;
-        sqlx::query!("select pg_advisory_lock_shared(hashtext('cowriestream.processors'))").fetch_one(&mut connection).await?;
+        let alone = sqlx::query_scalar!(
+            r#"select pg_try_advisory_lock(hashtext('cowriestream.processors')) as "alone!""#
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        sqlx::query!("select pg_advisory_lock_shared(hashtext('cowriestream.processors'))")
+            .fetch_one(&mut connection)
+            .await?;
         if alone {
-            sqlx::query!("select pg_advisory_unlock(hashtext('cowriestream.processors'))").fetch_one(&mut connection).await?;
+            sqlx::query!("select pg_advisory_unlock(hashtext('cowriestream.processors'))")
+                .fetch_one(&mut connection)
+                .await?;
         }
         Ok((Membership(connection), alone))
     }
@@ -221,7 +258,9 @@ impl Store {
     /// Holds back every other process that wants to move a consumer, until the transaction ends.
     pub async fn lock_consumers(&self) -> Result<Transaction, Failure> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.consumers'))").fetch_one(&mut *transaction).await?;
+        sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.consumers'))")
+            .fetch_one(&mut *transaction)
+            .await?;
         Ok(transaction)
     }
 
@@ -245,7 +284,8 @@ async fn session(on: &mut PgConnection) -> sqlx::Result<i32> {
     on.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
-/// Connects, and waits for a database that is away or starts. Its own error says why it did not work; the pool would only say that it timed out.
+/// Connects, and waits for a database that is away or starts. Its own error says why it did not work; the
+/// pool would only say that it timed out.
 async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
     let deadline = Instant::now() + CONNECT_LIMIT;
     let mut last = None;
@@ -254,14 +294,22 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
             Err(_) => match last {
-                Some(error) => return Err(anyhow::Error::from(error).context(format!("not possible within {CONNECT_LIMIT:?}"))),
+                Some(error) => {
+                    return Err(
+                        anyhow::Error::from(error).context(format!("not possible within {CONNECT_LIMIT:?}"))
+                    );
+                }
                 None => bail!("no answer within {CONNECT_LIMIT:?}"),
             },
         };
         // A wrong password, say, stays wrong.
         let may_pass = match &error {
-            sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::NotFound || options.get_socket().is_some(),
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03" | "53300")),
+            sqlx::Error::Io(error) => {
+                error.kind() != std::io::ErrorKind::NotFound || options.get_socket().is_some()
+            }
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03" | "53300"))
+            }
             _ => false,
         };
         if !may_pass || Instant::now() + RETRY_PAUSE >= deadline {
@@ -272,7 +320,8 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
     }
 }
 
-/// Lifts the limits that keep a processor alive, from a connection whose work is as long as the database is large.
+/// Lifts the limits that keep a processor alive, from a connection whose work is as long as the database is
+/// large.
 pub async fn unhurried(on: &mut PgConnection) -> Result<(), Failure> {
     for setting in ["set statement_timeout = 0", "set lock_timeout = 0"] {
         sqlx::query(setting).execute(&mut *on).await?;
@@ -289,7 +338,8 @@ impl Membership {
         sqlx::Connection::ping(&mut self.0).await.is_ok()
     }
 
-    /// The connection: what is done on it is done in the database that was joined, and not in one restored since.
+    /// The connection: what is done on it is done in the database that was joined, and not in one restored
+    /// since.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.0
     }

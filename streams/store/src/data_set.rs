@@ -1,4 +1,5 @@
-//! What analyses read: the sessions of a time range that have features, with what was tried, typed and fetched in each.
+//! What analyses read: the sessions of a time range that have features, with what was tried, typed and
+//! fetched in each.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -73,8 +74,14 @@ pub struct DataPlace {
     sequences: HashMap<Vec<u8>, Arc<DataSequence>>,
 }
 
-/// The next sessions of a range, at most `limit`; none at its end. Sequences are kept in the place, so each is read once.
-pub async fn data_sessions(on: &mut PgConnection, range: &DataRange, place: &mut DataPlace, limit: i64) -> Result<Vec<DataSession>, Failure> {
+/// The next sessions of a range, at most `limit`; none at its end. Sequences are kept in the place, so each
+/// is read once.
+pub async fn data_sessions(
+    on: &mut PgConnection,
+    range: &DataRange,
+    place: &mut DataPlace,
+    limit: i64,
+) -> Result<Vec<DataSession>, Failure> {
     let last = place.last.clone().unwrap_or_else(|| (range.from, String::new(), String::new()));
     let rows = sqlx::query!(
         r#"select s.sensor, s.session, host(s.src_ip) as source, s.started_at as "started_at!", s.client_version as client, s.hassh,
@@ -96,10 +103,17 @@ pub async fn data_sessions(on: &mut PgConnection, range: &DataRange, place: &mut
     .await?;
     let Some(newest) = rows.last() else { return Ok(Vec::new()) };
     place.last = Some((newest.started_at, newest.sensor.clone(), newest.session.clone()));
-    let unknown: Vec<_> = rows.iter().filter_map(|row| row.sequence.clone()).filter(|sequence| !place.sequences.contains_key(sequence)).collect();
+    let unknown: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.sequence.clone())
+        .filter(|sequence| !place.sequences.contains_key(sequence))
+        .collect();
     place.sequences.extend(sequences(on, &unknown).await?);
-    let which = |has: fn(bool, bool, bool) -> bool| (0..rows.len()).filter(|&n| has(rows[n].logins, rows[n].inputs, rows[n].files)).collect::<Vec<_>>();
-    let (with_logins, with_inputs, with_files) = (which(|logins, _, _| logins), which(|_, inputs, _| inputs), which(|_, _, files| files));
+    let which = |has: fn(bool, bool, bool) -> bool| {
+        (0..rows.len()).filter(|&n| has(rows[n].logins, rows[n].inputs, rows[n].files)).collect::<Vec<_>>()
+    };
+    let (with_logins, with_inputs, with_files) =
+        (which(|logins, _, _| logins), which(|_, inputs, _| inputs), which(|_, _, files| files));
     let mut sessions: Vec<_> = rows
         .into_iter()
         .map(|row| DataSession {
@@ -124,26 +138,42 @@ pub async fn data_sessions(on: &mut PgConnection, range: &DataRange, place: &mut
     Ok(sessions)
 }
 
-async fn sequences(on: &mut PgConnection, which: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, Arc<DataSequence>)>, Failure> {
+async fn sequences(
+    on: &mut PgConnection,
+    which: &[Vec<u8>],
+) -> Result<Vec<(Vec<u8>, Arc<DataSequence>)>, Failure> {
     if which.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query!("select sequence, length, commands from command_sequences where sequence = any($1)", which).fetch_all(on).await?;
+    let rows = sqlx::query!(
+        "select sequence, length, commands from command_sequences where sequence = any($1)",
+        which
+    )
+    .fetch_all(on)
+    .await?;
     let read = |fingerprint: Vec<u8>, length: i32, commands| {
-        (fingerprint.clone(), Arc::new(DataSequence { fingerprint, length: length.unsigned_abs() as usize, commands }))
+        (
+            fingerprint.clone(),
+            Arc::new(DataSequence { fingerprint, length: length.unsigned_abs() as usize, commands }),
+        )
     };
     Ok(rows.into_iter().map(|row| read(row.sequence, row.length, row.commands)).collect())
 }
 
 /// The keys of some sessions, and their places.
 fn keys(sessions: &[DataSession], which: &[usize]) -> (Vec<String>, Vec<String>, Vec<i32>) {
-    let of = |field: fn(&DataSession) -> &String| which.iter().map(|&n| field(&sessions[n]).clone()).collect();
+    let of =
+        |field: fn(&DataSession) -> &String| which.iter().map(|&n| field(&sessions[n]).clone()).collect();
     (of(|session| &session.sensor), of(|session| &session.session), which.iter().map(|&n| n as i32).collect())
 }
 
 // In the order in which `events::features` takes events: those without a readable time last.
 
-async fn add_logins(on: &mut PgConnection, sessions: &mut [DataSession], which: &[usize]) -> Result<(), Failure> {
+async fn add_logins(
+    on: &mut PgConnection,
+    sessions: &mut [DataSession],
+    which: &[usize],
+) -> Result<(), Failure> {
     if which.is_empty() {
         return Ok(());
     }
@@ -169,7 +199,11 @@ async fn add_logins(on: &mut PgConnection, sessions: &mut [DataSession], which: 
     Ok(())
 }
 
-async fn add_inputs(on: &mut PgConnection, sessions: &mut [DataSession], which: &[usize]) -> Result<(), Failure> {
+async fn add_inputs(
+    on: &mut PgConnection,
+    sessions: &mut [DataSession],
+    which: &[usize],
+) -> Result<(), Failure> {
     if which.is_empty() {
         return Ok(());
     }
@@ -197,7 +231,11 @@ async fn add_inputs(on: &mut PgConnection, sessions: &mut [DataSession], which: 
     Ok(())
 }
 
-async fn add_files(on: &mut PgConnection, sessions: &mut [DataSession], which: &[usize]) -> Result<(), Failure> {
+async fn add_files(
+    on: &mut PgConnection,
+    sessions: &mut [DataSession],
+    which: &[usize],
+) -> Result<(), Failure> {
     if which.is_empty() {
         return Ok(());
     }
@@ -236,8 +274,8 @@ pub struct DayDigest {
     pub digest: Vec<u8>,
 }
 
-/// The days of a range that have sessions, oldest first. What is loaded after this is at least as new as its digest: kept with it, a change since makes
-/// the next digest another one.
+/// The days of a range that have sessions, oldest first. What is loaded after this is at least as new as its
+/// digest: kept with it, a change since makes the next digest another one.
 pub async fn day_digests(on: &mut PgConnection, range: &DataRange) -> Result<Vec<DayDigest>, Failure> {
     let days = sqlx::query_as!(
         DayDigest,

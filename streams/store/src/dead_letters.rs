@@ -9,7 +9,10 @@ use uuid::Uuid;
 use crate::Failure;
 
 /// Inserts dead letters with the path they were read from; of equal ones the smallest place is kept.
-pub async fn insert_dead_letters(on: &mut PgConnection, letters: &[(DeadLetter, Option<String>)]) -> Result<(), Failure> {
+pub async fn insert_dead_letters(
+    on: &mut PgConnection,
+    letters: &[(DeadLetter, Option<String>)],
+) -> Result<(), Failure> {
     let mut sorted: Vec<_> = letters.iter().collect();
     sorted.sort_by_key(|(letter, _)| letter.id());
     for (letter, path) in sorted {
@@ -37,7 +40,8 @@ pub async fn insert_dead_letters(on: &mut PgConnection, letters: &[(DeadLetter, 
     Ok(())
 }
 
-/// Lets go of the oldest bodies of each sensor that keeps more than `limit` bytes of them; the rows stay, with length and hash. Returns how many.
+/// Lets go of the oldest bodies of each sensor that keeps more than `limit` bytes of them; the rows stay,
+/// with length and hash. Returns how many.
 pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "update dead_letters set body = null where dead_id in (
@@ -53,8 +57,12 @@ pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64
     Ok(done.rows_affected())
 }
 
-/// Marks dead letters as resolved by the events that their replay brought; without an event, by the dead letter of a longer part of the line.
-pub async fn resolve_dead_letters(on: &mut PgConnection, resolved: &[(DeadId, Option<EventId>)]) -> Result<(), Failure> {
+/// Marks dead letters as resolved by the events that their replay brought; without an event, by the dead
+/// letter of a longer part of the line.
+pub async fn resolve_dead_letters(
+    on: &mut PgConnection,
+    resolved: &[(DeadId, Option<EventId>)],
+) -> Result<(), Failure> {
     for (dead, event) in resolved {
         sqlx::query!(
             "update dead_letters set resolved_at = now(), resolved_event = $2 where dead_id = $1 and resolved_at is null",

@@ -22,10 +22,18 @@ pub struct StoredEvent {
     pub earlier: Option<EventId>,
 }
 
-/// Of these events, those that are stored under the identity that version 1 of the repair gave them. Returns these earlier identities.
-pub async fn stored_earlier(on: &mut PgConnection, events: &[&StoredEvent]) -> Result<HashSet<EventId>, Failure> {
-    let (ids, times): (Vec<_>, Vec<_>) =
-        events.iter().filter_map(|e| Some((Uuid::from_bytes(e.earlier?.0), e.record.ts.and_then(DateTime::from_timestamp_micros)))).unzip();
+/// Of these events, those that are stored under the identity that version 1 of the repair gave them. Returns
+/// these earlier identities.
+pub async fn stored_earlier(
+    on: &mut PgConnection,
+    events: &[&StoredEvent],
+) -> Result<HashSet<EventId>, Failure> {
+    let (ids, times): (Vec<_>, Vec<_>) = events
+        .iter()
+        .filter_map(|e| {
+            Some((Uuid::from_bytes(e.earlier?.0), e.record.ts.and_then(DateTime::from_timestamp_micros)))
+        })
+        .unzip();
     if ids.is_empty() {
         return Ok(HashSet::new());
     }
@@ -40,9 +48,13 @@ pub async fn stored_earlier(on: &mut PgConnection, events: &[&StoredEvent]) -> R
     Ok(stored.into_iter().map(|id| EventId(id.into_bytes())).collect())
 }
 
-/// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for those that were new the rows of the
-/// side tables, which the database derives. A side row that is there already is left for `verify` to judge: it must not keep its event out. Returns the ids of the new ones.
-pub async fn insert_events(on: &mut PgConnection, events: &[&StoredEvent]) -> Result<HashSet<EventId>, Failure> {
+/// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for
+/// those that were new the rows of the side tables, which the database derives. A side row that is there
+/// already is left for `verify` to judge: it must not keep its event out. Returns the ids of the new ones.
+pub async fn insert_events(
+    on: &mut PgConnection,
+    events: &[&StoredEvent],
+) -> Result<HashSet<EventId>, Failure> {
     fn column<'a, T>(events: &[&'a StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
         events.iter().copied().map(value).collect()
     }

@@ -25,7 +25,8 @@ impl From<Error> for Failure {
             _ => false,
         };
         // A prepared statement that is there already, or is not there: made in another session.
-        if matches!(&error, Error::Database(database) if database.code().is_some_and(|code| matches!(&*code, "42P05" | "26000"))) {
+        if matches!(&error, Error::Database(database) if database.code().is_some_and(|code| matches!(&*code, "42P05" | "26000")))
+        {
             return Self::Retry(anyhow::Error::from(error).context(POOLED));
         }
         if refused { Self::Reject(error.into()) } else { Self::Retry(error.into()) }
@@ -33,24 +34,35 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Whether the database was away, overloaded or in the way, so that the caller is not to blame. A statement that took too long is not among these.
+    /// Whether the database was away, overloaded or in the way, so that the caller is not to blame. A
+    /// statement that took too long is not among these.
     pub fn is_outage(&self) -> bool {
         let in_the_way = match self.cause() {
             // 58 system error, 25006 a standby, 40 two transactions met.
-            Some(Error::Database(error)) => error.code().is_some_and(|code| ["58", "25006", "40"].iter().any(|class| code.starts_with(class))),
+            Some(Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["58", "25006", "40"].iter().any(|class| code.starts_with(class))),
             _ => false,
         };
         matches!(self, Self::Retry(_)) && (in_the_way || self.is_away())
     }
 
-    /// Whether the database could not be reached, or refused to work for now. Everything else that uses it will fail too.
+    /// Whether the database could not be reached, or refused to work for now. Everything else that uses it
+    /// will fail too.
     pub fn is_away(&self) -> bool {
         match self.cause() {
-            Some(Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed) => true,
+            Some(
+                Error::Io(_)
+                | Error::Tls(_)
+                | Error::Protocol(_)
+                | Error::PoolTimedOut
+                | Error::PoolClosed
+                | Error::WorkerCrashed,
+            ) => true,
             // 08 connection, 53 no resources, 57P01 to 57P03 shutting down or starting.
-            Some(Error::Database(error)) => {
-                error.code().is_some_and(|code| matches!(code.get(..2), Some("08" | "53")) || matches!(&*code, "57P01" | "57P02" | "57P03"))
-            }
+            Some(Error::Database(error)) => error.code().is_some_and(|code| {
+                matches!(code.get(..2), Some("08" | "53")) || matches!(&*code, "57P01" | "57P02" | "57P03")
+            }),
             _ => false,
         }
     }

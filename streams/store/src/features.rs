@@ -1,6 +1,7 @@
 //! The tables `session_features` and `command_sequences`: what analyses know of a session that has ended.
 //!
-//! Whoever writes here holds the lock of the session's row, so that it sees all that is committed of the session.
+//! Whoever writes here holds the lock of the session's row, so that it sees all that is committed of the
+//! session.
 
 use std::collections::BTreeMap;
 
@@ -33,18 +34,26 @@ pub async fn insert_features(on: &mut PgConnection, rows: &[(SessionKey, Feature
     if rows.is_empty() {
         return Ok(());
     }
-    let sequences: BTreeMap<_, _> =
-        rows.iter().filter_map(|(_, features)| features.sequence.as_ref()).map(|sequence| (sequence.fingerprint, sequence)).collect();
+    let sequences: BTreeMap<_, _> = rows
+        .iter()
+        .filter_map(|(_, features)| features.sequence.as_ref())
+        .map(|sequence| (sequence.fingerprint, sequence))
+        .collect();
     insert_sequences(on, &sequences.into_values().collect::<Vec<_>>()).await?;
     for some in rows.chunks(AT_ONCE) {
         let some: Vec<_> = some.iter().map(Row::of).collect();
-        sqlx::query!("insert into session_features select * from unnest($1::session_features[])", &some as &[Row<'_>]).execute(&mut *on).await?;
+        sqlx::query!(
+            "insert into session_features select * from unnest($1::session_features[])",
+            &some as &[Row<'_>]
+        )
+        .execute(&mut *on)
+        .await?;
     }
     Ok(())
 }
 
-/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own first: an older processor fails, and waits,
-/// when the row type has another number of columns.
+/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own
+/// first: an older processor fails, and waits, when the row type has another number of columns.
 #[derive(sqlx::Encode)]
 struct Row<'a> {
     sensor: &'a str,
@@ -103,7 +112,8 @@ pub async fn delete_features(on: &mut PgConnection, sessions: &[SessionKey]) -> 
     if sessions.is_empty() {
         return Ok(());
     }
-    let (sensors, sessions): (Vec<&str>, Vec<&str>) = sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
+    let (sensors, sessions): (Vec<&str>, Vec<&str>) =
+        sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
     sqlx::query!(
         "delete from session_features f using unnest($1::text[], $2::text[]) as k (sensor, session) where f.sensor = k.sensor and f.session = k.session",
         &sensors as &[&str],
@@ -122,11 +132,15 @@ pub async fn refresh_features(on: &mut PgConnection, sessions: &[SessionKey]) ->
 }
 
 /// The features of sessions, from their stored events.
-async fn recomputed(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<Vec<(SessionKey, Features)>, Failure> {
+async fn recomputed(
+    on: &mut PgConnection,
+    sessions: &[SessionKey],
+) -> Result<Vec<(SessionKey, Features)>, Failure> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
-    let (sensors, names): (Vec<&str>, Vec<&str>) = sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
+    let (sensors, names): (Vec<&str>, Vec<&str>) =
+        sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
     // As parameters they choose the partitions before anything is planned.
     let span = sqlx::query!(
         "select min(started_at) as first, max(last_event_at) as last
@@ -167,7 +181,11 @@ async fn recomputed(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<Ve
         let line = row.line.unwrap_or_else(|| row.payload.into_bytes());
         let sensor = &sessions[row.n as usize - 1].0;
         // What is no event any more was tampered with, and `verify` names it.
-        let Some(mut record) = sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok()) else { continue };
+        let Some(mut record) =
+            sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok())
+        else {
+            continue;
+        };
         (record.id, record.length) = (EventId(row.event_id.into_bytes()), row.length as u64);
         if events.len() < MOST_EVENTS {
             events.push(record);
@@ -194,12 +212,21 @@ pub struct BackfillPlace {
     pub finished: bool,
 }
 
-/// Looks at the next sessions that ended before this definition came, and writes the features that lack; with `again`, all. Call it in a transaction.
+/// Looks at the next sessions that ended before this definition came, and writes the features that lack; with
+/// `again`, all. Call it in a transaction.
 pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<BackfillPlace, Failure> {
-    sqlx::query!("insert into features_backfill (version) values ($1) on conflict (version) do nothing", VERSION).execute(&mut *on).await?;
-    let place = sqlx::query!("select sensor, session from features_backfill where version = $1 and finished_at is null for update", VERSION)
-        .fetch_optional(&mut *on)
-        .await?;
+    sqlx::query!(
+        "insert into features_backfill (version) values ($1) on conflict (version) do nothing",
+        VERSION
+    )
+    .execute(&mut *on)
+    .await?;
+    let place = sqlx::query!(
+        "select sensor, session from features_backfill where version = $1 and finished_at is null for update",
+        VERSION
+    )
+    .fetch_optional(&mut *on)
+    .await?;
     let Some(place) = place else { return Ok(BackfillPlace { sessions: 0, finished: true }) };
     let next = sqlx::query!(
         r#"select s.sensor, s.session, (s.closed or s.idle) as "ended!", f.version as "version?"
@@ -213,9 +240,14 @@ pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<Bac
     .await?;
     let finished = next.len() < BACKFILL as usize;
     let sessions = next.len() as u64;
-    let last = next.last().map_or((place.sensor, place.session), |row| (row.sensor.clone(), row.session.clone()));
+    let last =
+        next.last().map_or((place.sensor, place.session), |row| (row.sensor.clone(), row.session.clone()));
     // The join may be older than the lock: what was written meanwhile is written once more, and is the same.
-    let lacking: Vec<_> = next.into_iter().filter(|row| row.ended && (again || row.version != Some(VERSION))).map(|row| (row.sensor, row.session)).collect();
+    let lacking: Vec<_> = next
+        .into_iter()
+        .filter(|row| row.ended && (again || row.version != Some(VERSION)))
+        .map(|row| (row.sensor, row.session))
+        .collect();
     refresh_features(on, &lacking).await?;
     sqlx::query!(
         "update features_backfill set sensor = $2, session = $3, finished_at = case when $4 then clock_timestamp() end where version = $1",
@@ -258,9 +290,13 @@ pub async fn features_progress(on: &mut PgConnection) -> Result<(u64, u64), Fail
     Ok((row.ended as u64, row.done as u64))
 }
 
-/// How the features of the sessions after one differ from a recomputation, and the last session compared; `None` at the end. Features of another
-/// definition are named, not compared. Call it in a transaction that sees one state (repeatable read).
-pub async fn feature_differences(on: &mut PgConnection, after: &SessionKey) -> Result<Option<FeatureDifferences>, Failure> {
+/// How the features of the sessions after one differ from a recomputation, and the last session compared;
+/// `None` at the end. Features of another definition are named, not compared. Call it in a transaction that
+/// sees one state (repeatable read).
+pub async fn feature_differences(
+    on: &mut PgConnection,
+    after: &SessionKey,
+) -> Result<Option<FeatureDifferences>, Failure> {
     let rows = sqlx::query!(
         r#"select s.sensor, s.session, (s.closed or s.idle) as "ended!", f.version as "version?", f.vector as "vector?", f.profile, f.sequence
         from sessions s left join session_features f on f.sensor = s.sensor and f.session = s.session
@@ -271,14 +307,18 @@ pub async fn feature_differences(on: &mut PgConnection, after: &SessionKey) -> R
     )
     .fetch_all(&mut *on)
     .await?;
-    let Some(last) = rows.last().map(|row| (row.sensor.clone(), row.session.clone())) else { return Ok(None) };
+    let Some(last) = rows.last().map(|row| (row.sensor.clone(), row.session.clone())) else {
+        return Ok(None);
+    };
     let mut differences = FeatureDifferences { last, outdated: Vec::new(), wrong: Vec::new() };
     let mut stored = BTreeMap::new();
     for row in rows {
         let name = format!("features of session {} of {}", row.session, row.sensor);
         match (row.ended, row.version) {
             (false, None) => (),
-            (false, Some(_)) => differences.wrong.push(format!("{name}: are there, and the session has not ended")),
+            (false, Some(_)) => {
+                differences.wrong.push(format!("{name}: are there, and the session has not ended"))
+            }
             (true, Some(VERSION)) => {
                 let features = (row.vector.unwrap_or_default(), row.profile, row.sequence);
                 stored.insert((row.sensor, row.session), features);
@@ -290,7 +330,10 @@ pub async fn feature_differences(on: &mut PgConnection, after: &SessionKey) -> R
     for ((sensor, session), features) in recomputed(on, &sessions).await? {
         let name = format!("features of session {session} of {sensor}");
         let Some((vector, profile, sequence)) = stored.remove(&(sensor, session)) else { continue };
-        let same = |one: &[f32], other: &[f32]| one.len() == other.len() && one.iter().zip(other).all(|(one, other)| (one - other).abs() <= TOLERANCE);
+        let same = |one: &[f32], other: &[f32]| {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| (one - other).abs() <= TOLERANCE)
+        };
         if !same(&vector, &features.vector) {
             differences.wrong.push(format!("{name}: the vector is another one"));
         }

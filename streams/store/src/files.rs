@@ -21,8 +21,12 @@ pub struct FileReceipt {
     pub announce: Option<Announcement>,
 }
 
-/// Merges receipts (one per file, sorted by sensor and file); returns each file with all its committed ranges.
-pub async fn merge_receipts(on: &mut PgConnection, receipts: &[FileReceipt]) -> Result<Vec<FileReceipt>, Failure> {
+/// Merges receipts (one per file, sorted by sensor and file); returns each file with all its committed
+/// ranges.
+pub async fn merge_receipts(
+    on: &mut PgConnection,
+    receipts: &[FileReceipt],
+) -> Result<Vec<FileReceipt>, Failure> {
     fn column<T>(receipts: &[FileReceipt], value: impl Fn(&FileReceipt) -> T) -> Vec<T> {
         receipts.iter().map(value).collect()
     }
@@ -57,16 +61,23 @@ pub async fn merge_receipts(on: &mut PgConnection, receipts: &[FileReceipt]) -> 
     )
     .fetch_all(on)
     .await?;
-    let mut ranges: HashMap<_, _> = rows.into_iter().map(|row| ((row.sensor, row.file_id), pairs(&row.starts, &row.ends))).collect();
+    let mut ranges: HashMap<_, _> =
+        rows.into_iter().map(|row| ((row.sensor, row.file_id), pairs(&row.starts, &row.ends))).collect();
     let merged = |receipt: &FileReceipt| {
-        let committed = ranges.remove(&(receipt.sensor.as_str().to_owned(), Uuid::from_bytes(receipt.file.0))).unwrap_or_default();
+        let committed = ranges
+            .remove(&(receipt.sensor.as_str().to_owned(), Uuid::from_bytes(receipt.file.0)))
+            .unwrap_or_default();
         FileReceipt { committed, ..receipt.clone() }
     };
     Ok(receipts.iter().map(merged).collect())
 }
 
 /// The committed ranges of these files; a file that is not known has none.
-pub async fn committed_of(on: &mut PgConnection, sensor: &SensorId, files: &[FileId]) -> Result<Vec<(FileId, Vec<(u64, u64)>)>, Failure> {
+pub async fn committed_of(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    files: &[FileId],
+) -> Result<Vec<(FileId, Vec<(u64, u64)>)>, Failure> {
     let ids: Vec<_> = files.iter().map(|file| Uuid::from_bytes(file.0)).collect();
     let rows = sqlx::query!(
         r#"select file_id, array(select lower(r) from unnest(committed) r) as "starts!", array(select upper(r) from unnest(committed) r) as "ends!"
@@ -77,7 +88,10 @@ pub async fn committed_of(on: &mut PgConnection, sensor: &SensorId, files: &[Fil
     .fetch_all(on)
     .await?;
     let find = |file: &FileId| rows.iter().find(|row| row.file_id.as_bytes() == &file.0);
-    Ok(files.iter().map(|file| (*file, find(file).map(|row| pairs(&row.starts, &row.ends)).unwrap_or_default())).collect())
+    Ok(files
+        .iter()
+        .map(|file| (*file, find(file).map(|row| pairs(&row.starts, &row.ends)).unwrap_or_default()))
+        .collect())
 }
 
 /// The text form of `int8multirange`.

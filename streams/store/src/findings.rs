@@ -36,7 +36,8 @@ pub struct AnalysisFinding {
 }
 
 impl AnalysisFinding {
-    /// Its id: 128 bits of BLAKE3 over a tag and the length-prefixed kind, rule and key, so that who finds it again finds the same.
+    /// Its id: 128 bits of BLAKE3 over a tag and the length-prefixed kind, rule and key, so that who finds it
+    /// again finds the same.
     pub fn id(&self) -> Uuid {
         let mut hasher = blake3::Hasher::new();
         for part in ["cowriestream finding 1", &self.kind, &self.rule, &self.key] {
@@ -48,10 +49,19 @@ impl AnalysisFinding {
         Uuid::from_bytes(id)
     }
 
-    /// Hash of what makes a revision: how urgent, how sure (to a tenth), when, and who. Titles and evidence tell of the whole window too ("1 of 5 203
-    /// sessions"), so with them every finding of a window that moves would be said again.
+    /// Hash of what makes a revision: how urgent, how sure (to a tenth), when, and who. Titles and evidence
+    /// tell of the whole window too ("1 of 5 203 sessions"), so with them every finding of a window that
+    /// moves would be said again.
     fn content(&self) -> Result<[u8; 32], Failure> {
-        let said = (&self.severity, (self.confidence * 10.0).floor() as i64, self.first_seen, self.last_seen, &self.sensor, &self.sources, &self.sessions);
+        let said = (
+            &self.severity,
+            (self.confidence * 10.0).floor() as i64,
+            self.first_seen,
+            self.last_seen,
+            &self.sensor,
+            &self.sources,
+            &self.sessions,
+        );
         let text = serde_json::to_vec(&said).map_err(|error| Failure::Reject(error.into()))?;
         Ok(*blake3::hash(&text).as_bytes())
     }
@@ -69,9 +79,15 @@ pub struct Upserted {
 }
 
 /// Keeps findings; what is new or says something else is queued for FINDINGS.
-pub async fn upsert_findings(on: &mut PgConnection, job_id: Option<Uuid>, findings: &[AnalysisFinding]) -> Result<Upserted, Failure> {
-    // One order for all, so that two runs do not wait for each other; of two with the same id the first counts.
-    let mut sorted: Vec<(Uuid, &AnalysisFinding)> = findings.iter().map(|finding| (finding.id(), finding)).collect();
+pub async fn upsert_findings(
+    on: &mut PgConnection,
+    job_id: Option<Uuid>,
+    findings: &[AnalysisFinding],
+) -> Result<Upserted, Failure> {
+    // One order for all, so that two runs do not wait for each other; of two with the same id the first
+    // counts.
+    let mut sorted: Vec<(Uuid, &AnalysisFinding)> =
+        findings.iter().map(|finding| (finding.id(), finding)).collect();
     sorted.sort_by_key(|(id, _)| *id);
     sorted.dedup_by_key(|(id, _)| *id);
     let mut all = Upserted::default();
@@ -82,7 +98,8 @@ pub async fn upsert_findings(on: &mut PgConnection, job_id: Option<Uuid>, findin
         all.updated += kept.len() as u64 - new;
         all.unchanged += (some.len() - kept.len()) as u64;
         let by_id: HashMap<_, _> = some.iter().copied().collect();
-        let changed: Vec<_> = kept.iter().filter_map(|kept| Some((kept, *by_id.get(&kept.finding_id)?))).collect();
+        let changed: Vec<_> =
+            kept.iter().filter_map(|kept| Some((kept, *by_id.get(&kept.finding_id)?))).collect();
         link(on, &changed).await?;
         queue(on, &changed).await?;
     }
@@ -96,7 +113,11 @@ struct Kept {
     found_at: DateTime<Utc>,
 }
 
-async fn keep(on: &mut PgConnection, job_id: Option<Uuid>, some: &[(Uuid, &AnalysisFinding)]) -> Result<Vec<Kept>, Failure> {
+async fn keep(
+    on: &mut PgConnection,
+    job_id: Option<Uuid>,
+    some: &[(Uuid, &AnalysisFinding)],
+) -> Result<Vec<Kept>, Failure> {
     let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let row = |(id, finding): &(Uuid, &AnalysisFinding)| {
         Ok(json!({
@@ -134,7 +155,8 @@ async fn link(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> R
     sqlx::query!("delete from finding_sessions where finding_id = any($1)", &ids).execute(&mut *on).await?;
     for (kept, finding) in changed {
         let sessions = &finding.sessions[..finding.sessions.len().min(MOST_SESSIONS)];
-        let (sensors, sessions): (Vec<&str>, Vec<&str>) = sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
+        let (sensors, sessions): (Vec<&str>, Vec<&str>) =
+            sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
         sqlx::query!(
             "insert into finding_sessions (finding_id, position, sensor, session)
             select $1, n, sensor, session from unnest($2::text[], $3::text[]) with ordinality as k (sensor, session, n)",
@@ -151,7 +173,12 @@ async fn link(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> R
 async fn queue(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> Result<(), Failure> {
     let (mut subjects, mut ids, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
     for (kept, finding) in changed {
-        subjects.push(format!("cowrie.findings.{}.{}.{}", finding.kind, finding.severity, finding.sensor.as_deref().unwrap_or("all")));
+        subjects.push(format!(
+            "cowrie.findings.{}.{}.{}",
+            finding.kind,
+            finding.severity,
+            finding.sensor.as_deref().unwrap_or("all")
+        ));
         ids.push(format!("finding.{}.{}", kept.finding_id, kept.revision));
         payloads.push(published::finding(finding, kept.finding_id, kept.revision, kept.found_at).to_string());
     }
@@ -180,7 +207,11 @@ pub struct KnownCampaign {
 }
 
 /// The campaigns of a kind that were seen since a moment, those seen last first.
-pub async fn known_campaigns(on: &mut PgConnection, kind: &str, since: DateTime<Utc>) -> Result<Vec<KnownCampaign>, Failure> {
+pub async fn known_campaigns(
+    on: &mut PgConnection,
+    kind: &str,
+    since: DateTime<Utc>,
+) -> Result<Vec<KnownCampaign>, Failure> {
     let known = sqlx::query_as!(
         KnownCampaign,
         r#"select key, coalesce(sources, '{}') as "sources!",
@@ -232,7 +263,11 @@ pub struct FindingFilter {
 }
 
 /// Findings, newest first.
-pub async fn list_findings(on: &mut PgConnection, filter: &FindingFilter, limit: i64) -> Result<Vec<StoredFinding>, Failure> {
+pub async fn list_findings(
+    on: &mut PgConnection,
+    filter: &FindingFilter,
+    limit: i64,
+) -> Result<Vec<StoredFinding>, Failure> {
     let found = sqlx::query_as!(
         StoredFinding,
         r#"select f.finding_id, revision, kind, severity, rule, title, sensor, dimension::text, key, found_at,
@@ -253,7 +288,11 @@ pub async fn list_findings(on: &mut PgConnection, filter: &FindingFilter, limit:
 }
 
 /// Findings whose id begins so, with the first sessions of each; at most two, to tell whether it is one.
-pub async fn findings_like(on: &mut PgConnection, beginning: &str, sessions: i64) -> Result<Vec<(StoredFinding, Vec<SessionKey>)>, Failure> {
+pub async fn findings_like(
+    on: &mut PgConnection,
+    beginning: &str,
+    sessions: i64,
+) -> Result<Vec<(StoredFinding, Vec<SessionKey>)>, Failure> {
     let found = sqlx::query_as!(
         StoredFinding,
         r#"select f.finding_id, revision, kind, severity, rule, title, sensor, dimension::text, key, found_at,
@@ -266,9 +305,13 @@ pub async fn findings_like(on: &mut PgConnection, beginning: &str, sessions: i64
     .await?;
     let mut all = Vec::new();
     for finding in found {
-        let of = sqlx::query!("select sensor, session from finding_sessions where finding_id = $1 order by position limit $2", finding.finding_id, sessions)
-            .fetch_all(&mut *on)
-            .await?;
+        let of = sqlx::query!(
+            "select sensor, session from finding_sessions where finding_id = $1 order by position limit $2",
+            finding.finding_id,
+            sessions
+        )
+        .fetch_all(&mut *on)
+        .await?;
         all.push((finding, of.into_iter().map(|row| (row.sensor, row.session)).collect()));
     }
     Ok(all)

@@ -93,12 +93,18 @@ async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitte
     .await?;
     if let Some(row) = same {
         let same = row.request_hash == new.request.hash;
-        return Ok(Some(if same { Submitted::Existing(row.job_id) } else { Submitted::OtherRequest(row.job_id) }));
+        return Ok(Some(if same {
+            Submitted::Existing(row.job_id)
+        } else {
+            Submitted::OtherRequest(row.job_id)
+        }));
     }
-    let running =
-        sqlx::query_scalar!("select job_id from jobs where unique_key = $1 and state in ('queued', 'in_progress', 'retrying')", new.request.unique_key)
-            .fetch_optional(on)
-            .await?;
+    let running = sqlx::query_scalar!(
+        "select job_id from jobs where unique_key = $1 and state in ('queued', 'in_progress', 'retrying')",
+        new.request.unique_key
+    )
+    .fetch_optional(on)
+    .await?;
     Ok(running.map(Submitted::Existing))
 }
 
@@ -136,7 +142,8 @@ impl Job {
 
 /// Reads what `job_status` made.
 pub(crate) fn read_status(status: Value) -> Result<Status, Failure> {
-    serde_json::from_value(status).map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read the status of a job")))
+    serde_json::from_value(status)
+        .map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read the status of a job")))
 }
 
 /// A job by its id.
@@ -190,13 +197,18 @@ pub async fn list_jobs(on: &mut PgConnection, filter: &JobFilter, limit: i64) ->
 
 /// The states a job went through after a version, oldest first.
 pub async fn job_states(on: &mut PgConnection, job_id: Uuid, after: i64) -> Result<Vec<Status>, Failure> {
-    let rows = sqlx::query_scalar!("select status from job_events where job_id = $1 and version > $2 order by version limit 1000", job_id, after)
-        .fetch_all(on)
-        .await?;
+    let rows = sqlx::query_scalar!(
+        "select status from job_events where job_id = $1 and version > $2 order by version limit 1000",
+        job_id,
+        after
+    )
+    .fetch_all(on)
+    .await?;
     rows.into_iter().map(read_status).collect()
 }
 
-/// Cancels a job that waits, asks for it when it runs. `None`: there is none; otherwise whether anything could be done, and its status.
+/// Cancels a job that waits, asks for it when it runs. `None`: there is none; otherwise whether anything
+/// could be done, and its status.
 pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set cancel_requested = true,
@@ -210,7 +222,8 @@ pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(b
     changed(on, job_id, done).await
 }
 
-/// Queues a failed or cancelled job again, from its checkpoint, with at least one attempt left. As [`cancel_job`].
+/// Queues a failed or cancelled job again, from its checkpoint, with at least one attempt left. As
+/// [`cancel_job`].
 pub async fn retry_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set state = 'queued', cancel_requested = false, not_before = clock_timestamp(), deadline = null, finished_at = null,
@@ -225,7 +238,11 @@ pub async fn retry_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bo
     changed(on, job_id, done).await
 }
 
-async fn changed(on: &mut PgConnection, job_id: Uuid, done: Option<Value>) -> Result<Option<(bool, Status)>, Failure> {
+async fn changed(
+    on: &mut PgConnection,
+    job_id: Uuid,
+    done: Option<Value>,
+) -> Result<Option<(bool, Status)>, Failure> {
     if let Some(status) = done {
         return Ok(Some((true, read_status(status)?)));
     }
@@ -252,7 +269,10 @@ pub struct JobEvent {
 
 /// Rows after one, by any job. Rows may appear late, between those that were there: look back.
 pub async fn job_event_ids(on: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<i64>, Failure> {
-    let ids = sqlx::query_scalar!("select id from job_events where id > $1 order by id limit $2", after, limit).fetch_all(on).await?;
+    let ids =
+        sqlx::query_scalar!("select id from job_events where id > $1 order by id limit $2", after, limit)
+            .fetch_all(on)
+            .await?;
     Ok(ids)
 }
 
@@ -277,18 +297,27 @@ pub async fn job_events(on: &mut PgConnection, ids: &[i64]) -> Result<Vec<JobEve
 
 /// What jobs gave.
 pub async fn job_results(on: &mut PgConnection, jobs: &[Uuid]) -> Result<Vec<(Uuid, Value)>, Failure> {
-    let rows = sqlx::query!("select job_id, result from job_results where job_id = any($1)", jobs).fetch_all(on).await?;
+    let rows = sqlx::query!("select job_id, result from job_results where job_id = any($1)", jobs)
+        .fetch_all(on)
+        .await?;
     Ok(rows.into_iter().map(|row| (row.job_id, row.result)).collect())
 }
 
 /// The newest row of `job_events`.
 pub async fn newest_job_event(on: &mut PgConnection) -> Result<i64, Failure> {
-    let id = sqlx::query_scalar!(r#"select coalesce(max(id), 0) as "id!" from job_events"#).fetch_one(on).await?;
+    let id =
+        sqlx::query_scalar!(r#"select coalesce(max(id), 0) as "id!" from job_events"#).fetch_one(on).await?;
     Ok(id)
 }
 
-/// What a whole mirror holds: the jobs that have not ended and those that ended lately, each with its status of now. In order of id, after one.
-pub async fn mirrored_jobs(on: &mut PgConnection, after: Uuid, kept_seconds: f64, limit: i64) -> Result<Vec<JobEvent>, Failure> {
+/// What a whole mirror holds: the jobs that have not ended and those that ended lately, each with its status
+/// of now. In order of id, after one.
+pub async fn mirrored_jobs(
+    on: &mut PgConnection,
+    after: Uuid,
+    kept_seconds: f64,
+    limit: i64,
+) -> Result<Vec<JobEvent>, Failure> {
     let rows = sqlx::query!(
         r#"select job_status(j) as "status!", j.queue, j.created_at, coalesce(pg_column_size(r.result), 0) as "result_bytes!"
         from jobs j left join job_results r on r.job_id = j.job_id and j.state = 'completed'

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::{Failure, Store};
 
-/// How long a lease holds without being renewed. Renewed and tried for every second, it changes hands within 4 s.
+/// How long a lease holds without being renewed. Renewed and tried for every second, it changes hands within
+/// 4 s.
 const TERM: Duration = Duration::from_secs(3);
 
 /// A duty that was ours when we looked.
@@ -41,9 +42,14 @@ impl Store {
     /// Gives a duty up, so that the next one need not wait.
     pub async fn give_up(&self, lease: &Lease) -> Result<(), Failure> {
         let mut connection = self.connection().await?;
-        sqlx::query!("update leases set expires_at = '-infinity' where name = $1 and holder = $2 and epoch = $3", lease.name, lease.holder, lease.epoch)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query!(
+            "update leases set expires_at = '-infinity' where name = $1 and holder = $2 and epoch = $3",
+            lease.name,
+            lease.holder,
+            lease.epoch
+        )
+        .execute(&mut *connection)
+        .await?;
         Ok(())
     }
 }

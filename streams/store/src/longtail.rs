@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::{DataRange, Failure, SessionKey};
 
-/// Parts that are kept of a scope: those computed last. Two windows of a year, and the days that were computed again.
+/// Parts that are kept of a scope: those computed last. Two windows of a year, and the days that were
+/// computed again.
 const MOST_PARTS: i64 = 800;
 /// Models that are kept of a scope: those used last.
 const MOST_MODELS: i64 = 8;
@@ -30,7 +31,11 @@ fn scope(range: &DataRange) -> &str {
 }
 
 /// The cached parts of the days within a range.
-pub async fn longtail_parts(on: &mut PgConnection, range: &DataRange, version: i16) -> Result<Vec<LongtailPart>, Failure> {
+pub async fn longtail_parts(
+    on: &mut PgConnection,
+    range: &DataRange,
+    version: i16,
+) -> Result<Vec<LongtailPart>, Failure> {
     let parts = sqlx::query_as!(
         LongtailPart,
         "select from_at, digest, sessions, part from longtail_parts where scope = $1 and version = $2 and from_at >= $3 and to_at <= $4 order by from_at",
@@ -45,7 +50,12 @@ pub async fn longtail_parts(on: &mut PgConnection, range: &DataRange, version: i
 }
 
 /// Keeps the part of a day, in the place of the one that is there.
-pub async fn put_longtail_part(on: &mut PgConnection, range: &DataRange, version: i16, part: &LongtailPart) -> Result<(), Failure> {
+pub async fn put_longtail_part(
+    on: &mut PgConnection,
+    range: &DataRange,
+    version: i16,
+    part: &LongtailPart,
+) -> Result<(), Failure> {
     sqlx::query!(
         "insert into longtail_parts (scope, from_at, to_at, version, digest, sessions, part) values ($1, $2, $2::timestamptz + interval '1 day', $3, $4, $5, $6)
         on conflict (scope, from_at, to_at) do update set version = excluded.version, digest = excluded.digest, sessions = excluded.sessions,
@@ -63,7 +73,11 @@ pub async fn put_longtail_part(on: &mut PgConnection, range: &DataRange, version
 }
 
 /// The kept models, those used last first.
-pub async fn longtail_models(on: &mut PgConnection, range: &DataRange, version: i16) -> Result<Vec<Vec<u8>>, Failure> {
+pub async fn longtail_models(
+    on: &mut PgConnection,
+    range: &DataRange,
+    version: i16,
+) -> Result<Vec<Vec<u8>>, Failure> {
     let models = sqlx::query_scalar!(
         "select model from longtail_models where scope = $1 and version = $2 order by last_used_at desc, id limit $3",
         scope(range),
@@ -76,7 +90,13 @@ pub async fn longtail_models(on: &mut PgConnection, range: &DataRange, version: 
 }
 
 /// Keeps a model; one that is there was used.
-pub async fn put_longtail_model(on: &mut PgConnection, range: &DataRange, version: i16, id: &str, model: &[u8]) -> Result<(), Failure> {
+pub async fn put_longtail_model(
+    on: &mut PgConnection,
+    range: &DataRange,
+    version: i16,
+    id: &str,
+    model: &[u8],
+) -> Result<(), Failure> {
     sqlx::query!(
         "insert into longtail_models (scope, id, version, model) values ($1, $2, $3, $4)
         on conflict (scope, id) do update set version = excluded.version, model = excluded.model, last_used_at = clock_timestamp()",
@@ -106,7 +126,8 @@ pub async fn replace_longtail_scores(
     )
     .execute(&mut *on)
     .await?;
-    let (sensors, sessions): (Vec<&str>, Vec<&str>) = scores.iter().map(|((sensor, session), _)| (sensor.as_str(), session.as_str())).unzip();
+    let (sensors, sessions): (Vec<&str>, Vec<&str>) =
+        scores.iter().map(|((sensor, session), _)| (sensor.as_str(), session.as_str())).unzip();
     sqlx::query!(
         "insert into longtail_scores (sensor, session, started_at, score, threshold, job_id)
         select k.sensor, k.session, s.started_at, k.score, $4, $5

@@ -17,13 +17,17 @@ pub struct Queued {
     pub payload: String,
 }
 
-/// Holds back [`lock_places`] until the transaction ends: messages are published, and where they stand is not recorded yet.
+/// Holds back [`lock_places`] until the transaction ends: messages are published, and where they stand is not
+/// recorded yet.
 pub async fn lock_relay(on: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query!("select pg_advisory_xact_lock_shared(hashtext('cowriestream.outbox'))").fetch_one(on).await?;
+    sqlx::query!("select pg_advisory_xact_lock_shared(hashtext('cowriestream.outbox'))")
+        .fetch_one(on)
+        .await?;
     Ok(())
 }
 
-/// Waits for every relay and holds them back until the transaction ends: what is recorded as published was published before.
+/// Waits for every relay and holds them back until the transaction ends: what is recorded as published was
+/// published before.
 pub async fn lock_places(on: &mut PgConnection) -> Result<(), Failure> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.outbox'))").fetch_one(on).await?;
     Ok(())
@@ -43,7 +47,11 @@ pub async fn queued(on: &mut PgConnection, limit: i64) -> Result<Vec<Queued>, Fa
 }
 
 /// Marks messages as published at these sequences of the stream created then.
-pub async fn mark_published(on: &mut PgConnection, stream_created: i64, published: &[(i64, u64)]) -> Result<(), Failure> {
+pub async fn mark_published(
+    on: &mut PgConnection,
+    stream_created: i64,
+    published: &[(i64, u64)],
+) -> Result<(), Failure> {
     let (ids, seqs): (Vec<i64>, Vec<i64>) = published.iter().map(|&(id, seq)| (id, seq as i64)).unzip();
     sqlx::query!(
         "update outbox o set published_at = now(), stream_created = $1, stream_seq = p.seq
@@ -57,8 +65,14 @@ pub async fn mark_published(on: &mut PgConnection, stream_created: i64, publishe
     Ok(())
 }
 
-/// Queues again what the stream no longer has: it was created anew, or its last sequence went back. Returns how many.
-pub async fn queue_lost(on: &mut PgConnection, subjects: &str, stream_created: i64, last_seq: u64) -> Result<u64, Failure> {
+/// Queues again what the stream no longer has: it was created anew, or its last sequence went back. Returns
+/// how many.
+pub async fn queue_lost(
+    on: &mut PgConnection,
+    subjects: &str,
+    stream_created: i64,
+    last_seq: u64,
+) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "update outbox set published_at = null, stream_created = null, stream_seq = null
         where published_at is not null and split_part(subject, '.', 2) = split_part($1, '.', 2)
@@ -83,6 +97,8 @@ pub async fn forget_published(on: &mut PgConnection) -> Result<u64, Failure> {
 
 /// How many messages wait to be published.
 pub async fn waiting(on: &mut PgConnection) -> Result<i64, Failure> {
-    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from outbox where published_at is null"#).fetch_one(on).await?;
+    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from outbox where published_at is null"#)
+        .fetch_one(on)
+        .await?;
     Ok(count)
 }

@@ -70,28 +70,42 @@ pub async fn add_panes(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> 
         pane,
     });
     insert_panes(on, rows).await?;
-    let mut hours: Vec<_> = panes.iter().filter(|(key, _)| key.dimension == Dimension::All).map(|(key, _)| key.minute.div_euclid(60)).collect();
+    let mut hours: Vec<_> = panes
+        .iter()
+        .filter(|(key, _)| key.dimension == Dimension::All)
+        .map(|(key, _)| key.minute.div_euclid(60))
+        .collect();
     hours.dedup();
-    let hours: Vec<DateTime<Utc>> = hours.into_iter().filter_map(|hour| DateTime::from_timestamp(hour * 3_600, 0)).collect();
+    let hours: Vec<DateTime<Utc>> =
+        hours.into_iter().filter_map(|hour| DateTime::from_timestamp(hour * 3_600, 0)).collect();
     sqlx::query!("insert into pane_touches (hours) values ($1)", &hours).execute(on).await?;
     Ok(())
 }
 
-/// Adds rows. They travel as one array of the table's row type: this costs Postgres hardly more than COPY, and a COPY waits 40 ms for its end where the
-/// client's socket delays small packets (sqlx 0.9.0 does not set TCP_NODELAY).
-pub async fn insert_panes<'a>(on: &mut PgConnection, rows: impl Iterator<Item = PaneRow<'a>>) -> Result<(), Failure> {
+/// Adds rows. They travel as one array of the table's row type: this costs Postgres hardly more than COPY,
+/// and a COPY waits 40 ms for its end where the client's socket delays small packets (sqlx 0.9.0 does not set
+/// TCP_NODELAY).
+pub async fn insert_panes<'a>(
+    on: &mut PgConnection,
+    rows: impl Iterator<Item = PaneRow<'a>>,
+) -> Result<(), Failure> {
     let mut rows = rows.map(Record::of);
     loop {
         let some = rows.by_ref().take(AT_ONCE).collect::<Result<Vec<_>, _>>()?;
         if some.is_empty() {
             return Ok(());
         }
-        sqlx::query!("insert into feature_panes select * from unnest($1::feature_panes[])", &some as &[Record<'_>]).execute(&mut *on).await?;
+        sqlx::query!(
+            "insert into feature_panes select * from unnest($1::feature_panes[])",
+            &some as &[Record<'_>]
+        )
+        .execute(&mut *on)
+        .await?;
     }
 }
 
-/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own first: an older processor fails, and waits,
-/// when the row type has another number of columns.
+/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own
+/// first: an older processor fails, and waits, when the row type has another number of columns.
 #[derive(sqlx::Encode)]
 struct Record<'a> {
     at: Micros,
@@ -118,7 +132,13 @@ impl<'a> Record<'a> {
     fn of(row: PaneRow<'a>) -> Result<Self, Failure> {
         let PaneRow { dimension, key, grain, at, covered, pane } = row;
         let count = |count: i64| {
-            let too_many = |_| Failure::Reject(anyhow::anyhow!("a pane of more than {} events: {} {key:?}", i32::MAX, dimension.name()));
+            let too_many = |_| {
+                Failure::Reject(anyhow::anyhow!(
+                    "a pane of more than {} events: {} {key:?}",
+                    i32::MAX,
+                    dimension.name()
+                ))
+            };
             i32::try_from(count).map_err(too_many)
         };
         Ok(Self {

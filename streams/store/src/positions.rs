@@ -17,8 +17,14 @@ pub struct Position {
 
 /// What is recorded of a stream.
 pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Position>, Failure> {
-    let row = sqlx::query!("select created, last_seq, floor from stream_positions where stream = $1", stream).fetch_optional(on).await?;
-    Ok(row.map(|row| Position { created: row.created, last_seq: row.last_seq as u64, floor: row.floor as u64 }))
+    let row = sqlx::query!("select created, last_seq, floor from stream_positions where stream = $1", stream)
+        .fetch_optional(on)
+        .await?;
+    Ok(row.map(|row| Position {
+        created: row.created,
+        last_seq: row.last_seq as u64,
+        floor: row.floor as u64,
+    }))
 }
 
 /// Records how far a stream was seen.

@@ -19,7 +19,12 @@ const CREDENTIALS: [&str; 2] = ["credential", "credentials"];
 
 /// What is published of a finding.
 pub(crate) fn finding(finding: &AnalysisFinding, id: Uuid, revision: i32, found_at: DateTime<Utc>) -> Value {
-    let sessions: Vec<_> = finding.sessions.iter().take(MOST).map(|(sensor, session)| json!({ "sensor": sensor, "session": session })).collect();
+    let sessions: Vec<_> = finding
+        .sessions
+        .iter()
+        .take(MOST)
+        .map(|(sensor, session)| json!({ "sensor": sensor, "session": session }))
+        .collect();
     let mut message = json!({
         "schema": 1, "finding_id": id, "revision": revision, "kind": finding.kind, "severity": finding.severity, "rule": finding.rule,
         "title": shortened(&finding.title), "sensor": finding.sensor, "key": public_key(&finding.rule, &finding.key), "found_at": found_at,
@@ -43,8 +48,9 @@ pub fn public_key(rule: &str, key: &str) -> String {
     shortened(&hiding.hide(key))
 }
 
-/// Evidence without passwords, and bounded: of lists the first 100, of texts the first 2 000 characters. Passwords are the texts below fields that are called
-/// `password`, `passwords`, `credential` or `credentials`; the names of fields are never hidden.
+/// Evidence without passwords, and bounded: of lists the first 100, of texts the first 2 000 characters.
+/// Passwords are the texts below fields that are called `password`, `passwords`, `credential` or
+/// `credentials`; the names of fields are never hidden.
 pub fn public(evidence: &Value) -> Value {
     hidden(evidence, Hiding::Nothing)
 }
@@ -52,10 +58,14 @@ pub fn public(evidence: &Value) -> Value {
 /// Of a password its first character, when it is longer than 3, and its length.
 pub fn hidden_password(password: &str) -> String {
     let length = password.chars().count();
-    format!("{}… ({length} characters)", password.chars().next().filter(|_| length > 3).map_or_else(String::new, String::from))
+    format!(
+        "{}… ({length} characters)",
+        password.chars().next().filter(|_| length > 3).map_or_else(String::new, String::from)
+    )
 }
 
-/// Of `user name:password` the user name, and of the password as [`hidden_password`]. A `:` in the user name is led by `\`.
+/// Of `user name:password` the user name, and of the password as [`hidden_password`]. A `:` in the user name
+/// is led by `\`.
 pub fn hidden_credential(credential: &str) -> String {
     let mut escaped = false;
     let end = credential.char_indices().find(|&(_, c)| {
@@ -63,7 +73,10 @@ pub fn hidden_credential(credential: &str) -> String {
         escaped = c == '\\' && !escaped;
         ends
     });
-    end.map_or_else(|| hidden_password(credential), |(at, _)| format!("{}:{}", &credential[..at], hidden_password(&credential[at + 1..])))
+    end.map_or_else(
+        || hidden_password(credential),
+        |(at, _)| format!("{}:{}", &credential[..at], hidden_password(&credential[at + 1..])),
+    )
 }
 
 #[derive(Clone, Copy)]
@@ -96,7 +109,9 @@ fn hidden(value: &Value, hiding: Hiding) -> Value {
     match value {
         Value::String(text) => shortened(&hiding.hide(text)).into(),
         Value::Array(values) => values.iter().take(MOST).map(|value| hidden(value, hiding)).collect(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), hidden(value, hiding.below(name)))).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), hidden(value, hiding.below(name)))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -155,6 +170,9 @@ mod tests {
         };
         let message = super::finding(&finding, finding.id(), 1, DateTime::UNIX_EPOCH);
         assert!(message.to_string().len() < 800 << 10, "{}", message.to_string().len());
-        assert_eq!((message["session_count"].as_u64(), message["sessions"].as_array().map(Vec::len)), (Some(5_000), Some(100)));
+        assert_eq!(
+            (message["session_count"].as_u64(), message["sessions"].as_array().map(Vec::len)),
+            (Some(5_000), Some(100))
+        );
     }
 }

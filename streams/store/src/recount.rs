@@ -14,7 +14,9 @@ const EVENTS_AT_ONCE: i64 = 5_000;
 
 /// Adds the panes of the newest day that lacks them; call it in a transaction. `None` when no day does.
 pub async fn backfill_day(on: &mut PgConnection) -> Result<Option<NaiveDate>, Failure> {
-    let found = sqlx::query!("select day, before from pane_backfill order by day desc limit 1 for update").fetch_optional(&mut *on).await?;
+    let found = sqlx::query!("select day, before from pane_backfill order by day desc limit 1 for update")
+        .fetch_optional(&mut *on)
+        .await?;
     let Some(row) = found else { return Ok(None) };
     sqlx::query!("select panes_add_day($1)", row.day).fetch_one(&mut *on).await?;
     let mut last = None;
@@ -44,7 +46,8 @@ pub async fn recountable_days(on: &mut PgConnection) -> Result<Vec<NaiveDate>, F
     Ok(days)
 }
 
-/// How the panes of a day differ from a recount of its events. Call it in a transaction that sees one state (repeatable read).
+/// How the panes of a day differ from a recount of its events. Call it in a transaction that sees one state
+/// (repeatable read).
 pub async fn pane_differences(on: &mut PgConnection, day: NaiveDate) -> Result<Vec<String>, Failure> {
     let mut counted = BTreeMap::<Place, Pane>::new();
     let mut last = None;
@@ -62,24 +65,45 @@ pub async fn pane_differences(on: &mut PgConnection, day: NaiveDate) -> Result<V
 
     let mut differences = Vec::new();
     // What a whole day says: the rows that nothing covers.
-    let top = stored.iter().filter(|row| !row.covered).map(|row| ((row.place.0, row.place.1.clone(), 0), &row.pane));
-    compare("day", sum(counted.iter().map(|((d, key, _), pane)| ((*d, key.clone(), 0), pane))), sum(top), &mut differences);
-    // Each finer grain: every event is in a row of its own hour, and of its own minute, if what is above them covers them.
+    let top = stored
+        .iter()
+        .filter(|row| !row.covered)
+        .map(|row| ((row.place.0, row.place.1.clone(), 0), &row.pane));
+    compare(
+        "day",
+        sum(counted.iter().map(|((d, key, _), pane)| ((*d, key.clone(), 0), pane))),
+        sum(top),
+        &mut differences,
+    );
+    // Each finer grain: every event is in a row of its own hour, and of its own minute, if what is above them
+    // covers them.
     let hour = Grain::Hour.length();
     if !minutes_dropped {
-        let minutes = stored.iter().filter(|row| row.grain == Grain::Minute).map(|row| (row.place.clone(), &row.pane));
+        let minutes =
+            stored.iter().filter(|row| row.grain == Grain::Minute).map(|row| (row.place.clone(), &row.pane));
         compare("minute", counted, sum(minutes), &mut differences);
     }
     if !hours_dropped {
         let of_hours = |covered: bool| {
-            sum(stored.iter().filter(|row| row.grain == Grain::Hour && (!covered || row.covered)).map(|row| ((row.place.0, row.place.1.clone(), 0), &row.pane)))
+            sum(stored
+                .iter()
+                .filter(|row| row.grain == Grain::Hour && (!covered || row.covered))
+                .map(|row| ((row.place.0, row.place.1.clone(), 0), &row.pane)))
         };
-        let days = sum(stored.iter().filter(|row| row.grain == Grain::Day).map(|row| ((row.place.0, row.place.1.clone(), 0), &row.pane)));
+        let days = sum(stored
+            .iter()
+            .filter(|row| row.grain == Grain::Day)
+            .map(|row| ((row.place.0, row.place.1.clone(), 0), &row.pane)));
         compare("covered hours", days, of_hours(true), &mut differences);
         if !minutes_dropped {
             let covered = |row: &&rollup::Stored| row.grain == Grain::Minute && row.covered;
-            let minutes = stored.iter().filter(covered).map(|row| ((row.place.0, row.place.1.clone(), row.place.2.div_euclid(hour) * hour), &row.pane));
-            let hours = stored.iter().filter(|row| row.grain == Grain::Hour).map(|row| (row.place.clone(), &row.pane));
+            let minutes = stored.iter().filter(covered).map(|row| {
+                ((row.place.0, row.place.1.clone(), row.place.2.div_euclid(hour) * hour), &row.pane)
+            });
+            let hours = stored
+                .iter()
+                .filter(|row| row.grain == Grain::Hour)
+                .map(|row| (row.place.clone(), &row.pane));
             compare("covered minutes", sum(hours), sum(minutes), &mut differences);
         }
     }
@@ -97,14 +121,25 @@ fn sum<'a>(panes: impl Iterator<Item = (Place, &'a Pane)>) -> BTreeMap<Place, Pa
 }
 
 /// Notes every place at which the two differ.
-fn compare(what: &str, expected: BTreeMap<Place, Pane>, mut found: BTreeMap<Place, Pane>, differences: &mut Vec<String>) {
+fn compare(
+    what: &str,
+    expected: BTreeMap<Place, Pane>,
+    mut found: BTreeMap<Place, Pane>,
+    differences: &mut Vec<String>,
+) {
     let name = |(dimension, key, at): &Place| {
-        let at = DateTime::from_timestamp_micros(*at).filter(|at| at.timestamp() != 0).map_or_else(String::new, |at| format!(" at {at}"));
+        let at = DateTime::from_timestamp_micros(*at)
+            .filter(|at| at.timestamp() != 0)
+            .map_or_else(String::new, |at| format!(" at {at}"));
         format!("window {} {key:?}, {what}{at}", dimension.name())
     };
     for (place, expected) in expected {
         match found.remove(&place) {
-            None => differences.push(format!("{}: is not there, recounted {} events", name(&place), expected.events)),
+            None => differences.push(format!(
+                "{}: is not there, recounted {} events",
+                name(&place),
+                expected.events
+            )),
             Some(found) => {
                 for (measure, is, should) in expected.differences(place.0, &found) {
                     differences.push(format!("{}: {measure} is {is}, recounted {should}", name(&place)));
@@ -112,11 +147,16 @@ fn compare(what: &str, expected: BTreeMap<Place, Pane>, mut found: BTreeMap<Plac
             }
         }
     }
-    differences.extend(found.iter().map(|(place, pane)| format!("{}: {} events, recounted none", name(place), pane.events)));
+    differences.extend(
+        found.iter().map(|(place, pane)| format!("{}: {} events, recounted none", name(place), pane.events)),
+    );
 }
 
 async fn dropped_before(on: &mut PgConnection, grain: Grain) -> Result<Option<DateTime<Utc>>, Failure> {
-    let before = sqlx::query_scalar!("select dropped_before from pane_retention where grain = $1::text::pane_grain", grain.name());
+    let before = sqlx::query_scalar!(
+        "select dropped_before from pane_retention where grain = $1::text::pane_grain",
+        grain.name()
+    );
     Ok(before.fetch_optional(on).await?)
 }
 
@@ -147,7 +187,11 @@ async fn records(
     for row in rows {
         let line = row.line.unwrap_or_else(|| row.payload.into_bytes());
         // What is no event any more was tampered with, and `verify` names it.
-        let Some(mut record) = row.sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok()) else { continue };
+        let Some(mut record) =
+            row.sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok())
+        else {
+            continue;
+        };
         record.length = row.length as u64;
         records.push(record);
     }

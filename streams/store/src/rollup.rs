@@ -1,5 +1,5 @@
-//! Rolling panes up: rows of one (dimension, key) that are many become one of a coarser grain, and are covered by it.
-//! Everything here is done by the holder of the lease; processors meanwhile only add rows.
+//! Rolling panes up: rows of one (dimension, key) that are many become one of a coarser grain, and are
+//! covered by it. Everything here is done by the holder of the lease; processors meanwhile only add rows.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 
 use crate::{Failure, Grain, PaneRow, insert_panes};
 
-/// Fewer rows than this within a span are left as they are: adding them up costs a query less than another row costs the table.
+/// Fewer rows than this within a span are left as they are: adding them up costs a query less than another
+/// row costs the table.
 const MANY: i64 = 16;
 /// So many rows of one minute are made one while its hour lasts.
 const MANY_OF_A_MINUTE: i64 = 4;
@@ -31,7 +32,8 @@ pub struct Visit {
     pub over: bool,
 }
 
-/// Turns what batches touched into visits, and returns some that are due: over, and not written to for as long as `settled`.
+/// Turns what batches touched into visits, and returns some that are due: over, and not written to for as
+/// long as `settled`.
 pub async fn due_visits(on: &mut PgConnection, settled: Duration) -> Result<Vec<Visit>, Failure> {
     sqlx::query!(
         "with touched as (
@@ -67,7 +69,14 @@ pub async fn due_visits(on: &mut PgConnection, settled: Duration) -> Result<Vec<
     )
     .fetch_all(on)
     .await?;
-    Ok(rows.into_iter().map(|row| Visit { grain: if row.day { Grain::Day } else { Grain::Hour }, at: row.at, over: row.over }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Visit {
+            grain: if row.day { Grain::Day } else { Grain::Hour },
+            at: row.at,
+            over: row.over,
+        })
+        .collect())
 }
 
 /// Ends a visit: an hour that was rolled up is visited again with its day.
@@ -91,11 +100,22 @@ pub async fn end_visit(on: &mut PgConnection, visit: Visit) -> Result<(), Failur
 /// Does some of a visit; returns how many rows were taken: call until it returns 0.
 pub async fn visit(on: &mut PgConnection, visit: Visit) -> Result<u64, Failure> {
     let end = visit.at + chrono::Duration::microseconds(visit.grain.length());
-    if visit.over { roll_up(on, visit.grain, visit.at, end, MANY).await } else { merge_minutes(on, visit.at).await }
+    if visit.over {
+        roll_up(on, visit.grain, visit.at, end, MANY).await
+    } else {
+        merge_minutes(on, visit.at).await
+    }
 }
 
-/// Rolls up the rows of some keys within a span of whole hours or days: those that have at least `many`. Returns how many rows it took.
-async fn roll_up(on: &mut PgConnection, grain: Grain, start: DateTime<Utc>, end: DateTime<Utc>, many: i64) -> Result<u64, Failure> {
+/// Rolls up the rows of some keys within a span of whole hours or days: those that have at least `many`.
+/// Returns how many rows it took.
+async fn roll_up(
+    on: &mut PgConnection,
+    grain: Grain,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    many: i64,
+) -> Result<u64, Failure> {
     let rows = sqlx::query_as!(
         Row,
         r#"with many as (
@@ -122,7 +142,8 @@ async fn roll_up(on: &mut PgConnection, grain: Grain, start: DateTime<Utc>, end:
     let mut sums: BTreeMap<Grain, Sums> = BTreeMap::new();
     for row in rows {
         let (from, place, pane) = row.read()?;
-        for to in [Grain::Minute, Grain::Hour, Grain::Day].into_iter().filter(|&to| from <= to && to <= grain) {
+        for to in [Grain::Minute, Grain::Hour, Grain::Day].into_iter().filter(|&to| from <= to && to <= grain)
+        {
             let at = place.2.div_euclid(to.length()) * to.length();
             sums.entry(to).or_default().entry((place.0, place.1.clone(), at)).or_default().merge(&pane);
         }
@@ -136,8 +157,8 @@ async fn roll_up(on: &mut PgConnection, grain: Grain, start: DateTime<Utc>, end:
     Ok(taken)
 }
 
-/// Makes sure that hours and days have partitions there: a month of hours may be gone while a week of minutes, which begins in one month and ends in
-/// the next, is still written to.
+/// Makes sure that hours and days have partitions there: a month of hours may be gone while a week of
+/// minutes, which begins in one month and ends in the next, is still written to.
 async fn open_coarser(on: &mut PgConnection, ends: [DateTime<Utc>; 2]) -> Result<(), Failure> {
     sqlx::query!(
         "select panes_add_day(day) from unnest($1::date[]) as d (day)
@@ -149,8 +170,13 @@ async fn open_coarser(on: &mut PgConnection, ends: [DateTime<Utc>; 2]) -> Result
     Ok(())
 }
 
-/// Drops the oldest partition of a grain that ends before `before`, after everything in it stands in coarser rows. Returns the partition.
-pub async fn drop_oldest(on: &mut PgConnection, grain: Grain, before: DateTime<Utc>) -> Result<Option<String>, Failure> {
+/// Drops the oldest partition of a grain that ends before `before`, after everything in it stands in coarser
+/// rows. Returns the partition.
+pub async fn drop_oldest(
+    on: &mut PgConnection,
+    grain: Grain,
+    before: DateTime<Utc>,
+) -> Result<Option<String>, Failure> {
     let parent = format!("feature_panes_{}", grain.name());
     let Some(oldest) = oldest(on, &parent, before).await? else { return Ok(None) };
     let coarser = if grain == Grain::Minute { Grain::Hour } else { Grain::Day };
@@ -166,9 +192,13 @@ pub async fn drop_oldest(on: &mut PgConnection, grain: Grain, before: DateTime<U
     let mut transaction = sqlx::Connection::begin(on).await?;
     // The parent first, as who inserts does; and not for long, for who inserts waits behind us.
     sqlx::query("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
-    sqlx::query(sqlx::AssertSqlSafe(format!("lock table {parent} in access exclusive mode"))).execute(&mut *transaction).await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!("lock table {parent} in access exclusive mode")))
+        .execute(&mut *transaction)
+        .await?;
     while roll_up(&mut transaction, coarser, oldest.start, oldest.end, 1).await? > 0 {}
-    sqlx::query(sqlx::AssertSqlSafe(format!("drop table {}", oldest.name))).execute(&mut *transaction).await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!("drop table {}", oldest.name)))
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query!(
         "insert into pane_retention as r (grain, dropped_before) values ($1::text::pane_grain, $2)
         on conflict (grain) do update set dropped_before = greatest(r.dropped_before, excluded.dropped_before)",
@@ -187,7 +217,11 @@ struct Partition {
     end: DateTime<Utc>,
 }
 
-async fn oldest(on: &mut PgConnection, parent: &str, before: DateTime<Utc>) -> Result<Option<Partition>, Failure> {
+async fn oldest(
+    on: &mut PgConnection,
+    parent: &str,
+    before: DateTime<Utc>,
+) -> Result<Option<Partition>, Failure> {
     let found = sqlx::query_as!(
         Partition,
         r#"select name as "name!", bounds[1]::timestamptz as "start!", bounds[2]::timestamptz as "end!" from (
@@ -238,7 +272,14 @@ pub(crate) type Place = (Dimension, String, i64);
 type Sums = BTreeMap<Place, Pane>;
 
 fn rows_of(sums: &Sums, grain: Grain, covered: bool) -> impl Iterator<Item = PaneRow<'_>> {
-    sums.iter().map(move |((dimension, key, at), pane)| PaneRow { dimension: *dimension, key, grain, at: *at, covered, pane })
+    sums.iter().map(move |((dimension, key, at), pane)| PaneRow {
+        dimension: *dimension,
+        key,
+        grain,
+        at: *at,
+        covered,
+        pane,
+    })
 }
 
 /// A stored row.
@@ -250,7 +291,11 @@ pub(crate) struct Stored {
 }
 
 /// Every row that begins within a span.
-pub(crate) async fn stored(on: &mut PgConnection, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Vec<Stored>, Failure> {
+pub(crate) async fn stored(
+    on: &mut PgConnection,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Result<Vec<Stored>, Failure> {
     let rows = sqlx::query_as!(
         Row,
         r#"select dimension::text as "dimension!", key, grain::text as "grain!", covered, at, first_seen, last_seen, bytes, events, sessions,

@@ -29,8 +29,12 @@ pub struct Schedule {
 
 /// Every schedule, by name.
 pub async fn schedules(on: &mut PgConnection) -> Result<Vec<Schedule>, Failure> {
-    let all =
-        sqlx::query_as!(Schedule, "select name, cron, job, catch_up, from_file, next_at, last_at, error from schedules order by name").fetch_all(on).await?;
+    let all = sqlx::query_as!(
+        Schedule,
+        "select name, cron, job, catch_up, from_file, next_at, last_at, error from schedules order by name"
+    )
+    .fetch_all(on)
+    .await?;
     Ok(all)
 }
 
@@ -47,9 +51,12 @@ pub async fn due_schedules(on: &mut PgConnection, limit: i64) -> Result<Vec<Sche
     Ok(due)
 }
 
-/// Stores when schedules fired, when they do next, and why they made no job; with the time at which each was due. A schedule that was replaced
-/// meanwhile is left as it is.
-pub async fn schedules_fired(on: &mut PgConnection, fired: &[(DateTime<Utc>, Schedule)]) -> Result<(), Failure> {
+/// Stores when schedules fired, when they do next, and why they made no job; with the time at which each was
+/// due. A schedule that was replaced meanwhile is left as it is.
+pub async fn schedules_fired(
+    on: &mut PgConnection,
+    fired: &[(DateTime<Utc>, Schedule)],
+) -> Result<(), Failure> {
     let due: Vec<_> = fired.iter().map(|(due, _)| *due).collect();
     let names: Vec<_> = fired.iter().map(|(_, one)| one.name.clone()).collect();
     let crons: Vec<_> = fired.iter().map(|(_, one)| one.cron.clone()).collect();

@@ -19,8 +19,12 @@ pub struct MergedSession {
     pub closed: bool,
 }
 
-/// Merges deltas (one per session, in the order of `(sensor, session)`) into their rows, and queues a summary of every one that is closed.
-pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> Result<Vec<MergedSession>, Failure> {
+/// Merges deltas (one per session, in the order of `(sensor, session)`) into their rows, and queues a summary
+/// of every one that is closed.
+pub async fn merge_sessions(
+    on: &mut PgConnection,
+    deltas: &[SessionDelta],
+) -> Result<Vec<MergedSession>, Failure> {
     fn column<'a, T>(deltas: &'a [SessionDelta], value: impl Fn(&'a SessionDelta) -> T) -> Vec<T> {
         deltas.iter().map(value).collect()
     }
@@ -69,7 +73,8 @@ pub async fn merge_sessions(on: &mut PgConnection, deltas: &[SessionDelta]) -> R
     Ok(merged)
 }
 
-/// Marks sessions idle whose sensor has seen an hour of later events, and queues their summaries. Call it in a transaction, until it returns none.
+/// Marks sessions idle whose sensor has seen an hour of later events, and queues their summaries. Call it in
+/// a transaction, until it returns none.
 pub async fn close_idle(on: &mut PgConnection) -> Result<Vec<SessionKey>, Failure> {
     let closed = sqlx::query_file!("queries/close_idle.sql", SWEEP).fetch_all(on).await?;
     Ok(closed.into_iter().map(|row| (row.sensor, row.session)).collect())

@@ -13,7 +13,10 @@ use crate::{Failure, Measure};
 const MARKS_AT_ONCE: i64 = 500;
 
 /// Marks keys, each with the start of a minute.
-pub async fn mark_signals(on: &mut PgConnection, marks: &[(Dimension, &str, DateTime<Utc>)]) -> Result<(), Failure> {
+pub async fn mark_signals(
+    on: &mut PgConnection,
+    marks: &[(Dimension, &str, DateTime<Utc>)],
+) -> Result<(), Failure> {
     if marks.is_empty() {
         return Ok(());
     }
@@ -45,7 +48,8 @@ pub async fn take_marks(on: &mut PgConnection) -> Result<BTreeSet<Mark>, Failure
     Ok(rows.into_iter().filter_map(|row| Some((row.dimension.parse().ok()?, row.key, row.minute))).collect())
 }
 
-/// Of these keys, each with the minute with which its window ends, those whose window has at least so much of a measure; with how much.
+/// Of these keys, each with the minute with which its window ends, those whose window has at least so much of
+/// a measure; with how much.
 pub async fn crossing(
     on: &mut PgConnection,
     dimension: Dimension,
@@ -54,8 +58,10 @@ pub async fn crossing(
     at_least: i64,
     marks: &[(String, DateTime<Utc>)],
 ) -> Result<Vec<(String, DateTime<Utc>, i64)>, Failure> {
-    let (keys, minutes): (Vec<&str>, Vec<DateTime<Utc>>) = marks.iter().map(|(key, minute)| (key.as_str(), *minute)).unzip();
-    let length = PgInterval::try_from(length).map_err(|error| Failure::Reject(anyhow::anyhow!("a window of {length:?}: {error}")))?;
+    let (keys, minutes): (Vec<&str>, Vec<DateTime<Utc>>) =
+        marks.iter().map(|(key, minute)| (key.as_str(), *minute)).unzip();
+    let length = PgInterval::try_from(length)
+        .map_err(|error| Failure::Reject(anyhow::anyhow!("a window of {length:?}: {error}")))?;
     let rows = sqlx::query!(
         r#"select k.key as "key!", k.minute as "minute!", w.value as "value!"
         from unnest($1::text[], $2::timestamptz[]) as k (key, minute)
@@ -78,7 +84,12 @@ pub async fn crossing(
 }
 
 /// Lets an episode of a rule last on. Returns whether there is one, open or over, that has this minute.
-pub async fn prolong_episode(on: &mut PgConnection, rule: &str, key: &str, minute: DateTime<Utc>) -> Result<bool, Failure> {
+pub async fn prolong_episode(
+    on: &mut PgConnection,
+    rule: &str,
+    key: &str,
+    minute: DateTime<Utc>,
+) -> Result<bool, Failure> {
     let prolonged = sqlx::query!(
         "with open as (update episodes set last_at = greatest(last_at, $3) where rule = $1 and key = $2 and closed_at is null returning 1)
         select exists (select from open) or exists (select from episodes where rule = $1 and key = $2 and $3 between opened_at and closed_at) as \"there!\"",
@@ -149,13 +160,25 @@ pub async fn open_episode(on: &mut PgConnection, finding: &NewFinding<'_>) -> Re
 
 /// Ends the episodes of a rule that were last seen before a moment.
 pub async fn end_episodes(on: &mut PgConnection, rule: &str, before: DateTime<Utc>) -> Result<u64, Failure> {
-    let done = sqlx::query!("update episodes set closed_at = last_at where rule = $1 and closed_at is null and last_at < $2", rule, before).execute(on).await?;
+    let done = sqlx::query!(
+        "update episodes set closed_at = last_at where rule = $1 and closed_at is null and last_at < $2",
+        rule,
+        before
+    )
+    .execute(on)
+    .await?;
     Ok(done.rows_affected())
 }
 
 /// Ends the open episode of a rule for one key.
 pub async fn end_episodes_of(on: &mut PgConnection, rule: &str, key: &str) -> Result<u64, Failure> {
-    let done = sqlx::query!("update episodes set closed_at = last_at where rule = $1 and key = $2 and closed_at is null", rule, key).execute(on).await?;
+    let done = sqlx::query!(
+        "update episodes set closed_at = last_at where rule = $1 and key = $2 and closed_at is null",
+        rule,
+        key
+    )
+    .execute(on)
+    .await?;
     Ok(done.rows_affected())
 }
 

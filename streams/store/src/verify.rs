@@ -54,13 +54,22 @@ pub async fn known_files(
         same_inode: row.same_inode,
         same_path: row.same_path,
         same_start: row.same_start,
-        committed: row.starts.iter().zip(&row.ends).map(|(&start, &end)| (start as u64, end as u64)).collect(),
+        committed: row
+            .starts
+            .iter()
+            .zip(&row.ends)
+            .map(|(&start, &end)| (start as u64, end as u64))
+            .collect(),
     });
     Ok(known.collect())
 }
 
 /// Of these events, those that are stored, each with whether every column says what the line says.
-pub async fn stored_events(on: &mut PgConnection, sensor: &SensorId, records: &[&Record]) -> Result<HashMap<EventId, bool>, Failure> {
+pub async fn stored_events(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    records: &[&Record],
+) -> Result<HashMap<EventId, bool>, Failure> {
     let ids: Vec<_> = records.iter().map(|r| Uuid::from_bytes(r.id.0)).collect();
     let times: Vec<_> = records.iter().map(|r| r.ts.and_then(DateTime::from_timestamp_micros)).collect();
     let sessions: Vec<_> = records.iter().map(|r| r.session.as_deref()).collect();
@@ -89,7 +98,8 @@ pub async fn stored_events(on: &mut PgConnection, sensor: &SensorId, records: &[
     Ok(rows.into_iter().map(|row| (EventId(row.event_id.into_bytes()), row.same)).collect())
 }
 
-/// A half-open range of event times in microseconds since 1970; without a bound, everything, also what has no time.
+/// A half-open range of event times in microseconds since 1970; without a bound, everything, also what has no
+/// time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Span {
     /// The first time in it.
@@ -101,7 +111,8 @@ pub struct Span {
 impl Span {
     /// Whether an event of this time is in it. An event without a time is before every time.
     pub fn contains(&self, ts: Option<i64>) -> bool {
-        self.since.is_none_or(|since| ts.is_some_and(|ts| ts >= since)) && self.until.is_none_or(|until| ts.is_none_or(|ts| ts < until))
+        self.since.is_none_or(|since| ts.is_some_and(|ts| ts >= since))
+            && self.until.is_none_or(|until| ts.is_none_or(|ts| ts < until))
     }
 
     fn bounds(&self) -> [Option<DateTime<Utc>>; 2] {
@@ -126,7 +137,8 @@ pub struct Origin {
     pub session: Option<String>,
 }
 
-/// The stored events that came from these files, or from no file that is known. A page at a time: those after `after`, in the order of time and id.
+/// The stored events that came from these files, or from no file that is known. A page at a time: those after
+/// `after`, in the order of time and id.
 pub async fn events_under(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -179,7 +191,12 @@ pub struct OtherFile {
 }
 
 /// The files of a sensor that are none of these, with the events that came from them, the oldest first.
-pub async fn other_files(on: &mut PgConnection, sensor: &SensorId, files: &[FileId], span: Span) -> Result<Vec<OtherFile>, Failure> {
+pub async fn other_files(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    files: &[FileId],
+    span: Span,
+) -> Result<Vec<OtherFile>, Failure> {
     let files: Vec<_> = files.iter().map(|file| Uuid::from_bytes(file.0)).collect();
     let [since, until] = span.bounds();
     let rows = sqlx::query!(
@@ -195,18 +212,30 @@ pub async fn other_files(on: &mut PgConnection, sensor: &SensorId, files: &[File
     )
     .fetch_all(on)
     .await?;
-    Ok(rows.into_iter().map(|row| OtherFile { path: row.path, events: row.events, first: row.first, last: row.last }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| OtherFile { path: row.path, events: row.events, first: row.first, last: row.last })
+        .collect())
 }
 
 /// Of these dead letters, those that are stored.
-pub async fn stored_dead(on: &mut PgConnection, ids: &[events::DeadId]) -> Result<Vec<events::DeadId>, Failure> {
+pub async fn stored_dead(
+    on: &mut PgConnection,
+    ids: &[events::DeadId],
+) -> Result<Vec<events::DeadId>, Failure> {
     let ids: Vec<_> = ids.iter().map(|id| Uuid::from_bytes(id.0)).collect();
-    let rows = sqlx::query_scalar!("select dead_id from dead_letters where dead_id = any($1)", &ids).fetch_all(on).await?;
+    let rows = sqlx::query_scalar!("select dead_id from dead_letters where dead_id = any($1)", &ids)
+        .fetch_all(on)
+        .await?;
     Ok(rows.into_iter().map(|id| events::DeadId(id.into_bytes())).collect())
 }
 
 /// What the sessions' rows should say, recounted from the stored events.
-pub async fn recount_sessions(on: &mut PgConnection, sensor: &SensorId, sessions: &[String]) -> Result<HashMap<String, SessionDelta>, Failure> {
+pub async fn recount_sessions(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    sessions: &[String],
+) -> Result<HashMap<String, SessionDelta>, Failure> {
     let rows =
         sqlx::query!(r#"select event_id, payload::text as "payload!", length from events where sensor = $1 and session = any($2)"#, sensor.as_str(), sessions,)
             .fetch_all(on)
@@ -322,7 +351,11 @@ impl SessionRow {
 }
 
 /// The rows of these sessions.
-pub async fn session_rows(on: &mut PgConnection, sensor: &SensorId, sessions: &[String]) -> Result<Vec<SessionRow>, Failure> {
+pub async fn session_rows(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+    sessions: &[String],
+) -> Result<Vec<SessionRow>, Failure> {
     let rows = sqlx::query_as!(
         SessionRow,
         r#"select session, protocol, host(src_ip) as src_ip, src_port, started_at, last_event_at, closed, closed_at, reported_duration_ms,
@@ -350,7 +383,10 @@ pub async fn orphaned_sessions(on: &mut PgConnection, sensor: &SensorId) -> Resu
 }
 
 /// A sensor's row and its recount; the stored one is `None` when there is no row.
-pub async fn recount_sensor(on: &mut PgConnection, sensor: &SensorId) -> Result<(Option<SensorDelta>, SensorDelta), Failure> {
+pub async fn recount_sensor(
+    on: &mut PgConnection,
+    sensor: &SensorId,
+) -> Result<(Option<SensorDelta>, SensorDelta), Failure> {
     let micros = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
     let counted = sqlx::query!(
         r#"select count(*) as "event_count!", coalesce(sum(length), 0)::int8 as "bytes!", count(*) filter (where not isfinite(ts)) as "outside!",
@@ -360,8 +396,14 @@ pub async fn recount_sensor(on: &mut PgConnection, sensor: &SensorId) -> Result<
     )
     .fetch_one(&mut *on)
     .await?;
-    let kinds = sqlx::query!(r#"select eventid, count(*) as "count!" from events where sensor = $1 group by 1"#, sensor.as_str()).fetch_all(&mut *on).await?;
-    let unknown_count = kinds.iter().filter(|kind| !events::is_known(&kind.eventid)).map(|kind| kind.count).sum();
+    let kinds = sqlx::query!(
+        r#"select eventid, count(*) as "count!" from events where sensor = $1 group by 1"#,
+        sensor.as_str()
+    )
+    .fetch_all(&mut *on)
+    .await?;
+    let unknown_count =
+        kinds.iter().filter(|kind| !events::is_known(&kind.eventid)).map(|kind| kind.count).sum();
     let counted = SensorDelta {
         sensor: sensor.clone(),
         first_event_at: micros(counted.first),
@@ -387,7 +429,8 @@ pub async fn recount_sensor(on: &mut PgConnection, sensor: &SensorId) -> Result<
     Ok((stored, counted))
 }
 
-/// Rows of the side tables that are missing, extra, or say something else than their event: each named with its table.
+/// Rows of the side tables that are missing, extra, or say something else than their event: each named with
+/// its table.
 pub async fn wrong_side_rows(on: &mut PgConnection, sensor: &SensorId) -> Result<Vec<String>, Failure> {
     let mut wrong = Vec::new();
     for table in ["commands", "login_attempts", "downloads", "forwards", "client_fingerprints"] {
@@ -397,7 +440,8 @@ pub async fn wrong_side_rows(on: &mut PgConnection, sensor: &SensorId) -> Result
             full join (select * from {table} where sensor = $1) b on a.event_id = b.event_id
             where a is distinct from b order by 1 limit 1000"
         );
-        let rows: Vec<(String, bool, bool)> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sensor.as_str()).fetch_all(&mut *on).await?;
+        let rows: Vec<(String, bool, bool)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sensor.as_str()).fetch_all(&mut *on).await?;
         wrong.extend(rows.into_iter().map(|(event, extra, missing)| {
             let what = if missing {
                 "has no row"

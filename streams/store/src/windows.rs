@@ -71,7 +71,13 @@ impl Measure {
 }
 
 /// The window of this length that ends with the minute that holds `at`.
-pub async fn window_features(on: &mut PgConnection, dimension: Dimension, key: &str, length: Duration, at: DateTime<Utc>) -> Result<Window, Failure> {
+pub async fn window_features(
+    on: &mut PgConnection,
+    dimension: Dimension,
+    key: &str,
+    length: Duration,
+    at: DateTime<Utc>,
+) -> Result<Window, Failure> {
     let window = sqlx::query_as!(
         Window,
         r#"select from_at as "from_at!", to_at as "to_at!", grain::text as "grain!", events as "events!", sessions as "sessions!",
@@ -139,5 +145,6 @@ pub async fn window_top(
 }
 
 fn interval(length: Duration) -> Result<PgInterval, Failure> {
-    PgInterval::try_from(length).map_err(|error| Failure::Reject(anyhow::anyhow!("a window of {length:?}: {error}")))
+    PgInterval::try_from(length)
+        .map_err(|error| Failure::Reject(anyhow::anyhow!("a window of {length:?}: {error}")))
 }

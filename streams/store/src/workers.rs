@@ -24,8 +24,13 @@ pub struct Worker {
     pub heartbeat_at: DateTime<Utc>,
 }
 
-/// Makes a worker known, or says that it lives with what it now says of itself. Its exclusive queues are remembered without it.
-pub async fn register_worker(on: &mut PgConnection, worker_id: Uuid, spec: &WorkerSpec) -> Result<(), Failure> {
+/// Makes a worker known, or says that it lives with what it now says of itself. Its exclusive queues are
+/// remembered without it.
+pub async fn register_worker(
+    on: &mut PgConnection,
+    worker_id: Uuid,
+    spec: &WorkerSpec,
+) -> Result<(), Failure> {
     let queues = serde_json::to_value(&spec.queues).map_err(|error| Failure::Reject(error.into()))?;
     sqlx::query!(
         "insert into workers (worker_id, name, hostname, type, platform, concurrency, queues, job_types, accelerator, memory_gb, cpu_cores)
@@ -45,17 +50,35 @@ pub async fn register_worker(on: &mut PgConnection, worker_id: Uuid, spec: &Work
     )
     .execute(&mut *on)
     .await?;
-    let exclusive: Vec<_> = spec.queues.iter().filter(|queue| queue.exclusive).map(|queue| queue.queue.clone()).collect();
-    sqlx::query!("delete from exclusive_queues where worker = $1 and queue <> all($2)", spec.name, &exclusive).execute(&mut *on).await?;
-    sqlx::query!("insert into exclusive_queues (queue, worker) select unnest($2::text[]), $1 on conflict do nothing", spec.name, &exclusive)
-        .execute(&mut *on)
+    let exclusive: Vec<_> =
+        spec.queues.iter().filter(|queue| queue.exclusive).map(|queue| queue.queue.clone()).collect();
+    sqlx::query!(
+        "delete from exclusive_queues where worker = $1 and queue <> all($2)",
+        spec.name,
+        &exclusive
+    )
+    .execute(&mut *on)
+    .await?;
+    sqlx::query!(
+        "insert into exclusive_queues (queue, worker) select unnest($2::text[]), $1 on conflict do nothing",
+        spec.name,
+        &exclusive
+    )
+    .execute(&mut *on)
+    .await?;
+    sqlx::query!("delete from workers where heartbeat_at < clock_timestamp() - interval '1 day'")
+        .execute(on)
         .await?;
-    sqlx::query!("delete from workers where heartbeat_at < clock_timestamp() - interval '1 day'").execute(on).await?;
     Ok(())
 }
 
 /// Says that a worker lives; whether it is known.
-pub async fn beat_worker(on: &mut PgConnection, worker_id: Uuid, running: i32, draining: bool) -> Result<bool, Failure> {
+pub async fn beat_worker(
+    on: &mut PgConnection,
+    worker_id: Uuid,
+    running: i32,
+    draining: bool,
+) -> Result<bool, Failure> {
     let done =
         sqlx::query!("update workers set heartbeat_at = clock_timestamp(), running = $2, draining = $3 where worker_id = $1", worker_id, running, draining)
             .execute(on)
@@ -110,8 +133,10 @@ pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
     )
     .fetch_all(on)
     .await?;
-    let read =
-        |row: serde_json::Value| serde_json::from_value(row).map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read a worker's queues")));
+    let read = |row: serde_json::Value| {
+        serde_json::from_value(row)
+            .map_err(|error| Failure::Reject(anyhow::Error::from(error).context("read a worker's queues")))
+    };
     rows.into_iter()
         .map(|row| {
             Ok(Worker {
@@ -128,7 +153,11 @@ pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
                     concurrency: row.concurrency,
                     queues: read(row.queues)?,
                     job_types: row.job_types,
-                    capabilities: Capabilities { accelerator: row.accelerator, memory_gb: row.memory_gb, cpu_cores: row.cpu_cores },
+                    capabilities: Capabilities {
+                        accelerator: row.accelerator,
+                        memory_gb: row.memory_gb,
+                        cpu_cores: row.cpu_cores,
+                    },
                 },
             })
         })
@@ -176,7 +205,11 @@ pub async fn queues(on: &mut PgConnection) -> Result<Vec<Queue>, Failure> {
 /// Starts no more jobs of a queue, or starts them again.
 pub async fn pause_queue(on: &mut PgConnection, queue: &str, paused: bool) -> Result<(), Failure> {
     match paused {
-        true => sqlx::query!("insert into paused_queues (queue) values ($1) on conflict do nothing", queue).execute(on).await?,
+        true => {
+            sqlx::query!("insert into paused_queues (queue) values ($1) on conflict do nothing", queue)
+                .execute(on)
+                .await?
+        }
         false => sqlx::query!("delete from paused_queues where queue = $1", queue).execute(on).await?,
     };
     Ok(())

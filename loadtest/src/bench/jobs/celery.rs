@@ -54,8 +54,18 @@ impl Peer {
         let mut command = Command::new(&self.0);
         command.arg(PathBuf::from(SCRIPT)).args(["--tasks", &tasks.to_string()]);
         command.env("CELERY_PEER_REDIS", redis_url).env("PYTHONDONTWRITEBYTECODE", "1");
-        let out = command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).output().await.context("run COWRIESTREAM_TEST_PYTHON")?;
-        anyhow::ensure!(out.status.success(), "celery_peer.py failed: {}", boot::safe(&String::from_utf8_lossy(&out.stderr)));
+        let out = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("run COWRIESTREAM_TEST_PYTHON")?;
+        anyhow::ensure!(
+            out.status.success(),
+            "celery_peer.py failed: {}",
+            boot::safe(&String::from_utf8_lossy(&out.stderr))
+        );
         serde_json::from_slice(&out.stdout).context("read what celery_peer.py says")
     }
 }

@@ -1,4 +1,5 @@
-//! Jobs: how soon they start, how many empty ones a second, how fresh their progress is; and Celery with the same empty task, in turns.
+//! Jobs: how soon they start, how many empty ones a second, how fresh their progress is; and Celery with the
+//! same empty task, in turns.
 
 mod celery;
 mod office;
@@ -28,13 +29,23 @@ struct Ours {
 }
 
 /// Rounds of Celery and of ours, in turns, each with fresh servers.
-pub async fn measure(dir: &Path, args: &Args, tasks: &Tasks, setting: &mut BTreeMap<&'static str, String>, busy: &mut Vec<f64>) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(
+    dir: &Path,
+    args: &Args,
+    tasks: &Tasks,
+    setting: &mut BTreeMap<&'static str, String>,
+    busy: &mut Vec<f64>,
+) -> anyhow::Result<Vec<Row>> {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         if let Some(peer) = Peer::of_environment() {
             busy.extend(cpu::busy().await);
             let one = peer.measure(&dir.join("celery"), args.jobs).await?;
-            tracing::info!("round {round}, Celery: {:.0} jobs/s, submission {:.0}/s", one.rate, one.submission);
+            tracing::info!(
+                "round {round}, Celery: {:.0} jobs/s, submission {:.0}/s",
+                one.rate,
+                one.submission
+            );
             setting.insert("Celery", one.setting.clone());
             theirs.push(one);
         }
@@ -44,10 +55,23 @@ pub async fn measure(dir: &Path, args: &Args, tasks: &Tasks, setting: &mut BTree
         let one = round_of_ours(&site, args, tasks).await;
         site.stop().await?;
         let one = one?;
-        tracing::info!("round {round}, ours: {:.0} jobs/s, submission {:.0}/s; CPU-ms per job: {}", one.rate.rate, one.rate.submission, one.rate.cpu);
+        tracing::info!(
+            "round {round}, ours: {:.0} jobs/s, submission {:.0}/s; CPU-ms per job: {}",
+            one.rate.rate,
+            one.rate.submission,
+            one.rate.cpu
+        );
         ours.push(one);
     }
-    setting.insert("jobs", format!("{} empty ones by {} calls at once, worker concurrency {}", args.jobs, ours::CALLS, office::CONCURRENCY));
+    setting.insert(
+        "jobs",
+        format!(
+            "{} empty ones by {} calls at once, worker concurrency {}",
+            args.jobs,
+            ours::CALLS,
+            office::CONCURRENCY
+        ),
+    );
     let mut rows = starts(&ours, &theirs);
     rows.extend(rates(&ours, &theirs));
     rows.extend(freshness(&ours));
@@ -93,7 +117,11 @@ fn starts(ours: &[Ours], theirs: &[Celery]) -> Vec<Row> {
         let start = over(ours, share, |round| &round.idle.start).unwrap_or(f64::MAX);
         let row = beside(Row::plain(what, start, "ms"), celery, over(theirs, share, |round| &round.start));
         rows.push(if share > 0.9 { row.budget("≤ 50 ms", start <= 50.0) } else { row });
-        rows.push(Row::plain(seen, over(ours, share, |round| &round.idle.seen).unwrap_or(f64::MAX), "ms, by a gRPC watcher"));
+        rows.push(Row::plain(
+            seen,
+            over(ours, share, |round| &round.idle.seen).unwrap_or(f64::MAX),
+            "ms, by a gRPC watcher",
+        ));
     }
     rows
 }
@@ -102,10 +130,17 @@ fn rates(ours: &[Ours], theirs: &[Celery]) -> Vec<Row> {
     let rate = middle(ours, |round| round.rate.rate).unwrap_or_default();
     let celery = middle(theirs, |round| round.rate);
     let whole = beside(Row::plain("durable empty jobs, end to end", rate, "jobs/s"), "Celery", celery);
-    let submission = Row::plain("  submission alone", middle(ours, |round| round.rate.submission).unwrap_or_default(), "jobs/s");
+    let submission = Row::plain(
+        "  submission alone",
+        middle(ours, |round| round.rate.submission).unwrap_or_default(),
+        "jobs/s",
+    );
     let submission = beside(submission, "Celery", middle(theirs, |round| round.submission));
     match celery {
-        Some(celery) => vec![whole.budget("≥ 1 000/s and ≥ 2 × Celery", rate >= 1_000.0 && rate >= 2.0 * celery), submission],
+        Some(celery) => vec![
+            whole.budget("≥ 1 000/s and ≥ 2 × Celery", rate >= 1_000.0 && rate >= 2.0 * celery),
+            submission,
+        ],
         None => {
             let why = Row::plain("Celery: not measured, COWRIESTREAM_TEST_PYTHON is not set", f64::NAN, "");
             vec![whole.budget("≥ 1 000/s", rate >= 1_000.0), submission, why]
@@ -114,7 +149,9 @@ fn rates(ours: &[Ours], theirs: &[Celery]) -> Vec<Row> {
 }
 
 fn freshness(ours: &[Ours]) -> Vec<Row> {
-    let row = |what, share, delays: fn(&Ours) -> &Delays| Row::plain(what, over(ours, share, delays).unwrap_or(f64::MAX), "ms");
+    let row = |what, share, delays: fn(&Ours) -> &Delays| {
+        Row::plain(what, over(ours, share, delays).unwrap_or(f64::MAX), "ms")
+    };
     vec![
         row("progress to a gRPC watcher, p50", 0.5, |round| &round.fresh.grpc),
         row("progress to a gRPC watcher, p99", 0.99, |round| &round.fresh.grpc),

@@ -15,7 +15,8 @@ use tonic::{Streaming, transport::Channel};
 
 use crate::bench::{cpu, edge, site::Site};
 
-/// Jobs at the same time, as suits jobs that end at once: each turn of the worker writes the ends of so many, and claims as many.
+/// Jobs at the same time, as suits jobs that end at once: each turn of the worker writes the ends of so many,
+/// and claims as many.
 pub const CONCURRENCY: u32 = 64;
 /// How long the processes may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -39,7 +40,9 @@ impl Office {
         let mut redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await?;
         let redis_url = redis.urls.redis.clone().unwrap_or_default();
         match start(site, &redis_url).await {
-            Ok((coordinator, worker, client)) => Ok(Self { client, redis_url, coordinator, worker, redis, _data: data }),
+            Ok((coordinator, worker, client)) => {
+                Ok(Self { client, redis_url, coordinator, worker, redis, _data: data })
+            }
             Err(error) => {
                 redis.stop().await;
                 Err(error)
@@ -58,43 +61,78 @@ impl Office {
     /// Processor seconds so far: coordinator, worker, Redis.
     pub fn cpu(&self) -> [f64; 3] {
         let of = |process: &Child| process.id().map_or(0.0, cpu::seconds);
-        [of(&self.coordinator), of(&self.worker), self.redis.processes().into_iter().map(|(_, pid)| cpu::seconds(pid)).sum()]
+        [
+            of(&self.coordinator),
+            of(&self.worker),
+            self.redis.processes().into_iter().map(|(_, pid)| cpu::seconds(pid)).sum(),
+        ]
     }
 
     /// Hands in a `diagnostic` job; its id.
-    pub async fn submit(client: &mut JobsClient<Channel>, steps: u32, step_seconds: f64) -> anyhow::Result<String> {
-        let number = |value: f64| prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(value)) };
-        let fields = [("steps".to_owned(), number(steps.into())), ("step_seconds".to_owned(), number(step_seconds))];
+    pub async fn submit(
+        client: &mut JobsClient<Channel>,
+        steps: u32,
+        step_seconds: f64,
+    ) -> anyhow::Result<String> {
+        let number =
+            |value: f64| prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(value)) };
+        let fields =
+            [("steps".to_owned(), number(steps.into())), ("step_seconds".to_owned(), number(step_seconds))];
         let parameters = Some(prost_types::Struct { fields: fields.into() });
-        let answer = client.submit(SubmitRequest { job_type: "diagnostic".into(), parameters, ..Default::default() }).await?.into_inner();
+        let answer = client
+            .submit(SubmitRequest { job_type: "diagnostic".into(), parameters, ..Default::default() })
+            .await?
+            .into_inner();
         anyhow::ensure!(answer.created, "job {} was there", answer.job_id);
         Ok(answer.job_id)
     }
 
     /// Follows a job.
-    pub async fn watch(client: &mut JobsClient<Channel>, job_id: &str) -> anyhow::Result<Streaming<WatchResponse>> {
+    pub async fn watch(
+        client: &mut JobsClient<Channel>,
+        job_id: &str,
+    ) -> anyhow::Result<Streaming<WatchResponse>> {
         Ok(client.watch(WatchRequest { job_id: job_id.to_owned(), after_version: 0 }).await?.into_inner())
     }
 }
 
 async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, JobsClient<Channel>)> {
     let log = site.dir.join("coordinator.err");
-    let listen = [("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0"), ("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0"), ("REDIS_URL", redis_url)];
+    let listen = [
+        ("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0"),
+        ("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0"),
+        ("REDIS_URL", redis_url),
+    ];
     let coordinator = role(site, &["coordinator"], &log)?.envs(listen).spawn()?;
     let words = said(&log, "coordinator ready").await?;
-    let address = words.split_whitespace().find_map(|word| word.strip_prefix("grpc=")).context("the coordinator did not say where it listens")?;
-    let channel = Channel::from_shared(format!("http://{address}"))?.connect().await.context("connect to the coordinator")?;
+    let address = words
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("grpc="))
+        .context("the coordinator did not say where it listens")?;
+    let channel = Channel::from_shared(format!("http://{address}"))?
+        .connect()
+        .await
+        .context("connect to the coordinator")?;
     let client = JobsClient::new(channel);
     let log = site.dir.join("worker.err");
     let concurrency = CONCURRENCY.to_string();
-    let worker = role(site, &["worker", "--name", "bench", "--queues", "reports", "--concurrency", &concurrency], &log)?.spawn()?;
+    let worker = role(
+        site,
+        &["worker", "--name", "bench", "--queues", "reports", "--concurrency", &concurrency],
+        &log,
+    )?
+    .spawn()?;
     said(&log, "worker ready").await?;
     Ok((coordinator, worker, client))
 }
 
 fn role(site: &Site, arguments: &[&str], log: &Path) -> anyhow::Result<Command> {
     let program: PathBuf = std::env::current_exe()?.with_file_name("cowriestream");
-    anyhow::ensure!(program.exists(), "{} is not built: run loadtest/bench, or cargo build --release -p cowriestream", program.display());
+    anyhow::ensure!(
+        program.exists(),
+        "{} is not built: run loadtest/bench, or cargo build --release -p cowriestream",
+        program.display()
+    );
     let mut command = Command::new(program);
     command.args(arguments).env("NATS_URL", &site.nats_url).env("DATABASE_URL", &site.database_url);
     command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_LOG", "info");

@@ -87,9 +87,15 @@ pub async fn idle(office: &Office, site: &Site) -> anyhow::Result<Idle> {
     }
     let mut connection = site.store.connection().await?;
     let started: Vec<(String, DateTime<Utc>)> =
-        sqlx::query_as("select job_id::text, started_at from jobs where attempt = 1 and state = 'completed'").fetch_all(&mut *connection).await?;
+        sqlx::query_as("select job_id::text, started_at from jobs where attempt = 1 and state = 'completed'")
+            .fetch_all(&mut *connection)
+            .await?;
     let start: Delays = started.iter().filter_map(|(job_id, at)| Some(ms(*sent.get(job_id)?, *at))).collect();
-    anyhow::ensure!(start.len() == IDLE, "only {} of {IDLE} jobs were completed by their first attempt", start.len());
+    anyhow::ensure!(
+        start.len() == IDLE,
+        "only {} of {IDLE} jobs were completed by their first attempt",
+        start.len()
+    );
     Ok(Idle { start, seen })
 }
 
@@ -114,7 +120,10 @@ pub async fn rate(office: &Office, site: &Site, tasks: &Tasks, jobs: usize) -> a
     }
     let submitted = started.elapsed().as_secs_f64();
     while completed(site).await? < before + jobs as i64 {
-        anyhow::ensure!(started.elapsed() < Duration::from_secs(300), "the jobs are not completed after 300 s");
+        anyhow::ensure!(
+            started.elapsed() < Duration::from_secs(300),
+            "the jobs are not completed after 300 s"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = started.elapsed().as_secs_f64();
@@ -168,9 +177,14 @@ pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> 
             while let Some(answer) = statuses.message().await? {
                 let (now, status) = (Utc::now(), answer.status.context("an answer without a status")?);
                 // The first step may have been there before the watcher.
-                let heard = is(&status, JobState::InProgress) && !status.current_step.is_empty() && !status.current_step.starts_with("step 1 ");
+                let heard = is(&status, JobState::InProgress)
+                    && !status.current_step.is_empty()
+                    && !status.current_step.starts_with("step 1 ");
                 if let Some(at) = status.updated_at.filter(|_| heard) {
-                    delays.push(ms(DateTime::from_timestamp(at.seconds, at.nanos.cast_unsigned()).context("no time")?, now));
+                    delays.push(ms(
+                        DateTime::from_timestamp(at.seconds, at.nanos.cast_unsigned()).context("no time")?,
+                        now,
+                    ));
                 }
             }
             anyhow::Ok(delays)
@@ -184,6 +198,11 @@ pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> 
     group.stop().cancel();
     let redis = subscriber.result().await??;
     let expected = FOLLOWED * (STEPS as usize - 1);
-    anyhow::ensure!(grpc.len() >= expected && redis.len() >= expected, "{} and {} of {expected} steps were heard of", grpc.len(), redis.len());
+    anyhow::ensure!(
+        grpc.len() >= expected && redis.len() >= expected,
+        "{} and {} of {expected} steps were heard of",
+        grpc.len(),
+        redis.len()
+    );
     Ok(Fresh { grpc, redis })
 }

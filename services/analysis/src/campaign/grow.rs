@@ -1,4 +1,5 @@
-//! From seeds to campaigns: groups that share something are tried, the best grow, and what they take is no longer background.
+//! From seeds to campaigns: groups that share something are tried, the best grow, and what they take is no
+//! longer background.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,17 +23,21 @@ const GAIN: f64 = 15.0;
 const FEW_KNOW: f64 = 8.0;
 /// A family speaks for a campaign when it brings so much on average.
 const SPEAKS: f64 = 1.0;
-/// What families may say when it is asked whether one campaign is rather two: then more than enough evidence still tells them apart.
+/// What families may say when it is asked whether one campaign is rather two: then more than enough evidence
+/// still tells them apart.
 const TELLING_APART: f64 = 3.0;
 /// Members of a large group that are looked at when it is asked by which token it comes apart.
 const TRIED: usize = 200;
-/// Tokens of each family that are tried, of them with the same number of holders; and the best ones whose parts are refined.
+/// Tokens of each family that are tried, of them with the same number of holders; and the best ones whose
+/// parts are refined.
 const CUTS: usize = 16;
 const OF_A_COUNT: usize = 2;
 const REFINED: usize = 4;
-/// Two are told apart only when that explains so much more for each source of the smaller one, in nats: a campaign has its groups and shifts, too.
+/// Two are told apart only when that explains so much more for each source of the smaller one, in nats: a
+/// campaign has its groups and shifts, too.
 const APART: f64 = 2.5;
-/// How many neighbours of a source make a seed with it; a token of more than one in so many sources makes no neighbours.
+/// How many neighbours of a source make a seed with it; a token of more than one in so many sources makes no
+/// neighbours.
 const NEIGHBOURS: [usize; 2] = [2, 4];
 /// A seed grows when its members bring so much beyond their price on average, in nats.
 const SEED: f64 = 2.0;
@@ -56,13 +61,17 @@ impl Campaign {
         self.evidence[family as usize]
     }
 
-    /// Whether something ties the sources to one hand. What malware of one family has in common whoever runs it (client, commands, default credentials,
-    /// the look of its sessions) does not, and neither do hours of the day: there must be a tool in common and a time in common, or a list, a network, or
-    /// an artefact that is really theirs.
+    /// Whether something ties the sources to one hand. What malware of one family has in common whoever runs
+    /// it (client, commands, default credentials, the look of its sessions) does not, and neither do hours of
+    /// the day: there must be a tool in common and a time in common, or a list, a network, or an artefact
+    /// that is really theirs.
     fn is_linked(&self) -> bool {
-        let tool = self.of(Family::Client) >= 1.0 || self.of(Family::Sequence) >= 1.5 || self.of(Family::Command) >= 2.0;
+        let tool = self.of(Family::Client) >= 1.0
+            || self.of(Family::Sequence) >= 1.5
+            || self.of(Family::Command) >= 2.0;
         let list = self.of(Family::Order) >= 1.5 && self.of(Family::Credential) >= 2.0;
-        let artefact = self.of(Family::Artefact) >= 6.0 || (self.of(Family::Artefact) >= 1.5 && self.of(Family::Time) >= 0.0);
+        let artefact = self.of(Family::Artefact) >= 6.0
+            || (self.of(Family::Artefact) >= 1.5 && self.of(Family::Time) >= 0.0);
         let few = self.of(Family::Credential) >= FEW_KNOW && self.of(Family::Time) >= 1.0;
         list || artefact || few || self.of(Family::Net) >= 1.5 || (tool && self.of(Family::Time) >= 1.0)
     }
@@ -116,8 +125,10 @@ impl<'a> Search<'a> {
         let mut campaigns = Vec::new();
         for (n, &(_, seed)) in ranked.iter().enumerate() {
             watch.at(0.4 + 0.5 * n as f64 / ranked.len() as f64)?;
-            let left: Vec<u32> = seeds[seed].iter().copied().filter(|&member| !self.taken[member as usize]).collect();
-            if left.len() < self.min_sources.min(3) || self.refused(&left) || self.judge(&left).margin < SEED {
+            let left: Vec<u32> =
+                seeds[seed].iter().copied().filter(|&member| !self.taken[member as usize]).collect();
+            if left.len() < self.min_sources.min(3) || self.refused(&left) || self.judge(&left).margin < SEED
+            {
                 continue;
             }
             let grown = self.grow(left.clone());
@@ -132,12 +143,15 @@ impl<'a> Search<'a> {
         }
         watch.at(0.9)?;
         let mut merged = self.merge(campaigns, watch)?;
-        merged.sort_by(|one, other| other.gain().total_cmp(&one.gain()).then_with(|| one.members.cmp(&other.members)));
+        merged.sort_by(|one, other| {
+            other.gain().total_cmp(&one.gain()).then_with(|| one.members.cmp(&other.members))
+        });
         watch.at(1.0)?;
         Ok(merged)
     }
 
-    /// Takes a group that is a campaign, and remembers one that is none: seeds within it would grow into the same.
+    /// Takes a group that is a campaign, and remembers one that is none: seeds within it would grow into the
+    /// same.
     fn keep(&mut self, group: Vec<u32>, campaigns: &mut Vec<Campaign>) {
         let campaign = self.judge(&group);
         if campaign.holds() && group.len() >= self.min_sources {
@@ -175,8 +189,16 @@ impl<'a> Search<'a> {
         self.neighbours(&holders).into_iter().for_each(&mut add);
         for (token, of_token) in holders.into_iter().enumerate() {
             let family = self.sources.families[token];
-            let by_itself =
-                matches!(family, Family::Client | Family::Credential | Family::Order | Family::Sequence | Family::Command | Family::Artefact | Family::Net);
+            let by_itself = matches!(
+                family,
+                Family::Client
+                    | Family::Credential
+                    | Family::Order
+                    | Family::Sequence
+                    | Family::Command
+                    | Family::Artefact
+                    | Family::Net
+            );
             if by_itself && of_token.len() <= SAMPLE {
                 add(of_token);
             } else if family != Family::Client {
@@ -206,11 +228,15 @@ impl<'a> Search<'a> {
                     alike[other as usize] += weight;
                 }
             }
-            let mut nearest: Vec<(f64, u32)> =
-                met.drain(..).map(|other| (std::mem::take(&mut alike[other as usize]), other)).filter(|&(_, other)| other as usize != n).collect();
+            let mut nearest: Vec<(f64, u32)> = met
+                .drain(..)
+                .map(|other| (std::mem::take(&mut alike[other as usize]), other))
+                .filter(|&(_, other)| other as usize != n)
+                .collect();
             nearest.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
             for size in NEIGHBOURS {
-                let mut group: Vec<u32> = nearest.iter().take(size).map(|&(_, other)| other).chain([n as u32]).collect();
+                let mut group: Vec<u32> =
+                    nearest.iter().take(size).map(|&(_, other)| other).chain([n as u32]).collect();
                 group.sort_unstable();
                 groups.push(group);
             }
@@ -243,7 +269,8 @@ impl<'a> Search<'a> {
         self.group.fill(self.sources, members);
         let mut evidence = [0.0; FAMILIES];
         for &member in members {
-            let of_member = self.group.evidence(&self.background, &self.sources.all[member as usize], true, trust);
+            let of_member =
+                self.group.evidence(&self.background, &self.sources.all[member as usize], true, trust);
             evidence.iter_mut().zip(of_member).for_each(|(sum, nats)| *sum += nats / members.len() as f64);
         }
         let margin = evidence.iter().sum::<f64>() - price(self.sources.all.len(), members.len());
@@ -273,18 +300,23 @@ impl<'a> Search<'a> {
         self.background.without_group = true;
     }
 
-    /// The two groups that gain most over this one, if any gain. Tokens that some have and some have not part it; the best parts are then refined.
+    /// The two groups that gain most over this one, if any gain. Tokens that some have and some have not part
+    /// it; the best parts are then refined.
     fn cut(&mut self, members: &[u32]) -> Option<(Vec<u32>, Vec<u32>)> {
         let least = self.min_sources.min(3);
         if members.len() < 2 * least {
             return None;
         }
-        // Of a large group some are enough to see by which token it comes apart; a small part of it is seen when the rest is off.
+        // Of a large group some are enough to see by which token it comes apart; a small part of it is seen
+        // when the rest is off.
         let some = thinned(members, TRIED);
         let mut tried: Vec<(f64, Token)> = Vec::new();
         for token in self.cuts(&some) {
             let (one, other) = self.by_token(&some, token);
-            tried.push((self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain(), token));
+            tried.push((
+                self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain(),
+                token,
+            ));
         }
         tried.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         let whole = self.weigh(members, TELLING_APART).gain();
@@ -295,7 +327,8 @@ impl<'a> Search<'a> {
                 if one.len() < least || other.len() < least {
                     continue;
                 }
-                let gain = self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain() - whole;
+                let gain =
+                    self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain() - whole;
                 let net = gain - APART * one.len().min(other.len()) as f64;
                 if net > best.0 {
                     best = (net, Some((one, other)));
@@ -309,7 +342,8 @@ impl<'a> Search<'a> {
         members.iter().partition(|&&member| self.sources.all[member as usize].tokens.contains(&token))
     }
 
-    /// Tokens that some members have and some have not: of each family and each number of holders a few, so that parts of every size are tried.
+    /// Tokens that some members have and some have not: of each family and each number of holders a few, so
+    /// that parts of every size are tried.
     fn cuts(&mut self, members: &[u32]) -> Vec<Token> {
         self.group.fill(self.sources, members);
         let least = self.min_sources.min(3);
@@ -318,7 +352,14 @@ impl<'a> Search<'a> {
             let family = self.sources.families[token as usize];
             let telling = matches!(
                 family,
-                Family::Client | Family::Credential | Family::Sequence | Family::Command | Family::Artefact | Family::Net | Family::Region | Family::Sensor
+                Family::Client
+                    | Family::Credential
+                    | Family::Sequence
+                    | Family::Command
+                    | Family::Artefact
+                    | Family::Net
+                    | Family::Region
+                    | Family::Sensor
             );
             if telling && count as usize >= least && members.len() - count as usize >= least {
                 by_family[family as usize].push((count, token));
@@ -338,9 +379,12 @@ impl<'a> Search<'a> {
         cuts
     }
 
-    /// Two groups, of which one is given to begin with: each member goes where it fits better, until none moves.
+    /// Two groups, of which one is given to begin with: each member goes where it fits better, until none
+    /// moves.
     fn refined(&mut self, members: &[u32], mut one: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
-        let rest = |one: &[u32]| -> Vec<u32> { members.iter().copied().filter(|member| one.binary_search(member).is_err()).collect() };
+        let rest = |one: &[u32]| -> Vec<u32> {
+            members.iter().copied().filter(|member| one.binary_search(member).is_err()).collect()
+        };
         for _ in 0..ROUNDS {
             let other = rest(&one);
             if one.len() < 2 || other.len() < 2 {
@@ -348,8 +392,12 @@ impl<'a> Search<'a> {
             }
             let with_one = self.fits(&one, members);
             let with_other = self.fits(&other, members);
-            let next: Vec<u32> =
-                members.iter().zip(with_one.iter().zip(&with_other)).filter(|(_, (one, other))| one > other).map(|(&member, _)| member).collect();
+            let next: Vec<u32> = members
+                .iter()
+                .zip(with_one.iter().zip(&with_other))
+                .filter(|(_, (one, other))| one > other)
+                .map(|(&member, _)| member)
+                .collect();
             if next == one {
                 break;
             }
@@ -365,7 +413,11 @@ impl<'a> Search<'a> {
         let size = (group.len() as f64 / sources.len() as f64).ln();
         let fit = |&source: &u32| {
             let is_member = group.binary_search(&source).is_ok();
-            self.group.evidence(&self.background, &self.sources.all[source as usize], is_member, TELLING_APART).iter().sum::<f64>() + size
+            self.group
+                .evidence(&self.background, &self.sources.all[source as usize], is_member, TELLING_APART)
+                .iter()
+                .sum::<f64>()
+                + size
         };
         sources.iter().map(fit).collect()
     }
@@ -399,7 +451,9 @@ impl<'a> Search<'a> {
             }
             let is_member = members.binary_search(&(n as u32)).is_ok();
             let evidence = self.group.evidence(&self.background, source, is_member, 1.0);
-            if evidence.iter().sum::<f64>() >= price && evidence.iter().filter(|&&nats| nats >= SPEAKS).count() >= 2 {
+            if evidence.iter().sum::<f64>() >= price
+                && evidence.iter().filter(|&&nats| nats >= SPEAKS).count() >= 2
+            {
                 fitting.push(n as u32);
             }
         }
@@ -407,7 +461,11 @@ impl<'a> Search<'a> {
     }
 
     /// Two that are better described as one become one: a campaign with two tools is found as two.
-    fn merge(&mut self, mut campaigns: Vec<Campaign>, watch: &mut Watch<'_>) -> Result<Vec<Campaign>, Stopped> {
+    fn merge(
+        &mut self,
+        mut campaigns: Vec<Campaign>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<Campaign>, Stopped> {
         let mut one = 0;
         while one < campaigns.len() {
             watch.at(0.9 + 0.1 * one as f64 / campaigns.len() as f64)?;
@@ -436,7 +494,8 @@ impl<'a> Search<'a> {
         // What is taken is background no more.
         self.background.without_group = true;
         let both = self.weigh(&members, TELLING_APART).gain();
-        let apart = self.weigh(&one.members, TELLING_APART).gain() + self.weigh(&other.members, TELLING_APART).gain();
+        let apart =
+            self.weigh(&one.members, TELLING_APART).gain() + self.weigh(&other.members, TELLING_APART).gain();
         let cost = APART * one.members.len().min(other.members.len()) as f64;
         let together = (both + cost > apart).then(|| self.judge(&members));
         self.background.without_group = false;
@@ -447,12 +506,25 @@ impl<'a> Search<'a> {
     fn related(&mut self, one: &Campaign, other: &Campaign) -> bool {
         self.group.fill(self.sources, &one.members);
         let often = |count: u32, of: usize| count as usize * 4 >= of;
-        let strong: HashSet<Token> = self.group.tokens().filter(|(_, count)| often(*count, one.members.len())).map(|(token, _)| token).collect();
+        let strong: HashSet<Token> = self
+            .group
+            .tokens()
+            .filter(|(_, count)| often(*count, one.members.len()))
+            .map(|(token, _)| token)
+            .collect();
         self.group.fill(self.sources, &other.members);
         let rare = |token: Token| (self.background.count(token) as usize) * 20 <= self.sources.all.len();
         self.group.tokens().any(|(token, count)| {
             let family = self.sources.families[token as usize];
-            let telling = matches!(family, Family::Credential | Family::Order | Family::Sequence | Family::Command | Family::Artefact | Family::Net);
+            let telling = matches!(
+                family,
+                Family::Credential
+                    | Family::Order
+                    | Family::Sequence
+                    | Family::Command
+                    | Family::Artefact
+                    | Family::Net
+            );
             telling && often(count, other.members.len()) && strong.contains(&token) && rare(token)
         })
     }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::Known;
 
-/// So many of the smaller one's sources in common, or so many together with indicators in common, make it the same campaign.
+/// So many of the smaller one's sources in common, or so many together with indicators in common, make it the
+/// same campaign.
 const SAME_SOURCES: f64 = 0.5;
 const SOME_SOURCES: f64 = 0.2;
 const SAME_INDICATORS: f64 = 0.3;
@@ -25,7 +26,9 @@ pub(super) fn identify(faces: &[Face<'_>], known: &[Known]) -> Vec<String> {
         for (k, old) in known.iter().enumerate() {
             let same_sources = overlap(&sources, &old.sources);
             let same_indicators = overlap(&indicators, &old.indicators);
-            if same_sources >= SAME_SOURCES || (same_sources >= SOME_SOURCES && same_indicators >= SAME_INDICATORS) {
+            if same_sources >= SAME_SOURCES
+                || (same_sources >= SOME_SOURCES && same_indicators >= SAME_INDICATORS)
+            {
                 pairs.push((same_sources + same_indicators, n, k));
             }
         }
@@ -74,8 +77,10 @@ mod tests {
         let known = [Known { id: "old".into(), sources: texts(&["a", "b", "c"]), indicators: texts(&["x"]) }];
         let (grown, other) = (texts(&["b", "c", "d", "e"]), texts(&["c", "p", "q"]));
         let (first, second) = (("s".into(), "1".into()), ("s".into(), "2".into()));
-        let faces =
-            [Face { sources: &other, indicators: &texts(&["x"]), first: &second }, Face { sources: &grown, indicators: &texts(&["x", "y"]), first: &first }];
+        let faces = [
+            Face { sources: &other, indicators: &texts(&["x"]), first: &second },
+            Face { sources: &grown, indicators: &texts(&["x", "y"]), first: &first },
+        ];
         let ids = identify(&faces, &known);
         assert_eq!(ids[1], "old");
         assert_eq!(ids[0].len(), 16);

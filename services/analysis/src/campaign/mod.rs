@@ -1,7 +1,9 @@
-//! Campaigns: sources that act together. Snowshoe and botnet look for them in the same way; snowshoe reports those whose sources are each quiet.
+//! Campaigns: sources that act together. Snowshoe and botnet look for them in the same way; snowshoe reports
+//! those whose sources are each quiet.
 //!
-//! A source is an address with what it did, as tokens of families of evidence ([`source`]). A group of sources is held against everybody else by a
-//! naive Bayes mixture ([`model`]); groups that share something grow into campaigns ([`grow`]), which are told with what speaks for them ([`report`]).
+//! A source is an address with what it did, as tokens of families of evidence ([`source`]). A group of
+//! sources is held against everybody else by a naive Bayes mixture ([`model`]); groups that share something
+//! grow into campaigns ([`grow`]), which are told with what speaks for them ([`report`]).
 
 mod grow;
 mod identity;
@@ -83,7 +85,14 @@ impl Kind {
 }
 
 /// Looks for campaigns in the sessions that began in a range of microseconds since 1970.
-pub fn detect(kind: Kind, data: &Data, range: Range<i64>, known: &[Known], parameters: &Parameters, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
+pub fn detect(
+    kind: Kind,
+    data: &Data,
+    range: Range<i64>,
+    known: &[Known],
+    parameters: &Parameters,
+    watch: &mut Watch<'_>,
+) -> Result<Outcome, Stopped> {
     watch.phase("sources", 0.2)?;
     let sources = Sources::of(data, &range, watch)?;
     watch.phase("campaigns", 0.95)?;
@@ -93,19 +102,33 @@ pub fn detect(kind: Kind, data: &Data, range: Range<i64>, known: &[Known], param
     let reporter = Reporter { data, sources: &sources, background: &background, kind };
     let mut drawn = Vec::new();
     for campaign in &campaigns {
-        let members: Vec<&Source> = campaign.members.iter().map(|&member| &sources.all[member as usize]).collect();
+        let members: Vec<&Source> =
+            campaign.members.iter().map(|&member| &sources.all[member as usize]).collect();
         let overview = Overview::of(data, &range, &members);
         let wanted = kind == Kind::Botnet || overview.is_quiet();
-        if let Some(one) = reporter.draw(campaign, &overview).filter(|one| wanted && one.finding.confidence >= parameters.threshold) {
+        if let Some(one) = reporter
+            .draw(campaign, &overview)
+            .filter(|one| wanted && one.finding.confidence >= parameters.threshold)
+        {
             drawn.push((campaign, one));
         }
     }
-    let faces: Vec<Face<'_>> = drawn.iter().map(|(_, one)| Face { sources: &one.finding.sources, indicators: &one.indicators, first: &one.first }).collect();
+    let faces: Vec<Face<'_>> = drawn
+        .iter()
+        .map(|(_, one)| Face {
+            sources: &one.finding.sources,
+            indicators: &one.indicators,
+            first: &one.first,
+        })
+        .collect();
     let ids = identity::identify(&faces, known);
-    let (reported, mut findings): (Vec<&Campaign>, Vec<Finding>) = drawn.into_iter().map(|(campaign, one)| (campaign, one.finding)).unzip();
+    let (reported, mut findings): (Vec<&Campaign>, Vec<Finding>) =
+        drawn.into_iter().map(|(campaign, one)| (campaign, one.finding)).unzip();
     findings.iter_mut().zip(ids).for_each(|(finding, id)| finding.key = id);
     let summary = summary::summary(kind, data, &sources, &reported, &findings);
-    findings.sort_by(|one, other| other.confidence.total_cmp(&one.confidence).then_with(|| one.key.cmp(&other.key)));
+    findings.sort_by(|one, other| {
+        other.confidence.total_cmp(&one.confidence).then_with(|| one.key.cmp(&other.key))
+    });
     watch.at(1.0)?;
     Ok(Outcome { findings, summary })
 }

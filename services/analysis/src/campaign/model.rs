@@ -1,8 +1,10 @@
-//! How much more likely a source is as a member of a group than as one of all: a naive Bayes mixture over families of evidence.
+//! How much more likely a source is as a member of a group than as one of all: a naive Bayes mixture over
+//! families of evidence.
 //!
-//! For a family with tokens t of the source, the evidence is Σ ln((λ q(t) + (1 − λ) p(t)) / p(t)): q is the share of t among the tokens of the *other*
-//! members, p its share among everybody who is not one (add-½ smoothed). So a campaign of hundreds is not hidden by its own weight, and nobody speaks
-//! for himself. What a family may say is bounded, because its tokens are not independent of each other.
+//! For a family with tokens t of the source, the evidence is Σ ln((λ q(t) + (1 − λ) p(t)) / p(t)): q is the
+//! share of t among the tokens of the *other* members, p its share among everybody who is not one (add-½
+//! smoothed). So a campaign of hundreds is not hidden by its own weight, and nobody speaks for himself. What
+//! a family may say is bounded, because its tokens are not independent of each other.
 
 use super::source::{FAMILIES, Family, Source, Sources, Token};
 
@@ -36,8 +38,11 @@ fn bounds(family: Family) -> Bounds {
 }
 
 /// Families that say much the same, and what they may say together.
-const TOGETHER: [(Family, Family, f64); 3] =
-    [(Family::Credential, Family::Order, 16.0), (Family::Sequence, Family::Command, 9.0), (Family::Net, Family::Region, 4.5)];
+const TOGETHER: [(Family, Family, f64); 3] = [
+    (Family::Credential, Family::Order, 16.0),
+    (Family::Sequence, Family::Command, 9.0),
+    (Family::Net, Family::Region, 4.5),
+];
 
 /// Evidence of each family, in nats.
 pub(super) type Evidence = [f64; FAMILIES];
@@ -80,7 +85,8 @@ impl Background {
     fn add(&mut self, source: &Source, by: i32) {
         for family in Family::ALL {
             let tokens = source.of(family);
-            self.totals[family as usize] = self.totals[family as usize].saturating_add_signed(by * tokens.len() as i32);
+            self.totals[family as usize] =
+                self.totals[family as usize].saturating_add_signed(by * tokens.len() as i32);
             for &token in tokens {
                 self.counts[token as usize] = self.counts[token as usize].saturating_add_signed(by);
             }
@@ -116,7 +122,13 @@ pub(super) struct Group {
 
 impl Group {
     pub fn of_tokens(tokens: usize) -> Self {
-        Self { counts: vec![0; tokens], touched: Vec::new(), totals: [0; FAMILIES], came: Vec::new(), went: Vec::new() }
+        Self {
+            counts: vec![0; tokens],
+            touched: Vec::new(),
+            totals: [0; FAMILIES],
+            came: Vec::new(),
+            went: Vec::new(),
+        }
     }
 
     pub fn fill(&mut self, sources: &Sources, members: &[u32]) {
@@ -148,11 +160,19 @@ impl Group {
         self.touched.iter().map(|&token| (token, self.counts[token as usize]))
     }
 
-    /// What speaks for a source as a member. A member is judged by the others. `trust` widens what each family may say.
-    pub fn evidence(&self, background: &Background, source: &Source, is_member: bool, trust: f64) -> Evidence {
+    /// What speaks for a source as a member. A member is judged by the others. `trust` widens what each
+    /// family may say.
+    pub fn evidence(
+        &self,
+        background: &Background,
+        source: &Source,
+        is_member: bool,
+        trust: f64,
+    ) -> Evidence {
         let mut evidence = [0.0; FAMILIES];
         for family in Family::ALL {
-            evidence[family as usize] = self.of_family(background, source.of(family), family, u32::from(is_member), trust);
+            evidence[family as usize] =
+                self.of_family(background, source.of(family), family, u32::from(is_member), trust);
         }
         let came = when(&self.came, &background.came, source.came, is_member);
         let Bounds(least, most, _) = bounds(Family::Time);
@@ -169,20 +189,30 @@ impl Group {
         evidence
     }
 
-    fn of_family(&self, background: &Background, tokens: &[Token], family: Family, own: u32, trust: f64) -> f64 {
+    fn of_family(
+        &self,
+        background: &Background,
+        tokens: &[Token],
+        family: Family,
+        own: u32,
+        trust: f64,
+    ) -> f64 {
         let index = family as usize;
         let all = self.totals[index].saturating_sub(own * tokens.len() as u32);
         if tokens.is_empty() || all == 0 {
             return 0.0;
         }
-        // What of the background is the group itself, with one who is no member: he does not speak against himself either.
+        // What of the background is the group itself, with one who is no member: he does not speak against
+        // himself either.
         let contained = u32::from(!background.without_group);
-        let outside = f64::from(background.totals[index].saturating_sub(contained * self.totals[index])) + ALPHA * f64::from(background.distinct[index]);
+        let outside = f64::from(background.totals[index].saturating_sub(contained * self.totals[index]))
+            + ALPHA * f64::from(background.distinct[index]);
         let (mut sum, mut shared) = (0.0, 0.0);
         for &token in tokens {
             let inside = self.counts[token as usize];
             let others = inside - own;
-            let elsewhere = background.counts[token as usize].saturating_sub(contained * (inside + (1 - own)));
+            let elsewhere =
+                background.counts[token as usize].saturating_sub(contained * (inside + (1 - own)));
             let p = (f64::from(elsewhere) + ALPHA) / outside.max(1.0);
             let q = f64::from(others) / f64::from(all);
             sum += ((LAMBDA * q + (1.0 - LAMBDA) * p) / p).ln();
@@ -193,9 +223,10 @@ impl Group {
     }
 }
 
-/// Whether a time lies among those of a group and how few of all do: ln((λ + (1 − λ) p) / p) within, ln(1 − λ) outside, p being the share of the others
-/// that lie within. Within is from the first to the last (of a large group without its outermost), and as much further as they are apart on average. Both
-/// slices are sorted; the first is part of the second.
+/// Whether a time lies among those of a group and how few of all do: ln((λ + (1 − λ) p) / p) within, ln(1 −
+/// λ) outside, p being the share of the others that lie within. Within is from the first to the last (of a
+/// large group without its outermost), and as much further as they are apart on average. Both slices are
+/// sorted; the first is part of the second.
 fn when(group: &[i64], all: &[i64], time: i64, is_member: bool) -> f64 {
     let own = if is_member { group.partition_point(|&other| other < time) } else { usize::MAX };
     let trimmed = group.len() / TRIMMED;
@@ -212,11 +243,13 @@ fn when(group: &[i64], all: &[i64], time: i64, is_member: bool) -> f64 {
         return (1.0 - LAMBDA).ln();
     }
     let within = all.partition_point(|&other| other <= high) - all.partition_point(|&other| other < low);
-    let p = (within.saturating_sub(group.len()) as f64 + 1.0) / (all.len().saturating_sub(group.len()) as f64 + 1.0);
+    let p = (within.saturating_sub(group.len()) as f64 + 1.0)
+        / (all.len().saturating_sub(group.len()) as f64 + 1.0);
     ((LAMBDA + (1.0 - LAMBDA) * p) / p).ln()
 }
 
-/// What a member of a group of so many among so many sources costs, in nats: naming the group's members, ln C(n, m) / m by Stirling.
+/// What a member of a group of so many among so many sources costs, in nats: naming the group's members, ln
+/// C(n, m) / m by Stirling.
 pub(super) fn price(sources: usize, members: usize) -> f64 {
     (sources.max(1) as f64 / members.max(1) as f64).ln().max(0.0) + 1.0
 }

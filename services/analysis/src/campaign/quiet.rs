@@ -1,4 +1,5 @@
-//! What a campaign's sessions look like as a whole: how quiet each source is, how much more there is than usual, and the rhythm of all of them.
+//! What a campaign's sessions look like as a whole: how quiet each source is, how much more there is than
+//! usual, and the rhythm of all of them.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -32,10 +33,12 @@ pub(super) struct Overview {
 
 impl Overview {
     pub fn of(data: &Data, range: &Range<i64>, members: &[&Source]) -> Self {
-        let mut sessions: Vec<u32> = members.iter().flat_map(|source| source.sessions.iter().copied()).collect();
+        let mut sessions: Vec<u32> =
+            members.iter().flat_map(|source| source.sessions.iter().copied()).collect();
         sessions.sort_unstable();
         let starts: Vec<i64> = sessions.iter().map(|&index| data.sessions[index as usize].started).collect();
-        let quiet = members.iter().filter(|source| is_quiet(data, source)).count() as f64 / members.len().max(1) as f64;
+        let quiet = members.iter().filter(|source| is_quiet(data, source)).count() as f64
+            / members.len().max(1) as f64;
         let most = members.iter().map(|source| source.sessions.len()).max().unwrap_or(0);
         let evidence = json!({
             "quiet_share": quiet,
@@ -54,15 +57,17 @@ impl Overview {
 
 /// Whether no rule that looks at one source would see it.
 pub(super) fn is_quiet(data: &Data, source: &Source) -> bool {
-    let starts: Vec<i64> = source.sessions.iter().map(|&index| data.sessions[index as usize].started).collect();
+    let starts: Vec<i64> =
+        source.sessions.iter().map(|&index| data.sessions[index as usize].started).collect();
     let burst = starts.windows(BURST).any(|window| window[BURST - 1].saturating_sub(window[0]) < SHORT);
     let mut days: Vec<i64> = starts.iter().map(|start| start.div_euclid(DAY)).collect();
     days.dedup();
     !burst && starts.len() as f64 <= PER_DAY * days.len() as f64
 }
 
-/// How many more sessions with the campaign's clients there are while it lasts than their share before and after lets expect: the upper tail of the
-/// beta-binomial whose prior is that share (as Javed & Paxson, CCS 2013, hold failed logins of all users against their usual share).
+/// How many more sessions with the campaign's clients there are while it lasts than their share before and
+/// after lets expect: the upper tail of the beta-binomial whose prior is that share (as Javed & Paxson, CCS
+/// 2013, hold failed logins of all users against their usual share).
 fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
     let client = |session: &Session| session.hassh.or(session.client);
     let mut clients = BTreeMap::<Option<Text>, usize>::new();
@@ -83,11 +88,17 @@ fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
         return Value::Null;
     }
     let share = (outside.0 as f64 + 1.0) / (outside.1 as f64 + 2.0);
-    let ln_p = ln_beta_binomial_upper_tail(inside.0, inside.1, outside.0 as f64 + 1.0, (outside.1 - outside.0) as f64 + 1.0);
+    let ln_p = ln_beta_binomial_upper_tail(
+        inside.0,
+        inside.1,
+        outside.0 as f64 + 1.0,
+        (outside.1 - outside.0) as f64 + 1.0,
+    );
     json!({ "observed": inside.0, "expected": share * inside.1 as f64, "log10_p": ln_p / std::f64::consts::LN_10, "usual_share": share })
 }
 
-/// Standard deviation of the times between sessions by their mean: about 1 when they come at random, less when somebody deals them out, more in bursts.
+/// Standard deviation of the times between sessions by their mean: about 1 when they come at random, less
+/// when somebody deals them out, more in bursts.
 fn variation(starts: &[i64]) -> Option<f64> {
     let gaps: Vec<f64> = starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64).collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len().max(1) as f64;

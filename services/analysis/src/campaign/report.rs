@@ -54,12 +54,17 @@ pub(super) struct Reporter<'a> {
 impl Reporter<'_> {
     /// The finding of a campaign, but for its id.
     pub fn draw(&self, campaign: &Campaign, overview: &Overview) -> Option<Drawn> {
-        let members: Vec<&Source> = campaign.members.iter().map(|&member| &self.sources.all[member as usize]).collect();
+        let members: Vec<&Source> =
+            campaign.members.iter().map(|&member| &self.sources.all[member as usize]).collect();
         let sessions = &overview.sessions;
-        let (first, last) = (&self.data.sessions[*sessions.first()? as usize], &self.data.sessions[*sessions.last()? as usize]);
+        let (first, last) = (
+            &self.data.sessions[*sessions.first()? as usize],
+            &self.data.sessions[*sessions.last()? as usize],
+        );
         let counts = counts(&members);
         let indicators = self.indicators(&counts, members.len());
-        let sensors: BTreeSet<&str> = sessions.iter().map(|&index| self.data.text(self.data.sessions[index as usize].sensor)).collect();
+        let sensors: BTreeSet<&str> =
+            sessions.iter().map(|&index| self.data.text(self.data.sessions[index as usize].sensor)).collect();
         let families: Map<_, _> = Family::ALL
             .iter()
             .filter(|&&family| campaign.evidence[family as usize] != 0.0)
@@ -84,7 +89,12 @@ impl Reporter<'_> {
             kind: self.kind.name().into(),
             rule: "campaign".into(),
             key: String::new(),
-            title: self.title(campaign, sessions.len(), sensors.len(), last.started.saturating_sub(first.started)),
+            title: self.title(
+                campaign,
+                sessions.len(),
+                sensors.len(),
+                last.started.saturating_sub(first.started),
+            ),
             severity: self.severity(&members),
             confidence: confidence(campaign.margin),
             first_seen: first.started,
@@ -92,15 +102,23 @@ impl Reporter<'_> {
             sensor: (sensors.len() == 1).then(|| sensors.iter().copied().collect()),
             evidence,
             sources: members.iter().map(|source| source.address.to_string()).collect(),
-            sessions: sessions.iter().take(MOST_SESSIONS).map(|&index| self.data.name(&self.data.sessions[index as usize])).collect(),
+            sessions: sessions
+                .iter()
+                .take(MOST_SESSIONS)
+                .map(|&index| self.data.name(&self.data.sessions[index as usize]))
+                .collect(),
         };
         Some(Drawn { finding, first: first_name, indicators })
     }
 
     fn title(&self, campaign: &Campaign, sessions: usize, sensors: usize, span: i64) -> String {
-        let mut families: Vec<Family> = Family::ALL.iter().copied().filter(|&family| campaign.evidence[family as usize] >= 1.0).collect();
-        families.sort_by(|&one, &other| campaign.evidence[other as usize].total_cmp(&campaign.evidence[one as usize]));
-        let shared: Vec<String> = families.iter().take(4).map(|family| family.name().replace('_', " ")).collect();
+        let mut families: Vec<Family> =
+            Family::ALL.iter().copied().filter(|&family| campaign.evidence[family as usize] >= 1.0).collect();
+        families.sort_by(|&one, &other| {
+            campaign.evidence[other as usize].total_cmp(&campaign.evidence[one as usize])
+        });
+        let shared: Vec<String> =
+            families.iter().take(4).map(|family| family.name().replace('_', " ")).collect();
         let quiet = if self.kind == Kind::Snowshoe { "quiet " } else { "" };
         format!(
             "{} {quiet}sources act together: {sessions} sessions on {sensors} sensor{} over {:.1} days; in common: {}",
@@ -113,8 +131,14 @@ impl Reporter<'_> {
 
     /// By what the sources got: nothing, in, or something done; one degree more for many.
     fn severity(&self, members: &[&Source]) -> Severity {
-        let sessions = || members.iter().flat_map(|source| &source.sessions).map(|&index| &self.data.sessions[index as usize]);
-        let acted = sessions().any(|session| session.sequence.is_some() || !self.data.files(session).is_empty());
+        let sessions = || {
+            members
+                .iter()
+                .flat_map(|source| &source.sessions)
+                .map(|&index| &self.data.sessions[index as usize])
+        };
+        let acted =
+            sessions().any(|session| session.sequence.is_some() || !self.data.files(session).is_empty());
         let entered = sessions().any(|session| self.data.logins(session).iter().any(|login| login.success));
         match (acted, entered, members.len() >= LARGE) {
             (true, _, true) => Severity::Critical,
@@ -126,11 +150,20 @@ impl Reporter<'_> {
     }
 
     /// Tokens that are the campaign's, most telling first.
-    fn telling(&self, counts: &BTreeMap<Token, u32>, members: usize, family: Family) -> Vec<(Token, u32, u32)> {
+    fn telling(
+        &self,
+        counts: &BTreeMap<Token, u32>,
+        members: usize,
+        family: Family,
+    ) -> Vec<(Token, u32, u32)> {
         let all = self.sources.all.len().max(1) as f64;
         let mut telling: Vec<(f64, Token, u32, u32)> = counts
             .iter()
-            .filter(|(token, count)| self.sources.families[**token as usize] == family && **count as usize * OFTEN >= members && **count > 1)
+            .filter(|(token, count)| {
+                self.sources.families[**token as usize] == family
+                    && **count as usize * OFTEN >= members
+                    && **count > 1
+            })
             .map(|(&token, &count)| {
                 let elsewhere = self.background.count(token).saturating_sub(count);
                 let lift = (f64::from(count) / members as f64) / ((f64::from(elsewhere) + 0.5) / all);
@@ -139,7 +172,11 @@ impl Reporter<'_> {
             .filter(|(strength, _, count, _)| *strength >= f64::from(*count) * LIFT.ln())
             .collect();
         telling.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-        telling.into_iter().take(MOST_SHARED).map(|(_, token, count, elsewhere)| (token, count, elsewhere)).collect()
+        telling
+            .into_iter()
+            .take(MOST_SHARED)
+            .map(|(_, token, count, elsewhere)| (token, count, elsewhere))
+            .collect()
     }
 
     fn shared(&self, counts: &BTreeMap<Token, u32>, members: usize) -> Value {
@@ -156,14 +193,24 @@ impl Reporter<'_> {
         )
     }
 
-    /// What others may look for. Credentials and commands as hashes: they are long, and passwords are not for everybody.
+    /// What others may look for. Credentials and commands as hashes: they are long, and passwords are not for
+    /// everybody.
     fn indicators(&self, counts: &BTreeMap<Token, u32>, members: usize) -> Vec<String> {
         let mut indicators = Vec::new();
-        for (family, prefix) in [(Family::Artefact, ""), (Family::Client, "client:"), (Family::Sequence, "sequence:"), (Family::Credential, "credential:")] {
+        for (family, prefix) in [
+            (Family::Artefact, ""),
+            (Family::Client, "client:"),
+            (Family::Sequence, "sequence:"),
+            (Family::Credential, "credential:"),
+        ] {
             for (token, _, _) in self.telling(counts, members, family) {
                 let label = self.sources.label(self.data, token);
                 let hashed = matches!(family, Family::Sequence | Family::Credential);
-                indicators.push(if hashed { format!("{prefix}{}", &blake3::hash(label.as_bytes()).to_hex()[..16]) } else { format!("{prefix}{label}") });
+                indicators.push(if hashed {
+                    format!("{prefix}{}", &blake3::hash(label.as_bytes()).to_hex()[..16])
+                } else {
+                    format!("{prefix}{label}")
+                });
             }
         }
         indicators
@@ -194,7 +241,10 @@ impl Reporter<'_> {
 
 fn counts(members: &[&Source]) -> BTreeMap<Token, u32> {
     let mut counts = BTreeMap::new();
-    members.iter().flat_map(|source| &source.tokens).for_each(|&token| *counts.entry(token).or_default() += 1);
+    members
+        .iter()
+        .flat_map(|source| &source.tokens)
+        .for_each(|&token| *counts.entry(token).or_default() += 1);
     counts
 }
 
@@ -212,5 +262,6 @@ pub(super) fn round(value: f64) -> f64 {
 
 /// `2024-03-01`, of a day since 1970.
 pub(super) fn date(day: i64) -> String {
-    chrono::DateTime::from_timestamp(day.saturating_mul(86_400), 0).map_or_else(|| day.to_string(), |at| at.format("%Y-%m-%d").to_string())
+    chrono::DateTime::from_timestamp(day.saturating_mul(86_400), 0)
+        .map_or_else(|| day.to_string(), |at| at.format("%Y-%m-%d").to_string())
 }

@@ -186,8 +186,12 @@ impl Sources {
     pub fn label(&self, data: &Data, token: Token) -> String {
         match &self.names[token as usize] {
             Name::Text(text) => data.text(*text).to_owned(),
-            Name::Pair(user, password) => credential(data.text(*user), password.map_or("(public key)", |password| data.text(password))),
-            Name::Two(first, second) => format!("{} → {}", self.label(data, *first), self.label(data, *second)),
+            Name::Pair(user, password) => {
+                credential(data.text(*user), password.map_or("(public key)", |password| data.text(password)))
+            }
+            Name::Two(first, second) => {
+                format!("{} → {}", self.label(data, *first), self.label(data, *second))
+            }
             Name::Sequence(index) => data.sequences[*index as usize].commands.chars().take(400).collect(),
             Name::Line(line) => line.to_string(),
             Name::Number(number) => number.to_string(),
@@ -199,7 +203,12 @@ impl Sources {
 fn lines(data: &Data, tokens: &mut Tokens) -> Vec<Vec<Token>> {
     let of = |commands: &str, tokens: &mut Tokens| {
         let mut seen = HashSet::new();
-        commands.lines().take(MOST_TOKENS).map(|line| tokens.get(Family::Command, Name::Line(line.into()))).filter(|token| seen.insert(*token)).collect()
+        commands
+            .lines()
+            .take(MOST_TOKENS)
+            .map(|line| tokens.get(Family::Command, Name::Line(line.into())))
+            .filter(|token| seen.insert(*token))
+            .collect()
     };
     data.sequences.iter().map(|sequence| of(&sequence.commands, tokens)).collect()
 }
@@ -285,11 +294,15 @@ impl Gather<'_> {
 
     /// Sessions, and the median time between them, each to a power of two.
     fn pace(&mut self, sessions: &[u32]) {
-        let started: Vec<i64> = sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();
+        let started: Vec<i64> =
+            sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();
         let mut gaps: Vec<i64> = started.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
         let gap = gaps.get(gaps.len() / 2).map_or(-1, |&gap| magnitude(gap as f64 / 1e6));
-        let days = started.last().zip(started.first()).map_or(1.0, |(last, first)| (last.saturating_sub(*first) as f64 / DAY).max(1.0));
+        let days = started
+            .last()
+            .zip(started.first())
+            .map_or(1.0, |(last, first)| (last.saturating_sub(*first) as f64 / DAY).max(1.0));
         self.add(Family::Pace, Name::Number(gap << 8 | magnitude(sessions.len() as f64 / days)));
     }
 
@@ -300,7 +313,8 @@ impl Gather<'_> {
             tokens.extend(found);
             bounds[family + 1] = tokens.len() as u16;
         }
-        let start = |index: Option<&u32>| index.map_or(0, |&index| self.data.sessions[index as usize].started);
+        let start =
+            |index: Option<&u32>| index.map_or(0, |&index| self.data.sessions[index as usize].started);
         let (came, went) = (start(sessions.first()), start(sessions.last()));
         Source { address, tokens, bounds, sessions, came, went }
     }
@@ -311,9 +325,11 @@ fn magnitude(value: f64) -> i64 {
     if value >= 2.0 { value.log2() as i64 } else { 0 }
 }
 
-/// What a session looks like, coarsely: which of the countable things happened, and to which power of e how often or long.
+/// What a session looks like, coarsely: which of the countable things happened, and to which power of e how
+/// often or long.
 fn shape(vector: &[f32]) -> i64 {
-    const LOOKED_AT: [&str; 7] = ["duration", "logins_failed", "logins_succeeded", "commands", "downloads", "uploads", "forwards"];
+    const LOOKED_AT: [&str; 7] =
+        ["duration", "logins_failed", "logins_succeeded", "commands", "downloads", "uploads", "forwards"];
     LOOKED_AT.iter().fold(0, |shape, name| {
         let place = ELEMENTS.iter().position(|element| element.name == *name);
         // The elements are logarithms.

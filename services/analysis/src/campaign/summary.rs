@@ -1,5 +1,5 @@
-//! The summary of a run, with the fields that the predecessor's had, so that what reads those goes on. What it computed wrongly is computed rightly:
-//! docs/SNOWSHOE.md says how each differs.
+//! The summary of a run, with the fields that the predecessor's had, so that what reads those goes on. What
+//! it computed wrongly is computed rightly: docs/SNOWSHOE.md says how each differs.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,15 +18,26 @@ use crate::{Data, Finding};
 const MOST_LISTED: usize = 100;
 /// A source with so many sessions at most is of low volume.
 const LOW_VOLUME: usize = 5;
-/// Sources of a campaign come together when so many of its session starts lie within six minutes of another source's.
+/// Sources of a campaign come together when so many of its session starts lie within six minutes of another
+/// source's.
 const NEAR: u64 = 360_000_000;
 const COORDINATED: f64 = 0.3;
 /// A credential that so many sources used is reused.
 const REUSED: u32 = 3;
 
 /// `findings` are those that are reported, `campaigns` the ones they are of.
-pub(super) fn summary(kind: Kind, data: &Data, sources: &Sources, campaigns: &[&Campaign], findings: &[Finding]) -> Value {
-    let members: Vec<&Source> = campaigns.iter().flat_map(|campaign| &campaign.members).map(|&member| &sources.all[member as usize]).collect();
+pub(super) fn summary(
+    kind: Kind,
+    data: &Data,
+    sources: &Sources,
+    campaigns: &[&Campaign],
+    findings: &[Finding],
+) -> Value {
+    let members: Vec<&Source> = campaigns
+        .iter()
+        .flat_map(|campaign| &campaign.members)
+        .map(|&member| &sources.all[member as usize])
+        .collect();
     let confidence = findings.iter().map(|finding| finding.confidence).fold(0.0, f64::max);
     let timing = timing(data, &members);
     let coordinated = timing["time_coordination_score"].as_f64().is_some_and(|score| score > COORDINATED);
@@ -66,8 +77,12 @@ pub(super) fn summary(kind: Kind, data: &Data, sources: &Sources, campaigns: &[&
 fn recommendation(campaigns: usize, confidence: f64) -> String {
     match campaigns {
         0 => "no campaign found".into(),
-        1 => format!("one campaign found, confidence {confidence:.2}: read its evidence, block its sources together"),
-        many => format!("{many} campaigns found, the surest with confidence {confidence:.2}: read their evidence, block each one's sources together"),
+        1 => format!(
+            "one campaign found, confidence {confidence:.2}: read its evidence, block its sources together"
+        ),
+        many => format!(
+            "{many} campaigns found, the surest with confidence {confidence:.2}: read their evidence, block each one's sources together"
+        ),
     }
 }
 
@@ -99,7 +114,10 @@ fn timing(data: &Data, members: &[&Source]) -> Value {
     starts.sort_unstable();
     let near = |one: &(i64, usize), other: &(i64, usize)| one.1 != other.1 && one.0.abs_diff(other.0) <= NEAR;
     let together = (0..starts.len())
-        .filter(|&n| n.checked_sub(1).is_some_and(|before| near(&starts[before], &starts[n])) || starts.get(n + 1).is_some_and(|after| near(after, &starts[n])))
+        .filter(|&n| {
+            n.checked_sub(1).is_some_and(|before| near(&starts[before], &starts[n]))
+                || starts.get(n + 1).is_some_and(|after| near(after, &starts[n]))
+        })
         .count();
     let score = if starts.is_empty() { 0.0 } else { together as f64 / starts.len() as f64 };
     json!({ "time_coordination_score": score, "clustered_points": together, "total_points": starts.len() })
@@ -112,7 +130,11 @@ fn spread(members: &[&Source]) -> Option<f64> {
 }
 
 fn behaviour(data: &Data, members: &[&Source]) -> Value {
-    let durations: Vec<f64> = members.iter().flat_map(|source| &source.sessions).map(|&index| data.sessions[index as usize].seconds).collect();
+    let durations: Vec<f64> = members
+        .iter()
+        .flat_map(|source| &source.sessions)
+        .map(|&index| data.sessions[index as usize].seconds)
+        .collect();
     let count = durations.len().max(1) as f64;
     let mean = durations.iter().sum::<f64>() / count;
     let variance = durations.iter().map(|seconds| (seconds - mean).powi(2)).sum::<f64>() / count;
@@ -120,9 +142,17 @@ fn behaviour(data: &Data, members: &[&Source]) -> Value {
 }
 
 /// Members that share a token of a family with enough others.
-fn sharing<'a>(members: &'a [&'a Source], family: Family, enough: u32) -> impl Iterator<Item = &'a &'a Source> {
+fn sharing<'a>(
+    members: &'a [&'a Source],
+    family: Family,
+    enough: u32,
+) -> impl Iterator<Item = &'a &'a Source> {
     let mut counts = BTreeMap::<u32, u32>::new();
-    members.iter().flat_map(|source| source.of(family)).for_each(|&token| *counts.entry(token).or_default() += 1);
-    let shared: HashSet<u32> = counts.into_iter().filter(|(_, count)| *count >= enough).map(|(token, _)| token).collect();
+    members
+        .iter()
+        .flat_map(|source| source.of(family))
+        .for_each(|&token| *counts.entry(token).or_default() += 1);
+    let shared: HashSet<u32> =
+        counts.into_iter().filter(|(_, count)| *count >= enough).map(|(token, _)| token).collect();
     members.iter().filter(move |source| source.of(family).iter().any(|token| shared.contains(token)))
 }

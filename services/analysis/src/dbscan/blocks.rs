@@ -6,10 +6,12 @@ const LANES: usize = 64;
 const GROUP: usize = 16;
 /// Dimensions between two looks whether all rows are already too far.
 const STRIDE: usize = 8;
-/// A cut leaves at least this part of the rows on each side, so that the tree is shallow whatever the values are.
+/// A cut leaves at least this part of the rows on each side, so that the tree is shallow whatever the values
+/// are.
 const LEAST_SHARE: usize = 32;
 
-/// Two bounds of squared distances in f32. Sums of squares of f32 are off by a part in 10⁵ at most, so what lies between is computed again in f64.
+/// Two bounds of squared distances in f32. Sums of squares of f32 are off by a part in 10⁵ at most, so what
+/// lies between is computed again in f64.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// Up to this it is surely within.
@@ -39,7 +41,10 @@ struct Bounds {
 
 impl Bounds {
     fn of(rows: &[u32], values: &Values<'_>) -> Self {
-        let mut bounds = Self { low: vec![f32::INFINITY; values.dimensions], high: vec![f32::NEG_INFINITY; values.dimensions] };
+        let mut bounds = Self {
+            low: vec![f32::INFINITY; values.dimensions],
+            high: vec![f32::NEG_INFINITY; values.dimensions],
+        };
         for &row in rows {
             for ((&value, low), high) in values.row(row).iter().zip(&mut bounds.low).zip(&mut bounds.high) {
                 *low = low.min(value);
@@ -78,7 +83,8 @@ impl<'a> Values<'a> {
 #[derive(Clone, Debug)]
 pub struct Block {
     pub rows: Vec<u32>,
-    /// Group after group, of each dimension the values of the rows of the group; those beyond the rows are not numbers, so never near.
+    /// Group after group, of each dimension the values of the rows of the group; those beyond the rows are
+    /// not numbers, so never near.
     columns: Vec<f32>,
 }
 
@@ -87,14 +93,26 @@ impl Block {
         let mut columns = vec![f32::NAN; rows.len().next_multiple_of(GROUP) * values.dimensions];
         for (lane, &row) in rows.iter().enumerate() {
             let from = lane / GROUP * GROUP * values.dimensions + lane % GROUP;
-            columns[from..].iter_mut().step_by(GROUP).zip(values.row(row)).for_each(|(place, &value)| *place = value);
+            columns[from..]
+                .iter_mut()
+                .step_by(GROUP)
+                .zip(values.row(row))
+                .for_each(|(place, &value)| *place = value);
         }
         Self { rows: rows.to_vec(), columns }
     }
 
-    /// Calls with the place and the squared distance to a point of each row from place `from` on that is within `most`, until that says false.
-    pub fn near(&self, point: &[f32], most: f32, from: usize, mut each: impl FnMut(usize, f32) -> bool) -> bool {
-        for (group, columns) in self.columns.chunks_exact(GROUP * point.len()).enumerate().skip(from / GROUP) {
+    /// Calls with the place and the squared distance to a point of each row from place `from` on that is
+    /// within `most`, until that says false.
+    pub fn near(
+        &self,
+        point: &[f32],
+        most: f32,
+        from: usize,
+        mut each: impl FnMut(usize, f32) -> bool,
+    ) -> bool {
+        for (group, columns) in self.columns.chunks_exact(GROUP * point.len()).enumerate().skip(from / GROUP)
+        {
             let Some(squares) = squares(columns, point, most) else { continue };
             for (lane, &square) in squares.iter().enumerate() {
                 if square <= most && group * GROUP + lane >= from && !each(group * GROUP + lane, square) {
@@ -106,7 +124,8 @@ impl Block {
     }
 }
 
-/// The squared distances of a point to the rows of a group, or `None` when all are beyond `most`. Written so that it compiles to vector instructions.
+/// The squared distances of a point to the rows of a group, or `None` when all are beyond `most`. Written so
+/// that it compiles to vector instructions.
 fn squares(columns: &[f32], point: &[f32], most: f32) -> Option<[f32; GROUP]> {
     let mut sums = [0.0_f32; GROUP];
     for (columns, values) in columns.chunks(STRIDE * GROUP).zip(point.chunks(STRIDE)) {
@@ -149,7 +168,8 @@ impl Blocks {
     /// Cuts rows into blocks.
     pub fn new(values: &Values<'_>) -> Self {
         let mut blocks = Self::default();
-        let mut rows: Vec<u32> = (0..values.values.len().checked_div(values.dimensions).unwrap_or(0) as u32).collect();
+        let mut rows: Vec<u32> =
+            (0..values.values.len().checked_div(values.dimensions).unwrap_or(0) as u32).collect();
         if !rows.is_empty() {
             blocks.add(&mut rows, values);
         }
@@ -191,14 +211,16 @@ impl Blocks {
         found
     }
 
-    /// Blocks that may have rows whose squared distance to a row of this block is at most this, nearest first.
+    /// Blocks that may have rows whose squared distance to a row of this block is at most this, nearest
+    /// first.
     pub fn near_block(&self, block: u32, most: f32) -> Vec<(f32, u32)> {
         let bounds = &self.nodes[self.leaves[block as usize] as usize].bounds;
         self.near(&bounds.low, &bounds.high, most)
     }
 }
 
-/// Puts rows on two sides of the middle of the dimension that they differ most in, if possible with equal values on one side; says where the second begins.
+/// Puts rows on two sides of the middle of the dimension that they differ most in, if possible with equal
+/// values on one side; says where the second begins.
 fn cut(rows: &mut [u32], values: &Values<'_>) -> usize {
     let widest = widest(rows, values);
     let value = |row: u32| values.row(row)[widest];
@@ -222,5 +244,7 @@ fn widest(rows: &[u32], values: &Values<'_>) -> usize {
         }
     }
     let variance = |(sum, squares): (f64, f64)| squares - sum * sum / rows.len() as f64;
-    (0..values.dimensions).max_by(|&a, &b| variance(sums[a]).total_cmp(&variance(sums[b])).then(b.cmp(&a))).unwrap_or(0)
+    (0..values.dimensions)
+        .max_by(|&a, &b| variance(sums[a]).total_cmp(&variance(sums[b])).then(b.cmp(&a)))
+        .unwrap_or(0)
 }

@@ -18,7 +18,13 @@ pub struct Count<'a> {
 impl<'a> Count<'a> {
     pub fn new(weights: &'a [f64], min_samples: f64) -> Self {
         let core = weights.iter().map(|&weight| weight >= min_samples).collect();
-        Self { weights, min_samples, sums: weights.to_vec(), core, neighbours: vec![Vec::new(); weights.len()] }
+        Self {
+            weights,
+            min_samples,
+            sums: weights.to_vec(),
+            core,
+            neighbours: vec![Vec::new(); weights.len()],
+        }
     }
 
     /// A row has a neighbour; says whether that made it core.
@@ -43,7 +49,8 @@ impl<'a> Count<'a> {
     }
 }
 
-/// The label of a row that is not core, from its neighbours: that of the first cluster that has a core among them.
+/// The label of a row that is not core, from its neighbours: that of the first cluster that has a core among
+/// them.
 pub struct Border<'a> {
     clustering: &'a Clustering,
     pub label: i32,

@@ -26,22 +26,31 @@ impl Dense {
     pub fn new(rows: &Array2<f32>) -> Self {
         // Rows without columns are all the same.
         let dimensions = rows.ncols().max(1);
-        let mut values: Vec<f32> = rows.iter().map(|&value| if value.is_finite() { value } else { 0.0 }).collect();
+        let mut values: Vec<f32> =
+            rows.iter().map(|&value| if value.is_finite() { value } else { 0.0 }).collect();
         values.resize(rows.nrows() * dimensions, 0.0);
         let order = by_variance(&values, dimensions);
-        let points: Vec<f32> = values.chunks_exact(dimensions).flat_map(|row| order.iter().map(|&column| row[column])).collect();
+        let points: Vec<f32> =
+            values.chunks_exact(dimensions).flat_map(|row| order.iter().map(|&column| row[column])).collect();
         let blocks = Blocks::new(&Values { values: &points, dimensions });
         Self { rows: rows.nrows(), dimensions, values, points, blocks }
     }
 
-    /// Clusters the rows. A distance counts as scikit-learn's trees count it: differences and their squares in f64, summed in the order of columns. Where
-    /// weights are no whole numbers, a sum of just `min_samples` may be missed by rounding.
-    pub fn cluster(&self, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
+    /// Clusters the rows. A distance counts as scikit-learn's trees count it: differences and their squares
+    /// in f64, summed in the order of columns. Where weights are no whole numbers, a sum of just
+    /// `min_samples` may be missed by rounding.
+    pub fn cluster(
+        &self,
+        weights: &[f64],
+        settings: Settings,
+        watch: &mut Watch<'_>,
+    ) -> Result<Clustering, Stopped> {
         let Settings { eps, min_samples } = settings.clean();
         self.search().cluster(eps * eps, &clean_weights(weights, self.rows), min_samples, watch)
     }
 
-    /// The core nearest to a row and how far it is; of equally near ones the first. `None` when there is no core.
+    /// The core nearest to a row and how far it is; of equally near ones the first. `None` when there is no
+    /// core.
     pub fn nearest_core(&self, clustering: &Clustering, row: usize) -> Option<(usize, f64)> {
         let (square, core) = self.search().nearest_core(&clustering.core, row as u32)?;
         Some((core as usize, square.sqrt()))
@@ -76,7 +85,13 @@ struct Euclidean<'a>(Values<'a>);
 
 impl Metric for Euclidean<'_> {
     fn measure(&mut self, row: u32, other: u32) -> f64 {
-        self.0.row(row).iter().zip(self.0.row(other)).map(|(&a, &b)| f64::from(a) - f64::from(b)).map(|gap| gap * gap).sum()
+        self.0
+            .row(row)
+            .iter()
+            .zip(self.0.row(other))
+            .map(|(&a, &b)| f64::from(a) - f64::from(b))
+            .map(|gap| gap * gap)
+            .sum()
     }
 
     fn limit(&self, square: f64) -> Limit {

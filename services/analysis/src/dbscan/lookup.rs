@@ -1,4 +1,5 @@
-//! DBSCAN of sparse rows by looking up who has the same features: for rows of many features, most of them rare.
+//! DBSCAN of sparse rows by looking up who has the same features: for rows of many features, most of them
+//! rare.
 
 use super::{
     Clustering,
@@ -32,7 +33,12 @@ impl<M: Metric> Lookup<M> {
     }
 
     /// Clusters the rows.
-    pub fn cluster(&mut self, weights: &[f64], min_samples: f64, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
+    pub fn cluster(
+        &mut self,
+        weights: &[f64],
+        min_samples: f64,
+        watch: &mut Watch<'_>,
+    ) -> Result<Clustering, Stopped> {
         let rows = weights.len();
         let mut count = Count::new(weights, min_samples);
         for row in 0..rows as u32 {
@@ -63,7 +69,12 @@ impl<M: Metric> Lookup<M> {
     }
 
     /// Calls with each other row within eps of `row` that `wanted` wants, until that says false.
-    fn neighbours(&mut self, row: u32, mut wanted: impl FnMut(u32) -> bool, mut each: impl FnMut(u32) -> bool) {
+    fn neighbours(
+        &mut self,
+        row: u32,
+        mut wanted: impl FnMut(u32) -> bool,
+        mut each: impl FnMut(u32) -> bool,
+    ) {
         for &other in self.postings.candidates(&self.ranked, row, &mut self.scratch) {
             if other != row && wanted(other) && self.metric.measure(row, other) <= self.eps && !each(other) {
                 return;

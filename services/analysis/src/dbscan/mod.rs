@@ -1,10 +1,12 @@
 //! DBSCAN (Ester, Kriegel, Sander, Xu 1996) of weighted rows: exact, and numbered as scikit-learn numbers.
 //!
-//! A row is *core* when the weights within `eps` of it, its own included, come to `min_samples`. Cores within `eps` of each other are of one cluster;
-//! a row that is none is of the first cluster it is within `eps` of a core of, or noise. So a row of weight w counts as w equal rows.
+//! A row is *core* when the weights within `eps` of it, its own included, come to `min_samples`. Cores within
+//! `eps` of each other are of one cluster; a row that is none is of the first cluster it is within `eps` of a
+//! core of, or noise. So a row of weight w counts as w equal rows.
 //!
-//! Lists of neighbours are not kept, so that memory is linear, and not all pairs are compared: rows are cut into boxes of neighbours, boxes too far apart are
-//! passed over, and so is what would join cores that are joined already.
+//! Lists of neighbours are not kept, so that memory is linear, and not all pairs are compared: rows are cut
+//! into boxes of neighbours, boxes too far apart are passed over, and so is what would join cores that are
+//! joined already.
 
 mod blocks;
 mod count;
@@ -33,7 +35,10 @@ pub struct Settings {
 
 impl Settings {
     fn clean(self) -> Self {
-        Self { eps: if self.eps > 0.0 { self.eps } else { 0.0 }, min_samples: if self.min_samples.is_nan() { f64::INFINITY } else { self.min_samples } }
+        Self {
+            eps: if self.eps > 0.0 { self.eps } else { 0.0 },
+            min_samples: if self.min_samples.is_nan() { f64::INFINITY } else { self.min_samples },
+        }
     }
 }
 
@@ -50,5 +55,7 @@ pub struct Clustering {
 
 /// The weight of each row; what is missing, negative or not finite counts as 0.
 fn clean_weights(weights: &[f64], rows: usize) -> Vec<f64> {
-    (0..rows).map(|row| weights.get(row).copied().filter(|weight| weight.is_finite()).unwrap_or(0.0).max(0.0)).collect()
+    (0..rows)
+        .map(|row| weights.get(row).copied().filter(|weight| weight.is_finite()).unwrap_or(0.0).max(0.0))
+        .collect()
 }

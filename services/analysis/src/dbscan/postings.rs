@@ -1,8 +1,10 @@
 //! Which rows have a feature: an index that leaves out what can be left out.
 //!
-//! For rows of length 1 and a least product t: of each row the most frequent features, as far as they are shorter than t together, are not in the index, for a
-//! row that shares nothing else with it has a product below t (Bayardo, Ma & Srikant, "Scaling up all pairs similarity search", 2007, with the bound by length
-//! of Anastasiu & Karypis, "L2AP", 2014). For the same reason a search makes no new candidates once what is left of the sought row is shorter than t.
+//! For rows of length 1 and a least product t: of each row the most frequent features, as far as they are
+//! shorter than t together, are not in the index, for a row that shares nothing else with it has a product
+//! below t (Bayardo, Ma & Srikant, "Scaling up all pairs similarity search", 2007, with the bound by length
+//! of Anastasiu & Karypis, "L2AP", 2014). For the same reason a search makes no new candidates once what is
+//! left of the sought row is shorter than t.
 
 use super::sparse::Unit;
 
@@ -24,7 +26,8 @@ impl Ranked {
     pub fn new(rows: &Unit) -> Self {
         let features = rows.features();
         let mut frequency = vec![0_u32; features];
-        (0..rows.len()).for_each(|row| rows.row(row).0.iter().for_each(|&feature| frequency[feature as usize] += 1));
+        (0..rows.len())
+            .for_each(|row| rows.row(row).0.iter().for_each(|&feature| frequency[feature as usize] += 1));
         let mut order: Vec<u32> = (0..features as u32).collect();
         order.sort_by_key(|&feature| std::cmp::Reverse(frequency[feature as usize]));
         let mut ranks = vec![0; features];
@@ -32,7 +35,11 @@ impl Ranked {
         let mut ranked = Self { starts: vec![0], ranks: Vec::new(), values: Vec::new(), features };
         for row in 0..rows.len() {
             let (features, values) = rows.row(row);
-            let mut entries: Vec<(u32, f64)> = features.iter().zip(values).map(|(&feature, &value)| (ranks[feature as usize], value)).collect();
+            let mut entries: Vec<(u32, f64)> = features
+                .iter()
+                .zip(values)
+                .map(|(&feature, &value)| (ranks[feature as usize], value))
+                .collect();
             entries.sort_unstable_by_key(|&(rank, _)| rank);
             ranked.ranks.extend(entries.iter().map(|&(rank, _)| rank));
             ranked.values.extend(entries.iter().map(|&(_, value)| value));
@@ -108,7 +115,8 @@ impl Postings {
         }
     }
 
-    /// Rows of the index whose product with `row` may be as much as `least`, in an order that depends on the index alone.
+    /// Rows of the index whose product with `row` may be as much as `least`, in an order that depends on the
+    /// index alone.
     pub fn candidates<'a>(&self, ranked: &Ranked, row: u32, scratch: &'a mut Scratch) -> &'a [u32] {
         let Scratch { sums, touched } = scratch;
         touched.clear();

@@ -1,14 +1,17 @@
-//! Points of few dimensions that stand for sparse rows of many: no two of them are further apart than their rows, and most not much nearer.
+//! Points of few dimensions that stand for sparse rows of many: no two of them are further apart than their
+//! rows, and most not much nearer.
 //!
-//! The first coordinates are the principal components of the rows, by orthogonal iteration; the last is the length of what they leave out. As the components
-//! are orthonormal, the squared distance of two rows is that of their coordinates plus that of what is left out, and the latter is at least the squared
-//! difference of lengths.
+//! The first coordinates are the principal components of the rows, by orthogonal iteration; the last is the
+//! length of what they leave out. As the components are orthonormal, the squared distance of two rows is that
+//! of their coordinates plus that of what is left out, and the latter is at least the squared difference of
+//! lengths.
 
 use super::sparse::Unit;
 
 /// Principal components.
 const COMPONENTS: usize = 63;
-/// Of more features than this most are rare, and components hold little: then there are none, and rows are to be looked up by their features instead.
+/// Of more features than this most are rare, and components hold little: then there are none, and rows are to
+/// be looked up by their features instead.
 pub const MOST_FEATURES: usize = 512;
 /// Rows that components are learned from, at most.
 const MOST_ROWS: usize = 4_096;
@@ -19,7 +22,8 @@ const ROUNDS: usize = 6;
 pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
     let size = rows.features();
     let components = if size > MOST_FEATURES { 0 } else { COMPONENTS.min(size) };
-    let basis = if components > 0 { orthonormal(&covariance(rows, size), size, components) } else { Vec::new() };
+    let basis =
+        if components > 0 { orthonormal(&covariance(rows, size), size, components) } else { Vec::new() };
     let mut points = Vec::with_capacity(rows.len() * (components + 1));
     let mut point = vec![0.0; components];
     for row in 0..rows.len() {
@@ -27,7 +31,9 @@ pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
         point.fill(0.0);
         let mut rest: f64 = values.iter().map(|value| value * value).sum();
         for (&feature, value) in features.iter().zip(values) {
-            let weights = basis.get(feature as usize * components..(feature as usize + 1) * components).unwrap_or_default();
+            let weights = basis
+                .get(feature as usize * components..(feature as usize + 1) * components)
+                .unwrap_or_default();
             point.iter_mut().zip(weights).for_each(|(coordinate, weight)| *coordinate += weight * value);
         }
         rest -= point.iter().map(|coordinate| coordinate * coordinate).sum::<f64>();
@@ -60,10 +66,12 @@ fn covariance(rows: &Unit, size: usize) -> Vec<f64> {
 /// The leading eigenvectors of a symmetric matrix, `[size, count]`, nearly; orthonormal in any case.
 fn orthonormal(matrix: &[f64], size: usize, count: usize) -> Vec<f64> {
     // Column after column here, so that each vector lies together.
-    let mut vectors: Vec<Vec<f64>> = (0..count).map(|n| (0..size).map(|place| if place == n { 1.0 } else { 0.0 }).collect()).collect();
+    let mut vectors: Vec<Vec<f64>> =
+        (0..count).map(|n| (0..size).map(|place| if place == n { 1.0 } else { 0.0 }).collect()).collect();
     for _ in 0..ROUNDS {
         for vector in &mut vectors {
-            *vector = matrix.chunks_exact(size).zip(vector.iter()).map(|(line, _)| dot(line, vector)).collect();
+            *vector =
+                matrix.chunks_exact(size).zip(vector.iter()).map(|(line, _)| dot(line, vector)).collect();
         }
         for n in 0..count {
             let (before, rest) = vectors.split_at_mut(n);
@@ -73,7 +81,8 @@ fn orthonormal(matrix: &[f64], size: usize, count: usize) -> Vec<f64> {
     (0..size).flat_map(|place| vectors.iter().map(move |vector| vector[place])).collect()
 }
 
-/// Takes from a vector what it has of those before, and makes its length 1; where nothing is left, some axis takes its place.
+/// Takes from a vector what it has of those before, and makes its length 1; where nothing is left, some axis
+/// takes its place.
 fn make_orthonormal(vector: &mut [f64], before: &[Vec<f64>], n: usize) {
     let size = vector.len();
     for axis in (n..n + size).map(|axis| axis % size) {

@@ -10,10 +10,12 @@ use crate::{Stopped, Watch};
 
 /// What a distance is. The squared distance of points in blocks says at least how far two rows are apart.
 pub trait Metric {
-    /// How far apart two rows are, in any unit that grows with distance. Called for many others of one row after the other.
+    /// How far apart two rows are, in any unit that grows with distance. Called for many others of one row
+    /// after the other.
     fn measure(&mut self, row: u32, other: u32) -> f64;
 
-    /// Up to which squared distances of points rows surely are, and beyond which they surely are not, as near as this.
+    /// Up to which squared distances of points rows surely are, and beyond which they surely are not, as near
+    /// as this.
     fn limit(&self, measure: f64) -> Limit;
 }
 
@@ -27,7 +29,13 @@ pub struct Search<'a, M> {
 
 impl<M: Metric> Search<'_, M> {
     /// Clusters rows; `eps` is a measure.
-    pub fn cluster(&mut self, eps: f64, weights: &[f64], min_samples: f64, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
+    pub fn cluster(
+        &mut self,
+        eps: f64,
+        weights: &[f64],
+        min_samples: f64,
+        watch: &mut Watch<'_>,
+    ) -> Result<Clustering, Stopped> {
         let limit = self.metric.limit(eps);
         let count = self.count(Count::new(weights, min_samples), eps, limit, watch)?;
         let mut clustering = self.join(&count.core, eps, limit, watch)?.clusters(count.core.clone());
@@ -62,7 +70,13 @@ impl<M: Metric> Search<'_, M> {
     }
 
     /// Which rows are core. Each pair is looked at once, unless it changes nothing.
-    fn count<'b>(&mut self, mut count: Count<'b>, eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<Count<'b>, Stopped> {
+    fn count<'b>(
+        &mut self,
+        mut count: Count<'b>,
+        eps: f64,
+        limit: Limit,
+        watch: &mut Watch<'_>,
+    ) -> Result<Count<'b>, Stopped> {
         let blocks = &self.blocks.blocks;
         let mut block_of = vec![0; count.core.len()];
         // Of each block how many rows are not core.
@@ -99,9 +113,18 @@ impl<M: Metric> Search<'_, M> {
     }
 
     /// Joins cores within eps of each other.
-    fn join(&mut self, core: &[bool], eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<Sets, Stopped> {
+    fn join(
+        &mut self,
+        core: &[bool],
+        eps: f64,
+        limit: Limit,
+        watch: &mut Watch<'_>,
+    ) -> Result<Sets, Stopped> {
         let blocks = &self.blocks.blocks;
-        let cores: Vec<Vec<u32>> = blocks.iter().map(|block| block.rows.iter().copied().filter(|&row| core[row as usize]).collect()).collect();
+        let cores: Vec<Vec<u32>> = blocks
+            .iter()
+            .map(|block| block.rows.iter().copied().filter(|&row| core[row as usize]).collect())
+            .collect();
         let mut sets = Sets::new(core.len());
         // A block whose cores are of one set stays so.
         let mut whole: Vec<bool> = cores.iter().map(|cores| cores.len() <= 1).collect();
@@ -116,7 +139,8 @@ impl<M: Metric> Search<'_, M> {
                     continue;
                 }
                 let mut is_whole = |block: usize, sets: &mut Sets| {
-                    whole[block] = whole[block] || cores[block].iter().all(|&row| sets.first(row) == sets.first(cores[block][0]));
+                    whole[block] = whole[block]
+                        || cores[block].iter().all(|&row| sets.first(row) == sets.first(cores[block][0]));
                     whole[block]
                 };
                 let one = is_whole(other, &mut sets);
@@ -130,7 +154,10 @@ impl<M: Metric> Search<'_, M> {
                     let others = &blocks[other];
                     others.near(self.points.row(row), limit.most, 0, |place, square| {
                         let other = others.rows[place];
-                        if core[other as usize] && sets.first(row) != sets.first(other) && (square <= limit.sure || self.metric.measure(row, other) <= eps) {
+                        if core[other as usize]
+                            && sets.first(row) != sets.first(other)
+                            && (square <= limit.sure || self.metric.measure(row, other) <= eps)
+                        {
                             sets.join(row, other);
                         }
                         true
@@ -142,7 +169,14 @@ impl<M: Metric> Search<'_, M> {
     }
 
     /// Rows that are no cores but near one are of its cluster.
-    fn borders(&mut self, clustering: &mut Clustering, count: &Count<'_>, eps: f64, limit: Limit, watch: &mut Watch<'_>) -> Result<(), Stopped> {
+    fn borders(
+        &mut self,
+        clustering: &mut Clustering,
+        count: &Count<'_>,
+        eps: f64,
+        limit: Limit,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), Stopped> {
         for row in (0..count.core.len()).filter(|&row| !count.core[row]) {
             watch.at(0.9 + 0.1 * part(row, count.core.len()))?;
             let mut border = Border::new(clustering);

@@ -22,7 +22,8 @@ pub struct Sparse {
     dimensions: usize,
     blocks: Blocks,
     rows: Unit,
-    /// Of each row its place in `ordered`, which has rows of a block one after the other, as they are compared.
+    /// Of each row its place in `ordered`, which has rows of a block one after the other, as they are
+    /// compared.
     places: Vec<u32>,
     ordered: Unit,
 }
@@ -47,7 +48,8 @@ impl Unit {
         let mut unit = Self::default();
         for row in rows {
             let kept = || row.iter().filter(|(_, value)| value.is_finite() && *value > 0.0);
-            // In the order and with the operations of scikit-learn, so that a distance of just eps is one there too.
+            // In the order and with the operations of scikit-learn, so that a distance of just eps is one
+            // there too.
             let length = kept().map(|(_, value)| value * value).sum::<f64>().sqrt();
             let fits = length.is_finite() && length > 0.0;
             unit.push(kept().filter(|_| fits).map(|&(feature, value)| (feature, value / length)));
@@ -81,7 +83,8 @@ impl Unit {
 }
 
 impl Sparse {
-    /// Of rows with ascending features; they are brought to length 1. Values that are not finite or not positive count as 0.
+    /// Of rows with ascending features; they are brought to length 1. Values that are not finite or not
+    /// positive count as 0.
     pub fn new(rows: &[Row]) -> Self {
         let rows = Unit::new(rows);
         let (points, dimensions) = project(&rows);
@@ -96,9 +99,15 @@ impl Sparse {
         Self { points, dimensions, blocks, rows, places, ordered }
     }
 
-    /// Clusters the rows. A distance is 1 − Σ, summed in f64 in the order of features, as scikit-learn does; a row without values is near no other. Where
-    /// weights are no whole numbers, a sum of just `min_samples` may be missed by rounding.
-    pub fn cluster(&self, weights: &[f64], settings: Settings, watch: &mut Watch<'_>) -> Result<Clustering, Stopped> {
+    /// Clusters the rows. A distance is 1 − Σ, summed in f64 in the order of features, as scikit-learn does;
+    /// a row without values is near no other. Where weights are no whole numbers, a sum of just `min_samples`
+    /// may be missed by rounding.
+    pub fn cluster(
+        &self,
+        weights: &[f64],
+        settings: Settings,
+        watch: &mut Watch<'_>,
+    ) -> Result<Clustering, Stopped> {
         let Settings { eps, min_samples } = settings.clean();
         let weights = clean_weights(weights, self.places.len());
         if eps < 1.0 && self.rows.features() > MOST_FEATURES {
@@ -114,15 +123,25 @@ impl Sparse {
         Ok(sets.clusters(core))
     }
 
-    /// The core nearest to a row and how far it is, in [0, 1]; of equally near ones the first. `None` when there is no core.
+    /// The core nearest to a row and how far it is, in [0, 1]; of equally near ones the first. `None` when
+    /// there is no core.
     pub fn nearest_core(&self, clustering: &Clustering, row: usize) -> Option<(usize, f64)> {
         let (distance, core) = self.search().nearest_core(&clustering.core, row as u32)?;
         Some((core as usize, distance))
     }
 
     fn search(&self) -> Search<'_, Cosine<'_>> {
-        let metric = Cosine { rows: &self.ordered, places: &self.places, spread: vec![0.0; self.ordered.features()], of: None };
-        Search { blocks: &self.blocks, points: Values { values: &self.points, dimensions: self.dimensions }, metric }
+        let metric = Cosine {
+            rows: &self.ordered,
+            places: &self.places,
+            spread: vec![0.0; self.ordered.features()],
+            of: None,
+        };
+        Search {
+            blocks: &self.blocks,
+            points: Values { values: &self.points, dimensions: self.dimensions },
+            metric,
+        }
     }
 }
 
@@ -142,14 +161,19 @@ impl Metric for Cosine<'_> {
         }
         if self.of != Some(row) {
             if let Some(before) = self.of {
-                self.rows.row(self.places[before as usize] as usize).0.iter().for_each(|&feature| self.spread[feature as usize] = 0.0);
+                self.rows
+                    .row(self.places[before as usize] as usize)
+                    .0
+                    .iter()
+                    .for_each(|&feature| self.spread[feature as usize] = 0.0);
             }
             let (features, values) = self.rows.row(self.places[row as usize] as usize);
             features.iter().zip(values).for_each(|(&feature, &value)| self.spread[feature as usize] = value);
             self.of = Some(row);
         }
         let (features, values) = self.rows.row(self.places[other as usize] as usize);
-        let product: f64 = features.iter().zip(values).map(|(&feature, value)| self.spread[feature as usize] * value).sum();
+        let product: f64 =
+            features.iter().zip(values).map(|(&feature, value)| self.spread[feature as usize] * value).sum();
         (1.0 - product).clamp(0.0, 2.0)
     }
 

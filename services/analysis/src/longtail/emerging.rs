@@ -1,8 +1,10 @@
 //! Emerging patterns: what comes from clearly more sources lately than before.
 //!
-//! Of each pattern the sources per slot of four hours are compared, in the last seventh of the window and before, by the conditional test of two
-//! Poisson rates (Przyborowski & Wilenski 1940) with the sources of all patterns as exposure, so that a busy day makes nothing emerge. Counts are divided
-//! by their dispersion before, so that what always comes in bursts does not either; the p-values are adjusted for their number (Benjamini & Hochberg 1995).
+//! Of each pattern the sources per slot of four hours are compared, in the last seventh of the window and
+//! before, by the conditional test of two Poisson rates (Przyborowski & Wilenski 1940) with the sources of
+//! all patterns as exposure, so that a busy day makes nothing emerge. Counts are divided by their dispersion
+//! before, so that what always comes in bursts does not either; the p-values are adjusted for their number
+//! (Benjamini & Hochberg 1995).
 
 use std::collections::BTreeMap;
 
@@ -43,7 +45,10 @@ impl Emerging<'_> {
 
 /// Most significant first, and how many patterns were compared.
 pub(super) fn emerging(all: &Part) -> (Vec<Emerging<'_>>, usize) {
-    let (Some((&first, _)), Some((&last, _))) = (all.slots.first_key_value(), all.slots.last_key_value()) else { return (Vec::new(), 0) };
+    let (Some((&first, _)), Some((&last, _))) = (all.slots.first_key_value(), all.slots.last_key_value())
+    else {
+        return (Vec::new(), 0);
+    };
     let slots = last - first + 1;
     let lately = (slots / LATELY).max(LEAST_SLOTS);
     if slots - lately < LEAST_BEFORE {
@@ -63,14 +68,26 @@ pub(super) fn emerging(all: &Part) -> (Vec<Emerging<'_>>, usize) {
         let scaled = |count: u32| (f64::from(count) / dispersion).round() as u64;
         ln_p.push(ln_two_rates(scaled(sources), f64::from(now), scaled(sources_before), f64::from(before)));
         let expected = f64::from(sources_before) * f64::from(now) / f64::from(before);
-        compared.push(Emerging { kind: *kind, text, sessions: seen.sessions, lately: sources, before: sources_before, expected, dispersion, q: 1.0 });
+        compared.push(Emerging {
+            kind: *kind,
+            text,
+            sessions: seen.sessions,
+            lately: sources,
+            before: sources_before,
+            expected,
+            dispersion,
+            q: 1.0,
+        });
     }
     let q = benjamini_hochberg(&ln_p.iter().map(|ln_p| ln_p.exp()).collect::<Vec<_>>());
     let tested = compared.len();
     compared.iter_mut().zip(q).for_each(|(one, q)| one.q = q);
     compared.retain(|one| one.q <= Q && f64::from(one.lately) >= LIFT * one.expected.max(1.0));
     compared.sort_by(|one, other| {
-        one.q.total_cmp(&other.q).then_with(|| other.lately.cmp(&one.lately)).then_with(|| (one.kind, one.text).cmp(&(other.kind, other.text)))
+        one.q
+            .total_cmp(&other.q)
+            .then_with(|| other.lately.cmp(&one.lately))
+            .then_with(|| (one.kind, one.text).cmp(&(other.kind, other.text)))
     });
     (compared, tested)
 }
@@ -79,16 +96,24 @@ fn sum(slots: &BTreeMap<i64, u32>, range: std::ops::RangeInclusive<i64>) -> u32 
     if range.is_empty() { 0 } else { slots.range(range).map(|(_, count)| count).sum() }
 }
 
-/// Pearson's χ² of the counts before, Σ (observed − expected)² / expected, by its degrees of freedom; expected is the pattern's share of the slot's
-/// activity. At least 1, which is Poisson's.
+/// Pearson's χ² of the counts before, Σ (observed − expected)² / expected, by its degrees of freedom;
+/// expected is the pattern's share of the slot's activity. At least 1, which is Poisson's.
 fn dispersion(seen: &Seen, all: &BTreeMap<i64, u32>, before: std::ops::Range<i64>) -> f64 {
-    let active: Vec<(i64, f64)> = all.range(before).filter(|(_, count)| **count > 0).map(|(&slot, &count)| (slot, f64::from(count))).collect();
+    let active: Vec<(i64, f64)> = all
+        .range(before)
+        .filter(|(_, count)| **count > 0)
+        .map(|(&slot, &count)| (slot, f64::from(count)))
+        .collect();
     let observed = |slot: &i64| f64::from(seen.slots.get(slot).copied().unwrap_or(0));
-    let (mine, total): (f64, f64) = active.iter().fold((0.0, 0.0), |(mine, total), (slot, count)| (mine + observed(slot), total + count));
+    let (mine, total): (f64, f64) =
+        active.iter().fold((0.0, 0.0), |(mine, total), (slot, count)| (mine + observed(slot), total + count));
     if mine == 0.0 || active.len() < 2 {
         return 1.0;
     }
-    let pearson: f64 = active.iter().map(|(slot, count)| (observed(slot) - mine / total * count).powi(2) / (mine / total * count)).sum();
+    let pearson: f64 = active
+        .iter()
+        .map(|(slot, count)| (observed(slot) - mine / total * count).powi(2) / (mine / total * count))
+        .sum();
     (pearson / (active.len() - 1) as f64).max(1.0)
 }
 
@@ -97,9 +122,22 @@ mod tests {
     use super::*;
 
     fn part(patterns: &[(&str, &[u32])], activity: &[u32]) -> Part {
-        let slots = |counts: &[u32]| counts.iter().zip(0..).filter(|(count, _)| **count > 0).map(|(&count, slot)| (slot, count)).collect();
-        let seen = |counts: &[u32]| Seen { sessions: counts.iter().map(|&count| u64::from(count)).sum(), slots: slots(counts) };
-        let patterns = patterns.iter().map(|(text, counts)| ((PatternKind::Command, (*text).to_owned()), seen(counts))).collect();
+        let slots = |counts: &[u32]| {
+            counts
+                .iter()
+                .zip(0..)
+                .filter(|(count, _)| **count > 0)
+                .map(|(&count, slot)| (slot, count))
+                .collect()
+        };
+        let seen = |counts: &[u32]| Seen {
+            sessions: counts.iter().map(|&count| u64::from(count)).sum(),
+            slots: slots(counts),
+        };
+        let patterns = patterns
+            .iter()
+            .map(|(text, counts)| ((PatternKind::Command, (*text).to_owned()), seen(counts)))
+            .collect();
         Part { slots: slots(activity), patterns, ..Part::default() }
     }
 

@@ -37,10 +37,14 @@ impl Found {
             ("rare_commands", teller.rare_commands()),
             ("anomalous_sequences", teller.anomalous_sequences()),
             ("outlier_sessions", teller.outlier_sessions()),
-            ("emerging_patterns", emerging.iter().map(|one| teller.emerging_pattern(one, &carriers)).collect()),
+            (
+                "emerging_patterns",
+                emerging.iter().map(|one| teller.emerging_pattern(one, &carriers)).collect(),
+            ),
             ("high_entropy_payloads", teller.payloads()),
         ];
-        let counts = detectors.iter().map(|(name, findings)| ((*name).to_owned(), json!(findings.len()))).collect();
+        let counts =
+            detectors.iter().map(|(name, findings)| ((*name).to_owned(), json!(findings.len()))).collect();
         let by_confidence = |one: &Finding, other: &Finding| {
             other
                 .confidence
@@ -103,7 +107,9 @@ impl<'a> Teller<'a> {
             }
         }
         let mut groups = BTreeMap::<Vec<[u8; 16]>, Vec<String>>::new();
-        typed_in.into_iter().for_each(|(command, sequences)| groups.entry(sequences).or_default().push(command));
+        typed_in
+            .into_iter()
+            .for_each(|(command, sequences)| groups.entry(sequences).or_default().push(command));
         groups.into_iter().map(|(sequences, commands)| self.rare_group(&sequences, &commands, odd)).collect()
     }
 
@@ -117,9 +123,19 @@ impl<'a> Teller<'a> {
             "sessions_with_commands": self.all.typing,
             "formula": "ln(sessions_with_commands / sessions) / ln(sessions_with_commands)",
         });
-        let more = if commands.len() > 1 { format!(" and {} more", commands.len() - 1) } else { String::new() };
-        let title = format!("{} of {} sessions typed `{}`{more}", sessions, self.all.typing, short(&commands[0]));
-        self.finding("rare_command", commands[0].clone(), title, Severity::Low, odd(sessions), evidence, &examples)
+        let more =
+            if commands.len() > 1 { format!(" and {} more", commands.len() - 1) } else { String::new() };
+        let title =
+            format!("{} of {} sessions typed `{}`{more}", sessions, self.all.typing, short(&commands[0]));
+        self.finding(
+            "rare_command",
+            commands[0].clone(),
+            title,
+            Severity::Low,
+            odd(sessions),
+            evidence,
+            &examples,
+        )
     }
 
     /// Sequences that are far from every sequence that is usual.
@@ -127,13 +143,15 @@ impl<'a> Teller<'a> {
         if self.all.typing < LEAST_SESSIONS {
             return Vec::new();
         }
-        let odd = self.scores.sequences.values().filter(|one| one.distance > 0.0 && one.oddness >= self.threshold);
+        let odd =
+            self.scores.sequences.values().filter(|one| one.distance > 0.0 && one.oddness >= self.threshold);
         odd.map(|one| self.anomalous_sequence(one)).collect()
     }
 
     fn anomalous_sequence(&self, one: &SequenceScore) -> Finding {
         let typed = self.all.sequences.get(&one.fingerprint);
-        let commands: Vec<&str> = typed.map(|typed| typed.commands.lines().take(MOST_COMMANDS).collect()).unwrap_or_default();
+        let commands: Vec<&str> =
+            typed.map(|typed| typed.commands.lines().take(MOST_COMMANDS).collect()).unwrap_or_default();
         let evidence = json!({
             "commands": commands,
             "length": typed.map(|typed| typed.length),
@@ -148,14 +166,25 @@ impl<'a> Teller<'a> {
             typed.map_or(0, |typed| typed.length),
             short(commands.first().copied().unwrap_or_default())
         );
-        self.finding("anomalous_sequence", hex(&one.fingerprint), title, Severity::Medium, one.oddness, evidence, &self.examples_of(&[one.fingerprint]))
+        self.finding(
+            "anomalous_sequence",
+            hex(&one.fingerprint),
+            title,
+            Severity::Medium,
+            one.oddness,
+            evidence,
+            &self.examples_of(&[one.fingerprint]),
+        )
     }
 
     fn sequence_example(&self, fingerprint: [u8; 16]) -> Option<Value> {
         let typed = self.all.sequences.get(&fingerprint)?;
-        let (sensor, session) = self.examples_of(&[fingerprint]).first().map(|example| example.name.clone())?;
+        let (sensor, session) =
+            self.examples_of(&[fingerprint]).first().map(|example| example.name.clone())?;
         let sessions = self.scores.sequences.get(&fingerprint).map(|one| one.sessions);
-        Some(json!({ "sensor": sensor, "session": session, "sessions": sessions, "commands": typed.commands.lines().take(MOST_COMMANDS).collect::<Vec<_>>() }))
+        Some(
+            json!({ "sensor": sensor, "session": session, "sessions": sessions, "commands": typed.commands.lines().take(MOST_COMMANDS).collect::<Vec<_>>() }),
+        )
     }
 
     /// Sessions that the scorers together find odd.
@@ -163,12 +192,21 @@ impl<'a> Teller<'a> {
         if self.all.sessions < LEAST_SESSIONS {
             return Vec::new();
         }
-        self.scores.forms.iter().filter(|form| form.score >= self.threshold).map(|form| self.outlier(form)).collect()
+        self.scores
+            .forms
+            .iter()
+            .filter(|form| form.score >= self.threshold)
+            .map(|form| self.outlier(form))
+            .collect()
     }
 
     fn outlier(&self, form: &FormScore<'_>) -> Finding {
-        let detectors: serde_json::Map<_, _> =
-            SCORERS.iter().zip(form.oddness).filter(|(_, odd)| *odd > 0.0).map(|(scorer, odd)| (scorer.name().to_owned(), json!(odd))).collect();
+        let detectors: serde_json::Map<_, _> = SCORERS
+            .iter()
+            .zip(form.oddness)
+            .filter(|(_, odd)| *odd > 0.0)
+            .map(|(scorer, odd)| (scorer.name().to_owned(), json!(odd)))
+            .collect();
         let features = self.features(form);
         let typed = form.sequence.and_then(|sequence| self.all.sequences.get(&sequence));
         let evidence = json!({
@@ -178,18 +216,33 @@ impl<'a> Teller<'a> {
             "commands": typed.map(|typed| typed.commands.lines().take(MOST_COMMANDS).collect::<Vec<_>>()),
             "nearest_normal": self.nearest_normal(form),
         });
-        let why: Vec<String> = features.iter().take(3).filter_map(|feature| feature["name"].as_str()).map(|name| name.replace('_', " ")).collect();
+        let why: Vec<String> = features
+            .iter()
+            .take(3)
+            .filter_map(|feature| feature["name"].as_str())
+            .map(|name| name.replace('_', " "))
+            .collect();
         let title = format!("a session unlike the others: {}", why.join(", "));
         let mut key = blake3::Hasher::new();
         key.update(form.shape.levels()).update(form.sequence.as_ref().map_or(&[][..], |sequence| sequence));
-        let touched = ["downloads", "uploads", "files"].iter().any(|name| self.place(name).is_some_and(|place| form.shape.levels()[place] > 0));
+        let touched = ["downloads", "uploads", "files"]
+            .iter()
+            .any(|name| self.place(name).is_some_and(|place| form.shape.levels()[place] > 0));
         let severity = match (touched, form.sequence.is_some()) {
             (true, _) => Severity::High,
             (false, true) => Severity::Medium,
             (false, false) => Severity::Low,
         };
         let examples: Vec<&Example> = form.form.examples.iter().collect();
-        let mut finding = self.finding("outlier_session", key.finalize().to_hex()[..32].to_owned(), title, severity, form.score, evidence, &examples);
+        let mut finding = self.finding(
+            "outlier_session",
+            key.finalize().to_hex()[..32].to_owned(),
+            title,
+            severity,
+            form.score,
+            evidence,
+            &examples,
+        );
         finding.last_seen = finding.last_seen.max(form.form.last);
         finding
     }
@@ -217,7 +270,9 @@ impl<'a> Teller<'a> {
             .filter(|&n| form.shape.levels()[n] != shape.levels()[n])
             .map(|n| json!({ "name": self.names[n], "value": round(form.shape.value(n)), "theirs": round(shape.value(n)) }))
             .collect();
-        Some(json!({ "sensor": example.name.0, "session": example.name.1, "distance": round(distance), "differs": differs }))
+        Some(
+            json!({ "sensor": example.name.0, "session": example.name.1, "distance": round(distance), "differs": differs }),
+        )
     }
 
     fn emerging_pattern(&self, one: &Emerging<'_>, carriers: &HashMap<&str, Vec<[u8; 16]>>) -> Finding {
@@ -228,9 +283,16 @@ impl<'a> Teller<'a> {
             PatternKind::File => ("file", json!(one.text)),
             PatternKind::Host => ("host", json!(one.text)),
         };
-        let shown = if one.kind == PatternKind::Credential { String::new() } else { format!(" `{}`", short(one.text)) };
-        let times =
-            if one.before == 0 { "new".to_owned() } else { format!("{:.0} times as frequent as before", f64::from(one.lately) / one.expected.max(0.1)) };
+        let shown = if one.kind == PatternKind::Credential {
+            String::new()
+        } else {
+            format!(" `{}`", short(one.text))
+        };
+        let times = if one.before == 0 {
+            "new".to_owned()
+        } else {
+            format!("{:.0} times as frequent as before", f64::from(one.lately) / one.expected.max(0.1))
+        };
         let title = format!("{times}: {kind}{shown}");
         let evidence = json!({
             kind: value, "sessions": one.sessions, "sources_lately": one.lately, "sources_before": one.before, "expected_lately": round(one.expected),
@@ -238,14 +300,19 @@ impl<'a> Teller<'a> {
         });
         let carried_by = carriers.get(one.text).filter(|_| one.kind == PatternKind::Command);
         let examples = carried_by.map(|sequences| self.examples_of(sequences)).unwrap_or_default();
-        let severity = if matches!(one.kind, PatternKind::File | PatternKind::Host) { Severity::High } else { Severity::Medium };
+        let severity = if matches!(one.kind, PatternKind::File | PatternKind::Host) {
+            Severity::High
+        } else {
+            Severity::Medium
+        };
         let confidence = one.confidence();
         let key = if one.kind == PatternKind::Credential {
             format!("credential:{}", &blake3::hash(one.text.as_bytes()).to_hex()[..32])
         } else {
             format!("{kind}:{}", one.text)
         };
-        let mut finding = self.finding("emerging_pattern", key, title, severity, confidence, evidence, &examples);
+        let mut finding =
+            self.finding("emerging_pattern", key, title, severity, confidence, evidence, &examples);
         if examples.is_empty() {
             self.times(one, &mut finding);
         }
@@ -255,19 +322,24 @@ impl<'a> Teller<'a> {
     /// Without sessions at hand, the slots say when.
     fn times(&self, one: &Emerging<'_>, finding: &mut Finding) {
         let seen = self.all.patterns.get(&(one.kind, one.text.to_owned())).map(|seen| &seen.slots);
-        if let Some((first, last)) = seen.and_then(|slots| slots.keys().next().zip(slots.keys().next_back())) {
-            (finding.first_seen, finding.last_seen) = (first.saturating_mul(super::part::SLOT), (last + 1).saturating_mul(super::part::SLOT) - 1);
+        if let Some((first, last)) = seen.and_then(|slots| slots.keys().next().zip(slots.keys().next_back()))
+        {
+            (finding.first_seen, finding.last_seen) =
+                (first.saturating_mul(super::part::SLOT), (last + 1).saturating_mul(super::part::SLOT) - 1);
         }
     }
 
-    /// Of each command that emerges, the sequences that have it. All sequences are read once, however many commands emerge: three sources can make it many.
+    /// Of each command that emerges, the sequences that have it. All sequences are read once, however many
+    /// commands emerge: three sources can make it many.
     fn carriers<'b>(&self, emerging: &[Emerging<'b>]) -> HashMap<&'b str, Vec<[u8; 16]>> {
         let commands = emerging.iter().filter(|one| one.kind == PatternKind::Command);
         let mut carriers: HashMap<&str, Vec<[u8; 16]>> = commands.map(|one| (one.text, Vec::new())).collect();
         for fingerprint in self.scores.sequences.keys() {
             let Some(typed) = self.all.sequences.get(fingerprint) else { continue };
             for line in typed.commands.lines().map(bounded) {
-                if let Some(sequences) = carriers.get_mut(line.as_ref()).filter(|sequences| sequences.last() != Some(fingerprint)) {
+                if let Some(sequences) =
+                    carriers.get_mut(line.as_ref()).filter(|sequences| sequences.last() != Some(fingerprint))
+                {
                     sequences.push(*fingerprint);
                 }
             }
@@ -281,24 +353,43 @@ impl<'a> Teller<'a> {
             return Vec::new();
         }
         let carried: Vec<(&[u8; 16], &Carried)> = self.all.payloads.iter().collect();
-        let rare = |sessions: u64| ((self.all.typing.max(2) as f64 / sessions.max(1) as f64).ln() / (self.all.typing.max(2) as f64).ln()).clamp(0.0, 1.0);
-        let confidence = |payload: &Payload, sessions: u64| 0.5 * (if payload.looks_like.is_some() { 1.0 } else { payload.randomness }) + 0.5 * rare(sessions);
+        let rare = |sessions: u64| {
+            ((self.all.typing.max(2) as f64 / sessions.max(1) as f64).ln()
+                / (self.all.typing.max(2) as f64).ln())
+            .clamp(0.0, 1.0)
+        };
+        let confidence = |payload: &Payload, sessions: u64| {
+            0.5 * (if payload.looks_like.is_some() { 1.0 } else { payload.randomness }) + 0.5 * rare(sessions)
+        };
         let tell = |(name, carried): (&[u8; 16], &Carried)| {
             let payload = &carried.payload;
             let looks = payload.looks_like.as_deref().unwrap_or("bytes");
-            let title = format!("{} {looks} of {} bytes in a command: `{}`", encoding(payload), payload.length, short(&payload.preview));
-            let evidence =
-                json!({ "payload": payload, "sessions": carried.sessions, "entropy_bits_per_byte": round(payload.entropy), "detectors": ["payload_entropy"] });
+            let title = format!(
+                "{} {looks} of {} bytes in a command: `{}`",
+                encoding(payload),
+                payload.length,
+                short(&payload.preview)
+            );
+            let evidence = json!({ "payload": payload, "sessions": carried.sessions, "entropy_bits_per_byte": round(payload.entropy), "detectors": ["payload_entropy"] });
             let severity = if payload.looks_like.is_some() { Severity::High } else { Severity::Medium };
             let examples: Vec<&Example> = carried.examples.iter().collect();
-            let mut finding = self.finding("high_entropy_payload", hex(name), title, severity, confidence(payload, carried.sessions), evidence, &examples);
+            let mut finding = self.finding(
+                "high_entropy_payload",
+                hex(name),
+                title,
+                severity,
+                confidence(payload, carried.sessions),
+                evidence,
+                &examples,
+            );
             finding.last_seen = finding.last_seen.max(carried.last);
             finding
         };
         carried.into_iter().map(tell).collect()
     }
 
-    /// Password intelligence: what is tried, by how many, what is new, and how alike user names and passwords are.
+    /// Password intelligence: what is tried, by how many, what is new, and how alike user names and passwords
+    /// are.
     fn passwords(&self, emerging: &[Emerging<'_>]) -> Value {
         let mut passwords = BTreeMap::<&str, (u64, u64)>::new();
         let mut credentials = 0_u64;
@@ -325,18 +416,34 @@ impl<'a> Teller<'a> {
     }
 
     fn examples_of(&self, sequences: &[[u8; 16]]) -> Vec<&'a Example> {
-        let mut examples: Vec<&Example> = sequences.iter().filter_map(|sequence| self.forms.get(sequence)).flatten().flat_map(|form| &form.examples).collect();
+        let mut examples: Vec<&Example> = sequences
+            .iter()
+            .filter_map(|sequence| self.forms.get(sequence))
+            .flatten()
+            .flat_map(|form| &form.examples)
+            .collect();
         examples.sort();
         examples.truncate(super::part::MOST_EXAMPLES);
         examples
     }
 
     #[allow(clippy::too_many_arguments, reason = "a finding has as many fields, and all callers give all")]
-    fn finding(&self, rule: &str, key: String, title: String, severity: Severity, confidence: f64, evidence: Value, examples: &[&Example]) -> Finding {
-        let mut sources: Vec<String> = examples.iter().map(|example| example.source.clone()).filter(|source| source != "?").collect();
+    fn finding(
+        &self,
+        rule: &str,
+        key: String,
+        title: String,
+        severity: Severity,
+        confidence: f64,
+        evidence: Value,
+        examples: &[&Example],
+    ) -> Finding {
+        let mut sources: Vec<String> =
+            examples.iter().map(|example| example.source.clone()).filter(|source| source != "?").collect();
         sources.sort();
         sources.dedup();
-        let sensors: std::collections::BTreeSet<&str> = examples.iter().map(|example| example.name.0.as_str()).collect();
+        let sensors: std::collections::BTreeSet<&str> =
+            examples.iter().map(|example| example.name.0.as_str()).collect();
         Finding {
             kind: "longtail".into(),
             rule: rule.into(),
@@ -346,7 +453,11 @@ impl<'a> Teller<'a> {
             confidence: confidence.clamp(0.0, 1.0),
             first_seen: examples.iter().map(|example| example.started).min().unwrap_or_default(),
             last_seen: examples.iter().map(|example| example.started).max().unwrap_or_default(),
-            sensor: if sensors.len() == 1 { sensors.first().map(|sensor| (*sensor).to_owned()) } else { None },
+            sensor: if sensors.len() == 1 {
+                sensors.first().map(|sensor| (*sensor).to_owned())
+            } else {
+                None
+            },
             evidence,
             sources,
             sessions: examples.iter().map(|example| example.name.clone()).collect(),
@@ -377,7 +488,8 @@ fn usual(all: &Part, scores: &Scores<'_>) -> Vec<f64> {
 
 /// A credential, of which the parts stand on two lines.
 fn joined(text: &str) -> String {
-    text.split_once('\n').map_or_else(|| text.to_owned(), |(username, password)| credential(username, password))
+    text.split_once('\n')
+        .map_or_else(|| text.to_owned(), |(username, password)| credential(username, password))
 }
 
 fn encoding(payload: &Payload) -> &'static str {
@@ -390,7 +502,11 @@ fn encoding(payload: &Payload) -> &'static str {
 
 fn short(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= TITLE { line.to_owned() } else { line.chars().take(TITLE).chain(['…']).collect() }
+    if line.chars().count() <= TITLE {
+        line.to_owned()
+    } else {
+        line.chars().take(TITLE).chain(['…']).collect()
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,8 @@
 //! Longtail: what is rare, odd or new in a time range.
 //!
-//! Sessions are gathered into parts, one for each UTC day ([`Part`]); parts add up, and everything else is a function of their sum. So days that were
-//! gathered before need not be looked at again, and the outcome is the same as if they had been.
+//! Sessions are gathered into parts, one for each UTC day ([`Part`]); parts add up, and everything else is a
+//! function of their sum. So days that were gathered before need not be looked at again, and the outcome is
+//! the same as if they had been.
 
 mod cached;
 mod emerging;
@@ -46,7 +47,8 @@ impl Default for Parameters {
     }
 }
 
-/// Parts in the order of time, each with the span of starts that it is of, in microseconds since 1970: whole UTC days but for the first and the last.
+/// Parts in the order of time, each with the span of starts that it is of, in microseconds since 1970: whole
+/// UTC days but for the first and the last.
 pub type Parts<'a> = [(Range<i64>, &'a Part)];
 
 /// What came out.
@@ -72,9 +74,16 @@ pub fn form(data: &Data, session: &Session) -> FormName {
     (Shape::of(data.vector(session)), data.sequence(session).map(|sequence| sequence.fingerprint))
 }
 
-/// Analyses what the parts are of. Of the models that are known the one that these parts want is used; without it, it is trained. The outcome depends
-/// neither on which parts came from a cache nor on whether the model did.
-pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, device: &Device, watch: &mut Watch<'_>) -> Result<Outcome, Stopped> {
+/// Analyses what the parts are of. Of the models that are known the one that these parts want is used;
+/// without it, it is trained. The outcome depends neither on which parts came from a cache nor on whether the
+/// model did.
+pub fn analyse(
+    parts: &Parts<'_>,
+    known: Vec<Model>,
+    parameters: &Parameters,
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Result<Outcome, Stopped> {
     watch.phase("putting days together", 0.1)?;
     let mut all = Part::default();
     for (n, (_, part)) in parts.iter().enumerate() {
@@ -107,7 +116,15 @@ pub fn analyse(parts: &Parts<'_>, known: Vec<Model>, parameters: &Parameters, de
     });
     let forms = scores.forms.iter().map(|form| ((form.shape.clone(), form.sequence), form.score)).collect();
     let odd = scores.forms.iter().filter(|form| form.score >= ODD);
-    let scores = odd.flat_map(|form| form.form.examples.iter().map(|example| (example.name.clone(), form.score))).collect();
+    let scores = odd
+        .flat_map(|form| form.form.examples.iter().map(|example| (example.name.clone(), form.score)))
+        .collect();
     watch.at(1.0)?;
-    Ok(Outcome { findings: found.findings, summary, model: (all.sessions > 0).then_some(model), scores, forms })
+    Ok(Outcome {
+        findings: found.findings,
+        summary,
+        model: (all.sessions > 0).then_some(model),
+        scores,
+        forms,
+    })
 }

@@ -1,4 +1,5 @@
-//! The model of ordinary sessions: which sessions it is trained on, when that must be others, and what it says.
+//! The model of ordinary sessions: which sessions it is trained on, when that must be others, and what it
+//! says.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -17,14 +18,16 @@ use crate::{
 };
 
 const DAY: i64 = 86_400_000_000;
-/// A model is trained on the two weeks before the Monday that began the window's last week: so it stays the same for a week, however the window moves.
+/// A model is trained on the two weeks before the Monday that began the window's last week: so it stays the
+/// same for a week, however the window moves.
 const TRAINING_DAYS: i64 = 14;
 /// With fewer sessions in them the model is trained on all of the window.
 const LEAST_SESSIONS: u64 = 500;
 /// 1970-01-01 was a Thursday.
 const DAYS_TO_MONDAY: i64 = 3;
-/// Population stability index, mean over the elements, from which on the window is not like the training days any more: then the model is trained on
-/// all of the window (0.25 is what credit scoring calls a major shift: Siddiqi, 2006).
+/// Population stability index, mean over the elements, from which on the window is not like the training days
+/// any more: then the model is trained on all of the window (0.25 is what credit scoring calls a major shift:
+/// Siddiqi, 2006).
 const DRIFT: f64 = 0.25;
 
 /// A trained autoencoder.
@@ -63,13 +66,18 @@ impl Training {
     pub fn of(parts: &Parts<'_>) -> Self {
         let all = shapes(parts.iter().map(|(_, part)| *part));
         let days: Vec<&Part> = training_days(parts);
-        let enough = days.len() as i64 == TRAINING_DAYS && days.iter().map(|part| part.sessions()).sum::<u64>() >= LEAST_SESSIONS;
+        let enough = days.len() as i64 == TRAINING_DAYS
+            && days.iter().map(|part| part.sessions()).sum::<u64>() >= LEAST_SESSIONS;
         if !enough {
             return Self { shapes: all, drift: 0.0, whole_window: true };
         }
         let shapes = shapes(days.into_iter());
         let drift = stability(&shapes, &all);
-        if drift > DRIFT { Self { shapes: all, drift, whole_window: true } } else { Self { shapes, drift, whole_window: false } }
+        if drift > DRIFT {
+            Self { shapes: all, drift, whole_window: true }
+        } else {
+            Self { shapes, drift, whole_window: false }
+        }
     }
 
     pub fn sessions(&self) -> u64 {
@@ -79,7 +87,10 @@ impl Training {
     /// Of the model that this training gives.
     pub fn id(&self, seed: u64) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"cowriestream longtail model").update(&super::VERSION.to_le_bytes()).update(&seed.to_le_bytes());
+        hasher
+            .update(b"cowriestream longtail model")
+            .update(&super::VERSION.to_le_bytes())
+            .update(&seed.to_le_bytes());
         for (shape, sessions) in &self.shapes {
             hasher.update(shape.levels()).update(&sessions.to_le_bytes());
         }
@@ -118,8 +129,13 @@ fn training_days<'a>(parts: &Parts<'a>) -> Vec<&'a Part> {
     let day = last.end.saturating_sub(1).div_euclid(DAY);
     let monday = day - (day + DAYS_TO_MONDAY).rem_euclid(7);
     let wanted = (monday - TRAINING_DAYS).saturating_mul(DAY)..monday.saturating_mul(DAY);
-    let whole = |span: &Range<i64>| span.start.rem_euclid(DAY) == 0 && span.end.saturating_sub(span.start) == DAY;
-    parts.iter().filter(|(span, _)| whole(span) && wanted.contains(&span.start)).map(|(_, part)| *part).collect()
+    let whole =
+        |span: &Range<i64>| span.start.rem_euclid(DAY) == 0 && span.end.saturating_sub(span.start) == DAY;
+    parts
+        .iter()
+        .filter(|(span, _)| whole(span) && wanted.contains(&span.start))
+        .map(|(_, part)| *part)
+        .collect()
 }
 
 /// Population stability index, Σ (a − b) ln (a / b) over the levels of an element, mean over the elements.
@@ -127,14 +143,24 @@ fn stability(one: &BTreeMap<Shape, u64>, other: &BTreeMap<Shape, u64>) -> f64 {
     let levels = |shapes: &BTreeMap<Shape, u64>| {
         let mut counts = vec![BTreeMap::<u8, f64>::new(); WIDTH];
         for (shape, &sessions) in shapes {
-            shape.levels().iter().zip(&mut counts).for_each(|(&level, counts)| *counts.entry(level).or_default() += sessions as f64);
+            shape
+                .levels()
+                .iter()
+                .zip(&mut counts)
+                .for_each(|(&level, counts)| *counts.entry(level).or_default() += sessions as f64);
         }
         counts
     };
     let (total, other_total) = (one.values().sum::<u64>() as f64, other.values().sum::<u64>() as f64);
     let of_element = |counts: &BTreeMap<u8, f64>, others: &BTreeMap<u8, f64>| -> f64 {
-        let share = |counts: &BTreeMap<u8, f64>, level, total: f64| (counts.get(level).copied().unwrap_or(0.0) + 0.5) / (total + 1.0);
-        others.keys().map(|level| (share(counts, level, total), share(others, level, other_total))).map(|(a, b)| (a - b) * (a / b).ln()).sum()
+        let share = |counts: &BTreeMap<u8, f64>, level, total: f64| {
+            (counts.get(level).copied().unwrap_or(0.0) + 0.5) / (total + 1.0)
+        };
+        others
+            .keys()
+            .map(|level| (share(counts, level, total), share(others, level, other_total)))
+            .map(|(a, b)| (a - b) * (a / b).ln())
+            .sum()
     };
     let (one, other) = (levels(one), levels(other));
     one.iter().zip(&other).map(|(counts, others)| of_element(counts, others)).sum::<f64>() / WIDTH as f64

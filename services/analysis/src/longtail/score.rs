@@ -1,8 +1,9 @@
 //! How odd each form of session is: several scorers behind one score.
 //!
-//! Each scorer orders the forms; its oddness is ln(1/p) / ln n, where p is the share of the n sessions that it finds at least as odd: 0 for what all
-//! are like, 1 for the oddest single session. So scorers of any scale can be put together, and a threshold means the same for each: 0.7 is one session
-//! in 125 of a thousand sessions' window, one in 3 000 of a hundred thousand.
+//! Each scorer orders the forms; its oddness is ln(1/p) / ln n, where p is the share of the n sessions that
+//! it finds at least as odd: 0 for what all are like, 1 for the oddest single session. So scorers of any
+//! scale can be put together, and a threshold means the same for each: 0.7 is one session in 125 of a
+//! thousand sessions' window, one in 3 000 of a hundred thousand.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -50,7 +51,14 @@ pub(super) enum Scorer {
     Emerging,
 }
 
-pub(super) const SCORERS: [Scorer; 6] = [Scorer::Density, Scorer::Isolation, Scorer::Reconstruction, Scorer::Sequence, Scorer::Commands, Scorer::Emerging];
+pub(super) const SCORERS: [Scorer; 6] = [
+    Scorer::Density,
+    Scorer::Isolation,
+    Scorer::Reconstruction,
+    Scorer::Sequence,
+    Scorer::Commands,
+    Scorer::Emerging,
+];
 
 impl Scorer {
     pub fn name(self) -> &'static str {
@@ -105,27 +113,48 @@ pub(super) struct Scores<'a> {
 }
 
 impl<'a> Scores<'a> {
-    pub fn of(all: &'a Part, emerging: &[Emerging<'_>], model: &Model, seed: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
+    pub fn of(
+        all: &'a Part,
+        emerging: &[Emerging<'_>],
+        model: &Model,
+        seed: u64,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Self, Stopped> {
         let mut weights = BTreeMap::<&Shape, u64>::new();
         all.forms.iter().for_each(|((shape, _), form)| *weights.entry(shape).or_default() += form.sessions);
         let shapes: Vec<&Shape> = weights.keys().copied().collect();
-        let places: HashMap<&Shape, usize> = shapes.iter().enumerate().map(|(place, shape)| (*shape, place)).collect();
+        let places: HashMap<&Shape, usize> =
+            shapes.iter().enumerate().map(|(place, shape)| (*shape, place)).collect();
         let sessions: Vec<f64> = weights.values().map(|&sessions| sessions as f64).collect();
         let numbers = rows(shapes.iter().copied());
         watch.phase("isolation forest", 0.45)?;
-        let isolation = Forest::train(&numbers, &sessions, forest::Settings { seed, ..Default::default() }, watch)?.scores(&numbers, watch)?;
+        let isolation =
+            Forest::train(&numbers, &sessions, forest::Settings { seed, ..Default::default() }, watch)?
+                .scores(&numbers, watch)?;
         watch.phase("autoencoder", 0.5)?;
         let (total_errors, errors) = model.network.errors(&numbers, device, watch)?;
         watch.phase("density of sessions", 0.75)?;
         let dense = Dense::new(&numbers);
-        let clustering = dense.cluster(&sessions, dbscan::Settings { eps: NEAR, min_samples: ORDINARY }, watch)?;
+        let clustering =
+            dense.cluster(&sessions, dbscan::Settings { eps: NEAR, min_samples: ORDINARY }, watch)?;
         let nearest = nearest(&clustering, watch, |row| dense.nearest_core(&clustering, row))?;
         watch.phase("density of sequences", 0.95)?;
-        let commands: HashMap<&str, u64> =
-            all.patterns.iter().filter(|((kind, _), _)| *kind == PatternKind::Command).map(|((_, text), seen)| (text.as_str(), seen.sessions)).collect();
-        let emerging = emerging.iter().filter(|one| one.kind == PatternKind::Command).map(|one| (one.text, one.confidence())).collect();
+        let commands: HashMap<&str, u64> = all
+            .patterns
+            .iter()
+            .filter(|((kind, _), _)| *kind == PatternKind::Command)
+            .map(|((_, text), seen)| (text.as_str(), seen.sessions))
+            .collect();
+        let emerging = emerging
+            .iter()
+            .filter(|one| one.kind == PatternKind::Command)
+            .map(|one| (one.text, one.confidence()))
+            .collect();
         let sequences = sequences(all, &commands, &emerging, watch)?;
-        let of_sequence = |name: Option<[u8; 16]>, what: fn(&SequenceScore) -> f64| name.and_then(|name| sequences.get(&name)).map_or(0.0, what);
+        let of_sequence = |name: Option<[u8; 16]>, what: fn(&SequenceScore) -> f64| {
+            name.and_then(|name| sequences.get(&name)).map_or(0.0, what)
+        };
         let raw = |scorer: Scorer, place: usize, sequence: Option<[u8; 16]>| match scorer {
             Scorer::Density => nearest[place].map_or(0.0, |(_, distance)| distance),
             Scorer::Isolation => isolation[place],
@@ -137,10 +166,20 @@ impl<'a> Scores<'a> {
         let mut forms: Vec<FormScore<'_>> = all
             .forms
             .iter()
-            .map(|((shape, sequence), form)| FormScore { shape, sequence: *sequence, form, oddness: [0.0; SCORERS.len()], score: 0.0, place: places[shape] })
+            .map(|((shape, sequence), form)| FormScore {
+                shape,
+                sequence: *sequence,
+                form,
+                oddness: [0.0; SCORERS.len()],
+                score: 0.0,
+                place: places[shape],
+            })
             .collect();
         for (n, scorer) in SCORERS.into_iter().enumerate() {
-            let scored: Vec<(f64, u64)> = forms.iter().map(|form| (raw(scorer, form.place, form.sequence), form.form.sessions)).collect();
+            let scored: Vec<(f64, u64)> = forms
+                .iter()
+                .map(|form| (raw(scorer, form.place, form.sequence), form.form.sessions))
+                .collect();
             forms.iter_mut().zip(oddness(&scored)).for_each(|(form, oddness)| form.oddness[n] = oddness);
         }
         forms.iter_mut().for_each(|form| form.score = together(form.oddness));
@@ -149,8 +188,9 @@ impl<'a> Scores<'a> {
     }
 }
 
-/// Several scorers as one: mostly the one that finds a session oddest, and the next beside it. One alone may err; that all agree is asked of nobody,
-/// since each sees another kind of odd. (Of seven ways to put them together, the one with the highest average precision on tuning seeds.)
+/// Several scorers as one: mostly the one that finds a session oddest, and the next beside it. One alone may
+/// err; that all agree is asked of nobody, since each sees another kind of odd. (Of seven ways to put them
+/// together, the one with the highest average precision on tuning seeds.)
 fn together(mut oddness: [f64; SCORERS.len()]) -> f64 {
     oddness.sort_by(f64::total_cmp);
     FIRST * oddness[SCORERS.len() - 1] + (1.0 - FIRST) * oddness[SCORERS.len() - 2]
@@ -164,9 +204,16 @@ pub(super) fn oddness(scored: &[(f64, u64)]) -> Vec<f64> {
     let mut odd = vec![0.0; scored.len()];
     let (mut before, mut at) = (0, 0);
     while at < order.len() {
-        let same = order[at..].iter().take_while(|&&index| scored[index].0.total_cmp(&scored[order[at]].0).is_eq()).count();
+        let same = order[at..]
+            .iter()
+            .take_while(|&&index| scored[index].0.total_cmp(&scored[order[at]].0).is_eq())
+            .count();
         let with: u64 = before + order[at..at + same].iter().map(|&index| scored[index].1).sum::<u64>();
-        let value = if total < 2 || with == 0 { 0.0 } else { ((total as f64 / with as f64).ln() / (total as f64).ln()).clamp(0.0, 1.0) };
+        let value = if total < 2 || with == 0 {
+            0.0
+        } else {
+            ((total as f64 / with as f64).ln() / (total as f64).ln()).clamp(0.0, 1.0)
+        };
         order[at..at + same].iter().for_each(|&index| odd[index] = value);
         (before, at) = (with, at + same);
     }
@@ -174,7 +221,11 @@ pub(super) fn oddness(scored: &[(f64, u64)]) -> Vec<f64> {
 }
 
 /// For each row that is not ordinary, the nearest that is.
-fn nearest(clustering: &Clustering, watch: &mut Watch<'_>, of: impl Fn(usize) -> Option<(usize, f64)>) -> Result<Vec<Option<(usize, f64)>>, Stopped> {
+fn nearest(
+    clustering: &Clustering,
+    watch: &mut Watch<'_>,
+    of: impl Fn(usize) -> Option<(usize, f64)>,
+) -> Result<Vec<Option<(usize, f64)>>, Stopped> {
     let mut nearest = vec![None; clustering.labels.len()];
     for (row, label) in clustering.labels.iter().enumerate() {
         if *label < 0 {
@@ -198,13 +249,17 @@ fn sequences(
             *sessions.entry(*sequence).or_default() += form.sessions;
         }
     }
-    let typed: Vec<(&[u8; 16], &str)> =
-        sessions.keys().filter_map(|name| all.sequences.get_key_value(name)).map(|(name, typed)| (name, typed.commands.as_str())).collect();
+    let typed: Vec<(&[u8; 16], &str)> = sessions
+        .keys()
+        .filter_map(|name| all.sequences.get_key_value(name))
+        .map(|(name, typed)| (name, typed.commands.as_str()))
+        .collect();
     let documents: Vec<&str> = typed.iter().map(|(_, commands)| *commands).collect();
     let weights: Vec<f64> = typed.iter().map(|(name, _)| sessions[*name] as f64).collect();
     let (_, vectors) = tfidf::fit(&documents, &weights, tfidf::Settings::default(), watch)?;
     let sparse = Sparse::new(&vectors);
-    let clustering = sparse.cluster(&weights, dbscan::Settings { eps: ALIKE, min_samples: ORDINARY }, watch)?;
+    let clustering =
+        sparse.cluster(&weights, dbscan::Settings { eps: ALIKE, min_samples: ORDINARY }, watch)?;
     let nearest = nearest(&clustering, watch, |row| sparse.nearest_core(&clustering, row))?;
     let mut scored: Vec<SequenceScore> = typed
         .iter()
@@ -213,10 +268,18 @@ fn sequences(
             fingerprint: **name,
             sessions: sessions[*name],
             // What shares nothing with anything ordinary is as far away as can be.
-            distance: if clustering.labels[row] >= 0 { 0.0 } else { nearest[row].map_or(1.0, |(_, distance)| distance) },
+            distance: if clustering.labels[row] >= 0 {
+                0.0
+            } else {
+                nearest[row].map_or(1.0, |(_, distance)| distance)
+            },
             nearest: nearest[row].map(|(row, _)| *typed[row].0),
             rarity: rarity(commands_of, commands, all.typing),
-            emerging: commands_of.lines().filter_map(|line| emerging.get(bounded(line).as_ref())).copied().fold(0.0, f64::max),
+            emerging: commands_of
+                .lines()
+                .filter_map(|line| emerging.get(bounded(line).as_ref()))
+                .copied()
+                .fold(0.0, f64::max),
             oddness: 0.0,
         })
         .collect();
@@ -227,8 +290,13 @@ fn sequences(
 
 /// Mean ln(1/share) of the rarest commands of a sequence; the share is of the sessions that typed.
 fn rarity(sequence: &str, commands: &HashMap<&str, u64>, typing: u64) -> f64 {
-    let mut surprise: Vec<f64> =
-        sequence.lines().map(|line| (typing.max(1) as f64 / commands.get(bounded(line).as_ref()).copied().unwrap_or(1).max(1) as f64).ln()).collect();
+    let mut surprise: Vec<f64> = sequence
+        .lines()
+        .map(|line| {
+            (typing.max(1) as f64 / commands.get(bounded(line).as_ref()).copied().unwrap_or(1).max(1) as f64)
+                .ln()
+        })
+        .collect();
     surprise.sort_by(|one, other| other.total_cmp(one));
     surprise.dedup();
     let rarest = surprise.len().min(RAREST);

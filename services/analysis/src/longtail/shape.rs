@@ -40,7 +40,10 @@ fn step(place: usize) -> f32 {
 
 /// Names of the numbers of a shape.
 pub fn names() -> Vec<String> {
-    places().map(|place| ELEMENTS[place].name.to_owned()).chain(CLIENTS.iter().map(|client| format!("client_{client}"))).collect()
+    places()
+        .map(|place| ELEMENTS[place].name.to_owned())
+        .chain(CLIENTS.iter().map(|client| format!("client_{client}")))
+        .collect()
 }
 
 impl Shape {

@@ -40,7 +40,11 @@ fn one_row_is_noise_and_not_odd() {
     assert_eq!(dense(&one, &[5.0], SETTINGS), [0]);
     assert_eq!(sparse(&[vec![(7, 1.0)]], &[1.0], SETTINGS), [NOISE]);
     assert_eq!(forest_scores(&one, &[1.0]), [0.5]);
-    assert!(Dense::new(&one).nearest_core(&unwatched(|watch| Dense::new(&one).cluster(&[1.0], SETTINGS, watch)), 0).is_none());
+    assert!(
+        Dense::new(&one)
+            .nearest_core(&unwatched(|watch| Dense::new(&one).cluster(&[1.0], SETTINGS, watch)), 0)
+            .is_none()
+    );
 }
 
 #[test]
@@ -54,7 +58,11 @@ fn rows_without_columns_are_all_the_same() {
 fn identical_rows_are_one_cluster_and_equally_odd() {
     let rows = Array2::from_elem((5_000, 45), 0.25);
     assert!(dense(&rows, &[1.0; 5_000], SETTINGS).iter().all(|&label| label == 0));
-    assert!(sparse(&vec![vec![(1, 0.5), (9, 0.1)]; 5_000], &[1.0; 5_000], SETTINGS).iter().all(|&label| label == 0));
+    assert!(
+        sparse(&vec![vec![(1, 0.5), (9, 0.1)]; 5_000], &[1.0; 5_000], SETTINGS)
+            .iter()
+            .all(|&label| label == 0)
+    );
     let scores = forest_scores(&rows, &[1.0; 5_000]);
     assert!(scores.iter().all(|score| *score == scores[0]));
 }
@@ -75,7 +83,10 @@ fn the_greatest_and_the_least_numbers_are_kept_apart() {
     assert_eq!(dense(&far, &[1.0; 40], SETTINGS), (0..40).map(|row| row % 2).collect::<Vec<_>>());
     assert_eq!(dense(&far, &[1.0; 40], Settings { eps: f64::INFINITY, ..SETTINGS }), [0; 40]);
     let near = Array2::from_shape_fn((40, 3), |(row, _)| (row % 2) as f32 * 1e-30);
-    assert_eq!(dense(&near, &[1.0; 40], Settings { eps: 1e-31, ..SETTINGS }), (0..40).map(|row| row % 2).collect::<Vec<_>>());
+    assert_eq!(
+        dense(&near, &[1.0; 40], Settings { eps: 1e-31, ..SETTINGS }),
+        (0..40).map(|row| row % 2).collect::<Vec<_>>()
+    );
     assert_eq!(dense(&near, &[1.0; 40], Settings { eps: 1e-29, ..SETTINGS }), [0; 40]);
     assert_eq!(sparse(&vec![vec![(0, 1e-320)]; 9], &[1.0; 9], SETTINGS).len(), 9);
     assert_eq!(sparse(&vec![vec![(0, 1e300)]; 9], &[1.0; 9], SETTINGS).len(), 9);
@@ -105,7 +116,8 @@ fn weights_that_make_no_sense_weigh_nothing() {
         assert_eq!(dense(&rows, weights, SETTINGS), [NOISE; 4]);
         assert_eq!(sparse(&terms, weights, SETTINGS), [NOISE; 4]);
         assert_eq!(forest_scores(&rows, weights), [0.0; 4]);
-        let (model, found) = unwatched(|watch| tfidf::fit(&["a b"; 4], weights, tfidf::Settings::default(), watch));
+        let (model, found) =
+            unwatched(|watch| tfidf::fit(&["a b"; 4], weights, tfidf::Settings::default(), watch));
         assert!(model.vocabulary.is_empty() && found.iter().all(Vec::is_empty));
     }
 }
@@ -113,7 +125,8 @@ fn weights_that_make_no_sense_weigh_nothing() {
 #[test]
 fn a_text_of_a_megabyte_is_a_text() {
     let long = "echo x; ".repeat(130_000);
-    let (_, rows) = unwatched(|watch| tfidf::fit(&[&long, "echo x"], &[1.0; 2], tfidf::Settings::default(), watch));
+    let (_, rows) =
+        unwatched(|watch| tfidf::fit(&[&long, "echo x"], &[1.0; 2], tfidf::Settings::default(), watch));
     assert!((rows[0].iter().map(|(_, value)| value * value).sum::<f64>() - 1.0).abs() < 1e-9);
 }
 
@@ -124,10 +137,19 @@ fn probabilities_are_probabilities_whatever_is_asked() {
         for a in numbers {
             assert!((0.0..=1.0).contains(&statistics::poisson_upper_tail(k, a)), "poisson {k} {a}");
             for n in [0, 1, 1_000] {
-                assert!((0.0..=1.0).contains(&statistics::binomial_upper_tail(k, n, a)), "binomial {k} {n} {a}");
+                assert!(
+                    (0.0..=1.0).contains(&statistics::binomial_upper_tail(k, n, a)),
+                    "binomial {k} {n} {a}"
+                );
                 for b in numbers {
-                    assert!((0.0..=1.0).contains(&statistics::beta_binomial_upper_tail(k, n, a, b)), "beta-binomial {k} {n} {a} {b}");
-                    assert!((0.0..=1.0).contains(&statistics::two_rates(k, a, n, b)), "two rates {k} {a} {n} {b}");
+                    assert!(
+                        (0.0..=1.0).contains(&statistics::beta_binomial_upper_tail(k, n, a, b)),
+                        "beta-binomial {k} {n} {a} {b}"
+                    );
+                    assert!(
+                        (0.0..=1.0).contains(&statistics::two_rates(k, a, n, b)),
+                        "two rates {k} {a} {n} {b}"
+                    );
                 }
             }
         }
@@ -148,6 +170,10 @@ fn a_no_stops_every_one_of_them() {
     };
     assert!(stopped(&|watch| Dense::new(&rows).cluster(&[1.0; 3_000], SETTINGS, watch).map(drop)));
     assert!(stopped(&|watch| Sparse::new(&terms).cluster(&[1.0; 3_000], SETTINGS, watch).map(drop)));
-    assert!(stopped(&|watch| Forest::train(&rows, &[1.0; 3_000], forest::Settings::default(), watch).map(drop)));
-    assert!(stopped(&|watch| tfidf::fit(&["a"; 3_000], &[1.0; 3_000], tfidf::Settings::default(), watch).map(drop)));
+    assert!(stopped(
+        &|watch| Forest::train(&rows, &[1.0; 3_000], forest::Settings::default(), watch).map(drop)
+    ));
+    assert!(stopped(
+        &|watch| tfidf::fit(&["a"; 3_000], &[1.0; 3_000], tfidf::Settings::default(), watch).map(drop)
+    ));
 }

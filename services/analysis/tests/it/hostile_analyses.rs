@@ -1,4 +1,5 @@
-//! Whatever attackers write, the analyses neither panic nor hang, and answer the same however the days were cut.
+//! Whatever attackers write, the analyses neither panic nor hang, and answer the same however the days were
+//! cut.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +22,8 @@ use crate::{Random, unwatched};
 
 const DAY: i64 = 86_400_000_000;
 const KINDS: [Kind; 2] = [Kind::Snowshoe, Kind::Botnet];
-/// Where a test that hangs is told from one that is slow: a debug build on a busy machine takes a fraction of it.
+/// Where a test that hangs is told from one that is slow: a debug build on a busy machine takes a fraction of
+/// it.
 const FOR_EVER: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Default)]
@@ -58,9 +60,15 @@ fn data<'a>(all: impl IntoIterator<Item = &'a One>) -> Data {
             seconds: one.seconds,
             client: one.client.as_deref(),
             hassh: None,
-            logins: one.logins.iter().map(|(user, password)| (user.as_str(), password.as_deref(), true)).collect(),
+            logins: one
+                .logins
+                .iter()
+                .map(|(user, password)| (user.as_str(), password.as_deref(), true))
+                .collect(),
             inputs: one.inputs.iter().map(String::as_str).collect(),
-            sequence: sequence.as_ref().map(|(fingerprint, length, commands)| (*fingerprint, *length, commands.as_str())),
+            sequence: sequence
+                .as_ref()
+                .map(|(fingerprint, length, commands)| (*fingerprint, *length, commands.as_str())),
             files: one.files.iter().map(String::as_str).collect(),
             urls: one.urls.iter().map(String::as_str).collect(),
             vector: &one.vector,
@@ -73,7 +81,8 @@ fn address(n: usize) -> Option<IpAddr> {
     Some(Ipv4Addr::from_bits(0xcb00_0000 + n as u32 * 257).into())
 }
 
-/// Ordinary sessions of some days: sources that try a few things. Their shapes follow from their number alone, so that one model is that of many tests.
+/// Ordinary sessions of some days: sources that try a few things. Their shapes follow from their number
+/// alone, so that one model is that of many tests.
 fn ordinary(count: usize, days: i64, seed: u64) -> Vec<One> {
     let mut random = Random::new(seed);
     let one = |n: usize| {
@@ -85,9 +94,13 @@ fn ordinary(count: usize, days: i64, seed: u64) -> Vec<One> {
             started: (random.unit() * (days * DAY) as f64) as i64,
             seconds: random.unit() * 60.0,
             client: Some(format!("SSH-2.0-c{}", random.below(4))),
-            logins: (0..1 + random.below(3)).map(|_| ("root".to_owned(), Some(format!("p{}", random.below(9))))).collect(),
+            logins: (0..1 + random.below(3))
+                .map(|_| ("root".to_owned(), Some(format!("p{}", random.below(9)))))
+                .collect(),
             inputs: (0..what).map(|at| format!("cmd{} <file>", (what * at + random.below(2)) % 11)).collect(),
-            vector: (0..LENGTH).map(|place| if (place + kind) % 3 == 0 { ((place * kind) % 3) as f32 } else { 0.0 }).collect(),
+            vector: (0..LENGTH)
+                .map(|place| if (place + kind) % 3 == 0 { ((place * kind) % 3) as f32 } else { 0.0 })
+                .collect(),
             ..One::default()
         }
     };
@@ -104,7 +117,9 @@ fn span(data: &Data) -> std::ops::Range<i64> {
 }
 
 fn trained(parts: &longtail::Parts<'_>, known: Vec<Model>) -> longtail::Outcome {
-    unwatched(|watch| longtail::analyse(parts, known, &longtail::Parameters::default(), &Device::open().unwrap(), watch))
+    unwatched(|watch| {
+        longtail::analyse(parts, known, &longtail::Parameters::default(), &Device::open().unwrap(), watch)
+    })
 }
 
 /// With the models that other tests trained: training takes seconds in a debug build.
@@ -130,7 +145,10 @@ fn checked(findings: &[Finding], data: &Data) {
         assert!(finding.first_seen <= finding.last_seen, "{finding:?}");
         assert!(finding.sessions.iter().all(|name| names.contains(name)), "{finding:?}");
         assert!(!finding.key.is_empty() && finding.title.lines().count() == 1, "{finding:?}");
-        assert_eq!(&serde_json::from_str::<Finding>(&serde_json::to_string(finding).unwrap()).unwrap().sources, &finding.sources);
+        assert_eq!(
+            &serde_json::from_str::<Finding>(&serde_json::to_string(finding).unwrap()).unwrap().sources,
+            &finding.sources
+        );
     }
     let keys: BTreeSet<_> = findings.iter().map(|finding| (&finding.rule, &finding.key)).collect();
     assert_eq!(keys.len(), findings.len(), "each thing is found once");
@@ -178,7 +196,21 @@ fn texts_that_look_like_what_is_searched_for_take_no_time() {
     let long = 64 << 10;
     let fill = |text: &str| text.repeat(long / text.len());
     let blob = format!("ssh-rsa {} ", "A".repeat(70));
-    let texts = ["\\", "\\x", "\\x4", "\\141\\", "http://a", "http://a@", "http://[", "ecdsa-sha2-nistp", "ssh-rsa ", &blob, "Aa1+/=", "ab0", "Zz9 "];
+    let texts = [
+        "\\",
+        "\\x",
+        "\\x4",
+        "\\141\\",
+        "http://a",
+        "http://a@",
+        "http://[",
+        "ecdsa-sha2-nistp",
+        "ssh-rsa ",
+        &blob,
+        "Aa1+/=",
+        "ab0",
+        "Zz9 ",
+    ];
     let mut all = ordinary(60, 1, 2);
     for (n, text) in texts.iter().enumerate() {
         all[n].inputs = (0..4).map(|more| format!("{}{more}", fill(text))).collect();
@@ -206,15 +238,25 @@ fn thousands_of_new_commands_of_three_sources_take_no_time() {
     let data = data(&all);
     let outcome = analysed(&[(span(&data), &part(&data))]);
     checked(&outcome.findings, &data);
-    assert!(outcome.summary["detections"]["emerging_patterns"].as_u64().unwrap() >= 10_000, "{}", outcome.summary["detections"]);
+    assert!(
+        outcome.summary["detections"]["emerging_patterns"].as_u64().unwrap() >= 10_000,
+        "{}",
+        outcome.summary["detections"]
+    );
     assert!(begun.elapsed() < FOR_EVER, "{:?}", begun.elapsed());
 }
 
 #[test]
 fn a_hundred_thousand_times_the_same_session_is_nothing_odd() {
     let same = ordinary(1, 1, 1).remove(0);
-    let all: Vec<One> =
-        (0..100_000).map(|n| One { session: format!("{n:012x}"), started: n * 1_000_000, source: address(n as usize % 20_000), ..same.clone() }).collect();
+    let all: Vec<One> = (0..100_000)
+        .map(|n| One {
+            session: format!("{n:012x}"),
+            started: n * 1_000_000,
+            source: address(n as usize % 20_000),
+            ..same.clone()
+        })
+        .collect();
     let data = data(&all);
     let outcome = analysed(&[(span(&data), &part(&data))]);
     assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
@@ -233,7 +275,11 @@ fn numbers_that_are_none_are_zero() {
     }
     let data = data(&all);
     everything(&data);
-    assert!(data.sessions.iter().all(|session| session.seconds.is_finite() && data.vector(session).iter().all(|x| x.is_finite())));
+    assert!(
+        data.sessions
+            .iter()
+            .all(|session| session.seconds.is_finite() && data.vector(session).iter().all(|x| x.is_finite()))
+    );
 }
 
 #[test]
@@ -258,7 +304,9 @@ fn any_time_is_a_time() {
             let span = from..to;
             analysed(&[(span.clone(), &part)]);
             for kind in KINDS {
-                unwatched(|watch| campaign::detect(kind, &data, span.clone(), &[], &campaign::Parameters::default(), watch));
+                unwatched(|watch| {
+                    campaign::detect(kind, &data, span.clone(), &[], &campaign::Parameters::default(), watch)
+                });
             }
         }
     }
@@ -267,7 +315,9 @@ fn any_time_is_a_time() {
 #[test]
 fn sources_may_be_missing_or_few_or_of_any_kind() {
     let mut all = ordinary(200, 2, 7);
-    let set = |all: &mut Vec<One>, source: &dyn Fn(usize) -> Option<IpAddr>| all.iter_mut().enumerate().for_each(|(n, one)| one.source = source(n));
+    let set = |all: &mut Vec<One>, source: &dyn Fn(usize) -> Option<IpAddr>| {
+        all.iter_mut().enumerate().for_each(|(n, one)| one.source = source(n))
+    };
     set(&mut all, &|_| None);
     let none = data(&all);
     everything(&none);
@@ -276,7 +326,9 @@ fn sources_may_be_missing_or_few_or_of_any_kind() {
     everything(&data(&all));
     set(&mut all, &|n| Some(Ipv6Addr::from_bits(u128::MAX - ((n as u128) << 78)).into()));
     everything(&data(&all));
-    set(&mut all, &|n| Some(if n % 2 == 0 { Ipv4Addr::BROADCAST.into() } else { Ipv6Addr::UNSPECIFIED.into() }));
+    set(&mut all, &|n| {
+        Some(if n % 2 == 0 { Ipv4Addr::BROADCAST.into() } else { Ipv6Addr::UNSPECIFIED.into() })
+    });
     everything(&data(&all));
 }
 
@@ -308,10 +360,15 @@ fn texts_may_hold_anything() {
     let mut all = ordinary(200, 13, 9);
     for (n, one) in all.iter_mut().enumerate() {
         let text = |more: usize| strange[(n + more) % strange.len()].to_owned();
-        one.logins = vec![(text(0), Some(text(1))), (text(2), None), (text(3), Some(format!("{}\n{}", text(1), text(2))))];
+        one.logins = vec![
+            (text(0), Some(text(1))),
+            (text(2), None),
+            (text(3), Some(format!("{}\n{}", text(1), text(2)))),
+        ];
         (one.sensor, one.session, one.client) = (text(4), format!("{}{n}", text(5)), Some(text(6)));
         one.inputs = if n % 3 == 0 { vec![text(0), text(7), text(8)] } else { Vec::new() };
-        (one.files, one.urls) = (vec![text(1)], vec![text(2), format!("http://{}/", text(3)), "http://[".into(), "://".into()]);
+        (one.files, one.urls) =
+            (vec![text(1)], vec![text(2), format!("http://{}/", text(3)), "http://[".into(), "://".into()]);
         if n % 10 < 3 {
             one.started = 12 * DAY + n as i64;
         }
@@ -343,9 +400,10 @@ fn damaged_parts_and_models_are_none() {
     let (part, model) = (part.to_bytes(), model.to_bytes());
     assert!(Part::from_bytes(&model).is_none() && Model::from_bytes(&part).is_none());
     let mut random = Random::new(1);
-    for (bytes, read) in
-        [(&part, &(|bytes: &[u8]| Part::from_bytes(bytes).is_some()) as &dyn Fn(&[u8]) -> bool), (&model, &|bytes: &[u8]| Model::from_bytes(bytes).is_some())]
-    {
+    for (bytes, read) in [
+        (&part, &(|bytes: &[u8]| Part::from_bytes(bytes).is_some()) as &dyn Fn(&[u8]) -> bool),
+        (&model, &|bytes: &[u8]| Model::from_bytes(bytes).is_some()),
+    ] {
         assert!(read(bytes));
         assert!(!read(&[]) && !read(&[0; 64]) && !read(&[0xff; 64]));
         for _ in 0..300 {
@@ -415,12 +473,15 @@ fn a_no_stops_an_analysis_wherever_it_is_and_the_bar_is_full_at_its_end() {
     let whole = part(&data);
     stops_wherever_it_is_told_to(&|watch| Part::of(&data, watch).map(drop));
     for kind in KINDS {
-        stops_wherever_it_is_told_to(&|watch| campaign::detect(kind, &data, span(&data), &[], &campaign::Parameters::default(), watch).map(drop));
+        stops_wherever_it_is_told_to(&|watch| {
+            campaign::detect(kind, &data, span(&data), &[], &campaign::Parameters::default(), watch).map(drop)
+        });
     }
     let device = Device::open().unwrap();
     let model = analysed(&[(span(&data), &whole)]).model.unwrap();
     let analyse = |known: Vec<Model>, watch: &mut Watch<'_>| {
-        longtail::analyse(&[(span(&data), &whole)], known, &longtail::Parameters::default(), &device, watch).map(drop)
+        longtail::analyse(&[(span(&data), &whole)], known, &longtail::Parameters::default(), &device, watch)
+            .map(drop)
     };
     stops_wherever_it_is_told_to(&|watch| analyse(vec![model.clone()], watch));
 }

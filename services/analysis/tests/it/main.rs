@@ -1,6 +1,11 @@
 //! The numerics against definitions, against scikit-learn and scipy, and under hostile input.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::needless_range_loop, reason = "tests, and some of them measure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_range_loop,
+    reason = "tests, and some of them measure"
+)]
 
 mod hostile;
 mod hostile_analyses;
@@ -43,13 +48,16 @@ impl Random {
 
     /// Up to five of so many features, all of the same value.
     fn set(&mut self, features: usize) -> analysis::tfidf::Row {
-        let chosen: std::collections::BTreeSet<usize> = (0..1 + self.below(5)).map(|_| self.below(features)).collect();
+        let chosen: std::collections::BTreeSet<usize> =
+            (0..1 + self.below(5)).map(|_| self.below(features)).collect();
         chosen.into_iter().map(|feature| (feature as u32, 1.0)).collect()
     }
 
     /// Texts as of commands: some templates with words exchanged, some of their own.
     fn texts(&mut self, count: usize, words: usize) -> Vec<String> {
-        let templates: Vec<Vec<usize>> = (0..count.div_ceil(12)).map(|_| (0..4 + self.below(20)).map(|_| self.below(words)).collect()).collect();
+        let templates: Vec<Vec<usize>> = (0..count.div_ceil(12))
+            .map(|_| (0..4 + self.below(20)).map(|_| self.below(words)).collect())
+            .collect();
         let mut texts = Vec::new();
         while texts.len() < count {
             let mut text = templates[self.below(templates.len())].clone();
@@ -60,15 +68,22 @@ impl Random {
             if self.below(8) == 0 {
                 text = (0..self.below(12)).map(|_| self.below(words)).collect();
             }
-            texts.push(text.iter().map(|word| format!("W{word}/é_{}", word % 3)).collect::<Vec<_>>().join("; "));
+            texts.push(
+                text.iter().map(|word| format!("W{word}/é_{}", word % 3)).collect::<Vec<_>>().join("; "),
+            );
         }
         texts
     }
 
     /// Rows `[n, d]` of few levels around some centres, as features of sessions are.
     fn levels(&mut self, rows: usize, columns: usize) -> ndarray::Array2<f32> {
-        let centres: Vec<Vec<f32>> =
-            (0..rows.div_ceil(40)).map(|_| (0..columns).map(|_| if self.below(3) == 0 { self.below(9) as f32 / 8.0 } else { 0.0 }).collect()).collect();
+        let centres: Vec<Vec<f32>> = (0..rows.div_ceil(40))
+            .map(|_| {
+                (0..columns)
+                    .map(|_| if self.below(3) == 0 { self.below(9) as f32 / 8.0 } else { 0.0 })
+                    .collect()
+            })
+            .collect();
         let mut all = ndarray::Array2::zeros((rows, columns));
         for mut row in all.rows_mut() {
             let centre = &centres[self.below(centres.len())];

@@ -17,9 +17,12 @@ use crate::{Random, unwatched};
 
 /// Asks scikit-learn. Without it the test fails: what cannot be compared is not known to be right.
 fn ask<T: DeserializeOwned>(what: &str, tasks: &[Value]) -> Vec<T> {
-    let python = std::env::var("COWRIESTREAM_TEST_PYTHON")
-        .unwrap_or_else(|_| format!("{}/.local/share/cowriestream/tools/bin/python", std::env::var("HOME").unwrap_or_default()));
-    let advice = format!("needs a Python with scikit-learn and scipy: run .ci/install --tests, or set COWRIESTREAM_TEST_PYTHON (tried {python})");
+    let python = std::env::var("COWRIESTREAM_TEST_PYTHON").unwrap_or_else(|_| {
+        format!("{}/.local/share/cowriestream/tools/bin/python", std::env::var("HOME").unwrap_or_default())
+    });
+    let advice = format!(
+        "needs a Python with scikit-learn and scipy: run .ci/install --tests, or set COWRIESTREAM_TEST_PYTHON (tried {python})"
+    );
     let mut child = Command::new(&python)
         .args(["-W", "ignore", "-c", include_str!("parity.py")])
         .stdin(Stdio::piped())
@@ -27,7 +30,8 @@ fn ask<T: DeserializeOwned>(what: &str, tasks: &[Value]) -> Vec<T> {
         .spawn()
         .unwrap_or_else(|error| panic!("{error}: {advice}"));
     let mut input = child.stdin.take().unwrap();
-    // Python reads all of it before it answers, so this cannot block for ever; when it ends early the output says so.
+    // Python reads all of it before it answers, so this cannot block for ever; when it ends early the output
+    // says so.
     let _ = input.write_all(json!({ "what": what, "tasks": tasks }).to_string().as_bytes());
     drop(input);
     let output = child.wait_with_output().unwrap();
@@ -50,7 +54,11 @@ fn same_clusters(tasks: &[Value], found: &[Clustering]) {
         let core: Vec<usize> = (0..ours.core.len()).filter(|&row| ours.core[row]).collect();
         assert_eq!(core, theirs.core, "{of}");
     }
-    assert!(found.iter().filter(|found| found.clusters > 3 && found.labels.contains(&-1)).count() * 3 > found.len(), "most cases are trivial");
+    assert!(
+        found.iter().filter(|found| found.clusters > 3 && found.labels.contains(&-1)).count() * 3
+            > found.len(),
+        "most cases are trivial"
+    );
 }
 
 #[test]
@@ -65,7 +73,8 @@ fn dense_clusters_are_those_of_scikit_learn() {
         for (eps, min_samples) in [(0.125, 5), (2.0_f64.sqrt() / 8.0, 8), (0.25, 5), (0.7, 12), (1.0, 30)] {
             let settings = Settings { eps, min_samples: f64::from(min_samples) };
             found.push(unwatched(|watch| Dense::new(&values).cluster(&weights, settings, watch)));
-            let (rows, labels): (Vec<Vec<f32>>, _) = (values.rows().into_iter().map(|row| row.to_vec()).collect(), &found.last().unwrap().labels);
+            let (rows, labels): (Vec<Vec<f32>>, _) =
+                (values.rows().into_iter().map(|row| row.to_vec()).collect(), &found.last().unwrap().labels);
             tasks.push(json!({ "metric": "euclidean", "rows": rows, "weights": weights, "eps": eps, "min_samples": min_samples, "labels": labels }));
         }
     }
@@ -76,7 +85,9 @@ fn dense_clusters_are_those_of_scikit_learn() {
 fn sparse_clusters_are_those_of_scikit_learn() {
     let (mut tasks, mut found) = (Vec::new(), Vec::new());
     let mut add = |rows: &[tfidf::Row], weights: &[f64], eps: f64, min_samples: u32| {
-        found.push(unwatched(|watch| Sparse::new(rows).cluster(weights, Settings { eps, min_samples: f64::from(min_samples) }, watch)));
+        found.push(unwatched(|watch| {
+            Sparse::new(rows).cluster(weights, Settings { eps, min_samples: f64::from(min_samples) }, watch)
+        }));
         let labels = &found.last().unwrap().labels;
         tasks.push(json!({
             "metric": "cosine", "rows": rows, "features": 1 << 20, "weights": weights, "eps": eps, "min_samples": min_samples, "labels": labels
@@ -87,9 +98,11 @@ fn sparse_clusters_are_those_of_scikit_learn() {
         let texts = random.texts(600, 20 + 40 * seed as usize);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         // Few features and many are compared in different ways.
-        let settings = tfidf::Settings { max_features: (seed % 2 == 0).then_some(128), ..tfidf::Settings::default() };
+        let settings =
+            tfidf::Settings { max_features: (seed % 2 == 0).then_some(128), ..tfidf::Settings::default() };
         let (_, rows) = unwatched(|watch| tfidf::fit(&texts, &[1.0; 600], settings, watch));
-        // Of a text without words scikit-learn says that it is near itself or not, as the number of rows may be.
+        // Of a text without words scikit-learn says that it is near itself or not, as the number of rows may
+        // be.
         let rows: Vec<tfidf::Row> = rows.into_iter().filter(|row| !row.is_empty()).collect();
         let weights: Vec<f64> = rows.iter().map(|_| random.below(4) as f64).collect();
         for (eps, min_samples) in [(0.05, 3), (0.3, 5), (0.5, 8), (0.8, 40)] {
@@ -115,8 +128,17 @@ fn tfidf_is_that_of_scikit_learn() {
         idf: Vec<f64>,
         rows: Vec<Vec<f64>>,
     }
-    let strange =
-        ["", "--", "İstanbul ΣΑΣ ß", "a\u{301}b ⓐ x² ½ Ⅷ ٣ 漢字 ʰ", "cat /proc/cpuinfo|grep name", "A_1 a_1 _ __", "\u{0}a\u{0}b", "été été ÉTÉ", "ⅷ 𝔸 🦀 ‿ ﬁ"];
+    let strange = [
+        "",
+        "--",
+        "İstanbul ΣΑΣ ß",
+        "a\u{301}b ⓐ x² ½ Ⅷ ٣ 漢字 ʰ",
+        "cat /proc/cpuinfo|grep name",
+        "A_1 a_1 _ __",
+        "\u{0}a\u{0}b",
+        "été été ÉTÉ",
+        "ⅷ 𝔸 🦀 ‿ ﬁ",
+    ];
     let (mut tasks, mut found) = (Vec::new(), Vec::new());
     for seed in 0..6 {
         let mut texts = Random::new(seed).texts(300, 50);
@@ -124,7 +146,8 @@ fn tfidf_is_that_of_scikit_learn() {
         let unique: Vec<&str> = texts.iter().map(String::as_str).collect();
         for (lowercase, max_features) in [(false, Some(128)), (true, Some(128)), (false, None)] {
             let settings = tfidf::Settings { lowercase, max_features, ..tfidf::Settings::default() };
-            let (model, rows) = unwatched(|watch| tfidf::fit(&unique, &vec![1.0; unique.len()], settings, watch));
+            let (model, rows) =
+                unwatched(|watch| tfidf::fit(&unique, &vec![1.0; unique.len()], settings, watch));
             tasks.push(json!({ "texts": texts, "lowercase": lowercase, "max_features": max_features, "vocabulary": model.vocabulary }));
             found.push((model, rows, max_features));
         }
@@ -134,12 +157,14 @@ fn tfidf_is_that_of_scikit_learn() {
             assert_eq!(model.vocabulary, theirs.kept);
         }
         assert_eq!(theirs.frequencies_ours, theirs.frequencies_theirs);
-        let off = model.idf.iter().zip(&theirs.idf).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
+        let off =
+            model.idf.iter().zip(&theirs.idf).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
         assert!(off <= 1e-6, "idf is off by {off}");
         for (row, theirs) in rows.iter().zip(&theirs.rows) {
             let mut dense = vec![0.0; theirs.len()];
             row.iter().for_each(|&(feature, value)| dense[feature as usize] = value);
-            let off = dense.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
+            let off =
+                dense.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
             assert!(off <= 1e-6, "a row is off by {off}");
         }
     }
@@ -155,21 +180,30 @@ fn the_forest_tells_outliers_as_well_as_that_of_scikit_learn() {
     const SEEDS: u64 = 12;
     let tasks: Vec<Value> = (0..3).map(|seed| planted(&mut Random::new(seed), SEEDS)).collect();
     for answer in ask::<Theirs>("forest", &tasks) {
-        // A forest is random, so the means over seeds are compared; each is off by about a third of the limit.
+        // A forest is random, so the means over seeds are compared; each is off by about a third of the
+        // limit.
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let (ours, theirs) = (mean(&answer.ours), mean(&answer.theirs));
-        assert!((ours - theirs).abs() <= 0.005, "AUROC {ours} is not {theirs}: {:?} and {:?}", answer.ours, answer.theirs);
+        assert!(
+            (ours - theirs).abs() <= 0.005,
+            "AUROC {ours} is not {theirs}: {:?} and {:?}",
+            answer.ours,
+            answer.theirs
+        );
         assert!((0.7..0.999).contains(&theirs), "too easy or too hard to tell anything: {theirs}");
     }
 }
 
-/// Rows with outliers among them, some of them often, for scikit-learn as often; and our scores of them by so many seeds.
+/// Rows with outliers among them, some of them often, for scikit-learn as often; and our scores of them by so
+/// many seeds.
 fn planted(random: &mut Random, seeds: u64) -> Value {
     let (mut rows, mut copies, mut outlier) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..1_200 {
         let out = row % 20 == 0;
         let spread = if out { 2.0 } else { 1.0 };
-        rows.extend((0..8).map(|column| (random.normal() * spread + f64::from(u8::from(column < 2)) * (row % 3) as f64 * 3.0) as f32));
+        rows.extend((0..8).map(|column| {
+            (random.normal() * spread + f64::from(u8::from(column < 2)) * (row % 3) as f64 * 3.0) as f32
+        }));
         outlier.push(out);
         copies.push(if out { 1 } else { 1 + random.below(3) });
     }
@@ -179,7 +213,8 @@ fn planted(random: &mut Random, seeds: u64) -> Value {
     let scores: Vec<Vec<f64>> = (0..seeds)
         .map(|seed| {
             let settings = forest::Settings { seed, ..forest::Settings::default() };
-            let scores = unwatched(|watch| Forest::train(&rows, &weights, settings, watch)?.scores(&rows, watch));
+            let scores =
+                unwatched(|watch| Forest::train(&rows, &weights, settings, watch)?.scores(&rows, watch));
             expanded.iter().map(|&row| scores[row]).collect()
         })
         .collect();
@@ -208,21 +243,34 @@ fn probabilities_are_those_of_scipy() {
         // Around what is expected, and far from it.
         let p = 10.0_f64.powf(-4.0 * random.unit()).min(0.999);
         let expected = n as f64 * p;
-        let k = (expected + (random.unit() * 16.0 - 4.0) * (expected * (1.0 - p)).sqrt()).clamp(0.0, n as f64).round() as u64;
+        let k = (expected + (random.unit() * 16.0 - 4.0) * (expected * (1.0 - p)).sqrt())
+            .clamp(0.0, n as f64)
+            .round() as u64;
         add("binomial", &[k as f64, n as f64, p], ours::binomial_upper_tail(k, n, p));
         add("poisson", &[k as f64, expected], ours::poisson_upper_tail(k, expected));
         let (t1, t2) = (1.0 + 30.0 * random.unit(), 1.0 + 90.0 * random.unit());
         add("two_rates", &[k as f64, t1, n as f64, t2], ours::two_rates(k, t1, n, t2));
-        let (a, b, x) = (10.0_f64.powf(random.unit() * 5.0 - 2.0), 10.0_f64.powf(random.unit() * 5.0 - 2.0), random.unit());
+        let (a, b, x) = (
+            10.0_f64.powf(random.unit() * 5.0 - 2.0),
+            10.0_f64.powf(random.unit() * 5.0 - 2.0),
+            random.unit(),
+        );
         add("beta_inc", &[a, b, x], ours::beta_inc(a, b, x));
         add("ln_gamma", &[3.0 + size * a], ours::ln_gamma(3.0 + size * a));
         let (n, k) = (n.min(2_000), k.min(2_000));
-        add("beta_binomial", &[k.min(n) as f64, n as f64, a, b], ours::beta_binomial_upper_tail(k.min(n), n, a, b));
+        add(
+            "beta_binomial",
+            &[k.min(n) as f64, n as f64, a, b],
+            ours::beta_binomial_upper_tail(k.min(n), n, a, b),
+        );
     }
     let p: Vec<f64> = (0..500).map(|_| random.unit().powi(3)).chain([0.0, 1.0, 0.5, 0.5]).collect();
-    let texts: Vec<Vec<u8>> = (1..40).map(|length| (0..length * 9).map(|_| random.below(1 + length * 6) as u8).collect()).collect();
+    let texts: Vec<Vec<u8>> =
+        (1..40).map(|length| (0..length * 9).map(|_| random.below(1 + length * 6) as u8).collect()).collect();
     let theirs = &ask::<Theirs>("statistics", &[json!({ "tails": asked, "p": p, "texts": texts })])[0];
-    let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1e-9 * theirs.abs() || theirs < 1e-290 && ours < 1e-290;
+    let close = |ours: f64, theirs: f64| {
+        (ours - theirs).abs() <= 1e-9 * theirs.abs() || theirs < 1e-290 && ours < 1e-290
+    };
     for ((asked, &ours), &theirs) in asked.iter().zip(&answers).zip(&theirs.tails) {
         assert!(close(ours, theirs), "{asked}: {ours:e} is not {theirs:e}");
     }

@@ -12,8 +12,11 @@ use crate::{Random, unwatched};
 /// DBSCAN word by word, from all distances.
 fn defined(distances: &[Vec<f64>], weights: &[f64], settings: Settings) -> Clustering {
     let rows = distances.len();
-    let near = |row: usize| (0..rows).filter(move |&other| other == row || distances[row][other] <= settings.eps);
-    let core: Vec<bool> = (0..rows).map(|row| near(row).map(|other| weights[other]).sum::<f64>() >= settings.min_samples).collect();
+    let near =
+        |row: usize| (0..rows).filter(move |&other| other == row || distances[row][other] <= settings.eps);
+    let core: Vec<bool> = (0..rows)
+        .map(|row| near(row).map(|other| weights[other]).sum::<f64>() >= settings.min_samples)
+        .collect();
     let mut labels = vec![NOISE; rows];
     let mut clusters = 0;
     for start in 0..rows {
@@ -35,21 +38,40 @@ fn defined(distances: &[Vec<f64>], weights: &[f64], settings: Settings) -> Clust
 }
 
 fn euclidean(rows: &Array2<f32>) -> Vec<Vec<f64>> {
-    let distance = |a: usize, b: usize| rows.row(a).iter().zip(rows.row(b)).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt();
+    let distance = |a: usize, b: usize| {
+        rows.row(a)
+            .iter()
+            .zip(rows.row(b))
+            .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
     (0..rows.nrows()).map(|a| (0..rows.nrows()).map(|b| distance(a, b)).collect()).collect()
 }
 
 fn cosine(rows: &[tfidf::Row]) -> Vec<Vec<f64>> {
     let product = |a: &tfidf::Row, b: &tfidf::Row| -> f64 {
-        a.iter().filter_map(|(feature, value)| b.iter().find(|(other, _)| other == feature).map(|(_, other)| value * other)).sum()
+        a.iter()
+            .filter_map(|(feature, value)| {
+                b.iter().find(|(other, _)| other == feature).map(|(_, other)| value * other)
+            })
+            .sum()
     };
-    let unit: Vec<tfidf::Row> = rows.iter().map(|row| row.iter().map(|&(feature, value)| (feature, value / product(row, row).sqrt())).collect()).collect();
+    let unit: Vec<tfidf::Row> = rows
+        .iter()
+        .map(|row| row.iter().map(|&(feature, value)| (feature, value / product(row, row).sqrt())).collect())
+        .collect();
     let distance = |a: usize, b: usize| if a == b { 0.0 } else { 1.0 - product(&unit[a], &unit[b]) };
     (0..rows.len()).map(|a| (0..rows.len()).map(|b| distance(a, b)).collect()).collect()
 }
 
 fn nearest(distances: &[f64], core: &[bool]) -> Option<f64> {
-    distances.iter().zip(core).filter(|(_, core)| **core).map(|(&distance, _)| distance).min_by(f64::total_cmp)
+    distances
+        .iter()
+        .zip(core)
+        .filter(|(_, core)| **core)
+        .map(|(&distance, _)| distance)
+        .min_by(f64::total_cmp)
 }
 
 fn dense_is_as_defined(rows: &Array2<f32>, weights: &[f64], settings: Settings) {
@@ -72,7 +94,10 @@ fn sparse_is_as_defined(rows: &[tfidf::Row], weights: &[f64], settings: Settings
     for row in 0..rows.len() {
         let near = sparse.nearest_core(&found, row).map(|(_, distance)| distance);
         let expected = nearest(&distances[row], &found.core);
-        assert!(near.zip(expected).is_none_or(|(near, expected)| (near - expected).abs() < 1e-12) && near.is_some() == expected.is_some());
+        assert!(
+            near.zip(expected).is_none_or(|(near, expected)| (near - expected).abs() < 1e-12)
+                && near.is_some() == expected.is_some()
+        );
     }
 }
 
@@ -136,6 +161,8 @@ proptest! {
 #[test]
 fn a_row_without_values_is_near_no_other() {
     let rows = vec![vec![], vec![], vec![(0, 1.0)], vec![(0, 2.0)]];
-    let found = unwatched(|watch| Sparse::new(&rows).cluster(&[1.0; 4], Settings { eps: 0.3, min_samples: 2.0 }, watch));
+    let found = unwatched(|watch| {
+        Sparse::new(&rows).cluster(&[1.0; 4], Settings { eps: 0.3, min_samples: 2.0 }, watch)
+    });
     assert_eq!(found.labels, [NOISE, NOISE, 0, 0]);
 }

@@ -1,4 +1,5 @@
-//! Data sets in Arrow files: what was analysed once can be analysed again, here or elsewhere, without the logs or the database.
+//! Data sets in Arrow files: what was analysed once can be analysed again, here or elsewhere, without the
+//! logs or the database.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,5 @@
-//! `analyse`: an analysis now and here, of the database, straight from logs or of a data set that was saved, without any queue.
+//! `analyse`: an analysis now and here, of the database, straight from logs or of a data set that was saved,
+//! without any queue.
 
 mod file;
 mod read;
@@ -55,13 +56,15 @@ pub struct Args {
     /// Of everything random (longtail)
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given several times
+    /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given
+    /// several times
     #[arg(long = "log", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     logs: Vec<LogSpec>,
     /// All of a data set that --save wrote
     #[arg(long, conflicts_with_all = ["logs", "since", "until", "sensor"], value_name = "FILE.arrow")]
     input: Option<PathBuf>,
-    /// Write what is analysed to a file, and analyse it as --input will: without what earlier runs kept. It has the passwords
+    /// Write what is analysed to a file, and analyse it as --input will: without what earlier runs kept. It
+    /// has the passwords
     #[arg(long, conflicts_with = "input", value_name = "FILE.arrow")]
     save: Option<PathBuf>,
     /// Read every day anew, whatever earlier runs kept
@@ -93,7 +96,10 @@ pub enum What {
 
 /// A number in [0, 1].
 fn part(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "expected a number from 0 to 1".to_owned())
+    text.parse()
+        .ok()
+        .filter(|x| (0.0..=1.0).contains(x))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 /// An age, or a time.
@@ -120,7 +126,8 @@ impl std::str::FromStr for Since {
             };
             number.parse::<u32>().ok().map(|number| i64::from(number) * seconds * 1_000_000)
         };
-        let wrong = || "expected an age, e.g. 90m, 12h, 7d or 4w, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
+        let wrong =
+            || "expected an age, e.g. 90m, 12h, 7d or 4w, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
         age().map(Self::Age).or_else(|| events::time::read(text).map(Self::At)).ok_or_else(wrong)
     }
 }
@@ -137,9 +144,18 @@ impl Since {
 
 impl Args {
     fn question(&self) -> Question {
-        let campaigns = |kind| Question::Campaigns(kind, campaign::Parameters { threshold: self.threshold, min_sources: self.min_sources as usize });
+        let campaigns = |kind| {
+            Question::Campaigns(
+                kind,
+                campaign::Parameters { threshold: self.threshold, min_sources: self.min_sources as usize },
+            )
+        };
         match self.what {
-            What::Longtail => Question::Longtail(longtail::Parameters { threshold: self.threshold, seed: self.seed, ..longtail::Parameters::default() }),
+            What::Longtail => Question::Longtail(longtail::Parameters {
+                threshold: self.threshold,
+                seed: self.seed,
+                ..longtail::Parameters::default()
+            }),
             What::Snowshoe => campaigns(campaign::Kind::Snowshoe),
             What::Botnet => campaigns(campaign::Kind::Botnet),
         }
@@ -153,7 +169,8 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let answer = if live { of_database(&args, &tasks).await? } else { of_data(&args, &tasks).await? };
     let seconds = (since.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     if args.json {
-        let findings: Vec<_> = answer.findings.iter().map(|finding| analyses::finding_json(finding, false)).collect();
+        let findings: Vec<_> =
+            answer.findings.iter().map(|finding| analyses::finding_json(finding, false)).collect();
         let mut summary = json!({
             "analysis": args.question().kind(), "sessions": answer.sessions, "cached_sessions": answer.cached_sessions,
             "new_sessions": answer.sessions - answer.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": answer.kept,
@@ -210,7 +227,11 @@ async fn data(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
 }
 
 /// Waits for an answer, with a progress bar.
-async fn watched<T>(quiet: bool, mut hear: watch::Receiver<Told>, asked: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+async fn watched<T>(
+    quiet: bool,
+    mut hear: watch::Receiver<Told>,
+    asked: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
     bar.set_style(ProgressStyle::with_template("{bar:30} {percent} % {msg}, eta {eta}")?);
     let mut asked = std::pin::pin!(asked);

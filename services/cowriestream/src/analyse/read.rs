@@ -46,9 +46,13 @@ pub(super) async fn read(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
         }
         bar.finish_and_clear();
         if !quiet {
-            boot::complain(&format!("read {} events of {} files; {} lines or parts of lines are no events", reading.events, reading.files, reading.unusable));
+            boot::complain(&format!(
+                "read {} events of {} files; {} lines or parts of lines are no events",
+                reading.events, reading.files, reading.unusable
+            ));
         }
-        let until = until.map_or_else(|| reading.last.map_or(i64::MAX, |last| last + 1), |until| until.timestamp_micros());
+        let until = until
+            .map_or_else(|| reading.last.map_or(i64::MAX, |last| last + 1), |until| until.timestamp_micros());
         let from = since.map_or(i64::MIN, |since| since.before(until));
         anyhow::Ok(reading.gathered.build(from..until))
     });
@@ -56,7 +60,13 @@ pub(super) async fn read(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
 }
 
 impl Reading {
-    fn file(&mut self, sensor: &SensorId, path: &Path, bar: &ProgressBar, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn file(
+        &mut self,
+        sensor: &SensorId,
+        path: &Path,
+        bar: &ProgressBar,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut input = loader::Input::open_patiently(path)?;
         let (mut lines, mut chunk) = (LineReader::new(0), vec![0; CHUNK]);
         self.files += 1;
@@ -80,7 +90,11 @@ impl Reading {
             }
         }
         if let Some(damage) = input.damage() {
-            eprintln!("warning: {} is damaged or cut off, what came before counts: {}", boot::safe(&path.display().to_string()), boot::safe(damage));
+            eprintln!(
+                "warning: {} is damaged or cut off, what came before counts: {}",
+                boot::safe(&path.display().to_string()),
+                boot::safe(damage)
+            );
         }
         if let Some(item) = lines.finish() {
             self.item(sensor, item);
@@ -101,7 +115,8 @@ impl Reading {
             return self.event(record);
         }
         let parts = repair::glued(line);
-        self.unusable += parts.iter().filter(|part| !part.event).count().max(usize::from(parts.is_empty())) as u64;
+        self.unusable +=
+            parts.iter().filter(|part| !part.event).count().max(usize::from(parts.is_empty())) as u64;
         for part in parts.iter().filter(|part| part.event) {
             if let Ok(record) = Record::read(sensor, &line[part.text.clone()]) {
                 self.event(record);

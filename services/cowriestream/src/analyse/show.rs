@@ -19,16 +19,33 @@ pub(super) fn print(question: &Question, answer: &Answer, seconds: f64, limit: u
     if left > 0 {
         boot::say!("and {left} more findings: --limit {} shows them, --json has them", answer.findings.len());
     }
-    let cached = if answer.cached_sessions > 0 { format!(", {} of them read before", answer.cached_sessions) } else { String::new() };
-    boot::say!("{}: {} findings in {} sessions{cached}, {seconds:.1} s", question.kind(), answer.findings.len(), answer.sessions);
+    let cached = if answer.cached_sessions > 0 {
+        format!(", {} of them read before", answer.cached_sessions)
+    } else {
+        String::new()
+    };
+    boot::say!(
+        "{}: {} findings in {} sessions{cached}, {seconds:.1} s",
+        question.kind(),
+        answer.findings.len(),
+        answer.sessions
+    );
     if let Some(kept) = answer.kept {
         boot::say!("kept: {} new, {} changed, {} as they were", kept.new, kept.updated, kept.unchanged);
     }
 }
 
 fn show(finding: &Finding) {
-    boot::say!("{:<8} {:.2}  {}  {}", finding.severity.name(), finding.confidence, finding.rule, safe_up_to(&finding.title, WIDE));
-    let time = |micros| chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().format("%Y-%m-%d %H:%M:%S");
+    boot::say!(
+        "{:<8} {:.2}  {}  {}",
+        finding.severity.name(),
+        finding.confidence,
+        finding.rule,
+        safe_up_to(&finding.title, WIDE)
+    );
+    let time = |micros| {
+        chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().format("%Y-%m-%d %H:%M:%S")
+    };
     boot::say!("    when      {} to {} UTC", time(finding.first_seen), time(finding.last_seen));
     for line in evidence(&finding.evidence) {
         boot::say!("    {line}");
@@ -47,7 +64,16 @@ fn some(all: impl Iterator<Item = String>, count: usize) -> String {
 /// A line for each field of the evidence.
 pub(crate) fn evidence(evidence: &Value) -> Vec<String> {
     let Value::Object(fields) = evidence else { return Vec::new() };
-    fields.iter().filter_map(|(name, value)| Some(format!("{:<8}  {}", safe_up_to(&name.replace('_', " "), 40), safe_up_to(&short(value)?, WIDE)))).collect()
+    fields
+        .iter()
+        .filter_map(|(name, value)| {
+            Some(format!(
+                "{:<8}  {}",
+                safe_up_to(&name.replace('_', " "), 40),
+                safe_up_to(&short(value)?, WIDE)
+            ))
+        })
+        .collect()
 }
 
 /// A value in words; `None` when there is nothing to say.
@@ -62,9 +88,13 @@ fn short(value: &Value) -> Option<String> {
             Some(values.iter().take(MOST).filter_map(short).collect::<Vec<_>>().join("; ") + &more)
         }
         Value::Object(fields) if fields.is_empty() => None,
-        Value::Object(fields) => {
-            Some(fields.iter().filter_map(|(name, value)| Some(format!("{} {}", name.replace('_', " "), short(value)?))).collect::<Vec<_>>().join(", "))
-        }
+        Value::Object(fields) => Some(
+            fields
+                .iter()
+                .filter_map(|(name, value)| Some(format!("{} {}", name.replace('_', " "), short(value)?)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         other => Some(other.to_string()),
     }
 }
@@ -76,7 +106,9 @@ mod tests {
 
     #[test]
     fn evidence_is_read_line_by_line_and_cannot_steer_the_terminal() {
-        let shown = evidence(&json!({ "rarity": 0.5, "top_features": [{ "name": "commands", "times": 9 }], "none": null, "typed": "a\u{1b}[31m\nb" }));
+        let shown = evidence(
+            &json!({ "rarity": 0.5, "top_features": [{ "name": "commands", "times": 9 }], "none": null, "typed": "a\u{1b}[31m\nb" }),
+        );
         assert_eq!(
             shown,
             ["none", "rarity", "top features", "typed"]

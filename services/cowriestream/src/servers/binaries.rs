@@ -27,10 +27,21 @@ pub(super) fn postgres() -> anyhow::Result<PathBuf> {
         }
         bail!("COWRIESTREAM_POSTGRES_BIN={}: no initdb there", boot::quoted(&given));
     }
-    let mut places: Vec<_> = glob("/usr/lib/postgresql").into_iter().map(|version| version.join("bin")).collect();
-    places.sort_by_key(|bin| std::cmp::Reverse(bin.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok())));
+    let mut places: Vec<_> =
+        glob("/usr/lib/postgresql").into_iter().map(|version| version.join("bin")).collect();
+    places.sort_by_key(|bin| {
+        std::cmp::Reverse(bin.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok()))
+    });
     places.extend(path());
-    places.extend(["/usr/pgsql-18/bin", "/usr/pgsql-17/bin", "/usr/pgsql-16/bin", "/opt/homebrew/opt/postgresql@17/bin"].map(PathBuf::from));
+    places.extend(
+        [
+            "/usr/pgsql-18/bin",
+            "/usr/pgsql-17/bin",
+            "/usr/pgsql-16/bin",
+            "/opt/homebrew/opt/postgresql@17/bin",
+        ]
+        .map(PathBuf::from),
+    );
     match places.into_iter().find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists()) {
         Some(bin) => Ok(bin),
         None => bail!(
@@ -41,7 +52,8 @@ pub(super) fn postgres() -> anyhow::Result<PathBuf> {
 
 /// Where `.ci/install` puts what the system does not have.
 fn tools() -> PathBuf {
-    let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".local/share/cowriestream/tools");
+    let home =
+        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".local/share/cowriestream/tools");
     env::var_os("COWRIESTREAM_TOOLS").map_or_else(home, PathBuf::from)
 }
 
@@ -52,7 +64,10 @@ pub(super) fn setpriv() -> Option<PathBuf> {
 
 /// The first program on `PATH` with one of these names.
 pub(super) fn on_path(names: &[&str]) -> Option<PathBuf> {
-    path().into_iter().flat_map(|directory| names.iter().map(move |name| directory.join(name)).collect::<Vec<_>>()).find(|program| program.is_file())
+    path()
+        .into_iter()
+        .flat_map(|directory| names.iter().map(move |name| directory.join(name)).collect::<Vec<_>>())
+        .find(|program| program.is_file())
 }
 
 fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyhow::Result<PathBuf> {
@@ -65,7 +80,9 @@ fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyho
     }
     match places.iter().find(|program| program.is_file()).cloned().or_else(|| on_path(names)) {
         Some(program) => Ok(program),
-        None => bail!("{what} is not installed: run .ci/install, or set {variable} to the program, or give the URL of a running server"),
+        None => bail!(
+            "{what} is not installed: run .ci/install, or set {variable} to the program, or give the URL of a running server"
+        ),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cowrie itself: a virtual environment with the package of PyPI, or an installation that is there.
 //!
-//! **Invariant**: an environment is used only when its marker says that it is whole; a run that was interrupted is made anew.
+//! **Invariant**: an environment is used only when its marker says that it is whole; a run that was
+//! interrupted is made anew.
 
 use std::{
     env, fs,
@@ -33,7 +34,8 @@ pub struct Cowrie {
 }
 
 impl Cowrie {
-    /// The one that `COWRIESTREAM_COWRIE` names; else `version` in the data directory, from PyPI if it is not there yet.
+    /// The one that `COWRIESTREAM_COWRIE` names; else `version` in the data directory, from PyPI if it is not
+    /// there yet.
     pub async fn find(data: &DataDir, version: &str) -> anyhow::Result<Self> {
         if let Some(bin) = env::var_os("COWRIESTREAM_COWRIE").filter(|bin| !bin.is_empty()) {
             return Self::at(PathBuf::from(bin)).await;
@@ -53,16 +55,25 @@ impl Cowrie {
         let named = format!("COWRIESTREAM_COWRIE={}", boot::quoted(&bin));
         let bin = fs::canonicalize(&bin).with_context(|| named.clone())?;
         if !(bin.join("twistd").is_file() && bin.join("python").exists()) {
-            bail!("{named}: no twistd and python there; expected the bin directory of a virtual environment with Cowrie");
+            bail!(
+                "{named}: no twistd and python there; expected the bin directory of a virtual environment with Cowrie"
+            );
         }
         if geteuid().is_root() && !passable(&bin) {
             bail!("{named}: Cowrie must not run as root, and other users may not enter this directory");
         }
         let ask = "from importlib.metadata import version; print(version('cowrie'))";
-        let out = Command::new(bin.join("python")).args(["-I", "-c", ask]).output().await.with_context(|| format!("{named}: run python"))?;
+        let out = Command::new(bin.join("python"))
+            .args(["-I", "-c", ask])
+            .output()
+            .await
+            .with_context(|| format!("{named}: run python"))?;
         let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
         if !out.status.success() || version.is_empty() {
-            bail!("{named}: no Cowrie is installed there: {}", boot::safe(last_line(&String::from_utf8_lossy(&out.stderr))));
+            bail!(
+                "{named}: no Cowrie is installed there: {}",
+                boot::safe(last_line(&String::from_utf8_lossy(&out.stderr)))
+            );
         }
         Ok(Self { bin, version })
     }
@@ -82,9 +93,16 @@ async fn install(folder: &Path, version: &str, log: &Path) -> anyhow::Result<()>
     let bin = folder.join("bin");
     let package = format!("cowrie=={version}");
     tracing::info!("virtual environment made; now Cowrie and what it needs");
-    let installed = step(&bin.join("python"), &["-m", "pip", "install", "--disable-pip-version-check", "--no-input", &package], folder, log).await;
+    let installed = step(
+        &bin.join("python"),
+        &["-m", "pip", "install", "--disable-pip-version-check", "--no-input", &package],
+        folder,
+        log,
+    )
+    .await;
     installed.with_context(|| format!("install {package} from PyPI: is there a network, and does this version exist? Try again, {ADVICE}"))?;
-    // Twisted keeps a list of its plugins beside them, where the honeypot may not write. Cowrie's plugin makes a `var` where it is loaded.
+    // Twisted keeps a list of its plugins beside them, where the honeypot may not write. Cowrie's plugin
+    // makes a `var` where it is loaded.
     let plugins = "from twisted.plugin import getPlugins, IPlugin; list(getPlugins(IPlugin))";
     step(&bin.join("python"), &["-c", plugins], folder, log).await.context("look at Cowrie's plugins")?;
     fs::remove_dir_all(folder.join("var")).ok();
@@ -93,9 +111,13 @@ async fn install(folder: &Path, version: &str, log: &Path) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Runs a step of the installation, its output into the log. It ends when this process does, and everybody may read what it writes.
+/// Runs a step of the installation, its output into the log. It ends when this process does, and everybody
+/// may read what it writes.
 async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> anyhow::Result<()> {
-    let out = fs::OpenOptions::new().append(true).open(log).with_context(|| format!("open {}", boot::quoted(log)))?;
+    let out = fs::OpenOptions::new()
+        .append(true)
+        .open(log)
+        .with_context(|| format!("open {}", boot::quoted(log)))?;
     let errors = out.try_clone().context("share a log file")?;
     let mut command = match binaries::setpriv() {
         Some(setpriv) => {
@@ -106,12 +128,23 @@ async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> 
         None => Command::new("/bin/sh"),
     };
     command.args(["-c", "umask 022; exec \"$@\"", "sh"]).arg(program).args(arguments);
-    command.current_dir(folder).env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("PIP_USER").env_remove("PIP_TARGET");
+    command
+        .current_dir(folder)
+        .env_remove("PYTHONPATH")
+        .env_remove("PYTHONHOME")
+        .env_remove("PIP_USER")
+        .env_remove("PIP_TARGET");
     command.stdin(Stdio::null()).stdout(out).stderr(errors).kill_on_drop(true).process_group(0);
-    let status = tokio::time::timeout(STEP_LIMIT, command.status()).await.with_context(|| format!("not done within {STEP_LIMIT:?}"))?;
+    let status = tokio::time::timeout(STEP_LIMIT, command.status())
+        .await
+        .with_context(|| format!("not done within {STEP_LIMIT:?}"))?;
     if !status.with_context(|| format!("run {}", program.display()))?.success() {
         let text = fs::read(log).unwrap_or_default();
-        bail!("{} (all of it in {})", boot::safe(last_line(&String::from_utf8_lossy(&text))), boot::quoted(log));
+        bail!(
+            "{} (all of it in {})",
+            boot::safe(last_line(&String::from_utf8_lossy(&text))),
+            boot::quoted(log)
+        );
     }
     Ok(())
 }
@@ -121,9 +154,11 @@ pub(super) fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given")
 }
 
-/// A Python that is new enough and can make virtual environments; one of the system first, because another user must be able to run it.
+/// A Python that is new enough and can make virtual environments; one of the system first, because another
+/// user must be able to run it.
 async fn python() -> anyhow::Result<PathBuf> {
-    let system = ["/usr/bin/python3", "/usr/local/bin/python3", "/opt/homebrew/bin/python3"].map(PathBuf::from);
+    let system =
+        ["/usr/bin/python3", "/usr/local/bin/python3", "/opt/homebrew/bin/python3"].map(PathBuf::from);
     let newer = ["/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11"].map(PathBuf::from);
     let on_path = binaries::on_path(&["python3"]).filter(|_| !geteuid().is_root());
     let mut why = "there is no python3".to_owned();
@@ -134,7 +169,9 @@ async fn python() -> anyhow::Result<PathBuf> {
         }
     }
     let (major, minor) = OLDEST_PYTHON;
-    bail!("--honeypot needs Python {major}.{minor} or newer with its module venv ({why}): apt-get install python3-venv, {ADVICE}")
+    bail!(
+        "--honeypot needs Python {major}.{minor} or newer with its module venv ({why}): apt-get install python3-venv, {ADVICE}"
+    )
 }
 
 async fn usable(python: &Path) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! A real Cowrie on loopback, as a user who is neither root nor the database's.
 //!
-//! **Invariant**: it listens on loopback only, and can write to its own `var` only: neither to its program nor to its configuration.
+//! **Invariant**: it listens on loopback only, and can write to its own `var` only: neither to its program
+//! nor to its configuration.
 
 use std::{
     fs,
@@ -21,7 +22,8 @@ use super::{
 };
 
 /// What Cowrie's own default user database lets in.
-const WHO_GETS_IN: &str = "Any user and password open it, but for root with root, 123456, or anything that contains honeypot.";
+const WHO_GETS_IN: &str =
+    "Any user and password open it, but for root with root, 123456, or anything that contains honeypot.";
 
 /// A honeypot that runs.
 #[derive(Clone, Debug)]
@@ -38,7 +40,10 @@ pub struct Honeypot {
 impl Honeypot {
     /// What `env` says of it.
     pub fn addresses(&self) -> [(&'static str, String); 2] {
-        [("HONEYPOT_SSH", format!("127.0.0.1:{}", self.ssh)), ("HONEYPOT_TELNET", format!("127.0.0.1:{}", self.telnet))]
+        [
+            ("HONEYPOT_SSH", format!("127.0.0.1:{}", self.ssh)),
+            ("HONEYPOT_TELNET", format!("127.0.0.1:{}", self.telnet)),
+        ]
     }
 
     /// How to try it.
@@ -63,17 +68,33 @@ pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(
             boot::quoted(data.path())
         );
     }
-    let (ssh, telnet) = (ports::preferred(data, "honeypot-ssh", 2222)?, ports::preferred(data, "honeypot-telnet", 2223)?);
+    let (ssh, telnet) =
+        (ports::preferred(data, "honeypot-ssh", 2222)?, ports::preferred(data, "honeypot-telnet", 2223)?);
     configure(&home, ssh, telnet)?;
     own(&home, user).await?;
-    let arguments = ["-n", "--umask=0022", "--pidfile=", "--logger", "cowrie.python.logfile.stdoutLogger", "--rundir"];
+    let arguments =
+        ["-n", "--umask=0022", "--pidfile=", "--logger", "cowrie.python.logfile.stdoutLogger", "--rundir"];
     let mut arguments: Vec<_> = arguments.map(Into::into).into();
     arguments.extend([home.clone().into(), "cowrie".into()]);
     let probe = Box::new(move || Box::pin(answers(ssh, telnet)) as _);
-    let honeypot =
-        Honeypot { log: home.join("var/log/cowrie/cowrie.json"), version: cowrie.version.clone(), ssh, telnet, userdb: home.join("etc/userdb.txt").exists() };
+    let honeypot = Honeypot {
+        log: home.join("var/log/cowrie/cowrie.json"),
+        version: cowrie.version.clone(),
+        ssh,
+        telnet,
+        userdb: home.join("etc/userdb.txt").exists(),
+    };
     Ok((
-        Command { name: "Cowrie", program: cowrie.bin.join("twistd"), arguments, folder: home, user, stop_signal: Signal::TERM, probe, asked: false },
+        Command {
+            name: "Cowrie",
+            program: cowrie.bin.join("twistd"),
+            arguments,
+            folder: home,
+            user,
+            stop_signal: Signal::TERM,
+            probe,
+            asked: false,
+        },
         honeypot,
     ))
 }
@@ -82,15 +103,21 @@ pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(
 fn configure(home: &Path, ssh: u16, telnet: u16) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| {
         let path = home.join(name);
-        fs::write(&path, text).and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644))).with_context(|| format!("write {}", path.display()))
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644)))
+            .with_context(|| format!("write {}", path.display()))
     };
     let etc = home.join("etc");
     fs::create_dir_all(&etc).with_context(|| format!("create {}", etc.display()))?;
     for folder in [home, &etc] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).context("set permissions of the honeypot's directory")?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+            .context("set permissions of the honeypot's directory")?;
     }
     if !etc.join("cowrie.cfg").exists() {
-        write("etc/cowrie.cfg", "# Your settings of this Cowrie. Where it listens and logs is written to ../cowrie.cfg at each start.\n")?;
+        write(
+            "etc/cowrie.cfg",
+            "# Your settings of this Cowrie. Where it listens and logs is written to ../cowrie.cfg at each start.\n",
+        )?;
     }
     write(
         "cowrie.cfg",
@@ -100,12 +127,16 @@ fn configure(home: &Path, ssh: u16, telnet: u16) -> anyhow::Result<()> {
     )
 }
 
-/// Makes `var`. What is in it belongs to the honeypot, which might put symbolic links there: so the honeypot's user makes the rest.
+/// Makes `var`. What is in it belongs to the honeypot, which might put symbolic links there: so the
+/// honeypot's user makes the rest.
 async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
     let var = home.join("var");
     fs::create_dir_all(&var).with_context(|| format!("create {}", var.display()))?;
     let mut mkdir = tokio::process::Command::new("/bin/mkdir");
-    mkdir.arg("-p").args(["log/cowrie", "lib/cowrie/downloads", "lib/cowrie/tty", "run"].map(|name| var.join(name))).current_dir("/");
+    mkdir
+        .arg("-p")
+        .args(["log/cowrie", "lib/cowrie/downloads", "lib/cowrie/tty", "run"].map(|name| var.join(name)))
+        .current_dir("/");
     if let Some((uid, gid)) = user {
         chown(&var, Some(uid), Some(gid)).with_context(|| format!("give {} to user {uid}", var.display()))?;
         mkdir.uid(uid).gid(gid);
@@ -124,13 +155,15 @@ async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
 /// Whether it listens. Where the system tells, nobody connects: that would be in its log.
 async fn answers(ssh: u16, telnet: u16) -> bool {
     let Ok(sockets) = fs::read_to_string("/proc/net/tcp") else {
-        return TcpStream::connect(("127.0.0.1", ssh)).await.is_ok() && TcpStream::connect(("127.0.0.1", telnet)).await.is_ok();
+        return TcpStream::connect(("127.0.0.1", ssh)).await.is_ok()
+            && TcpStream::connect(("127.0.0.1", telnet)).await.is_ok();
     };
     let listens = |port: u16| sockets.lines().any(|line| is_listening(line, port));
     listens(ssh) && listens(telnet)
 }
 
-/// A line of `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state (0A: listening), …
+/// A line of `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state (0A:
+/// listening), …
 fn is_listening(line: &str, port: u16) -> bool {
     let mut words = line.split_whitespace().skip(1);
     let local = words.next().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Private NATS, Postgres and Redis servers, and a honeypot: child processes on free loopback ports, their data in one directory.
+//! Private NATS, Postgres and Redis servers, and a honeypot: child processes on free loopback ports, their
+//! data in one directory.
 //!
-//! **Invariant**: nothing is left running. Each server dies with this process (where the system can do that), and a start
-//! first ends what a killed run left behind.
+//! **Invariant**: nothing is left running. Each server dies with this process (where the system can do that),
+//! and a start first ends what a killed run left behind.
 
 mod binaries;
 mod cowrie;
@@ -109,8 +110,8 @@ impl Servers {
         ready.map(|()| honeypot)
     }
 
-    /// Watches until stop: a server that ends, or no longer works, is started again on its port. While the disk is full it waits. Fails when
-    /// one keeps ending although there is room.
+    /// Watches until stop: a server that ends, or no longer works, is started again on its port. While the
+    /// disk is full it waits. Fails when one keeps ending although there is room.
     pub async fn supervise(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut ends = Vec::new();
         loop {
@@ -132,13 +133,19 @@ impl Servers {
             }
             ends.push((trouble, Instant::now()));
             if ends.iter().filter(|(which, _)| *which == trouble).count() > MOST_RESTARTS {
-                anyhow::bail!("{} ended {MOST_RESTARTS} times within a minute:\n{}", server.name(), server.log_tail());
+                anyhow::bail!(
+                    "{} ended {MOST_RESTARTS} times within a minute:\n{}",
+                    server.name(),
+                    server.log_tail()
+                );
             }
             tracing::warn!(server = server.name(), "a server ended, or no longer works: starting it again");
             tokio::time::sleep(RESTART_PAUSE).await;
             match server.restart().await {
                 Err(error) if room::is_there(&self.folder) => return Err(error),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "could not start a server; will retry"),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "could not start a server; will retry")
+                }
                 Ok(()) => (),
             }
         }
@@ -174,7 +181,9 @@ async fn first_trouble(running: &mut [Server]) -> usize {
             }
             looked = Instant::now();
         }
-        if let Some(index) = since.iter().position(|since| since.is_some_and(|since| since.elapsed() >= SICK_LIMIT)) {
+        if let Some(index) =
+            since.iter().position(|since| since.is_some_and(|since| since.elapsed() >= SICK_LIMIT))
+        {
             return index;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -184,5 +193,8 @@ async fn first_trouble(running: &mut [Server]) -> usize {
 /// Whether a directory lies where another user may pass.
 pub(crate) fn passable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.ancestors().all(|parent| parent.as_os_str().is_empty() || std::fs::metadata(parent).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0))
+    path.ancestors().all(|parent| {
+        parent.as_os_str().is_empty()
+            || std::fs::metadata(parent).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0)
+    })
 }

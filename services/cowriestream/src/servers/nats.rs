@@ -24,18 +24,33 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     );
     let config = data.write_private("nats.conf", &config)?;
     let probe = Box::new(move || Box::pin(healthy(monitor)) as _);
-    let command =
-        Command { name: "NATS", program, arguments: vec!["--config".into(), config.into()], folder, user: None, stop_signal: Signal::TERM, probe, asked: true };
+    let command = Command {
+        name: "NATS",
+        program,
+        arguments: vec!["--config".into(), config.into()],
+        folder,
+        user: None,
+        stop_signal: Signal::TERM,
+        probe,
+        asked: true,
+    };
     Ok((command, format!("nats://cowriestream:{secret}@127.0.0.1:{port}")))
 }
 
 fn check_version(program: &Path) -> anyhow::Result<()> {
-    let out = std::process::Command::new(program).arg("--version").output().with_context(|| format!("run {} --version", program.display()))?;
+    let out = std::process::Command::new(program)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("run {} --version", program.display()))?;
     let text = String::from_utf8_lossy(&out.stdout);
     let number = text.rsplit('v').next().unwrap_or_default();
     let mut parts = number.trim().split('.').map_while(|part| part.parse::<u32>().ok());
     if (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) < (2, 10) {
-        bail!("{} is too old ({}): 2.10 or newer is needed; run .ci/install, or set COWRIESTREAM_NATS_SERVER", program.display(), boot::safe(text.trim()));
+        bail!(
+            "{} is too old ({}): 2.10 or newer is needed; run .ci/install, or set COWRIESTREAM_NATS_SERVER",
+            program.display(),
+            boot::safe(text.trim())
+        );
     }
     Ok(())
 }
@@ -49,5 +64,7 @@ async fn healthy(monitor: u16) -> bool {
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200"))
     };
-    tokio::time::timeout(std::time::Duration::from_secs(2), ask).await.is_ok_and(|answer| answer.unwrap_or(false))
+    tokio::time::timeout(std::time::Duration::from_secs(2), ask)
+        .await
+        .is_ok_and(|answer| answer.unwrap_or(false))
 }

@@ -39,9 +39,11 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
                 boot::quoted(data.path())
             );
         }
-        chown(&folder, Some(uid), Some(gid)).with_context(|| format!("give {} to user {uid}", folder.display()))?;
+        chown(&folder, Some(uid), Some(gid))
+            .with_context(|| format!("give {} to user {uid}", folder.display()))?;
     }
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).context("set permissions of the database directory")?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+        .context("set permissions of the database directory")?;
     let secret = data.secret("postgres")?;
     if !folder.join("PG_VERSION").exists() {
         create(data, &bin, &folder, user, &secret).await?;
@@ -61,20 +63,43 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
     let mut arguments = vec!["-D".into(), folder.clone().into()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
     let probe = Box::new(move || Box::pin(answers(port)) as _);
-    let command = Command { name: "Postgres", program: bin.join("postgres"), arguments, folder, user, stop_signal: Signal::INT, probe, asked: false };
+    let command = Command {
+        name: "Postgres",
+        program: bin.join("postgres"),
+        arguments,
+        folder,
+        user,
+        stop_signal: Signal::INT,
+        probe,
+        asked: false,
+    };
     Ok((command, format!("postgres://cowriestream:{secret}@127.0.0.1:{port}/postgres")))
 }
 
-async fn create(data: &DataDir, bin: &Path, folder: &Path, user: Option<User>, secret: &str) -> anyhow::Result<()> {
+async fn create(
+    data: &DataDir,
+    bin: &Path,
+    folder: &Path,
+    user: Option<User>,
+    secret: &str,
+) -> anyhow::Result<()> {
     tracing::info!("creating the database (the first time only)");
     // What an interrupted initdb left.
     for entry in folder.read_dir().context("look into the database directory")?.filter_map(Result::ok) {
         let path = entry.path();
-        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.with_context(|| format!("remove {}", path.display()))?;
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+            .with_context(|| format!("remove {}", path.display()))?;
     }
     let password = password_file(data, user, secret)?;
     let mut initdb = tokio::process::Command::new(bin.join("initdb"));
-    initdb.arg("-D").arg(folder).args(["-U", "cowriestream", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+    initdb.arg("-D").arg(folder).args([
+        "-U",
+        "cowriestream",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]);
     initdb.arg("--pwfile").arg(&password).current_dir("/");
     if let Some((uid, gid)) = user {
         initdb.uid(uid).gid(gid);
@@ -95,8 +120,8 @@ fn password_file(data: &DataDir, user: Option<User>, secret: &str) -> anyhow::Re
     Ok(path)
 }
 
-/// The startup packet for a user that does not exist is answered by a request for a password once the server takes connections, and by
-/// an error of class 57 before.
+/// The startup packet for a user that does not exist is answered by a request for a password once the server
+/// takes connections, and by an error of class 57 before.
 async fn answers(port: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
@@ -105,5 +130,7 @@ async fn answers(port: u16) -> bool {
         stream.write_all(&[length.as_slice(), body.as_slice()].concat()).await?;
         std::io::Result::Ok(stream.read_u8().await? == b'R')
     };
-    tokio::time::timeout(std::time::Duration::from_secs(2), ask).await.is_ok_and(|answer| answer.unwrap_or(false))
+    tokio::time::timeout(std::time::Duration::from_secs(2), ask)
+        .await
+        .is_ok_and(|answer| answer.unwrap_or(false))
 }

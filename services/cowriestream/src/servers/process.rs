@@ -59,7 +59,8 @@ impl Server {
         Ok(Self { command, child })
     }
 
-    /// Whether it still works. Only NATS is asked: it turns JetStream off when its disk is full, and not on again.
+    /// Whether it still works. Only NATS is asked: it turns JetStream off when its disk is full, and not on
+    /// again.
     pub async fn works(&self) -> bool {
         !self.command.asked || (self.command.probe)().await
     }
@@ -137,16 +138,21 @@ fn pid_file(command: &Command) -> PathBuf {
     command.folder.with_extension("pid")
 }
 
-/// Starts it in a process group of its own (Ctrl-C in the terminal is ours to handle), and so that it gets a signal when this
-/// process ends however it ends. `setpriv` does that: Rust could only with unsafe code.
+/// Starts it in a process group of its own (Ctrl-C in the terminal is ours to handle), and so that it gets a
+/// signal when this process ends however it ends. `setpriv` does that: Rust could only with unsafe code.
 fn spawn(command: &Command) -> anyhow::Result<Child> {
-    let log = File::create(log_file(command)).with_context(|| format!("create {}", log_file(command).display()))?;
+    let log =
+        File::create(log_file(command)).with_context(|| format!("create {}", log_file(command).display()))?;
     let mut process = match binaries::setpriv() {
         Some(setpriv) => {
             let mut process = tokio::process::Command::new(setpriv);
             process.args(["--pdeathsig", if command.stop_signal == Signal::INT { "INT" } else { "TERM" }]);
             if let Some((uid, gid)) = command.user {
-                process.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()]);
+                process.args([
+                    format!("--reuid={uid}"),
+                    format!("--regid={gid}"),
+                    "--clear-groups".to_owned(),
+                ]);
             }
             process.arg("--").arg(&command.program);
             process
@@ -160,20 +166,28 @@ fn spawn(command: &Command) -> anyhow::Result<Child> {
         }
     };
     let error_log = log.try_clone().context("share a log file")?;
-    process.args(&command.arguments).stdin(Stdio::null()).stdout(log).stderr(error_log).process_group(0).kill_on_drop(true);
     process
-        .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)));
+        .args(&command.arguments)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(error_log)
+        .process_group(0)
+        .kill_on_drop(true);
+    process.env_clear().envs(std::env::vars_os().filter(|(name, _)| {
+        ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|keep| name == keep)
+    }));
     process.current_dir(&command.folder);
-    let child = on_lasting_thread(move || process.spawn()).with_context(|| format!("start {}", command.program.display()))?;
+    let child = on_lasting_thread(move || process.spawn())
+        .with_context(|| format!("start {}", command.program.display()))?;
     if let Some(id) = child.id() {
         fs::write(pid_file(command), id.to_string()).context("write a pid file")?;
     }
     Ok(child)
 }
 
-/// Does it on a thread that lives as long as this process: a child gets its signal when the *thread* that started it ends, and a worker of
-/// tokio that ever blocked in place ends when it has been idle for ten seconds.
+/// Does it on a thread that lives as long as this process: a child gets its signal when the *thread* that
+/// started it ends, and a worker of tokio that ever blocked in place ends when it has been idle for ten
+/// seconds.
 fn on_lasting_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     type Work = Box<dyn FnOnce() + Send>;
     static THREAD: LazyLock<SyncSender<Work>> = LazyLock::new(|| {
@@ -193,14 +207,19 @@ fn on_lasting_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 
 /// Ends a server that a killed run left behind: the process of the pid file, if it is really ours.
 async fn end_leftover(command: &Command) -> anyhow::Result<()> {
-    let pid = fs::read_to_string(pid_file(command)).ok().and_then(|text| text.trim().parse().ok()).and_then(Pid::from_raw);
+    let pid = fs::read_to_string(pid_file(command))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .and_then(Pid::from_raw);
     let Some(pid) = pid.filter(|&pid| is_ours(pid, &command.folder)) else { return Ok(()) };
     tracing::warn!(server = command.name, "ending a server that an earlier run left behind");
     kill_process(pid, command.stop_signal).ok();
     let deadline = tokio::time::Instant::now() + STOP_LIMIT;
     while test_kill_process(pid).is_ok() && is_ours(pid, &command.folder) {
         if tokio::time::Instant::now() > deadline {
-            kill_process(pid, Signal::KILL).with_context(|| format!("end the left-over {} (process {})", command.name, pid.as_raw_nonzero()))?;
+            kill_process(pid, Signal::KILL).with_context(|| {
+                format!("end the left-over {} (process {})", command.name, pid.as_raw_nonzero())
+            })?;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -45,5 +45,7 @@ async fn answers(port: u16, password: String) -> bool {
         stream.read_to_string(&mut answer).await?;
         std::io::Result::Ok(answer.contains("+PONG"))
     };
-    tokio::time::timeout(std::time::Duration::from_secs(2), ask).await.is_ok_and(|answer| answer.unwrap_or(false))
+    tokio::time::timeout(std::time::Duration::from_secs(2), ask)
+        .await
+        .is_ok_and(|answer| answer.unwrap_or(false))
 }

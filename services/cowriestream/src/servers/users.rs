@@ -15,7 +15,9 @@ pub(super) fn instead_of_root(names: &[&str], taken: Option<User>) -> anyhow::Re
     }
     let users = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
     let user = names.iter().filter_map(|name| id(&users, name)).find(|user| taken != Some(*user));
-    user.map(Some).with_context(|| format!("what must not run as root needs one of the users {}, and there is none", names.join(", ")))
+    user.map(Some).with_context(|| {
+        format!("what must not run as root needs one of the users {}, and there is none", names.join(", "))
+    })
 }
 
 fn id(users: &str, name: &str) -> Option<User> {

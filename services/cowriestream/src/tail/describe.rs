@@ -11,14 +11,22 @@ pub(super) fn event(record: &Record, fields: &Fields<'_>) -> String {
         "session.connect" => format!("to port {}", text("dst_port")),
         "session.closed" => closed(record),
         "session.params" => text("arch"),
-        "login.success" | "login.failed" if has(fields, "fingerprint") => format!("{} with key {} {}", text("username"), text("type"), text("fingerprint")),
+        "login.success" | "login.failed" if has(fields, "fingerprint") => {
+            format!("{} with key {} {}", text("username"), text("type"), text("fingerprint"))
+        }
         "login.success" | "login.failed" => format!("{}/{}", text("username"), text("password")),
-        "command.input" | "command.success" | "command.failed" | "session.input" => format!("`{}`", text("input")),
+        "command.input" | "command.success" | "command.failed" | "session.input" => {
+            format!("`{}`", text("input"))
+        }
         "session.file_download" | "session.file_upload" => file(fields),
         "session.file_download.failed" => join(&[&text("url"), &text("destfile"), &text("error")]),
         "direct-tcpip.request" | "direct-tcpip.tunnel" => place(fields, "dst_ip", "dst_port"),
-        "direct-tcpip.redirect" => format!("{} → {}", place(fields, "dst_ip", "dst_port"), place(fields, "new_ip", "new_port")),
-        "direct-tcpip.data" | "tunnelproxy-tcpip.data" => format!("{} {}", place(fields, "dst_ip", "dst_port"), text("data")),
+        "direct-tcpip.redirect" => {
+            format!("{} → {}", place(fields, "dst_ip", "dst_port"), place(fields, "new_ip", "new_port"))
+        }
+        "direct-tcpip.data" | "tunnelproxy-tcpip.data" => {
+            format!("{} {}", place(fields, "dst_ip", "dst_port"), text("data"))
+        }
         "client.version" => boot::safe_up_to(record.version.as_deref().unwrap_or_default(), 100),
         "client.kex" => format!("hassh {}", text("hassh")),
         "client.size" => format!("{}x{}", text("width"), text("height")),

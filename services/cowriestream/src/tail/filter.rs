@@ -23,9 +23,13 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn holds(&self, seen: &Seen<'_>) -> bool {
         let late = self.since.is_none_or(|since| seen.ts().is_none_or(|ts| ts >= since));
-        let event = self.events.is_empty() || self.events.iter().any(|pattern| pattern.matches(seen.eventid()));
+        let event =
+            self.events.is_empty() || self.events.iter().any(|pattern| pattern.matches(seen.eventid()));
         let ip = self.ip.as_ref().is_none_or(|net| seen.src_ip().is_some_and(|ip| net.contains(ip)));
-        let session = self.session.as_ref().is_none_or(|start| seen.session().is_some_and(|session| session.starts_with(start.as_str())));
+        let session = self
+            .session
+            .as_ref()
+            .is_none_or(|start| seen.session().is_some_and(|session| session.starts_with(start.as_str())));
         late && event && ip && session
     }
 }
@@ -53,7 +57,10 @@ impl EventPattern {
 
     /// The subjects where such events are, when they can be named.
     fn subjects(&self) -> Option<Events> {
-        let token = |t: &str| !t.is_empty() && t.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-');
+        let token = |t: &str| {
+            !t.is_empty()
+                && t.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-')
+        };
         let (literal, rest) = self.0.split_at(self.0.find('*').unwrap_or(self.0.len()));
         let name = if rest.is_empty() { literal } else { literal.rsplit_once('.')?.0 };
         if !name.split('.').all(token) {
@@ -92,18 +99,28 @@ impl FromStr for Net {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected an address, e.g. 198.51.100.7, or a network, e.g. 198.51.100.0/24 or 2001:db8::/32".to_owned();
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let wrong = || {
+            "expected an address, e.g. 198.51.100.7, or a network, e.g. 198.51.100.0/24 or 2001:db8::/32"
+                .to_owned()
+        };
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(longest), str::parse).ok().filter(|&prefix| prefix <= longest).ok_or_else(wrong)?;
+        let prefix = prefix
+            .map_or(Ok(longest), str::parse)
+            .ok()
+            .filter(|&prefix| prefix <= longest)
+            .ok_or_else(wrong)?;
         Ok(Self { address, prefix })
     }
 }
 
 impl Net {
     fn contains(&self, ip: IpAddr) -> bool {
-        let same = |a: u128, b: u128, width: u32| (a ^ b).checked_shr(width - self.prefix).is_none_or(|rest| rest == 0);
+        let same = |a: u128, b: u128, width: u32| {
+            (a ^ b).checked_shr(width - self.prefix).is_none_or(|rest| rest == 0)
+        };
         match (self.address, ip) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => same(u32::from(net).into(), u32::from(ip).into(), 32),
             (IpAddr::V6(net), IpAddr::V6(ip)) => same(net.into(), ip.into(), 128),
@@ -122,7 +139,8 @@ impl FromStr for Since {
     fn from_str(text: &str) -> Result<Self, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
         let ago = age(text).map(|age| now.saturating_sub(age));
-        let wrong = || "expected an age, e.g. 90s, 10m, 2h or 3d, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
+        let wrong =
+            || "expected an age, e.g. 90s, 10m, 2h or 3d, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
         ago.or_else(|| events::time::read(text)).map(Self).ok_or_else(wrong)
     }
 }
@@ -147,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_ids_with_and_without_prefix() {
-        let matches = |pattern: &str, eventid: &str| pattern.parse::<EventPattern>().unwrap().matches(eventid);
+        let matches =
+            |pattern: &str, eventid: &str| pattern.parse::<EventPattern>().unwrap().matches(eventid);
         for (pattern, eventid) in [
             ("login.*", "cowrie.login.failed"),
             ("cowrie.login.failed", "cowrie.login.failed"),
@@ -159,7 +178,12 @@ mod tests {
         ] {
             assert!(matches(pattern, eventid), "{pattern} {eventid}");
         }
-        for (pattern, eventid) in [("login", "cowrie.login.failed"), ("login.*", "cowrie.login"), ("*.failed", "cowrie.login.failed2"), ("a*a", "a")] {
+        for (pattern, eventid) in [
+            ("login", "cowrie.login.failed"),
+            ("login.*", "cowrie.login"),
+            ("*.failed", "cowrie.login.failed2"),
+            ("a*a", "a"),
+        ] {
             assert!(!matches(pattern, eventid), "{pattern} {eventid}");
         }
         assert!("".parse::<EventPattern>().is_err() && "a b".parse::<EventPattern>().is_err());
@@ -167,10 +191,16 @@ mod tests {
 
     #[test]
     fn the_subjects_of_a_pattern_hold_all_that_it_matches() {
-        let named = |patterns: &[&str]| subjects(&patterns.iter().map(|p| p.parse().unwrap()).collect::<Vec<_>>());
+        let named =
+            |patterns: &[&str]| subjects(&patterns.iter().map(|p| p.parse().unwrap()).collect::<Vec<_>>());
         assert_eq!(named(&["login.failed"]), [Events::Named("login.failed".into())]);
-        assert_eq!(named(&["login.*", "session.file*"]), [Events::Family("login".into()), Events::Family("session".into())]);
-        for anywhere in [&["login*"][..], &["*"], &["KIPP0001"], &["login.failed", "*.failed"], &["a..b"], &["Login.*"]] {
+        assert_eq!(
+            named(&["login.*", "session.file*"]),
+            [Events::Family("login".into()), Events::Family("session".into())]
+        );
+        for anywhere in
+            [&["login*"][..], &["*"], &["KIPP0001"], &["login.failed", "*.failed"], &["a..b"], &["Login.*"]]
+        {
             assert_eq!(named(anywhere), [], "{anywhere:?}");
         }
     }
@@ -181,7 +211,11 @@ mod tests {
         assert!(holds("198.51.100.7", "198.51.100.7") && !holds("198.51.100.7", "198.51.100.8"));
         assert!(holds("198.51.100.99/24", "198.51.100.7") && !holds("198.51.100.0/24", "198.51.101.7"));
         assert!(holds("0.0.0.0/0", "203.0.113.1") && !holds("0.0.0.0/0", "::1"));
-        assert!(holds("2001:db8::/32", "2001:db8:1::1") && !holds("2001:db8::/32", "2001:db9::1") && holds("::/0", "::1"));
+        assert!(
+            holds("2001:db8::/32", "2001:db8:1::1")
+                && !holds("2001:db8::/32", "2001:db9::1")
+                && holds("::/0", "::1")
+        );
         for bad in ["", "x", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/-1", "::/129"] {
             assert!(bad.parse::<Net>().is_err(), "{bad}");
         }

@@ -6,7 +6,9 @@ use events::{Envelope, SensorId};
 /// `{"sensor": …, "event": the line}`; `{"sensor": …, "unreadable": text}` for what is no event.
 pub(super) fn object(sensor: &SensorId, line: &[u8]) -> String {
     match std::str::from_utf8(line) {
-        Ok(text) if Envelope::read(line).is_ok() => format!("{{\"sensor\":\"{sensor}\",\"event\":{}}}", ascii(text.trim())),
+        Ok(text) if Envelope::read(line).is_ok() => {
+            format!("{{\"sensor\":\"{sensor}\",\"event\":{}}}", ascii(text.trim()))
+        }
         _ => {
             let text = serde_json::Value::from(String::from_utf8_lossy(line)).to_string();
             format!("{{\"sensor\":\"{sensor}\",\"unreadable\":{}}}", ascii(&text))

@@ -57,16 +57,29 @@ impl<'a> Seen<'a> {
     pub(super) fn text(&self, look: &Look) -> String {
         let sensor = if look.sensor { format!("{} ", self.sensor) } else { String::new() };
         let Some(record) = &self.record else {
-            return format!("--:--:--.---  {sensor}no event: {}", boot::safe_up_to(&String::from_utf8_lossy(self.line), MOST));
+            return format!(
+                "--:--:--.---  {sensor}no event: {}",
+                boot::safe_up_to(&String::from_utf8_lossy(self.line), MOST)
+            );
         };
         let at = record.ts.and_then(chrono::DateTime::from_timestamp_micros);
-        let at = at.map_or_else(|| "--:--:--.---".to_owned(), |at| at.format(if look.date { "%Y-%m-%d %H:%M:%S%.3f" } else { "%H:%M:%S%.3f" }).to_string());
+        let at = at.map_or_else(
+            || "--:--:--.---".to_owned(),
+            |at| at.format(if look.date { "%Y-%m-%d %H:%M:%S%.3f" } else { "%H:%M:%S%.3f" }).to_string(),
+        );
         let ip = record.src_ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
         let session: String = record.session.as_deref().unwrap_or("-").chars().take(SESSION).collect();
         let protocol = boot::safe_up_to(record.protocol.as_deref().unwrap_or("-"), 6);
         let name = boot::safe_up_to(record.eventid.strip_prefix("cowrie.").unwrap_or(&record.eventid), 40);
-        let paint = |code: &str, text: &str| if look.color && !code.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
-        let what = Fields::read(&record.payload).map(|fields| describe::event(record, &fields)).unwrap_or_default();
+        let paint = |code: &str, text: &str| {
+            if look.color && !code.is_empty() {
+                format!("\u{1b}[{code}m{text}\u{1b}[0m")
+            } else {
+                text.to_owned()
+            }
+        };
+        let what =
+            Fields::read(&record.payload).map(|fields| describe::event(record, &fields)).unwrap_or_default();
         let head = format!("{sensor}{ip:<15} {:<SESSION$} {protocol:<6}", boot::safe(&session));
         let name = paint(describe::color(&record.eventid), &format!("{name:<17}"));
         format!("{} {} {name} {what}", paint("2", &at), paint("2", &head)).trim_end().to_owned()
@@ -124,35 +137,61 @@ mod tests {
     fn an_event_is_one_line_that_says_what_happened() {
         for (rest, what) in [
             (r#""eventid":"cowrie.session.connect","dst_port":2222"#, "session.connect   to port 2222"),
-            (r#""eventid":"cowrie.login.failed","username":"root","password":"123456""#, "login.failed      root/123456"),
-            (r#""eventid":"cowrie.login.success","username":"root","fingerprint":"ab:cd","type":"ssh-rsa""#, "login.success     root with key ssh-rsa ab:cd"),
-            (r#""eventid":"cowrie.command.input","input":"uname -a\u001b[2J""#, "command.input     `uname -a\\u{1b}[2J`"),
+            (
+                r#""eventid":"cowrie.login.failed","username":"root","password":"123456""#,
+                "login.failed      root/123456",
+            ),
+            (
+                r#""eventid":"cowrie.login.success","username":"root","fingerprint":"ab:cd","type":"ssh-rsa""#,
+                "login.success     root with key ssh-rsa ab:cd",
+            ),
+            (
+                r#""eventid":"cowrie.command.input","input":"uname -a\u001b[2J""#,
+                "command.input     `uname -a\\u{1b}[2J`",
+            ),
             (
                 r#""eventid":"cowrie.session.file_download","url":"http://192.0.2.1/x","shasum":"01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b""#,
                 "session.file_download http://192.0.2.1/x → sha256 01ba4719c80b…",
             ),
-            (r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"2001:db8::1","dst_port":80"#, "direct-tcpip.request [2001:db8::1]:80"),
+            (
+                r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"2001:db8::1","dst_port":80"#,
+                "direct-tcpip.request [2001:db8::1]:80",
+            ),
             (r#""eventid":"cowrie.client.size","width":80,"height":24"#, "client.size       80x24"),
             (r#""eventid":"cowrie.session.closed","duration_ms":3249"#, "session.closed    after 3.2 s"),
             (r#""eventid":"cowrie.new.kind""#, "new.kind          m"),
         ] {
-            assert_eq!(shown(&event(rest)), format!("21:31:50.927 fra-1 198.51.100.7    7a93f0ee ssh    {what}"));
+            assert_eq!(
+                shown(&event(rest)),
+                format!("21:31:50.927 fra-1 198.51.100.7    7a93f0ee ssh    {what}")
+            );
         }
     }
 
     #[test]
     fn long_values_are_cut_and_what_is_no_event_says_so() {
-        let long = shown(&event(&format!(r#""eventid":"cowrie.command.input","input":"{}""#, "x".repeat(5000))));
+        let long =
+            shown(&event(&format!(r#""eventid":"cowrie.command.input","input":"{}""#, "x".repeat(5000))));
         assert!(long.ends_with("x…(+4800 characters)`"), "{long}");
         assert_eq!(shown("{\"a\":\u{7}}"), "--:--:--.---  fra-1 no event: {\"a\":\\u{7}}");
     }
 
     /// Lines as attackers might have them logged: JSON with anything in it, and anything at all.
     fn lines() -> impl Strategy<Value = Vec<u8>> {
-        let ids =
-            prop::sample::select(vec!["cowrie.login.failed", "cowrie.command.input", "cowrie.session.file_download", "cowrie.direct-tcpip.data", "x\u{1b}"]);
-        let keys = prop::sample::select(vec!["input", "username", "password", "url", "message", "session", "protocol", "shasum", "dst_ip", "data", "eventid"]);
-        let escapes = prop::sample::select(vec!["\\ud800", "\\u0000", "\\u001b", "\\u202e", "\\n", "\\\"", "\u{9b}", "\u{2028}", "\u{7f}", "é"]);
+        let ids = prop::sample::select(vec![
+            "cowrie.login.failed",
+            "cowrie.command.input",
+            "cowrie.session.file_download",
+            "cowrie.direct-tcpip.data",
+            "x\u{1b}",
+        ]);
+        let keys = prop::sample::select(vec![
+            "input", "username", "password", "url", "message", "session", "protocol", "shasum", "dst_ip",
+            "data", "eventid",
+        ]);
+        let escapes = prop::sample::select(vec![
+            "\\ud800", "\\u0000", "\\u001b", "\\u202e", "\\n", "\\\"", "\u{9b}", "\u{2028}", "\u{7f}", "é",
+        ]);
         let value = prop_oneof![
             any::<String>().prop_map(|text| serde_json::Value::from(text).to_string()),
             prop::collection::vec(escapes, 0..8).prop_map(|parts| format!("\"{}\"", parts.concat()))

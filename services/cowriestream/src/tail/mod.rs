@@ -1,7 +1,7 @@
 //! `tail`: live events in the terminal.
 //!
-//! **Invariant**: attackers wrote the events. Nothing of them reaches the terminal but through `boot::safe`, nothing of them reaches
-//! `--json` but as printable ASCII.
+//! **Invariant**: attackers wrote the events. Nothing of them reaches the terminal but through `boot::safe`,
+//! nothing of them reaches `--json` but as printable ASCII.
 
 mod describe;
 mod filter;
@@ -20,7 +20,8 @@ use line::Look;
 
 use crate::target::Target;
 
-/// An event that happened after `--since` never came to the broker before it; unless its sensor's clock runs ahead, by at most this.
+/// An event that happened after `--since` never came to the broker before it; unless its sensor's clock runs
+/// ahead, by at most this.
 const CLOCKS_DIFFER_US: i64 = 10 * 60 * 1_000_000;
 
 /// `cowriestream tail`
@@ -32,7 +33,8 @@ const CLOCKS_DIFFER_US: i64 = 10 * 60 * 1_000_000;
   cowriestream tail --since 2h --session 7a93f0ee5273 --no-follow
   cowriestream tail --since 10m --json | jq -r 'select(.event.input) | [.sensor, .event.src_ip, .event.input] | @tsv'")]
 pub struct Args {
-    /// Also events of the past that the stream still has: since this long ago (90s, 10m, 2h, 3d), or this time
+    /// Also events of the past that the stream still has: since this long ago (90s, 10m, 2h, 3d), or this
+    /// time
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
     /// Only of this sensor; may be given several times
@@ -70,10 +72,27 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let subjects = Subjects { sensors: args.sensors.clone(), events: filter::subjects(&args.events) };
     let mut following = Following::begin(&bus, &subjects, beginning).await?;
-    let form =
-        if args.json { Form::Json } else { Form::Text(Look { sensor: args.sensors.len() != 1, date: args.since.is_some() || args.no_follow, color: color() }) };
-    let wanted = Wanted { since: args.since.map(|since| since.0), events: args.events, ip: args.ip, session: args.session };
-    let mut printer = Printer { wanted, form, left: args.limit.unwrap_or(u64::MAX), out: BufWriter::new(std::io::stdout()) };
+    let form = if args.json {
+        Form::Json
+    } else {
+        Form::Text(Look {
+            sensor: args.sensors.len() != 1,
+            date: args.since.is_some() || args.no_follow,
+            color: color(),
+        })
+    };
+    let wanted = Wanted {
+        since: args.since.map(|since| since.0),
+        events: args.events,
+        ip: args.ip,
+        session: args.session,
+    };
+    let mut printer = Printer {
+        wanted,
+        form,
+        left: args.limit.unwrap_or(u64::MAX),
+        out: BufWriter::new(std::io::stdout()),
+    };
     while printer.left > 0 && !(args.no_follow && following.at_end()) {
         let some = tokio::select! {
             biased;
@@ -102,7 +121,12 @@ impl Live {
 
     /// Prints until stop.
     pub async fn print(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut printer = Printer { wanted: Wanted::default(), form: Form::Text(self.look), left: u64::MAX, out: BufWriter::new(std::io::stdout()) };
+        let mut printer = Printer {
+            wanted: Wanted::default(),
+            form: Form::Text(self.look),
+            left: u64::MAX,
+            out: BufWriter::new(std::io::stdout()),
+        };
         loop {
             let some = tokio::select! {
                 biased;

@@ -37,7 +37,9 @@ pub(super) async fn verify_features(store: &Store, report: &mut Report) -> anyho
     let finished = store::sessions_left(&mut transaction).await? == 0;
     while let Some(found) = store::feature_differences(&mut transaction, &after).await? {
         if finished {
-            found.outdated.into_iter().for_each(|(sensor, session)| report.wrong(format!("features of session {session} of {sensor}: no row")));
+            found.outdated.into_iter().for_each(|(sensor, session)| {
+                report.wrong(format!("features of session {session} of {sensor}: no row"))
+            });
         } else {
             report.features_to_add += found.outdated.len() as u64;
         }
@@ -51,12 +53,20 @@ pub(super) async fn verify_features(store: &Store, report: &mut Report) -> anyho
 }
 
 /// Recounts every derived row that the files of a sensor touch from the stored events.
-pub(super) async fn recount(on: &mut Connection, counted: &Counted, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn recount(
+    on: &mut Connection,
+    counted: &Counted,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let sensor = &counted.sensor;
     let sessions: Vec<_> = counted.sessions.iter().cloned().collect();
     report.sessions += sessions.len() as u64;
     for some in sessions.chunks(SESSIONS) {
-        let mut rows: HashMap<_, _> = db::session_rows(on, sensor, some).await?.into_iter().map(|row| (row.session.clone(), row)).collect();
+        let mut rows: HashMap<_, _> = db::session_rows(on, sensor, some)
+            .await?
+            .into_iter()
+            .map(|row| (row.session.clone(), row))
+            .collect();
         for (session, delta) in db::recount_sessions(on, sensor, some).await? {
             let Some(row) = rows.remove(&session) else {
                 report.wrong(format!("session {session}: no row"));

@@ -14,15 +14,19 @@ use super::{files::Likeness, read::Counted, report::Report};
 /// Events read in one query.
 const PAGE: i64 = 20_000;
 
-/// Reports events that are stored as coming from these files, or from no known file, and are not in them. What came from other files is counted
-/// apart: those may have been deleted on purpose.
+/// Reports events that are stored as coming from these files, or from no known file, and are not in them.
+/// What came from other files is counted apart: those may have been deleted on purpose.
 pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Report) -> anyhow::Result<()> {
-    let known: HashMap<FileId, (Likeness, u64)> =
-        counted.files.iter().flat_map(|found| found.known.iter().map(|&(file, like)| (file, (like, found.length)))).collect();
+    let known: HashMap<FileId, (Likeness, u64)> = counted
+        .files
+        .iter()
+        .flat_map(|found| found.known.iter().map(|&(file, like)| (file, (like, found.length))))
+        .collect();
     let files: Vec<_> = known.keys().copied().collect();
     let oldest = counted.oldest.and_then(DateTime::from_timestamp_micros);
     let is_older = |at: Option<DateTime<Utc>>| at.zip(oldest).is_some_and(|(at, oldest)| at < oldest);
-    // Files found by their path only: whether they are the ones on disk is known when all their events were seen.
+    // Files found by their path only: whether they are the ones on disk is known when all their events were
+    // seen.
     let (mut shared, mut doubtful) = (HashSet::new(), BTreeMap::<FileId, Vec<Origin>>::new());
     let mut last: Option<Origin> = None;
     loop {
@@ -37,14 +41,19 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
             }
             match like {
                 // A copy that holds less than what was read.
-                Some((_, (Likeness::Copy, length))) if origin.offset.is_some_and(|offset| offset as u64 >= length) => (),
+                Some((_, (Likeness::Copy, length)))
+                    if origin.offset.is_some_and(|offset| offset as u64 >= length) =>
+                {
+                    ()
+                }
                 Some((file, (Likeness::Path { .. }, _))) => doubtful.entry(file).or_default().push(origin),
                 None if is_older(origin.ts) => report.older(name(&origin), 1),
                 _ => report.extra(name(&origin)),
             }
         }
     }
-    let mut same: HashSet<FileId> = counted.files.iter().flat_map(|found| found.related.iter().copied()).collect();
+    let mut same: HashSet<FileId> =
+        counted.files.iter().flat_map(|found| found.related.iter().copied()).collect();
     for (file, like) in known.into_iter().map(|(file, (like, _))| (file, like)) {
         let edited = !matches!(like, Likeness::Path { .. }) || shared.contains(&file);
         if edited {
@@ -61,7 +70,9 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
     }
     let same: Vec<_> = same.into_iter().collect();
     for other in db::other_files(on, &counted.sensor, &same, counted.span).await? {
-        let time = |at: Option<DateTime<Utc>>| at.map_or_else(|| "no time".to_owned(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let time = |at: Option<DateTime<Utc>>| {
+            at.map_or_else(|| "no time".to_owned(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+        };
         let path = if other.path.is_empty() { "a file without a name" } else { &other.path };
         let name = format!("{path}: {} events, {} to {}", other.events, time(other.first), time(other.last));
         let events = other.events as u64;
@@ -71,5 +82,10 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
 }
 
 fn name(origin: &Origin) -> String {
-    format!("event {} ({}, session {})", origin.event, origin.eventid, origin.session.as_deref().unwrap_or("none"))
+    format!(
+        "event {} ({}, session {})",
+        origin.event,
+        origin.eventid,
+        origin.session.as_deref().unwrap_or("none")
+    )
 }

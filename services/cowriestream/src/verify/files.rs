@@ -18,9 +18,11 @@ use super::lines::Line;
 pub(super) enum Likeness {
     /// The same inode and first line.
     Same,
-    /// The same first line at another place. A copy may hold less than what was read, or more: only the common part can be compared.
+    /// The same first line at another place. A copy may hold less than what was read, or more: only the
+    /// common part can be compared.
     Copy,
-    /// The same path, and the same inode or not, with another first line: the file was edited, or it is a new one.
+    /// The same path, and the same inode or not, with another first line: the file was edited, or it is a new
+    /// one.
     Path {
         /// The inode is the same.
         same_inode: bool,
@@ -103,11 +105,14 @@ impl Found {
         let exact: Vec<_> = all.iter().filter(|known| known.same_start && known.same_inode).collect();
         let copies: Vec<_> = all.iter().filter(|known| known.same_start).collect();
         let here: Vec<_> = all.iter().filter(|known| known.same_path).take(1).collect();
-        // Of several generations of this file the newest is the one on disk; what one of several copies holds is committed. Another content
-        // at this path says nothing of this one.
+        // Of several generations of this file the newest is the one on disk; what one of several copies holds
+        // is committed. Another content at this path says nothing of this one.
         let committed = if exact.is_empty() { &copies[..] } else { &exact[..1] };
         self.committed = RangeSet::default();
-        committed.iter().flat_map(|known| &known.committed).for_each(|&(start, end)| self.committed.insert(start, end));
+        committed
+            .iter()
+            .flat_map(|known| &known.committed)
+            .for_each(|&(start, end)| self.committed.insert(start, end));
         self.related = copies.iter().map(|known| known.file).collect();
         let chosen = [exact, copies, here].into_iter().find(|some| !some.is_empty()).unwrap_or_default();
         self.known = chosen.iter().map(|known| (known.file, like(known))).collect();

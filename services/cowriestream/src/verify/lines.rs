@@ -25,7 +25,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Without the carriage returns of a CRLF line end, which are no part of an event since version 2 of the repair.
+    /// Without the carriage returns of a CRLF line end, which are no part of an event since version 2 of the
+    /// repair.
     pub fn text(&self) -> &[u8] {
         let mut text = &self.bytes[..];
         while let Some(rest) = text.strip_suffix(b"\r") {
@@ -64,7 +65,14 @@ impl Lines {
 
     /// The next line; `None` at the end.
     pub fn next(&mut self) -> io::Result<Option<Line>> {
-        let mut line = Line { bytes: Vec::new(), offset: self.offset, length: 0, leading: 0, hash: [0; 32], ended: false };
+        let mut line = Line {
+            bytes: Vec::new(),
+            offset: self.offset,
+            length: 0,
+            leading: 0,
+            hash: [0; 32],
+            ended: false,
+        };
         let mut hasher = blake3::Hasher::new();
         let mut started = false;
         while !line.ended {

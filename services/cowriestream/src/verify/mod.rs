@@ -1,7 +1,8 @@
 //! `verify`: an independent recount of files against the database.
 //!
-//! **Invariant**: the files of a sensor are read after one snapshot of the database was taken, and everything is compared with that snapshot. So
-//! what is stored was in the files, and what is committed of a file (its receipts) must be stored. What is not yet committed is waited for.
+//! **Invariant**: the files of a sensor are read after one snapshot of the database was taken, and everything
+//! is compared with that snapshot. So what is stored was in the files, and what is committed of a file (its
+//! receipts) must be stored. What is not yet committed is waited for.
 
 mod derived;
 mod extra;
@@ -92,7 +93,13 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     Ok(report.agrees())
 }
 
-async fn verify_sensor(store: &Store, args: &Args, span: Span, files: &SensorFiles, report: &mut Report) -> anyhow::Result<()> {
+async fn verify_sensor(
+    store: &Store,
+    args: &Args,
+    span: Span,
+    files: &SensorFiles,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let sensor: &SensorId = &files.sensor;
     let mut snapshot = store.begin_reading().await?;
     let mut counted = Counted::new(sensor.clone(), args.drops.clone(), args.expand_arrays, span);

@@ -20,8 +20,8 @@ const KEPT: usize = 50_000;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Waiting is announced after this long.
 const QUIET: Duration = Duration::from_secs(1);
-/// While lines are committed that stand behind others which are not, the wait is this many times as long: a processor that died gives back what
-/// it held after a minute.
+/// While lines are committed that stand behind others which are not, the wait is this many times as long: a
+/// processor that died gives back what it held after a minute.
 const LONGER: u32 = 3;
 
 /// Lines that are not committed.
@@ -48,7 +48,10 @@ impl Pending {
 
     fn spans(&self) -> impl Iterator<Item = (usize, u64, u64)> {
         let events = self.events.iter().map(|read| &read.place);
-        events.chain(self.dead.iter().map(|(_, place)| place)).map(|place| (place.file, place.offset, place.end)).chain(self.places.iter().copied())
+        events
+            .chain(self.dead.iter().map(|(_, place)| place))
+            .map(|place| (place.file, place.offset, place.end))
+            .chain(self.places.iter().copied())
     }
 
     /// Lines and bytes; several events on one line are one.
@@ -67,8 +70,14 @@ impl Pending {
     }
 }
 
-/// Waits until everything that was in the files is committed, as long as something happens, and compares it then.
-pub(super) async fn settle(store: &Store, counted: &mut Counted, wait: Duration, report: &mut Report) -> anyhow::Result<()> {
+/// Waits until everything that was in the files is committed, as long as something happens, and compares it
+/// then.
+pub(super) async fn settle(
+    store: &Store,
+    counted: &mut Counted,
+    wait: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let Counted { sensor, files, pending, .. } = counted;
     let (begun, mut moved, mut announced) = (Instant::now(), Instant::now(), false);
     while pending.len() > 0 {
@@ -100,7 +109,13 @@ pub(super) async fn settle(store: &Store, counted: &mut Counted, wait: Duration,
 }
 
 /// Compares what is committed now, or is stored as another file's copy, and keeps the rest.
-async fn take_committed(on: &mut Connection, sensor: &SensorId, files: &[Found], pending: &mut Pending, report: &mut Report) -> anyhow::Result<()> {
+async fn take_committed(
+    on: &mut Connection,
+    sensor: &SensorId,
+    files: &[Found],
+    pending: &mut Pending,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let committed = |place: &Place| files[place.file].is_committed(place.offset, place.end);
     let mut rest = Vec::new();
     let mut reads = std::mem::take(&mut pending.events);
@@ -120,12 +135,14 @@ async fn take_committed(on: &mut Connection, sensor: &SensorId, files: &[Found],
     }
     pending.events = rest;
     let ids: Vec<_> = pending.dead.iter().map(|(id, _)| *id).collect();
-    let stored: BTreeSet<_> = if ids.is_empty() { BTreeSet::new() } else { db::stored_dead(on, &ids).await?.into_iter().collect() };
+    let stored: BTreeSet<_> =
+        if ids.is_empty() { BTreeSet::new() } else { db::stored_dead(on, &ids).await?.into_iter().collect() };
     pending.dead.retain(|(id, _)| !stored.contains(id));
     for (id, place) in pending.dead.extract_if(.., |(_, place)| committed(place)) {
         report.missing(format!("dead letter {id} ({place})"));
     }
-    let not_compared = pending.places.extract_if(.., |(file, start, end)| files[*file].is_committed(*start, *end)).count();
+    let not_compared =
+        pending.places.extract_if(.., |(file, start, end)| files[*file].is_committed(*start, *end)).count();
     report.committed_meanwhile += not_compared as u64;
     Ok(())
 }

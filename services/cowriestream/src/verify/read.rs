@@ -114,7 +114,12 @@ impl Counted {
     }
 
     /// Reads the files, and those that a rotation made of them meanwhile. `on` has its snapshot already.
-    pub async fn read(&mut self, on: &mut Connection, files: &SensorFiles, report: &mut Report) -> anyhow::Result<()> {
+    pub async fn read(
+        &mut self,
+        on: &mut Connection,
+        files: &SensorFiles,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let mut places = BTreeSet::new();
         let mut refused = BTreeSet::new();
         let mut paths = files.paths.clone();
@@ -138,7 +143,9 @@ impl Counted {
                 }
                 match self.read_file(on, path, file, found, report).await {
                     // A file that is refused is named; the others are verified.
-                    Err(error) if error.downcast_ref::<io::Error>().is_some() => report.unread(format!("{}: {error}", path.display())),
+                    Err(error) if error.downcast_ref::<io::Error>().is_some() => {
+                        report.unread(format!("{}: {error}", path.display()))
+                    }
                     outcome => outcome.with_context(|| format!("verify {}", path.display()))?,
                 }
             }
@@ -147,13 +154,23 @@ impl Counted {
             }
             paths = files.now()?;
         }
-        anyhow::ensure!(!places.is_empty() || !refused.is_empty(), "every log went away before it could be read");
+        anyhow::ensure!(
+            !places.is_empty() || !refused.is_empty(),
+            "every log went away before it could be read"
+        );
         self.stitch(on, report).await?;
         self.compare_dead(on, report).await
     }
 
     /// Reads one file and compares its events as it goes. Halves of events are left for [`Self::stitch`].
-    async fn read_file(&mut self, on: &mut Connection, path: &Path, file: File, found: Found, report: &mut Report) -> anyhow::Result<()> {
+    async fn read_file(
+        &mut self,
+        on: &mut Connection,
+        path: &Path,
+        file: File,
+        found: Found,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let (number, written) = (self.files.len(), found.written);
         self.files.push(found);
         let mut lines = Lines::of(file)?;
@@ -173,7 +190,14 @@ impl Counted {
             report.lines += 1;
             let first = std::mem::replace(&mut first, false);
             let (offset, end) = (line.offset, line.offset + line.length);
-            let place = Place { path: path.to_owned(), written, file: number, offset, end, unfinished: !line.ended && !lines.closed() };
+            let place = Place {
+                path: path.to_owned(),
+                written,
+                file: number,
+                offset,
+                end,
+                unfinished: !line.ended && !lines.closed(),
+            };
             match said(&self.sensor, &line, self.expand_arrays) {
                 None if !line.ended => self.heads.push((place, line)),
                 None if first => self.tails.push((place, line)),
@@ -190,7 +214,8 @@ impl Counted {
         }
         if let Some(damage) = lines.damage() {
             let read = self.files[number].length();
-            report.unread(format!("{}: damaged or cut off, read up to byte {read}: {damage}", path.display()));
+            report
+                .unread(format!("{}: damaged or cut off, read up to byte {read}: {damage}", path.display()));
         }
         self.compare(on, chunk, report).await?;
         // An empty file is found by its path.
@@ -203,7 +228,9 @@ impl Counted {
     /// Takes in what a line says; an event that is to be compared is returned.
     fn take(&mut self, said: Said, bytes: u64, place: &Place, report: &mut Report) -> Option<Read> {
         match said {
-            Said::Event(spoken) if self.drops.iter().any(|spec| spec.matches(&self.sensor, &spoken.record.eventid)) => {
+            Said::Event(spoken)
+                if self.drops.iter().any(|spec| spec.matches(&self.sensor, &spoken.record.eventid)) =>
+            {
                 report.dropped_bytes += bytes;
                 None
             }
@@ -232,20 +259,34 @@ impl Counted {
         self.dead.insert(DeadId::of(&self.sensor, &line.hash), place);
     }
 
-    /// Puts together the halves of events that Cowrie tore apart at a rotation. What stays alone is unusable, or unfinished.
+    /// Puts together the halves of events that Cowrie tore apart at a rotation. What stays alone is unusable,
+    /// or unfinished.
     async fn stitch(&mut self, on: &mut Connection, report: &mut Report) -> anyhow::Result<()> {
         let (heads, mut tails) = (std::mem::take(&mut self.heads), std::mem::take(&mut self.tails));
         tails.sort_by(|(a, _), (b, _)| (a.written, &a.path).cmp(&(b.written, &b.path)));
         for (place, head) in heads {
             // The files come in the order in which they were last written: the nearest one after is right.
-            let mut later = tails.iter().enumerate().filter(|(_, (tail, _))| tail.written >= place.written && tail.path != place.path);
-            let whole = later.find_map(|(n, (_, tail))| Some((n, repair::stitched(&head.bytes, &tail.bytes)?, tail.bytes.len() - tail.text().len())));
+            let mut later = tails
+                .iter()
+                .enumerate()
+                .filter(|(_, (tail, _))| tail.written >= place.written && tail.path != place.path);
+            let whole = later.find_map(|(n, (_, tail))| {
+                Some((n, repair::stitched(&head.bytes, &tail.bytes)?, tail.bytes.len() - tail.text().len()))
+            });
             if let Some((n, whole, returns)) = whole {
                 let (_, tail) = tails.remove(n);
-                let spoken = Spoken::read(&self.sensor, &whole[..whole.len() - returns], &whole).context("read an event put together")?;
-                let read = self.take(Said::Event(Box::new(spoken)), head.length + tail.length, &Place { unfinished: false, ..place }, report);
+                let spoken = Spoken::read(&self.sensor, &whole[..whole.len() - returns], &whole)
+                    .context("read an event put together")?;
+                let read = self.take(
+                    Said::Event(Box::new(spoken)),
+                    head.length + tail.length,
+                    &Place { unfinished: false, ..place },
+                    report,
+                );
                 self.compare(on, read.into_iter().collect(), report).await?;
-            } else if place.unfinished && db::stored_dead(on, &[DeadId::of(&self.sensor, &head.hash)]).await?.is_empty() {
+            } else if place.unfinished
+                && db::stored_dead(on, &[DeadId::of(&self.sensor, &head.hash)]).await?.is_empty()
+            {
                 report.unfinished(place.to_string());
                 report.unfinished_bytes += head.length;
             } else {
@@ -258,8 +299,14 @@ impl Counted {
         Ok(())
     }
 
-    /// Reports events that are missing or that say something else than their line; what is not committed is left for later.
-    async fn compare(&mut self, on: &mut Connection, chunk: Vec<Read>, report: &mut Report) -> anyhow::Result<()> {
+    /// Reports events that are missing or that say something else than their line; what is not committed is
+    /// left for later.
+    async fn compare(
+        &mut self,
+        on: &mut Connection,
+        chunk: Vec<Read>,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         report.events += chunk.len() as u64;
         let verdicts = judge(on, &self.sensor, &chunk).await?;
         for (read, verdict) in chunk.into_iter().zip(verdicts) {
@@ -273,7 +320,11 @@ impl Counted {
                         self.events.remove(&id);
                     }
                 }
-                Verdict::Absent if self.files[read.place.file].is_committed(read.place.offset, read.place.end) => report.missing(read.name()),
+                Verdict::Absent
+                    if self.files[read.place.file].is_committed(read.place.offset, read.place.end) =>
+                {
+                    report.missing(read.name())
+                }
                 Verdict::Absent if read.place.unfinished => {
                     report.event_bytes -= read.bytes;
                     report.unfinished_bytes += read.bytes;
@@ -304,14 +355,24 @@ impl Counted {
 }
 
 /// What the database says of each of these events.
-pub(super) async fn judge(on: &mut Connection, sensor: &SensorId, reads: &[Read]) -> anyhow::Result<Vec<Verdict>> {
+pub(super) async fn judge(
+    on: &mut Connection,
+    sensor: &SensorId,
+    reads: &[Read],
+) -> anyhow::Result<Vec<Verdict>> {
     let records: Vec<&Record> = reads.iter().map(|read| &read.spoken.record).collect();
     let stored = db::stored_events(on, sensor, &records).await?;
-    let absent: Vec<&Read> = reads.iter().filter(|read| !stored.contains_key(&read.spoken.record.id)).collect();
+    let absent: Vec<&Read> =
+        reads.iter().filter(|read| !stored.contains_key(&read.spoken.record.id)).collect();
     let earlier: Vec<&Record> = absent.iter().filter_map(|read| read.spoken.earlier.as_ref()).collect();
-    let earlier = if earlier.is_empty() { HashMap::new() } else { db::stored_events(on, sensor, &earlier).await? };
+    let earlier =
+        if earlier.is_empty() { HashMap::new() } else { db::stored_events(on, sensor, &earlier).await? };
     let dead: Vec<_> = absent.iter().map(|read| read.spoken.dead).collect();
-    let refused: BTreeSet<_> = if dead.is_empty() { BTreeSet::new() } else { db::stored_dead(on, &dead).await?.into_iter().collect() };
+    let refused: BTreeSet<_> = if dead.is_empty() {
+        BTreeSet::new()
+    } else {
+        db::stored_dead(on, &dead).await?.into_iter().collect()
+    };
     let verdict = |read: &Read| {
         let earlier = || read.spoken.earlier.as_ref().and_then(|record| earlier.get(&record.id));
         match (stored.get(&read.spoken.record.id), earlier()) {

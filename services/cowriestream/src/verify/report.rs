@@ -22,7 +22,8 @@ pub(super) struct Report {
     pub rejected: u64,
     /// Events outside of --since and --until.
     pub outside: u64,
-    /// Events stored under the identity that version 1 of the repair gave to lines that end with a carriage return.
+    /// Events stored under the identity that version 1 of the repair gave to lines that end with a carriage
+    /// return.
     pub earlier: u64,
     /// What was not yet committed, and is on its way.
     pub not_committed: Lines,
@@ -135,20 +136,35 @@ impl Report {
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "{} files, {} lines, {} events, {} sessions", self.files, self.lines, self.events, self.sessions)?;
+        writeln!(
+            out,
+            "{} files, {} lines, {} events, {} sessions",
+            self.files, self.lines, self.events, self.sessions
+        )?;
         writeln!(
             out,
             "{} bytes = {} in events + {} in dead letters + {} skipped + {} dropped + {} unfinished",
-            self.bytes, self.event_bytes, self.dead_bytes, self.skipped_bytes, self.dropped_bytes, self.unfinished_bytes
+            self.bytes,
+            self.event_bytes,
+            self.dead_bytes,
+            self.skipped_bytes,
+            self.dropped_bytes,
+            self.unfinished_bytes
         )?;
-        for (kind, names) in
-            [("missing", &self.missing), ("extra", &self.extra), ("wrong", &self.wrong), ("unfinished", &self.unfinished), ("unread", &self.unread)]
-        {
+        for (kind, names) in [
+            ("missing", &self.missing),
+            ("extra", &self.extra),
+            ("wrong", &self.wrong),
+            ("unfinished", &self.unfinished),
+            ("unread", &self.unread),
+        ] {
             names.print(kind, out)?;
         }
         let lines = &self.not_committed;
         writeln!(out, "not yet committed: {} lines, {} bytes", lines.lines, lines.bytes)?;
-        for (kind, names) in [("older than the oldest file", &self.older), ("from other files", &self.elsewhere)] {
+        for (kind, names) in
+            [("older than the oldest file", &self.older), ("from other files", &self.elsewhere)]
+        {
             if names.count > 0 {
                 names.print(kind, out)?;
             }
@@ -164,19 +180,36 @@ impl Report {
 
     fn print_notes(&self, out: &mut impl Write) -> io::Result<()> {
         let notes = [
-            (self.stuck, "lines are not committed, and nothing moves: is a loader running on these files, and a processor? `cowriestream status` says"),
+            (
+                self.stuck,
+                "lines are not committed, and nothing moves: is a loader running on these files, and a processor? `cowriestream status` says",
+            ),
             (self.outside, "events lie outside of --since and --until and were not compared"),
-            (self.earlier, "events are stored under the identity of an earlier version, with the carriage return of their lines"),
-            (self.committed_meanwhile, "lines were committed meanwhile and were not compared: run verify again"),
+            (
+                self.earlier,
+                "events are stored under the identity of an earlier version, with the carriage return of their lines",
+            ),
+            (
+                self.committed_meanwhile,
+                "lines were committed meanwhile and were not compared: run verify again",
+            ),
         ];
         for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
             writeln!(out, "{count} {note}")?;
         }
         if self.window_days_to_add > 0 {
-            writeln!(out, "not looked at: windows of {} days of earlier events, which are still being added", self.window_days_to_add)?;
+            writeln!(
+                out,
+                "not looked at: windows of {} days of earlier events, which are still being added",
+                self.window_days_to_add
+            )?;
         }
         if self.features_to_add > 0 {
-            writeln!(out, "not looked at: features of {} sessions, which are still to be computed (`cowriestream backfill`)", self.features_to_add)?;
+            writeln!(
+                out,
+                "not looked at: features of {} sessions, which are still to be computed (`cowriestream backfill`)",
+                self.features_to_add
+            )?;
         }
         Ok(())
     }

@@ -39,7 +39,9 @@ pub(super) fn said(sensor: &SensorId, line: &Line, expand_arrays: bool) -> Optio
     if line.bytes.len() > MAX_LINE {
         return None;
     }
-    let event = |text: &[u8], whole: &[u8]| Spoken::read(sensor, text, whole).map(|spoken| Said::Event(Box::new(spoken)));
+    let event = |text: &[u8], whole: &[u8]| {
+        Spoken::read(sensor, text, whole).map(|spoken| Said::Event(Box::new(spoken)))
+    };
     let parts = match event(line.text(), &line.bytes) {
         Ok(event) => return Some(vec![(event, line.length)]),
         Err(Unusable::NotAnObject) if expand_arrays => repair::elements(&line.bytes)?,

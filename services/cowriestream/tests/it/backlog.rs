@@ -11,12 +11,14 @@ use crate::harness::{Hub, PROGRAM, Process, Writer, directory, env_of, psql};
 
 /// More than share one connection's acknowledgements well.
 const SENSORS: usize = 64;
-/// Bytes of each sensor's log, unless `BACKLOG_BYTES` says otherwise: together many more messages than may be in flight.
+/// Bytes of each sensor's log, unless `BACKLOG_BYTES` says otherwise: together many more messages than may be
+/// in flight.
 const LOG_BYTES: u64 = 110_000;
 /// A load that commits nothing for so long stands still.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
-/// The long form: `BACKLOG_BYTES=100000000 cargo test -p cowriestream --test it backlog` (it needs 20 GB and some hours).
+/// The long form: `BACKLOG_BYTES=100000000 cargo test -p cowriestream --test it backlog` (it needs 20 GB and
+/// some hours).
 #[test]
 fn sixty_four_sensors_in_backlog_are_loaded_to_the_end_while_the_relay_works() {
     let dir = directory();
@@ -40,13 +42,19 @@ fn sixty_four_sensors_in_backlog_are_loaded_to_the_end_while_the_relay_works() {
         if now != last.1 {
             last = (Instant::now(), now);
         }
-        assert!(last.0.elapsed() < STANDSTILL, "stands still; events | summaries published | waiting: {}\n{}", last.1, fs::read_to_string(&errors).unwrap());
+        assert!(
+            last.0.elapsed() < STANDSTILL,
+            "stands still; events | summaries published | waiting: {}\n{}",
+            last.1,
+            fs::read_to_string(&errors).unwrap()
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(up.end(), "{}", fs::read_to_string(&errors).unwrap());
     let done: serde_json::Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
     assert_eq!(done["events"], writer.events * SENSORS as i64);
-    let stored: Vec<_> = done["sensors"].as_array().unwrap().iter().map(|sensor| sensor["events"].as_i64().unwrap()).collect();
+    let stored: Vec<_> =
+        done["sensors"].as_array().unwrap().iter().map(|sensor| sensor["events"].as_i64().unwrap()).collect();
     assert_eq!(stored, [writer.events; SENSORS]);
 }
 
@@ -68,7 +76,14 @@ async fn a_line_may_be_more_messages_than_may_be_in_flight() {
     let elements: Vec<_> = (0..ELEMENTS).map(|n| format!(r#"{{"eventid":"cowrie.x","n":{n}}}"#)).collect();
     let log = hub.dir.path().join("export.json");
     fs::write(&log, format!("[{}]\n", elements.join(","))).unwrap();
-    let arguments = ["load", "--expand-arrays", "--json", "--data-dir", hub.dir.path().to_str().unwrap(), log.to_str().unwrap()];
+    let arguments = [
+        "load",
+        "--expand-arrays",
+        "--json",
+        "--data-dir",
+        hub.dir.path().to_str().unwrap(),
+        log.to_str().unwrap(),
+    ];
     let mut load = Process::start(&mut hub.command(&arguments), &hub.dir.path().join("loader.err"));
     assert!(load.end());
     assert_eq!(psql(&hub.database_url, "select event_count from sensors").trim(), ELEMENTS.to_string());

@@ -10,10 +10,16 @@ async fn three_processors_give_the_rows_of_one() {
     let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
     writer.append(EVENTS);
     let ports = [0, 1, 2].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-    let processors: Vec<Process> =
-        ports.iter().map(|port| hub.processor(&[("COWRIESTREAM_BATCH", "64"), ("COWRIESTREAM_HEALTH_LISTEN", &port.to_string())])).collect();
+    let processors: Vec<Process> = ports
+        .iter()
+        .map(|port| {
+            hub.processor(&[("COWRIESTREAM_BATCH", "64"), ("COWRIESTREAM_HEALTH_LISTEN", &port.to_string())])
+        })
+        .collect();
     for port in ports {
-        crate::harness::eventually("the processors are ready", || get(port, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+        crate::harness::eventually("the processors are ready", || {
+            get(port, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        });
     }
     let _loader = hub.loader(&writer.path);
     hub.wait_for_events(writer.events);
@@ -28,7 +34,9 @@ async fn three_processors_give_the_rows_of_one() {
 
 fn committed(port: std::net::SocketAddr) -> u64 {
     let metrics = get(port, "/metrics").unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("cowriestream_processor_events_total{result=\"new\"} "));
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("cowriestream_processor_events_total{result=\"new\"} "));
     line.map_or(0, |count| count.trim().parse().unwrap())
 }
 

@@ -1,4 +1,5 @@
-//! The coordinator against web pages, slow clients, bad schedules, servers that go away, and a Redis that is not as it was left.
+//! The coordinator against web pages, slow clients, bad schedules, servers that go away, and a Redis that is
+//! not as it was left.
 
 use std::{
     fs,
@@ -28,7 +29,8 @@ struct Answer {
     body: Value,
 }
 
-/// A request as any program can send it; a body is JSON unless the headers say otherwise. Status 0: no answer.
+/// A request as any program can send it; a body is JSON unless the headers say otherwise. Status 0: no
+/// answer.
 fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
     let address = address.trim_start_matches("http://");
     let has = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
@@ -58,7 +60,12 @@ fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body:
 }
 
 fn fields(answer: &Answer) -> Vec<&str> {
-    answer.body["errors"].as_array().into_iter().flatten().filter_map(|error| error["field"].as_str()).collect()
+    answer.body["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|error| error["field"].as_str())
+        .collect()
 }
 
 /// A port that nobody uses now.
@@ -69,7 +76,11 @@ fn free_port() -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_of_web_pages_are_refused() {
     let hub = Hub::start().await;
-    let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("COWRIESTREAM_ALLOWED_HOSTS", "hub.example, other.example:81")]);
+    let (_coordinator, office) = Office::open(
+        &hub,
+        "coordinator.err",
+        &[("COWRIESTREAM_ALLOWED_HOSTS", "hub.example, other.example:81")],
+    );
     let job = r#"{"job_type":"diagnostic","queue":"nobody"}"#;
     let post = |headers: &[(&str, &str)]| http(&office.rest, "POST", "/api/v1/jobs", headers, Some(job));
 
@@ -86,13 +97,24 @@ async fn requests_of_web_pages_are_refused() {
     ] {
         let answer = post(&headers);
         assert_eq!(answer.status, status, "{headers:?}");
-        assert!(answer.head.contains("content-type: application/problem+json") && answer.body["detail"].is_string(), "{}", answer.head);
+        assert!(
+            answer.head.contains("content-type: application/problem+json")
+                && answer.body["detail"].is_string(),
+            "{}",
+            answer.head
+        );
     }
-    for (method, path) in
-        [("POST", "/api/v1/queues/reports/pause"), ("POST", "/api/v1/jobs/00000000-0000-0000-0000-000000000000/cancel"), ("DELETE", "/api/v1/schedules/any")]
-    {
+    for (method, path) in [
+        ("POST", "/api/v1/queues/reports/pause"),
+        ("POST", "/api/v1/jobs/00000000-0000-0000-0000-000000000000/cancel"),
+        ("DELETE", "/api/v1/schedules/any"),
+    ] {
         assert_eq!(http(&office.rest, method, path, &[evil], None).status, 403, "{path}");
-        assert_eq!(http(&office.rest, method, path, &[("Content-Type", "text/plain")], Some("{}")).status, 415, "{path}");
+        assert_eq!(
+            http(&office.rest, method, path, &[("Content-Type", "text/plain")], Some("{}")).status,
+            415,
+            "{path}"
+        );
     }
     // A page whose name now leads here reads nothing.
     assert_eq!(http(&office.rest, "GET", "/api/v1/jobs", &[("Host", "evil.example")], None).status, 403);
@@ -101,7 +123,10 @@ async fn requests_of_web_pages_are_refused() {
         assert_eq!(post(&[("Host", host)]).status, 201, "{host}");
     }
     let own = office.rest.clone();
-    assert_eq!(post(&[("Origin", own.as_str()), ("Content-Type", "application/json; charset=utf-8")]).status, 201);
+    assert_eq!(
+        post(&[("Origin", own.as_str()), ("Content-Type", "application/json; charset=utf-8")]).status,
+        201
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +148,9 @@ async fn requests_that_can_never_work_are_not_told_to_try_again() {
     assert_eq!(http(&office.rest, "GET", far, &[], None).status, 422);
 
     // An idempotency key is used or refused, never dropped.
-    let with = |key: &str, body: Value| http(&office.rest, "POST", "/api/v1/jobs", &[("Idempotency-Key", key)], Some(&body.to_string()));
+    let with = |key: &str, body: Value| {
+        http(&office.rest, "POST", "/api/v1/jobs", &[("Idempotency-Key", key)], Some(&body.to_string()))
+    };
     let plain = json!({"job_type": "diagnostic", "queue": "nobody"});
     let null = json!({"job_type": "diagnostic", "queue": "nobody", "idempotency_key": null});
     for (key, body) in [("schlüssel", &plain), ("null", &null)] {
@@ -143,7 +170,8 @@ async fn requests_that_can_never_work_are_not_told_to_try_again() {
             select gen_random_uuid(), 'diagnostic', 'nobody', '{{}}', 5, 60, 1, '', 'u{round}', 'failed', now() from generate_series(1, 2)"
         ));
         let jobs = hub.psql(&format!("select job_id from jobs where unique_key = 'u{round}'"));
-        let retry = |job: &str| http(&office.rest, "POST", &format!("/api/v1/jobs/{job}/retry"), &[], None).status;
+        let retry =
+            |job: &str| http(&office.rest, "POST", &format!("/api/v1/jobs/{job}/retry"), &[], None).status;
         let mut statuses: Vec<_> = thread::scope(|scope| {
             let calls: Vec<_> = jobs.split_whitespace().map(|job| scope.spawn(move || retry(job))).collect();
             calls.into_iter().map(|call| call.join().unwrap()).collect()
@@ -159,33 +187,53 @@ async fn clients_that_send_half_a_request_are_closed_and_others_are_served() {
     let (rest, grpc, health) = (free_port(), free_port(), free_port());
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 128; exec \"$0\" coordinator", PROGRAM]);
-    command.env("NATS_URL", &hub.nats_url).env("DATABASE_URL", &hub.database_url).env("COWRIESTREAM_LOG", "info");
-    for (name, port) in [("COWRIESTREAM_COORDINATOR_LISTEN", rest), ("COWRIESTREAM_GRPC_LISTEN", grpc), ("COWRIESTREAM_HEALTH_LISTEN", health)] {
+    command
+        .env("NATS_URL", &hub.nats_url)
+        .env("DATABASE_URL", &hub.database_url)
+        .env("COWRIESTREAM_LOG", "info");
+    for (name, port) in [
+        ("COWRIESTREAM_COORDINATOR_LISTEN", rest),
+        ("COWRIESTREAM_GRPC_LISTEN", grpc),
+        ("COWRIESTREAM_HEALTH_LISTEN", health),
+    ] {
         command.env(name, format!("127.0.0.1:{port}"));
     }
     let log = hub.dir.path().join("coordinator.err");
     let coordinator = Process::start(&mut command, &log);
-    eventually("the coordinator is ready", || fs::read_to_string(&log).unwrap_or_default().contains("coordinator ready"));
+    eventually("the coordinator is ready", || {
+        fs::read_to_string(&log).unwrap_or_default().contains("coordinator ready")
+    });
 
     let half = |port: u16, text: &str| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         stream
     };
-    let header = format!("POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{rest}\r\nContent-Type: application/json\r\n");
+    let header =
+        format!("POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{rest}\r\nContent-Type: application/json\r\n");
     let body = format!("{header}Content-Length: 100\r\n\r\n{{");
     let mut slow: Vec<_> = (0..SLOW_CLIENTS).map(|n| half(rest, [&header, &body, ""][n % 3])).collect();
-    slow.extend((0..SLOW_CLIENTS).map(|n| half(grpc, ["", "PRI * HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"][n % 3])));
+    slow.extend(
+        (0..SLOW_CLIENTS)
+            .map(|n| half(grpc, ["", "PRI * HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"][n % 3])),
+    );
     slow.extend((0..20).map(|n| half(health, ["", "GET /readyz"][n % 2])));
     let since = Instant::now();
     let before = coordinator.cpu_ticks();
     let (rest, health) = (format!("http://127.0.0.1:{rest}"), format!("http://127.0.0.1:{health}"));
     eventually("REST answers", || http(&rest, "GET", "/api/v1/queues", &[], None).status == 200);
     eventually("health answers", || http(&health, "GET", "/healthz", &[], None).status == 200);
-    let submitted =
-        hub.command(&["jobs", "submit", "diagnostic", "--queue", "nobody"]).env("COWRIESTREAM_GRPC_URL", format!("http://127.0.0.1:{grpc}")).status();
+    let submitted = hub
+        .command(&["jobs", "submit", "diagnostic", "--queue", "nobody"])
+        .env("COWRIESTREAM_GRPC_URL", format!("http://127.0.0.1:{grpc}"))
+        .status();
     assert!(submitted.unwrap().success());
-    println!("{} slow clients: all is served after {:.1} s, {} ms of CPU", slow.len(), since.elapsed().as_secs_f64(), (coordinator.cpu_ticks() - before) * 10);
+    println!(
+        "{} slow clients: all is served after {:.1} s, {} ms of CPU",
+        slow.len(),
+        since.elapsed().as_secs_f64(),
+        (coordinator.cpu_ticks() - before) * 10
+    );
     assert!((coordinator.cpu_ticks() - before) * 10 < since.elapsed().as_millis() as u64 / 3, "it spins");
     // Closed by the coordinator, not by us.
     eventually("the slow ones are closed", || {
@@ -193,7 +241,10 @@ async fn clients_that_send_half_a_request_are_closed_and_others_are_served() {
             stream.set_nonblocking(true).unwrap();
             let mut answer = [0; 4096];
             let mut stream = stream;
-            !matches!(stream.read(&mut answer), Ok(0)) && !stream.read(&mut answer).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+            !matches!(stream.read(&mut answer), Ok(0))
+                && !stream
+                    .read(&mut answer)
+                    .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
         });
         slow.is_empty()
     });
@@ -204,9 +255,13 @@ async fn a_server_that_is_away_is_said_so_within_seconds() {
     let mut hub = Hub::start().await;
     let ports: [u16; 3] = std::array::from_fn(|_| free_port());
     let health = ports.map(|port| format!("127.0.0.1:{port}"));
-    let (coordinator, office) = Office::open(&hub, "coordinator.err", &[("COWRIESTREAM_HEALTH_LISTEN", &health[0])]);
+    let (coordinator, office) =
+        Office::open(&hub, "coordinator.err", &[("COWRIESTREAM_HEALTH_LISTEN", &health[0])]);
     let start = |role: &str, address: &str| {
-        Process::start(hub.command(&[role]).env("COWRIESTREAM_HEALTH_LISTEN", address), &hub.dir.path().join(format!("{role}.err")))
+        Process::start(
+            hub.command(&[role]).env("COWRIESTREAM_HEALTH_LISTEN", address),
+            &hub.dir.path().join(format!("{role}.err")),
+        )
     };
     let _roles = (coordinator, start("worker", &health[1]), start("processor", &health[2]));
     let (rest, grpc) = (office.rest.clone(), office.grpc.clone());
@@ -214,7 +269,12 @@ async fn a_server_that_is_away_is_said_so_within_seconds() {
     let all = |wanted: u16| health.iter().all(|address| status(address) == wanted);
     eventually("all are ready", || all(200));
     let job = office.diagnostic(&["steps=0"], &["--queue", "nobody"]);
-    let mut watch = office.command(&["jobs", "watch", &job]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut watch = office
+        .command(&["jobs", "watch", &job])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
 
     let nats = process_of(&hub.dir.path().join("n/nats").display().to_string());
     rustix::process::kill_process(nats, Signal::STOP).unwrap();
@@ -256,7 +316,13 @@ async fn a_server_that_is_away_is_said_so_within_seconds() {
     .await;
     eventually("all are ready again", || all(200));
     let made = |hub: &Hub| hub.count("select count(*) from jobs");
-    let after = |hub: &Hub| hub.command(&["jobs", "submit", "diagnostic", "--queue", "nobody"]).env("COWRIESTREAM_GRPC_URL", &grpc).status().unwrap().success();
+    let after = |hub: &Hub| {
+        hub.command(&["jobs", "submit", "diagnostic", "--queue", "nobody"])
+            .env("COWRIESTREAM_GRPC_URL", &grpc)
+            .status()
+            .unwrap()
+            .success()
+    };
     assert!(after(&hub));
     assert_eq!(made(&hub), 2, "what was answered with 503, or by nobody, is not made later");
 
@@ -267,7 +333,11 @@ async fn a_server_that_is_away_is_said_so_within_seconds() {
 
     // A database that is not there is named, with the reason.
     let port = free_port();
-    let refused = hub.command(&["status"]).env("DATABASE_URL", format!("postgres://nobody@127.0.0.1:{port}/x")).output().unwrap();
+    let refused = hub
+        .command(&["status"])
+        .env("DATABASE_URL", format!("postgres://nobody@127.0.0.1:{port}/x"))
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains("refused"), "{said}");
 }
@@ -281,8 +351,17 @@ async fn schedules_hold_up_neither_each_other_nor_anything_else() {
         http(&office.rest, "PUT", &format!("/api/v1/schedules/{name}"), &[], Some(&body))
     };
     let asked = Instant::now();
-    for cron in [", * * * *", "*/61 * * * *", "1,,2 * * * *", "1,2,3,,4 * * * *", "0 0 30 2 *", "0 0 12 1 1 * 2030", "* * * * * * *", "5-1 * * * *", "@reboot"]
-    {
+    for cron in [
+        ", * * * *",
+        "*/61 * * * *",
+        "1,,2 * * * *",
+        "1,2,3,,4 * * * *",
+        "0 0 30 2 *",
+        "0 0 12 1 1 * 2030",
+        "* * * * * * *",
+        "5-1 * * * *",
+        "@reboot",
+    ] {
         let answer = put("bad", cron);
         assert_eq!((answer.status, fields(&answer)), (422, vec!["cron"]), "{cron}");
     }
@@ -311,14 +390,21 @@ async fn schedules_hold_up_neither_each_other_nor_anything_else() {
         r#"insert into schedules (name, cron, job, next_at)
         select 'crowd-' || n, '* * * * * *', '{"job_type": "diagnostic", "queue": "nobody"}', now() from generate_series(1, 600) n"#,
     );
-    eventually("the crowd fires", || hub.count("select count(*) from jobs where schedule like 'crowd-%'") > 600);
+    eventually("the crowd fires", || {
+        hub.count("select count(*) from jobs where schedule like 'crowd-%'") > 600
+    });
     hub.psql(
         "insert into jobs (job_id, job_type, queue, parameters, priority, timeout_seconds, max_attempts, request_hash, state, attempt, lease_until, worker)
         values (gen_random_uuid(), 'diagnostic', 'lost', '{}', 5, 60, 3, '', 'in_progress', 1, now() - interval '1 s', 'gone')",
     );
     let lost = Instant::now();
-    eventually("it is taken from its worker", || hub.count("select count(*) from jobs where queue = 'lost' and state = 'in_progress'") == 0);
-    println!("with 600 schedules due each second a lost job was swept after {:.1} s", lost.elapsed().as_secs_f64());
+    eventually("it is taken from its worker", || {
+        hub.count("select count(*) from jobs where queue = 'lost' and state = 'in_progress'") == 0
+    });
+    println!(
+        "with 600 schedules due each second a lost job was swept after {:.1} s",
+        lost.elapsed().as_secs_f64()
+    );
     assert!(lost.elapsed() < Duration::from_secs(15));
 }
 
@@ -326,7 +412,8 @@ async fn schedules_hold_up_neither_each_other_nor_anything_else() {
 async fn whatever_becomes_of_redis_the_mirror_follows() {
     let hub = Hub::start().await;
     let data = DataDir::take(&hub.dir.path().join("r")).unwrap();
-    let mut redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
+    let mut redis =
+        Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
     let url = redis.urls.redis.clone().unwrap();
     // Large results of a day, as an analysis may leave them.
     hub.psql(
@@ -338,12 +425,18 @@ async fn whatever_becomes_of_redis_the_mirror_follows() {
     );
     let (coordinator, office) = Office::open(&hub, "coordinator.err", &[("REDIS_URL", &url)]);
     let cli = |arguments: &[&str]| {
-        let out = Command::new("redis-cli").args(["-u", &url, "--no-auth-warning"]).args(arguments).output().unwrap();
+        let out = Command::new("redis-cli")
+            .args(["-u", &url, "--no-auth-warning"])
+            .args(arguments)
+            .output()
+            .unwrap();
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     };
     let number = |section: &str, name: &str| {
         let text = cli(&["info", section]);
-        text.lines().find_map(|line| line.strip_prefix(&format!("{name}:"))?.trim().parse::<u64>().ok()).unwrap()
+        text.lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}:"))?.trim().parse::<u64>().ok())
+            .unwrap()
     };
     let whole = || cli(&["exists", "cowrie:mirror"]) == "1";
     eventually("the mirror is whole", whole);
@@ -351,15 +444,23 @@ async fn whatever_becomes_of_redis_the_mirror_follows() {
     assert!(cli(&["get", &format!("celery-task-meta-{old}")]).len() > 300_000);
 
     // Idle is idle: nothing is read of what was written long ago.
-    let looks = || hub.count("select coalesce(seq_scan, 0) + coalesce(idx_scan, 0) from pg_stat_user_tables where relname = 'job_events'");
-    let read = || hub.count("select coalesce(toast_blks_read + toast_blks_hit, 0) from pg_statio_user_tables where relname = 'job_results'");
+    let looks = || {
+        hub.count("select coalesce(seq_scan, 0) + coalesce(idx_scan, 0) from pg_stat_user_tables where relname = 'job_events'")
+    };
+    let read = || {
+        hub.count("select coalesce(toast_blks_read + toast_blks_hit, 0) from pg_statio_user_tables where relname = 'job_results'")
+    };
     let (looked, ticks, since) = (looks(), coordinator.cpu_ticks(), Instant::now());
     eventually("it looked for late states", || looks() > looked + 3);
     let before = read();
     let looked = looks();
     eventually("it looked again", || looks() > looked + 6);
     assert_eq!(read(), before, "results were read again");
-    println!("idle beside 60 large results: {} ms of CPU in {:.1} s", (coordinator.cpu_ticks() - ticks) * 10, since.elapsed().as_secs_f64());
+    println!(
+        "idle beside 60 large results: {} ms of CPU in {:.1} s",
+        (coordinator.cpu_ticks() - ticks) * 10,
+        since.elapsed().as_secs_f64()
+    );
 
     // Keys of another type, of a job and of its queue.
     let job = office.diagnostic(&["steps=0"], &["--queue", "some"]);
@@ -370,7 +471,9 @@ async fn whatever_becomes_of_redis_the_mirror_follows() {
     cli(&["set", "cowrie:jobs:some", "x"]);
     assert!(office.command(&["jobs", "cancel", &job]).status().unwrap().success());
     let newer = office.diagnostic(&["steps=0"], &["--queue", "some"]);
-    eventually("newer jobs are mirrored, and that one too", || state(&newer) == "queued" && state(&job) == "cancelled");
+    eventually("newer jobs are mirrored, and that one too", || {
+        state(&newer) == "queued" && state(&job) == "cancelled"
+    });
     eventually("the queue is whole again", || !cli(&["zscore", "cowrie:jobs:some", &newer]).is_empty());
     assert!(fs::read_to_string(hub.dir.path().join("coordinator.err")).unwrap().contains("had another type"));
 
@@ -383,15 +486,20 @@ async fn whatever_becomes_of_redis_the_mirror_follows() {
     }
     hub.psql("update jobs set state = 'queued', finished_at = null where queue = 'old'; update jobs set state = 'completed', finished_at = now() where queue = 'old'");
     assert_eq!(hub.count("select count(*) from jobs"), waiting + 8, "jobs go on");
-    eventually("it is said", || fs::read_to_string(hub.dir.path().join("coordinator.err")).unwrap().contains("Redis refused statuses"));
+    eventually("it is said", || {
+        fs::read_to_string(hub.dir.path().join("coordinator.err")).unwrap().contains("Redis refused statuses")
+    });
     let (commands, since) = (number("stats", "total_commands_processed"), Instant::now());
     let looked = looks();
     eventually("it looked again", || looks() > looked + 8);
-    let rate = (number("stats", "total_commands_processed") - commands) as f64 / since.elapsed().as_secs_f64();
+    let rate =
+        (number("stats", "total_commands_processed") - commands) as f64 / since.elapsed().as_secs_f64();
     println!("Redis full: {rate:.0} commands/s");
     assert!(rate < 1_000.0);
     // What is on its way to Redis counts as used, for a moment.
-    eventually("no more is used than may be", || number("memory", "used_memory") < number("memory", "maxmemory") + 1_000_000);
+    eventually("no more is used than may be", || {
+        number("memory", "used_memory") < number("memory", "maxmemory") + 1_000_000
+    });
     cli(&["config", "set", "maxmemory", "0"]);
     let last = office.diagnostic(&["steps=0"], &["--queue", "some"]);
     eventually("it is mirrored", || state(&last) == "queued");
@@ -408,13 +516,21 @@ async fn commands_tell_a_failed_job_from_a_coordinator_that_is_away() {
     let job = office.diagnostic(&["steps=0"], &["--queue", "nobody"]);
     let follow = |name: &str, arguments: &[&str]| {
         let out = hub.dir.path().join(name);
-        (Process::start_writing(&mut office.command(arguments), &out, &hub.dir.path().join(format!("{name}.err"))), out)
+        (
+            Process::start_writing(
+                &mut office.command(arguments),
+                &out,
+                &hub.dir.path().join(format!("{name}.err")),
+            ),
+            out,
+        )
     };
     let (mut watch, statuses) = follow("watch", &["jobs", "watch", "--json", &job]);
     let (mut waits, _) = follow("waits", &["jobs", "submit", "diagnostic", "--queue", "nobody", "--wait"]);
     let (mut interrupted, shown) = follow("interrupted", &["jobs", "watch", "--json", &job]);
     let lines = |path| fs::read_to_string(path).unwrap_or_default().lines().count();
-    let waiting = || fs::read_to_string(hub.dir.path().join("waits.err")).unwrap_or_default().contains("queued");
+    let waiting =
+        || fs::read_to_string(hub.dir.path().join("waits.err")).unwrap_or_default().contains("queued");
     eventually("all are watched", || lines(&statuses) == 1 && lines(&shown) == 1 && waiting());
 
     // The first Ctrl-C ends it.
@@ -436,6 +552,13 @@ async fn commands_tell_a_failed_job_from_a_coordinator_that_is_away() {
         assert!(office.command(&["jobs", "cancel", job]).status().unwrap().success());
     }
     assert_eq!((watch.code(), waits.code()), (Some(1), Some(1)));
-    let states: Vec<Value> = fs::read_to_string(&statuses).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(states.iter().map(|status| status["state"].as_str().unwrap()).collect::<Vec<_>>(), ["queued", "cancelled"]);
+    let states: Vec<Value> = fs::read_to_string(&statuses)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        states.iter().map(|status| status["state"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["queued", "cancelled"]
+    );
 }

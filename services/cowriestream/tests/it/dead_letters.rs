@@ -17,18 +17,28 @@ async fn an_event_that_the_database_refuses_is_kept_and_replayed() {
     );
     let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
     hub.wait_for_events(writer.events - 2);
-    eventually("both are dead letters", || hub.count("select count(*) from dead_letters where reason = 'rejected'") == 2);
+    eventually("both are dead letters", || {
+        hub.count("select count(*) from dead_letters where reason = 'rejected'") == 2
+    });
     hub.wait_for_receipts(&writer.path);
     hub.assert_verified(&writer.path);
 
     hub.psql("drop trigger refuse on events");
-    let listed: serde_json::Value = serde_json::from_slice(&hub.run(&["dead-letters", "list", "--reason", "rejected", "--json"]).stdout).unwrap();
-    let ids: Vec<_> = listed.as_array().unwrap().iter().map(|row| row["dead_id"].as_str().unwrap().to_owned()).collect();
+    let listed: serde_json::Value =
+        serde_json::from_slice(&hub.run(&["dead-letters", "list", "--reason", "rejected", "--json"]).stdout)
+            .unwrap();
+    let ids: Vec<_> =
+        listed.as_array().unwrap().iter().map(|row| row["dead_id"].as_str().unwrap().to_owned()).collect();
     let shown = hub.run(&["dead-letters", "show", &ids[0]]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("refused for a test"));
-    hub.run(&[&["dead-letters", "replay"], ids.iter().map(String::as_str).collect::<Vec<_>>().as_slice()].concat());
+    hub.run(
+        &[&["dead-letters", "replay"], ids.iter().map(String::as_str).collect::<Vec<_>>().as_slice()]
+            .concat(),
+    );
     hub.wait_for_events(writer.events);
-    eventually("both are resolved", || hub.count("select count(*) from dead_letters where resolved_event is not null") == 2);
+    eventually("both are resolved", || {
+        hub.count("select count(*) from dead_letters where resolved_event is not null") == 2
+    });
     hub.assert_verified(&writer.path);
 }
 
@@ -36,7 +46,10 @@ async fn an_event_that_the_database_refuses_is_kept_and_replayed() {
 async fn hostile_lines_are_events_or_dead_letters_and_stop_nothing() {
     let hub = Hub::start().await;
     let log = hub.dir.path().join("cowrie.json");
-    let event = |fields: &str| format!("{{\"eventid\":\"cowrie.x.y\",\"timestamp\":\"2024-01-01T00:00:00Z\",{fields}}}\n").into_bytes();
+    let event = |fields: &str| {
+        format!("{{\"eventid\":\"cowrie.x.y\",\"timestamp\":\"2024-01-01T00:00:00Z\",{fields}}}\n")
+            .into_bytes()
+    };
     let deep = format!("\"a\":{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let lines: Vec<(Vec<u8>, Option<&str>)> = vec![
         (event("\"a\":\"\\u0000\\ud800\""), None),
@@ -64,7 +77,10 @@ async fn hostile_lines_are_events_or_dead_letters_and_stop_nothing() {
     hub.wait_for_events(lines.len() as i64 - expected.len() as i64);
     assert_eq!(hub.count("select count(*) from events where ts = '-infinity'"), 2);
     let shown = hub.run(&["dead-letters", "list"]);
-    assert!(!shown.stdout.iter().any(|&byte| byte == 0x1b || byte == b'\r'), "control characters reached the terminal");
+    assert!(
+        !shown.stdout.iter().any(|&byte| byte == 0x1b || byte == b'\r'),
+        "control characters reached the terminal"
+    );
     hub.assert_verified(&log);
 }
 
@@ -74,9 +90,12 @@ async fn dead_letters_stay_under_their_limit() {
     let log = hub.dir.path().join("cowrie.json");
     let lines: Vec<String> = (0..5).map(|n| format!("{n}{}\n", "x".repeat(100_000))).collect();
     fs::write(&log, lines.concat()).unwrap();
-    let (_processor, _loader) = (hub.processor(&[("COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", "250000")]), hub.loader(&log));
+    let (_processor, _loader) =
+        (hub.processor(&[("COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", "250000")]), hub.loader(&log));
     hub.wait_for_receipts(&log);
-    eventually("the oldest bodies are gone", || hub.count("select count(*) from dead_letters where body is null") == 3);
+    eventually("the oldest bodies are gone", || {
+        hub.count("select count(*) from dead_letters where body is null") == 3
+    });
     assert_eq!(hub.psql("select count(*), min(length), count(hash) from dead_letters").trim(), "5|100001|5");
     hub.assert_verified(&log);
 }
@@ -90,7 +109,12 @@ async fn what_a_sensor_drops_is_counted_and_receipted() {
     let state = hub.dir.path().join("state");
     let drops = ["--drop", "login.*,s=client.kex,other=command.input"];
     let arguments = ["loader", "--sensor", "s", "--log", &log, "--state-dir", state.to_str().unwrap()];
-    let start = || crate::harness::Process::start(hub.command(&arguments).args(drops), &hub.dir.path().join("loader.err"));
+    let start = || {
+        crate::harness::Process::start(
+            hub.command(&arguments).args(drops),
+            &hub.dir.path().join("loader.err"),
+        )
+    };
     let (_processor, loader) = (hub.processor(&[]), start());
     // Of the ten events of a session, three logins and one key exchange.
     let wanted = writer.events * 6 / 10;
@@ -101,12 +125,20 @@ async fn what_a_sensor_drops_is_counted_and_receipted() {
     writer.append(80);
     let _loader = start();
     hub.wait_for_events(wanted + 48);
-    assert_eq!(hub.count("select count(*) from events where eventid like 'cowrie.login.%' or eventid = 'cowrie.client.kex'"), 0);
-    let out = hub.run(&[["verify", "--sensor", "s", "--log", &log], [drops[0], drops[1], "--show", "5", "--json"]].concat());
+    assert_eq!(
+        hub.count(
+            "select count(*) from events where eventid like 'cowrie.login.%' or eventid = 'cowrie.client.kex'"
+        ),
+        0
+    );
+    let out = hub.run(
+        &[["verify", "--sensor", "s", "--log", &log], [drops[0], drops[1], "--show", "5", "--json"]].concat(),
+    );
     let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(report["dropped_bytes"].as_u64().unwrap() > 0);
     eventually("status tells what was dropped", || {
-        let status: serde_json::Value = serde_json::from_slice(&hub.run(&["status", "--json"]).stdout).unwrap();
+        let status: serde_json::Value =
+            serde_json::from_slice(&hub.run(&["status", "--json"]).stdout).unwrap();
         status["sensors"][0]["heartbeat"]["dropped"].as_u64().is_some_and(|dropped| dropped >= 32)
     });
 }
@@ -121,7 +153,12 @@ async fn an_array_is_expanded_only_when_asked_for() {
     let (export, dir) = (hub.dir.path().join("export.json"), hub.dir.path().join("data"));
     fs::write(&export, format!("[{}, 7]", events.join(" , "))).unwrap();
     let _processor = hub.processor(&[]);
-    let load = |more: &[&str]| hub.run(&[&["load", "--json", "--data-dir", dir.to_str().unwrap(), export.to_str().unwrap()], more].concat());
+    let load = |more: &[&str]| {
+        hub.run(
+            &[&["load", "--json", "--data-dir", dir.to_str().unwrap(), export.to_str().unwrap()], more]
+                .concat(),
+        )
+    };
     load(&[]);
     assert_eq!(hub.psql("select reason from dead_letters").trim(), "not_an_object");
     assert_eq!(hub.events(), 0);
@@ -154,15 +191,32 @@ async fn a_half_line_that_goes_on_resolves_its_dead_letters() {
     let event = |n| format!(r#"{{"eventid":"cowrie.x.y","timestamp":"2024-01-01T00:00:00Z","n":{n}"#);
     write!(copied, "{}}}\n{}", event(1), event(2)).unwrap();
     let state = hub.dir.path().join("state");
-    let arguments = ["loader", "--sensor", "s", "--log", log.to_str().unwrap(), "--state-dir", state.to_str().unwrap(), "--close-after-seconds", "1"];
-    let _loader = crate::harness::Process::start(&mut hub.command(&arguments), &hub.dir.path().join("loader.err"));
+    let arguments = [
+        "loader",
+        "--sensor",
+        "s",
+        "--log",
+        log.to_str().unwrap(),
+        "--state-dir",
+        state.to_str().unwrap(),
+        "--close-after-seconds",
+        "1",
+    ];
+    let _loader =
+        crate::harness::Process::start(&mut hub.command(&arguments), &hub.dir.path().join("loader.err"));
     let _processor = hub.processor(&[]);
-    let dead = |resolved: &str| hub.count(&format!("select count(*) from dead_letters where reason = 'truncated' and {resolved}"));
+    let dead = |resolved: &str| {
+        hub.count(&format!("select count(*) from dead_letters where reason = 'truncated' and {resolved}"))
+    };
     eventually("the half is a dead letter", || dead("resolved_at is null") == 1);
     write!(copied, r#","more":"#).unwrap();
-    eventually("a longer half replaces it", || dead("resolved_at is null") == 1 && dead("resolved_at is not null and resolved_event is null") == 1);
+    eventually("a longer half replaces it", || {
+        dead("resolved_at is null") == 1 && dead("resolved_at is not null and resolved_event is null") == 1
+    });
     writeln!(copied, "1}}").unwrap();
     hub.wait_for_events(2);
-    eventually("the event resolves it", || dead("resolved_event is not null") == 1 && dead("resolved_at is null") == 0);
+    eventually("the event resolves it", || {
+        dead("resolved_event is not null") == 1 && dead("resolved_at is null") == 0
+    });
     hub.assert_verified(&log);
 }

@@ -14,17 +14,23 @@ const BATCHES: usize = 25;
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_and_features_make_a_small_batch_wait_for_no_delayed_acknowledgement() {
     let hub = Hub::start().await;
-    let store = Store::connect(&StoreArgs { database_url: Some(hub.database_url.clone()), database_connections: 2 }).await.unwrap();
+    let store =
+        Store::connect(&StoreArgs { database_url: Some(hub.database_url.clone()), database_connections: 2 })
+            .await
+            .unwrap();
     let (sensor, source): (SensorId, _) = ("s".parse().unwrap(), Source::default());
     let mut took = [Vec::new(), Vec::new()];
     for n in 0..2 * BATCHES {
-        let line = |what: &str| format!(r#"{{"timestamp":"2026-01-26T10:00:00.000000Z","session":"{n:012x}","src_ip":"192.0.2.1",{what}}}"#).into_bytes();
+        let line = |what: &str| {
+            format!(r#"{{"timestamp":"2026-01-26T10:00:00.000000Z","session":"{n:012x}","src_ip":"192.0.2.1",{what}}}"#).into_bytes()
+        };
         let lines = [
             line(r#""eventid":"cowrie.session.connect""#),
             line(r#""eventid":"cowrie.command.input","input":"uname -a""#),
             line(r#""eventid":"cowrie.session.closed","duration":1.5"#),
         ];
-        let batch: Vec<_> = lines.iter().map(|line| Prepared::of_line(&sensor, line, None, &source, None)).collect();
+        let batch: Vec<_> =
+            lines.iter().map(|line| Prepared::of_line(&sensor, line, None, &source, None)).collect();
         let windows = if n % 2 == 0 { Windows::Left } else { Windows::Kept };
         let started = Instant::now();
         keep(&store, &batch, windows, None).await.map_err(anyhow::Error::from).unwrap();

@@ -1,4 +1,5 @@
-//! Faults around jobs: memory that is not there, connections that are all taken, ends that cannot be written, databases that restart, workers that are gone.
+//! Faults around jobs: memory that is not there, connections that are all taken, ends that cannot be written,
+//! databases that restart, workers that are gone.
 
 use std::{
     fs,
@@ -29,7 +30,9 @@ fn crowd(hub: &Hub, count: i64, job_type: &str, queue: &str, priority: i64, age:
 }
 
 fn diagnostic(steps: i64, seconds: f64) -> String {
-    format!(r#"{{"steps": {steps}, "step_seconds": {seconds}, "memory_mb": 0, "fail": "never", "fail_at_step": 0, "fail_attempts": 0}}"#)
+    format!(
+        r#"{{"steps": {steps}, "step_seconds": {seconds}, "memory_mb": 0, "fail": "never", "fail_at_step": 0, "fail_attempts": 0}}"#
+    )
 }
 
 /// What an ended job says of its error.
@@ -47,7 +50,9 @@ fn children(worker: u32) -> Vec<Pid> {
             fields[2].parse() == Ok(worker) && fields[1] != "Z"
         })
     };
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|&pid| is_child(pid)).filter_map(Pid::from_raw).collect()
 }
 
@@ -55,7 +60,10 @@ fn children(worker: u32) -> Vec<Pid> {
 async fn a_job_that_kills_its_process_dies_alone() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
-    let worker = office.worker("w", &["--queues", "reports", "--concurrency", "6", "--retry-seconds", "0.2", "--memory-gb", "1.5"]);
+    let worker = office.worker(
+        "w",
+        &["--queues", "reports", "--concurrency", "6", "--retry-seconds", "0.2", "--memory-gb", "1.5"],
+    );
     // Its only attempt must go through, whatever happens beside it.
     let innocent = office.diagnostic(&["steps=10000", "step_seconds=0.02"], &["--max-attempts", "1"]);
     eventually("the innocent job runs", || office.state(&innocent) == "in_progress");
@@ -63,15 +71,26 @@ async fn a_job_that_kills_its_process_dies_alone() {
     let large = office.diagnostic(&["steps=1", "memory_mb=65536"], &[]);
     let fits = office.diagnostic(&["steps=1", "step_seconds=0", "memory_mb=400"], &[]);
     let crashes = office.diagnostic(&["steps=1", "fail=crash"], &[]);
-    let recovers = office.diagnostic(&["steps=3", "step_seconds=0", "fail=crash", "fail_at_step=2", "fail_attempts=1"], &[]);
+    let recovers = office
+        .diagnostic(&["steps=3", "step_seconds=0", "fail=crash", "fail_at_step=2", "fail_attempts=1"], &[]);
     eventually("all have ended", || hub.count("select count(*) from jobs where finished_at is null") == 1);
     let (kind, attempt, why) = error_of(&office, &large);
-    assert!(kind == "GiveUp" && attempt == 1 && why.contains("this worker has 1536 MiB"), "{kind} {attempt} {why}");
-    assert_eq!((office.state(&fits), office.show(&fits)["result"]["memory_mb"].as_i64()), ("completed".to_owned(), Some(400)));
+    assert!(
+        kind == "GiveUp" && attempt == 1 && why.contains("this worker has 1536 MiB"),
+        "{kind} {attempt} {why}"
+    );
+    assert_eq!(
+        (office.state(&fits), office.show(&fits)["result"]["memory_mb"].as_i64()),
+        ("completed".to_owned(), Some(400))
+    );
     let (kind, attempt, why) = error_of(&office, &crashes);
     assert!(kind == "Crashed" && attempt == 2 && why.contains("signal 6"), "{kind} {attempt} {why}");
     let recovered = office.show(&recovers);
-    assert_eq!((recovered["status"]["state"].as_str(), recovered["result"]["resumed_at"].as_i64()), (Some("completed"), Some(2)), "{recovered}");
+    assert_eq!(
+        (recovered["status"]["state"].as_str(), recovered["result"]["resumed_at"].as_i64()),
+        (Some("completed"), Some(2)),
+        "{recovered}"
+    );
 
     // As the kernel does when the machine has no memory left.
     let killed = office.diagnostic(&["steps=10000", "step_seconds=0.02", "memory_mb=1"], &[]);
@@ -83,7 +102,10 @@ async fn a_job_that_kills_its_process_dies_alone() {
         });
         let child = children(worker.id());
         assert_eq!(child.len(), 1);
-        assert_eq!(fs::read_to_string(format!("/proc/{}/oom_score_adj", child[0].as_raw_nonzero())).unwrap().trim(), "1000");
+        assert_eq!(
+            fs::read_to_string(format!("/proc/{}/oom_score_adj", child[0].as_raw_nonzero())).unwrap().trim(),
+            "1000"
+        );
         kill_process(child[0], Signal::KILL).unwrap();
     }
     eventually("it has failed", || office.state(&killed) == "failed");
@@ -101,7 +123,12 @@ async fn a_job_that_kills_its_process_dies_alone() {
     eventually("another process runs", || children(worker.id()).len() == 1);
     let orphan = children(worker.id())[0];
     assert_ne!(orphan, child);
-    assert_eq!(hub.count(&format!("select count(*) from jobs where job_id = '{innocent}' and state = 'in_progress' and attempt = 1")), 1);
+    assert_eq!(
+        hub.count(&format!(
+            "select count(*) from jobs where job_id = '{innocent}' and state = 'in_progress' and attempt = 1"
+        )),
+        1
+    );
     worker.kill();
     eventually("the orphan ends", || !fs::exists(format!("/proc/{}", orphan.as_raw_nonzero())).unwrap());
 }
@@ -109,16 +136,30 @@ async fn a_job_that_kills_its_process_dies_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_is_enough_for_any_number_of_jobs() {
     let hub = Hub::start().await;
-    let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("COWRIESTREAM_DATABASE_CONNECTIONS", "1")]);
-    let report = r#"{"sensor": null, "time_window": "24h", "window_seconds": 86400, "until": null, "top": 10}"#;
+    let (_coordinator, office) =
+        Office::open(&hub, "coordinator.err", &[("COWRIESTREAM_DATABASE_CONNECTIONS", "1")]);
+    let report =
+        r#"{"sensor": null, "time_window": "24h", "window_seconds": 86400, "until": null, "top": 10}"#;
     crowd(&hub, REPORTS, "report", "reports", 5, 0, report);
     let since = Instant::now();
     let _worker = office.worker("w", &["--profile", "io_bound"]);
-    let put = office.command(&["schedules", "put", "each-second", "* * * * * *", "diagnostic", "--param", "steps=0"]).output().unwrap();
+    let put = office
+        .command(&["schedules", "put", "each-second", "* * * * * *", "diagnostic", "--param", "steps=0"])
+        .output()
+        .unwrap();
     assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
-    eventually("the schedule fires", || hub.count("select count(*) from jobs where schedule is not null and state = 'completed'") > 1);
-    eventually("the reports are there", || hub.count("select count(*) from jobs where job_type = 'report' and state = 'completed' and attempt = 1") == REPORTS);
-    println!("{REPORTS} reports of an empty database over one connection: {:.1} s", since.elapsed().as_secs_f64());
+    eventually("the schedule fires", || {
+        hub.count("select count(*) from jobs where schedule is not null and state = 'completed'") > 1
+    });
+    eventually("the reports are there", || {
+        hub.count(
+            "select count(*) from jobs where job_type = 'report' and state = 'completed' and attempt = 1",
+        ) == REPORTS
+    });
+    println!(
+        "{REPORTS} reports of an empty database over one connection: {:.1} s",
+        since.elapsed().as_secs_f64()
+    );
     assert!(since.elapsed() < Duration::from_secs(30));
 }
 
@@ -130,31 +171,47 @@ async fn attempts_are_used_up_by_the_job_alone() {
     {
         let office;
         (coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
-        worker = office.worker("w", &["--queues", "reports", "--concurrency", "16", "--retry-seconds", "0.3"]);
+        worker =
+            office.worker("w", &["--queues", "reports", "--concurrency", "16", "--retry-seconds", "0.3"]);
         // Cancelled a moment before they fail: too late for the worker to stop most of them.
-        let fails =
-            diagnostic(3, 1.0).replace("never", "retry").replace(r#""fail_at_step": 0, "fail_attempts": 0"#, r#""fail_at_step": 1, "fail_attempts": 9"#);
+        let fails = diagnostic(3, 1.0)
+            .replace("never", "retry")
+            .replace(r#""fail_at_step": 0, "fail_attempts": 0"#, r#""fail_at_step": 1, "fail_attempts": 9"#);
         crowd(&hub, 8, "diagnostic", "reports", 5, 0, &fails);
         eventually("they run", || hub.count("select count(*) from jobs where attempt > 0") == 8);
         hub.psql("select pg_sleep_until(max(started_at) + interval '0.95 s') from jobs; update jobs set cancel_requested = true where state = 'in_progress'");
-        eventually("they have ended", || hub.count("select count(*) from jobs where finished_at is null") == 0);
-        assert_eq!(hub.count("select count(*) from jobs where state = 'cancelled' and attempt = 1 and error_type is null"), 8);
+        eventually("they have ended", || {
+            hub.count("select count(*) from jobs where finished_at is null") == 0
+        });
+        assert_eq!(
+            hub.count(
+                "select count(*) from jobs where state = 'cancelled' and attempt = 1 and error_type is null"
+            ),
+            8
+        );
         for _ in 0..4 {
             going.push(office.diagnostic(&["steps=200", "step_seconds=0.05"], &["--max-attempts", "1"]));
         }
-        going.push(office.diagnostic(&["steps=200", "step_seconds=0.05", "memory_mb=1"], &["--max-attempts", "1"]));
+        going.push(
+            office.diagnostic(&["steps=200", "step_seconds=0.05", "memory_mb=1"], &["--max-attempts", "1"]),
+        );
     }
     let steps = |hub: &Hub| hub.count("select count(*) from diagnostic_steps");
     for _ in 0..3 {
         let before = steps(&hub);
         eventually("all go on", || {
-            hub.count("select count(*) from jobs where state = 'in_progress' and sessions_processed > 0") == going.len() as i64 && steps(&hub) > before + 20
+            hub.count("select count(*) from jobs where state = 'in_progress' and sessions_processed > 0")
+                == going.len() as i64
+                && steps(&hub) > before + 20
         });
         hub.rob_postgres(|_| ()).await;
     }
     eventually("all are done", || hub.count("select count(*) from jobs where finished_at is null") == 0);
     let ended = hub.psql("select count(*), max(attempt), max(attempt - uncounted_attempts), max(max_attempts) from jobs where state = 'completed'");
-    println!("jobs, most attempts, most that count, most allowed after three restarts of Postgres: {}", ended.trim());
+    println!(
+        "jobs, most attempts, most that count, most allowed after three restarts of Postgres: {}",
+        ended.trim()
+    );
     assert!(ended.starts_with(&format!("{}|", going.len())) && ended.trim().ends_with("|1|1"), "{ended}");
     drop((coordinator, worker));
 }
@@ -174,7 +231,9 @@ async fn jobs_that_waited_too_long_go_whoever_is_dead() {
     crowd(&hub, STARVING, "diagnostic", "flow", 1, 120, &diagnostic(0, 0.0));
     crowd(&hub, URGENT, "diagnostic", "flow", 9, 0, &diagnostic(1, 0.02));
     let _worker = office.worker("w", &["--queues", "haunted,flow", "--concurrency", "16"]);
-    eventually("none starves", || hub.count("select count(*) from jobs where priority = 1 and state = 'completed'") == STARVING);
+    eventually("none starves", || {
+        hub.count("select count(*) from jobs where priority = 1 and state = 'completed'") == STARVING
+    });
     let before = hub.count("select count(*) from jobs where priority = 9 and started_at < (select max(started_at) from jobs where priority = 1)");
     println!("{STARVING} jobs that had waited too long started after {before} of {URGENT} urgent ones");
     assert!(before <= STARVING * 8 + 64, "{before}");
@@ -190,7 +249,9 @@ async fn jobs_that_waited_too_long_go_whoever_is_dead() {
     assert!(!removed && said.contains("there is no worker nobody"), "{said}");
     assert_eq!(remove("ghost"), (true, String::new()));
     assert!(!remove("ghost").0);
-    eventually("the queue is open", || hub.count("select count(*) from jobs where queue = 'haunted' and state = 'completed'") == 1);
+    eventually("the queue is open", || {
+        hub.count("select count(*) from jobs where queue = 'haunted' and state = 'completed'") == 1
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +277,11 @@ fn settings_that_no_worker_can_have_are_refused_before_anybody_is_asked() {
     let config = dir.path().join("worker-config.yaml");
     let refused = |arguments: &[&str], why: &str| {
         let mut command = Command::new(PROGRAM);
-        command.args(arguments).current_dir(dir.path()).env("DATABASE_URL", "postgres://127.0.0.1:1/none").env("NATS_URL", "nats://127.0.0.1:1");
+        command
+            .args(arguments)
+            .current_dir(dir.path())
+            .env("DATABASE_URL", "postgres://127.0.0.1:1/none")
+            .env("NATS_URL", "nats://127.0.0.1:1");
         let out = command.output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(!out.status.success() && said.contains(why), "{arguments:?}: {said}");
@@ -244,7 +309,8 @@ fn settings_that_no_worker_can_have_are_refused_before_anybody_is_asked() {
         ("{}", "[reports: {priority: -1}]", "priority -1"),
         ("{}", "[]", "0 queues"),
     ] {
-        fs::write(&config, format!("workers: [{{name: w, queues: {queues}, capabilities: {capabilities}}}]")).unwrap();
+        fs::write(&config, format!("workers: [{{name: w, queues: {queues}, capabilities: {capabilities}}}]"))
+            .unwrap();
         refused(&["worker", "--config", config.to_str().unwrap(), "--name", "w"], why);
     }
     fs::write(&config, "workers: [{name: w, queues: [a]}, {name: w, queues: [b]}]").unwrap();

@@ -34,9 +34,13 @@ impl Hub {
         let dir = directory();
         let nats_data = DataDir::take(&dir.path().join("n")).unwrap();
         let postgres_data = DataDir::take(&dir.path().join("p")).unwrap();
-        let nats = Servers::start(&nats_data, Wanted { nats: true, postgres: false, redis: false }).await.unwrap();
-        let postgres = Servers::start(&postgres_data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
-        let (nats_url, database_url) = (nats.urls.nats.clone().unwrap(), postgres.urls.database.clone().unwrap());
+        let nats =
+            Servers::start(&nats_data, Wanted { nats: true, postgres: false, redis: false }).await.unwrap();
+        let postgres = Servers::start(&postgres_data, Wanted { nats: false, postgres: true, redis: false })
+            .await
+            .unwrap();
+        let (nats_url, database_url) =
+            (nats.urls.nats.clone().unwrap(), postgres.urls.database.clone().unwrap());
         let hub = Self { dir, nats_data, postgres_data, nats, postgres, nats_url, database_url };
         hub.run(&["migrate"]);
         hub.run(&["provision"]);
@@ -47,38 +51,62 @@ impl Hub {
     pub async fn rob_nats(&mut self, change: impl FnOnce(&Path)) {
         self.nats.stop().await;
         change(&self.nats_data.join("nats/jetstream"));
-        self.nats = Servers::start(&self.nats_data, Wanted { nats: true, postgres: false, redis: false }).await.unwrap();
+        self.nats = Servers::start(&self.nats_data, Wanted { nats: true, postgres: false, redis: false })
+            .await
+            .unwrap();
     }
 
     /// Stops Postgres, lets `change` do something to its files, and starts it again.
     pub async fn rob_postgres(&mut self, change: impl FnOnce(&Path)) {
         self.postgres.stop().await;
         change(&self.postgres_data.join("postgres"));
-        self.postgres = Servers::start(&self.postgres_data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
+        self.postgres =
+            Servers::start(&self.postgres_data, Wanted { nats: false, postgres: true, redis: false })
+                .await
+                .unwrap();
     }
 
     /// A command with this hub's addresses.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).env("NATS_URL", &self.nats_url).env("DATABASE_URL", &self.database_url);
-        command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_LOG", "info").current_dir(self.dir.path());
+        command
+            .env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0")
+            .env("COWRIESTREAM_LOG", "info")
+            .current_dir(self.dir.path());
         command
     }
 
     /// Runs a command to its end; it must succeed.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let out = self.command(arguments).output().unwrap();
-        assert!(out.status.success(), "{arguments:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{arguments:?}: {}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
         out
     }
 
     pub fn processor(&self, settings: &[(&str, &str)]) -> Process {
-        Process::start(self.command(&["processor"]).envs(settings.iter().copied()), &self.dir.path().join("processor.err"))
+        Process::start(
+            self.command(&["processor"]).envs(settings.iter().copied()),
+            &self.dir.path().join("processor.err"),
+        )
     }
 
     pub fn loader(&self, log: &Path) -> Process {
         let state = self.dir.path().join("state");
-        let arguments = ["loader", "--sensor", "s", "--log", log.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+        let arguments = [
+            "loader",
+            "--sensor",
+            "s",
+            "--log",
+            log.to_str().unwrap(),
+            "--state-dir",
+            state.to_str().unwrap(),
+        ];
         Process::start(&mut self.command(&arguments), &self.dir.path().join("loader.err"))
     }
 
@@ -105,7 +133,10 @@ impl Hub {
 
     /// Waits until every byte of the only log is receipted.
     pub fn wait_for_receipts(&self, log: &Path) {
-        let whole = format!("select count(*) from loader_files where committed = '{{[0,{})}}'", fs::metadata(log).unwrap().len());
+        let whole = format!(
+            "select count(*) from loader_files where committed = '{{[0,{})}}'",
+            fs::metadata(log).unwrap().len()
+        );
         eventually("all bytes are receipted", || self.count(&whole) == 1);
     }
 
@@ -129,7 +160,16 @@ impl Hub {
     /// What the same log gives when nothing disturbs.
     pub fn undisturbed(&self, log: &Path) -> String {
         let data = self.dir.path().join("undisturbed");
-        let arguments = ["up", "--once", "--sensor", "s", "--log", log.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+        let arguments = [
+            "up",
+            "--once",
+            "--sensor",
+            "s",
+            "--log",
+            log.to_str().unwrap(),
+            "--data-dir",
+            data.to_str().unwrap(),
+        ];
         let out = Command::new(PROGRAM).args(arguments).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         with_database(&data, dump)
@@ -141,7 +181,17 @@ impl Drop for Hub {
         if std::thread::panicking() {
             for name in ["loader.err", "processor.err"] {
                 let text = fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
-                eprintln!("--- {name}\n{}", text.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+                eprintln!(
+                    "--- {name}\n{}",
+                    text.lines()
+                        .rev()
+                        .take(30)
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .rev()
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                );
             }
         }
     }
@@ -228,7 +278,12 @@ pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
 
 pub fn psql(url: &str, sql: &str) -> String {
     // Negotiating TLS costs psql more than the query.
-    let out = Command::new("psql").env("PGSSLMODE", "disable").env("PGGSSENCMODE", "disable").args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).output().unwrap();
+    let out = Command::new("psql")
+        .env("PGSSLMODE", "disable")
+        .env("PGGSSENCMODE", "disable")
+        .args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{sql}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
 }
@@ -254,15 +309,21 @@ pub fn dump(url: &str) -> String {
 
 /// Where the copies were read, and which bytes are committed.
 pub fn provenance(url: &str) -> String {
-    ["select event_id, source_file, source_offset from events order by 1", "select sensor, file_id, path, committed from loader_files order by 1, 2"]
-        .map(|sql| psql(url, sql))
-        .join("\n")
+    [
+        "select event_id, source_file, source_offset from events order by 1",
+        "select sensor, file_id, path, committed from loader_files order by 1, 2",
+    ]
+    .map(|sql| psql(url, sql))
+    .join("\n")
 }
 
 /// Starts `up` on a data directory, and runs something on its database.
 pub fn with_database<T>(data: &Path, work: impl FnOnce(&str) -> T) -> T {
     fs::remove_file(data.join("env")).ok();
-    let up = Process::start(Command::new(PROGRAM).args(["up", "--data-dir", data.to_str().unwrap()]), &data.join("up.err"));
+    let up = Process::start(
+        Command::new(PROGRAM).args(["up", "--data-dir", data.to_str().unwrap()]),
+        &data.join("up.err"),
+    );
     eventually("up is ready", || data.join("env").exists());
     let done = work(&env_of(data, "DATABASE_URL"));
     let mut up = up;
@@ -278,7 +339,8 @@ pub fn env_of(data: &Path, name: &str) -> String {
     line.unwrap().trim_end_matches('\'').to_owned()
 }
 
-/// Writes a log as Cowrie does: sessions interleaved, in the order of time, with what Cowrie gets wrong now and then.
+/// Writes a log as Cowrie does: sessions interleaved, in the order of time, with what Cowrie gets wrong now
+/// and then.
 pub struct Writer {
     pub path: PathBuf,
     written: u64,
@@ -307,21 +369,36 @@ impl Writer {
         // Eight sessions run at a time; each has ten events.
         let (step, session) = ((n / 8) % 10, n / 80 * 8 + n % 8);
         let fields = match step {
-            0 => format!(r#""eventid":"cowrie.session.connect","src_port":{},"dst_port":2222,"protocol":"ssh""#, 1024 + n % 60_000),
+            0 => format!(
+                r#""eventid":"cowrie.session.connect","src_port":{},"dst_port":2222,"protocol":"ssh""#,
+                1024 + n % 60_000
+            ),
             1 => format!(r#""eventid":"cowrie.client.version","version":"b'SSH-2.0-Go{}'""#, session % 5),
             2 => format!(r#""eventid":"cowrie.client.kex","hassh":"{:032x}""#, session % 7),
             3 | 4 => format!(r#""eventid":"cowrie.login.failed","username":"root\u0000","password":"{n}""#),
             5 => format!(r#""eventid":"cowrie.login.success","username":"root","password":"{n}""#),
             6 => format!(r#""eventid":"cowrie.command.input","input":"echo {n}""#),
-            7 => r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"example.org","dst_port":80,"src_port":1"#.to_owned(),
-            8 => format!(r#""eventid":"cowrie.session.file_download","shasum":"{n:064x}","url":"http://192.0.2.1/x""#),
+            7 => {
+                r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"example.org","dst_port":80,"src_port":1"#
+                    .to_owned()
+            }
+            8 => format!(
+                r#""eventid":"cowrie.session.file_download","shasum":"{n:064x}","url":"http://192.0.2.1/x""#
+            ),
             // Every sixteenth session is never closed.
-            _ if session % 16 == 3 => format!(r#""eventid":"cowrie.session.params","arch":"linux-x64-lsb","message":[],"n":{n}"#),
+            _ if session % 16 == 3 => {
+                format!(r#""eventid":"cowrie.session.params","arch":"linux-x64-lsb","message":[],"n":{n}"#)
+            }
             _ => format!(r#""eventid":"cowrie.session.closed","duration":"{}.5""#, n % 100),
         };
-        let at = chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + n as i64 * 700).unwrap().format("%Y-%m-%dT%H:%M:%S%.6fZ");
-        let line =
-            format!(r#"{{{fields},"session":"{session:012x}","src_ip":"198.51.{}.{}","sensor":"x","timestamp":"{at}"}}"#, session / 200 % 200, session % 200);
+        let at = chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + n as i64 * 700)
+            .unwrap()
+            .format("%Y-%m-%dT%H:%M:%S%.6fZ");
+        let line = format!(
+            r#"{{{fields},"session":"{session:012x}","src_ip":"198.51.{}.{}","sensor":"x","timestamp":"{at}"}}"#,
+            session / 200 % 200,
+            session % 200
+        );
         text.extend_from_slice(line.as_bytes());
         text.push(b'\n');
         match n % 977 {

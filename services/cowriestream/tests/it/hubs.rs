@@ -10,7 +10,8 @@ use rustix::process::Signal;
 
 use crate::harness::{PROGRAM, Process, directory, env_of, eventually};
 
-const NAMES: [&str; 6] = ["DATABASE_URL", "NATS_URL", "GRPC_URL", "COWRIESTREAM_GRPC_URL", "COWRIESTREAM_DATA_DIR", "REDIS_URL"];
+const NAMES: [&str; 6] =
+    ["DATABASE_URL", "NATS_URL", "GRPC_URL", "COWRIESTREAM_GRPC_URL", "COWRIESTREAM_DATA_DIR", "REDIS_URL"];
 
 fn command(within: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);
@@ -41,26 +42,45 @@ fn a_command_speaks_to_the_hub_that_it_was_told_of_and_to_no_other() {
     fs::create_dir(&empty).unwrap();
     let list = ["jobs", "list"];
 
-    for (arguments, name) in [(&list[..], "GRPC_URL"), (&["workers"], "GRPC_URL"), (&["findings", "list"], "DATABASE_URL"), (&["tail"], "NATS_URL")] {
+    for (arguments, name) in [
+        (&list[..], "GRPC_URL"),
+        (&["workers"], "GRPC_URL"),
+        (&["findings", "list"], "DATABASE_URL"),
+        (&["tail"], "NATS_URL"),
+    ] {
         names(&refused(&empty, arguments, &[]), &["found no hub", name, ".cowriestream/env", "--data-dir"]);
     }
     names(&refused(&empty, &["jobs", "--data-dir", "not here", "list"], &[]), &["'not here/env'"]);
 
     // Nothing listens on ports this low.
     let [a, b, c] = [1, 2, 3].map(|port| format!("http://127.0.0.1:{port}"));
-    fs::write(of_b.join(".cowriestream/env"), format!("DATABASE_URL='postgres://x@127.0.0.1:2/b'\nNATS_URL='nats://127.0.0.1:2'\nGRPC_URL='{b}'\n")).unwrap();
+    fs::write(
+        of_b.join(".cowriestream/env"),
+        format!("DATABASE_URL='postgres://x@127.0.0.1:2/b'\nNATS_URL='nats://127.0.0.1:2'\nGRPC_URL='{b}'\n"),
+    )
+    .unwrap();
     names(&refused(&of_b, &list, &[]), &[&b]);
     names(&refused(&of_b, &list, &[("GRPC_URL", &a)]), &[&a]);
     names(&refused(&of_b, &list, &[("COWRIESTREAM_GRPC_URL", &a)]), &[&a]);
     names(&refused(&of_b, &["jobs", "list", "--grpc-url", &c], &[("GRPC_URL", &a)]), &[&c]);
-    names(&refused(dir.path(), &["jobs", "list", "--data-dir", "b/.cowriestream"], &[("GRPC_URL", &a)]), &[&b]);
+    names(
+        &refused(dir.path(), &["jobs", "list", "--data-dir", "b/.cowriestream"], &[("GRPC_URL", &a)]),
+        &[&b],
+    );
 
     // Half of the addresses of one hub are not completed by those of another.
     for arguments in [&list[..], &["status"], &["jobs", "submit", "report"]] {
         let text = refused(&of_b, arguments, &[("NATS_URL", "nats://127.0.0.1:1")]);
         names(&text, &[".cowriestream/env is of another hub", "NATS_URL differs", "--data-dir"]);
     }
-    names(&refused(&of_b, &["jobs", "list", "--data-dir", ".cowriestream"], &[("NATS_URL", "nats://127.0.0.1:1")]), &[&b]);
+    names(
+        &refused(
+            &of_b,
+            &["jobs", "list", "--data-dir", ".cowriestream"],
+            &[("NATS_URL", "nats://127.0.0.1:1")],
+        ),
+        &[&b],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +97,9 @@ async fn who_sources_the_environment_of_up_speaks_to_it_from_anywhere() {
     eventually("up is ready", || fs::read_to_string(&errors).is_ok_and(|text| text.contains("ready:")));
     let text = fs::read_to_string(&errors).unwrap();
     let hint = text.split_once("ready: `").unwrap().1.split_once('`').unwrap().0;
-    let script = format!("{hint} && cd elsewhere && {PROGRAM} jobs submit report --json && {PROGRAM} jobs list && {PROGRAM} status --json");
+    let script = format!(
+        "{hint} && cd elsewhere && {PROGRAM} jobs submit report --json && {PROGRAM} jobs list && {PROGRAM} status --json"
+    );
     let mut shell = Command::new("bash");
     for name in NAMES {
         shell.env_remove(name);
@@ -89,5 +111,8 @@ async fn who_sources_the_environment_of_up_speaks_to_it_from_anywhere() {
 
     up.signal(Signal::TERM);
     assert!(up.end());
-    names(&refused(dir.path(), &["jobs", "--data-dir", "my hub", "list"], &[]), &["has ended", "'my hub/env'"]);
+    names(
+        &refused(dir.path(), &["jobs", "--data-dir", "my hub", "list"], &[]),
+        &["has ended", "'my hub/env'"],
+    );
 }

@@ -27,9 +27,19 @@ fn numbers(text: &str) -> Vec<i64> {
 async fn killed_and_frozen_workers_are_replaced_and_no_step_is_done_twice() {
     let hub = Hub::start().await;
     let (leader, office) = Office::open(&hub, "coordinator-1.err", &[]);
-    let frozen_job = office.submit(&["diagnostic", "--queue", "frozen", "--param", "steps=360", "--param", "step_seconds=0.25"]);
+    let frozen_job = office.submit(&[
+        "diagnostic",
+        "--queue",
+        "frozen",
+        "--param",
+        "steps=360",
+        "--param",
+        "step_seconds=0.25",
+    ]);
     let frozen = office.worker("frozen", &["--queues", "frozen", "--concurrency", "1"]);
-    eventually("the job of the one to be frozen runs", || office.show(&frozen_job)["status"]["sessions_processed"].as_i64() > Some(2));
+    eventually("the job of the one to be frozen runs", || {
+        office.show(&frozen_job)["status"]["sessions_processed"].as_i64() > Some(2)
+    });
     frozen.signal(Signal::STOP);
     let since = Instant::now();
     let rescuer = office.worker("rescuer", &["--queues", "frozen", "--concurrency", "1"]);
@@ -51,7 +61,11 @@ async fn killed_and_frozen_workers_are_replaced_and_no_step_is_done_twice() {
             &key,
         ]);
     }
-    let start = || (0..WORKERS).map(|n| office.worker(&format!("w{n}"), &["--queues", "killed", "--concurrency", "1"])).collect::<Vec<_>>();
+    let start = || {
+        (0..WORKERS)
+            .map(|n| office.worker(&format!("w{n}"), &["--queues", "killed", "--concurrency", "1"]))
+            .collect::<Vec<_>>()
+    };
     let mut workers = start();
     let mut leader = Some(leader);
     let _second = Office::open(&hub, "coordinator-2.err", &[]);
@@ -73,12 +87,16 @@ async fn killed_and_frozen_workers_are_replaced_and_no_step_is_done_twice() {
             assert!(killed.elapsed() < Duration::from_secs(35), "takeover takes longer than 35 s");
             running(round + 1) == WORKERS as i64
         });
-        println!("round {round}: {WORKERS} killed, all taken over after {:.1} s", killed.elapsed().as_secs_f64());
+        println!(
+            "round {round}: {WORKERS} killed, all taken over after {:.1} s",
+            killed.elapsed().as_secs_f64()
+        );
     }
 
     // The frozen one wakes after a minute, and writes nothing.
     eventually("a minute has passed", || since.elapsed() > Duration::from_secs(60));
-    let of_first = format!("select count(*) from diagnostic_steps where job_id = '{frozen_job}' and attempt = 1");
+    let of_first =
+        format!("select count(*) from diagnostic_steps where job_id = '{frozen_job}' and attempt = 1");
     let before = hub.count(&of_first);
     frozen.signal(Signal::CONT);
 
@@ -111,7 +129,8 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
         (coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
         worker = office.worker("one", &["--queues", "reports", "--concurrency", "1"]);
         running = office.submit(&["diagnostic", "--param", "steps=40", "--param", "step_seconds=0.2"]);
-        let later = (chrono::Utc::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let later =
+            (chrono::Utc::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         delayed = office.submit(&["diagnostic", "--param", "steps=0", "--not-before", &later]);
         queued = office.submit(&["diagnostic", "--param", "steps=0", "--priority", "1"]);
         eventually("one runs", || office.show(&running)["status"]["state"] == "in_progress");
@@ -166,7 +185,12 @@ async fn jobs_go_where_they_may_and_say_why_they_wait() {
     let needy = quick(&["--queue", "longtail", "--accelerator", "nvidia_cuda", "--min-memory-gb", "32"]);
     assert_eq!(office.show(&needy)["waits_for"], "a worker: no live worker serves queue longtail");
     let _fallback = worker("fallback");
-    eventually("it says what is missing", || office.show(&needy)["waits_for"].as_str().unwrap().contains("a worker that meets its requirements: fallback has"));
+    eventually("it says what is missing", || {
+        office.show(&needy)["waits_for"]
+            .as_str()
+            .unwrap()
+            .contains("a worker that meets its requirements: fallback has")
+    });
     let preferred = worker("preferred");
     eventually("it starts when one arrives", || state(&needy) == "completed");
     assert_eq!(by(&needy), "preferred");
@@ -175,7 +199,15 @@ async fn jobs_go_where_they_may_and_say_why_they_wait() {
     let first = quick(&["--queue", "longtail"]);
     eventually("done", || state(&first) == "completed");
     assert_eq!(by(&first), "preferred");
-    let long = office.submit(&["diagnostic", "--queue", "longtail", "--param", "steps=1000", "--param", "step_seconds=0.1"]);
+    let long = office.submit(&[
+        "diagnostic",
+        "--queue",
+        "longtail",
+        "--param",
+        "steps=1000",
+        "--param",
+        "step_seconds=0.1",
+    ]);
     eventually("the preferred one is busy", || state(&long) == "in_progress");
     let second = quick(&["--queue", "longtail"]);
     eventually("done", || state(&second) == "completed");
@@ -197,7 +229,9 @@ async fn jobs_go_where_they_may_and_say_why_they_wait() {
     let secret = quick(&["--queue", "secret"]);
     let never = quick(&["--queue", "never"]);
     eventually("the intruder works", || state(&never) == "completed");
-    eventually("the exclusive one is missed", || office.show(&secret)["waits_for"] == "a worker: queue secret is exclusive to only, which is not there");
+    eventually("the exclusive one is missed", || {
+        office.show(&secret)["waits_for"] == "a worker: queue secret is exclusive to only, which is not there"
+    });
     let _only = worker("only");
     eventually("the exclusive one is back", || state(&secret) == "completed");
     assert_eq!(by(&secret), "only");
@@ -217,13 +251,19 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
     };
     let hub = Hub::start().await;
     let data = DataDir::take(&hub.dir.path().join("r")).unwrap();
-    let mut redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
+    let mut redis =
+        Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
     let url = redis.urls.redis.clone().unwrap();
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("REDIS_URL", &url)]);
     let _worker = office.worker("w", &["--queues", "reports", "--concurrency", "4"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/jobs.py");
     let out = Command::new(python).arg(script).args([&office.rest, &office.grpc, &url]).output().unwrap();
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     print!("{}", String::from_utf8_lossy(&out.stdout));
     // Redis away: jobs go on. Back and empty: the mirror is whole again.
     redis.stop().await;
@@ -231,11 +271,19 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
     eventually("jobs go on without Redis", || office.show(&job)["status"]["state"] == "completed");
     redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
     let redis_cli = |arguments: &[&str]| {
-        let out = Command::new("redis-cli").args(["-u", &url, "--no-auth-warning"]).args(arguments).output().unwrap();
+        let out = Command::new("redis-cli")
+            .args(["-u", &url, "--no-auth-warning"])
+            .args(arguments)
+            .output()
+            .unwrap();
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     };
-    eventually("the mirror knows it", || redis_cli(&["hget", &format!("cowrie:status:{job}"), "state"]) == "completed");
+    eventually("the mirror knows it", || {
+        redis_cli(&["hget", &format!("cowrie:status:{job}"), "state"]) == "completed"
+    });
     assert_eq!(redis_cli(&["flushall"]), "OK");
-    eventually("the mirror is whole again", || redis_cli(&["hget", &format!("cowrie:status:{job}"), "state"]) == "completed");
+    eventually("the mirror is whole again", || {
+        redis_cli(&["hget", &format!("cowrie:status:{job}"), "state"]) == "completed"
+    });
     redis.stop().await;
 }

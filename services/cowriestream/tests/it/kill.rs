@@ -8,7 +8,8 @@ const EVENTS_A_ROUND: u64 = 3_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_points_changes_nothing() {
-    let rounds = std::env::var("KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number of rounds"));
+    let rounds =
+        std::env::var("KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number of rounds"));
     let hub = Hub::start().await;
     let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
     // Small batches: many moments at which to be killed, and time to be killed in.
@@ -24,7 +25,10 @@ async fn kill_9_at_random_points_changes_nothing() {
         let target = before + 1 + (random >> 33) as i64 % (EVENTS_A_ROUND as i64 / 2);
         eventually("some of the round is committed", || hub.events() >= target);
         let size = std::fs::metadata(&writer.path).unwrap().len() as i64;
-        let mut look = || in_the_middle += u64::from(hub.count("select coalesce(max(upper(committed)), 0) from loader_files") < size);
+        let mut look = || {
+            in_the_middle +=
+                u64::from(hub.count("select coalesce(max(upper(committed)), 0) from loader_files") < size)
+        };
         match round % 3 {
             0 => {
                 loader.kill();
@@ -51,7 +55,10 @@ async fn kill_9_at_random_points_changes_nothing() {
         writer.events,
         duplicates(&hub)
     );
-    assert!(in_the_middle * 10 >= rounds * 8, "in only {in_the_middle} of {rounds} rounds was anything left to commit");
+    assert!(
+        in_the_middle * 10 >= rounds * 8,
+        "in only {in_the_middle} of {rounds} rounds was anything left to commit"
+    );
     assert!(with_duplicates * 10 >= rounds * 8, "duplicates in only {with_duplicates} of {rounds} rounds");
     hub.assert_verified(&writer.path);
     assert!(hub.dump() == hub.undisturbed(&writer.path), "the rows differ from those of an undisturbed run");

@@ -1,4 +1,5 @@
-//! A broker or a database that loses what it had: everything arrives all the same, nothing twice, nobody helps.
+//! A broker or a database that loses what it had: everything arrives all the same, nothing twice, nobody
+//! helps.
 
 use std::{fs, path::Path, process::Command};
 
@@ -32,7 +33,9 @@ impl Scene {
         self.processor.signal(Signal::STOP);
         let before = self.stream_seq();
         self.writer.append(AFTER);
-        eventually("the broker has 10 000 events that Postgres has not", || self.stream_seq() >= before + 10_000);
+        eventually("the broker has 10 000 events that Postgres has not", || {
+            self.stream_seq() >= before + 10_000
+        });
         assert_eq!(self.hub.events(), BEFORE as i64);
     }
 
@@ -49,7 +52,10 @@ impl Scene {
         // The dead letters, too.
         self.hub.wait_for_receipts(&self.writer.path);
         self.hub.assert_verified(&self.writer.path);
-        assert!(self.hub.dump() == self.hub.undisturbed(&self.writer.path), "the rows differ from those of an undisturbed run");
+        assert!(
+            self.hub.dump() == self.hub.undisturbed(&self.writer.path),
+            "the rows differ from those of an undisturbed run"
+        );
     }
 }
 
@@ -92,7 +98,9 @@ async fn older_message_blocks_under_a_newer_consumer_heal() {
     scene.processor.signal(Signal::STOP);
     let before = scene.stream_seq();
     scene.writer.append(AFTER);
-    eventually("the broker has 10 000 events that Postgres has not", || scene.stream_seq() >= before + 10_000);
+    eventually("the broker has 10 000 events that Postgres has not", || {
+        scene.stream_seq() >= before + 10_000
+    });
     let blocks = Path::new("$G/streams/EVENTS/msgs");
     scene.hub.rob_nats(|store| replace(&store.join(blocks), &older.join(blocks))).await;
     scene.assert_whole();

@@ -23,8 +23,10 @@ impl<'a> Office<'a> {
         let process = Process::start(command.envs(settings.iter().copied()), &log);
         let said = |name: &str| {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            let line = text.get(before..)?.lines().find(|line| line.contains("coordinator ready"))?.to_owned();
-            line.split_whitespace().find_map(|word| word.strip_prefix(name).map(|address| format!("http://{address}")))
+            let line =
+                text.get(before..)?.lines().find(|line| line.contains("coordinator ready"))?.to_owned();
+            line.split_whitespace()
+                .find_map(|word| word.strip_prefix(name).map(|address| format!("http://{address}")))
         };
         eventually("the coordinator is ready", || said("grpc=").is_some());
         (process, Self { hub, grpc: said("grpc=").unwrap(), rest: said("rest=").unwrap() })

@@ -49,18 +49,38 @@ async fn a_listing_that_could_not_be_written_is_no_success_and_a_closed_pipe_is_
         &["jobs", "--help"],
     ];
     for arguments in listings {
-        let full = office.command(arguments).stdout(File::options().write(true).open("/dev/full").unwrap()).output().unwrap();
+        let full = office
+            .command(arguments)
+            .stdout(File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&full.stderr);
-        assert!(!full.status.success() && said.contains("No space left"), "{arguments:?}: {:?} {said}", full.status);
+        assert!(
+            !full.status.success() && said.contains("No space left"),
+            "{arguments:?}: {:?} {said}",
+            full.status
+        );
         let (reader, closed) = std::io::pipe().unwrap();
         drop(reader);
-        let quiet = office.command(arguments).env("COWRIESTREAM_LOG", "warn").stdout(closed).output().unwrap();
-        assert!(quiet.status.success() && quiet.stderr.is_empty() || arguments[0] == "analyse", "{arguments:?}: {}", String::from_utf8_lossy(&quiet.stderr));
+        let quiet =
+            office.command(arguments).env("COWRIESTREAM_LOG", "warn").stdout(closed).output().unwrap();
+        assert!(
+            quiet.status.success() && quiet.stderr.is_empty() || arguments[0] == "analyse",
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&quiet.stderr)
+        );
         assert!(quiet.status.success(), "{arguments:?}");
     }
     // Nobody hears an error either: still no panic.
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    let status = Command::new(PROGRAM).args(["jobs", "list"]).current_dir("/").env_remove("GRPC_URL").stdout(full()).stderr(full()).status().unwrap();
+    let status = Command::new(PROGRAM)
+        .args(["jobs", "list"])
+        .current_dir("/")
+        .env_remove("GRPC_URL")
+        .stdout(full())
+        .stderr(full())
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(1));
 }
 
@@ -72,6 +92,9 @@ async fn an_error_of_several_lines_is_readable() {
     hub.psql("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)");
     let out = hub.command(&["migrate"]).output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
-    assert!(!out.status.success() && said.contains("first line\n  second \\u{1b}[31m line\n  error: third"), "{said}");
+    assert!(
+        !out.status.success() && said.contains("first line\n  second \\u{1b}[31m line\n  error: third"),
+        "{said}"
+    );
     assert!(!said.contains("\\u{a}"), "{said}");
 }

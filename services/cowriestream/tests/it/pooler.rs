@@ -26,7 +26,9 @@ fn pgbouncer(hub: &Hub, mode: &str) -> (Process, String) {
     }
     let process = Process::start(command.arg(&file), &hub.dir.path().join("pgbouncer.err"));
     let url = format!("postgres://{name}@127.0.0.1:{port}/{database}");
-    eventually("PgBouncer answers", || Command::new("psql").args([&url, "-Xc", "select 1"]).output().unwrap().status.success());
+    eventually("PgBouncer answers", || {
+        Command::new("psql").args([&url, "-Xc", "select 1"]).output().unwrap().status.success()
+    });
     (process, url)
 }
 
@@ -42,7 +44,10 @@ async fn a_pooler_works_in_session_mode_and_is_named_in_transaction_mode() {
     for arguments in [&["migrate"][..], &["processor"], &["status"], &["verify", "--log", path]] {
         let out = hub.command(arguments).env("DATABASE_URL", &url).output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
-        assert!(!out.status.success() && said.contains("PgBouncer") && said.contains("pool_mode = session"), "{arguments:?}: {said}");
+        assert!(
+            !out.status.success() && said.contains("PgBouncer") && said.contains("pool_mode = session"),
+            "{arguments:?}: {said}"
+        );
     }
 
     let (_bouncer, url) = pgbouncer(&hub, "session");
@@ -56,5 +61,10 @@ async fn a_pooler_works_in_session_mode_and_is_named_in_transaction_mode() {
     let _loader = hub.loader(&log);
     hub.wait_for_receipts(&log);
     let out = through(&["verify", "--sensor", "s", "--log", path]).output().unwrap();
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
 }

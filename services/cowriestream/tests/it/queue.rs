@@ -27,19 +27,26 @@ fn error_of(job: &Value) -> (&str, i64) {
 async fn an_attempt_that_fails_is_tried_again_as_its_error_says() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
-    let _worker = office.worker("w", &["--queues", "reports", "--concurrency", "8", "--retry-seconds", "0.4"]);
+    let _worker =
+        office.worker("w", &["--queues", "reports", "--concurrency", "8", "--retry-seconds", "0.4"]);
 
-    let twice = office.diagnostic(&["steps=2", "step_seconds=0", "fail=retry", "fail_attempts=2", "fail_at_step=1"], &[]);
+    let twice = office
+        .diagnostic(&["steps=2", "step_seconds=0", "fail=retry", "fail_attempts=2", "fail_at_step=1"], &[]);
     let never = office.diagnostic(&["fail=give_up", "fail_at_step=0", "steps=1"], &[]);
     let panics = office.diagnostic(&["fail=panic", "steps=0"], &["--max-attempts", "2"]);
     let slow = office.diagnostic(&["steps=1", "step_seconds=60"], &["--timeout", "1", "--max-attempts", "2"]);
     let late = (chrono::Utc::now() + chrono::Duration::seconds(2)).to_rfc3339();
     let missed = office.diagnostic(&["steps=0"], &["--queue", "nobody", "--deadline", &late]);
-    let stuck = office.diagnostic(&["steps=5", "step_seconds=0", "fail=retry", "fail_attempts=1", "fail_at_step=3"], &["--max-attempts", "1"]);
+    let stuck = office.diagnostic(
+        &["steps=5", "step_seconds=0", "fail=retry", "fail_attempts=1", "fail_at_step=3"],
+        &["--max-attempts", "1"],
+    );
 
     eventually("all have ended", || hub.count("select count(*) from jobs where finished_at is null") == 0);
     assert_eq!(office.state(&twice), "completed");
-    let states = hub.psql(&format!("select string_agg(status ->> 'state', ' ' order by version) from job_events where job_id = '{twice}'"));
+    let states = hub.psql(&format!(
+        "select string_agg(status ->> 'state', ' ' order by version) from job_events where job_id = '{twice}'"
+    ));
     assert_eq!(states.trim(), "queued in_progress retrying in_progress retrying in_progress completed");
     let pauses = hub.psql(&format!(
         "select string_agg((pause between low and 3 * low + 1.5)::text, ' ' order by n) from (
@@ -65,22 +72,40 @@ async fn a_worker_that_leaves_hands_its_job_back_and_keys_name_jobs() {
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let run_dir = hub.dir.path().join("run");
     let native = |arguments: &[&str]| {
-        let out = hub.command(&[&["worker"], arguments].concat()).env("COWRIESTREAM_RUN_DIR", &run_dir).output().unwrap();
-        (out.status.success(), format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)))
+        let out = hub
+            .command(&[&["worker"], arguments].concat())
+            .env("COWRIESTREAM_RUN_DIR", &run_dir)
+            .output()
+            .unwrap();
+        (
+            out.status.success(),
+            format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)),
+        )
     };
-    let running = || serde_json::from_str::<Value>(&native(&["status", "--json"]).1).unwrap()["workers"][0]["running"].clone();
+    let running = || {
+        serde_json::from_str::<Value>(&native(&["status", "--json"]).1).unwrap()["workers"][0]["running"]
+            .clone()
+    };
 
-    let options = ["start", "--name", "leaves", "--queues", "reports", "--concurrency", "1", "--drain-seconds", "1"];
+    let options =
+        ["start", "--name", "leaves", "--queues", "reports", "--concurrency", "1", "--drain-seconds", "1"];
     let (started, said) = native(&options);
     assert!(started, "{said}");
     assert_eq!(running(), true);
     assert!(!native(&options).0, "the same name twice");
-    let job = office.diagnostic(&["steps=40", "step_seconds=0.25"], &["--unique-key", "one", "--idempotency-key", "a"]);
+    let job = office
+        .diagnostic(&["steps=40", "step_seconds=0.25"], &["--unique-key", "one", "--idempotency-key", "a"]);
     eventually("it runs", || office.show(&job)["status"]["sessions_processed"].as_i64() > Some(1));
 
     // While it runs it is the one job of its unique key; its idempotency key is its own for ever.
     assert_eq!(office.diagnostic(&["steps=1"], &["--unique-key", "one"]), job);
-    assert_eq!(office.diagnostic(&["steps=40", "step_seconds=0.25"], &["--unique-key", "one", "--idempotency-key", "a"]), job);
+    assert_eq!(
+        office.diagnostic(
+            &["steps=40", "step_seconds=0.25"],
+            &["--unique-key", "one", "--idempotency-key", "a"]
+        ),
+        job
+    );
     let other = office.try_submit(&["diagnostic", "--idempotency-key", "a"]).unwrap_err();
     assert!(other.contains("was used by another request"), "{other}");
 
@@ -90,7 +115,11 @@ async fn a_worker_that_leaves_hands_its_job_back_and_keys_name_jobs() {
     assert!(!native(&["stop"]).0, "nothing runs");
     let left = office.show(&job);
     // The number of the attempt is used up, as it guards writes, but it does not count.
-    assert_eq!((left["status"]["state"].as_str(), left["max_attempts"].as_i64()), (Some("queued"), Some(3)), "{left}");
+    assert_eq!(
+        (left["status"]["state"].as_str(), left["max_attempts"].as_i64()),
+        (Some("queued"), Some(3)),
+        "{left}"
+    );
     assert_eq!(hub.count(&format!("select uncounted_attempts from jobs where job_id = '{job}'")), 1);
     let _next = office.worker("next", &["--queues", "reports"]);
     eventually("it is completed", || office.state(&job) == "completed");
@@ -118,10 +147,13 @@ async fn urgent_jobs_go_first_and_others_go_in_the_end() {
     };
     crowd(1, CROWD, "reports", 0.15);
     let worker = office.worker("w", &["--queues", "reports", "--concurrency", "1"]);
-    eventually("the crowd is being worked on", || hub.count("select count(*) from jobs where state = 'completed'") > 3);
+    eventually("the crowd is being worked on", || {
+        hub.count("select count(*) from jobs where state = 'completed'") > 3
+    });
     let urgent: Vec<_> = (0..5).map(|_| office.diagnostic(&["steps=0"], &["--priority", "10"])).collect();
     eventually("the urgent ones are done", || urgent.iter().all(|job| office.state(job) == "completed"));
-    let waited = hub.psql("select max(extract(epoch from started_at - created_at)) from jobs where priority = 10");
+    let waited =
+        hub.psql("select max(extract(epoch from started_at - created_at)) from jobs where priority = 10");
     println!("the last of {} urgent jobs started after {} s", urgent.len(), waited.trim());
     assert!(waited.trim().parse::<f64>().unwrap() <= 1.0);
     assert!(hub.count("select count(*) from jobs where state = 'queued'") > CROWD as i64 / 2);
@@ -149,8 +181,10 @@ async fn a_submission_is_a_job_or_an_error_whatever_dies() {
     let (mut answered, mut refused) = (0, 0);
     for round in 0..KILLED_SUBMISSIONS {
         let key = format!("key-{round}");
-        let arguments = ["jobs", "submit", "--json", "diagnostic", "--param", "steps=0", "--idempotency-key", &key];
-        let client = office.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let arguments =
+            ["jobs", "submit", "--json", "diagnostic", "--param", "steps=0", "--idempotency-key", &key];
+        let client =
+            office.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis((round as u64 * 37) % 160));
         coordinator.kill();
         let out = client.wait_with_output().unwrap();
@@ -166,7 +200,9 @@ async fn a_submission_is_a_job_or_an_error_whatever_dies() {
         office.diagnostic(&["steps=0"], &["--idempotency-key", &key]);
         assert_eq!(hub.count(&of_key), 1);
     }
-    println!("{KILLED_SUBMISSIONS} submissions with the coordinator killed: {answered} answered, {refused} not");
+    println!(
+        "{KILLED_SUBMISSIONS} submissions with the coordinator killed: {answered} answered, {refused} not"
+    );
     assert!(answered > 0 && refused > 0);
 
     // The broker frozen: accepted, the coordinator killed, the broker thawed: it runs.
@@ -185,8 +221,13 @@ async fn a_submission_is_a_job_or_an_error_whatever_dies() {
 
 /// The process whose command line names a path.
 pub fn process_of(path: &str) -> Pid {
-    let named = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(path) && line.contains("nats"));
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
+    let named = |pid: i32| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.contains(path) && line.contains("nats"))
+    };
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
     Pid::from_raw(pids.filter(|&pid| named(pid)).min().unwrap()).unwrap()
 }
 
@@ -194,11 +235,14 @@ pub fn process_of(path: &str) -> Pid {
 async fn a_schedule_fires_once_whoever_lives() {
     let hub = Hub::start().await;
     let (first, office) = Office::open(&hub, "coordinator-1.err", &[]);
-    eventually("the first leads", || hub.count("select count(*) from leases where name = 'coordinator'") == 1);
+    eventually("the first leads", || {
+        hub.count("select count(*) from leases where name = 'coordinator'") == 1
+    });
     let (_second, other) = Office::open(&hub, "coordinator-2.err", &[]);
     let (third, _) = Office::open(&hub, "coordinator-3.err", &[]);
     let put = |office: &Office, name: &str, cron: &str, more: &[&str]| {
-        let arguments = [&["schedules", "put", name, cron, "diagnostic", "--param", "steps=0"], more].concat();
+        let arguments =
+            [&["schedules", "put", name, cron, "diagnostic", "--param", "steps=0"], more].concat();
         let out = office.command(&arguments).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     };
@@ -235,6 +279,7 @@ async fn a_schedule_fires_once_whoever_lives() {
     let past_hour = hub.count("select extract(epoch from now() - date_trunc('hour', now()))::bigint");
     assert!((12..=19).contains(&of("catches-up")), "{}", of("catches-up"));
     assert!(of("skips") == 0 || past_hour < 90, "{}", of("skips"));
-    let out = Command::new("curl").args(["-sf", &format!("{}/api/v1/schedules", other.rest)]).output().unwrap();
+    let out =
+        Command::new("curl").args(["-sf", &format!("{}/api/v1/schedules", other.rest)]).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).contains("catches-up"));
 }

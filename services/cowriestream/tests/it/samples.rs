@@ -1,4 +1,5 @@
-//! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes nothing.
+//! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes
+//! nothing.
 
 use std::{
     borrow::Cow,
@@ -35,8 +36,14 @@ fn once(data: &Path, files: &[PathBuf]) -> serde_json::Value {
 #[test]
 fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change() {
     let Some(samples) = samples() else { return println!("no samples beside the checkout: skipped") };
-    let expected: serde_json::Value = serde_json::from_slice(&fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
-    let files: Vec<PathBuf> = expected["files"].as_array().unwrap().iter().map(|file| samples.join(file["stored"].as_str().unwrap())).collect();
+    let expected: serde_json::Value =
+        serde_json::from_slice(&fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
+    let files: Vec<PathBuf> = expected["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| samples.join(file["stored"].as_str().unwrap()))
+        .collect();
     let (dir, totals) = (directory(), &expected["totals"]);
     let data = dir.path().join("data");
 
@@ -47,9 +54,16 @@ fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change(
     assert_eq!(number("events"), totals["events_recovered"].as_u64().unwrap());
     let first = with_database(&data, |url| {
         assert_eq!(psql(url, "select count(*) from events").trim(), totals["distinct_events"].to_string());
-        assert_eq!(psql(url, "select count(*) from sessions").trim(), totals["distinct_sessions"].to_string());
+        assert_eq!(
+            psql(url, "select count(*) from sessions").trim(),
+            totals["distinct_sessions"].to_string()
+        );
         for (eventid, count) in totals["distinct_eventids"].as_object().unwrap() {
-            assert_eq!(psql(url, &format!("select count(*) from events where eventid = '{eventid}'")).trim(), count.to_string(), "{eventid}");
+            assert_eq!(
+                psql(url, &format!("select count(*) from events where eventid = '{eventid}'")).trim(),
+                count.to_string(),
+                "{eventid}"
+            );
         }
         oracle(url, &files);
         verify(url, &files);
@@ -57,7 +71,8 @@ fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change(
         dump(url) + &provenance(url)
     });
 
-    // The checkpoint and the broker's store are gone: everything is read and published again, and no row changes.
+    // The checkpoint and the broker's store are gone: everything is read and published again, and no row
+    // changes.
     for gone in ["loader", "nats"] {
         fs::remove_dir_all(data.join(gone)).unwrap();
     }
@@ -87,9 +102,15 @@ fn windows(url: &str) {
         normal.push(normalise(command));
     }
     let raw: BTreeSet<_> = sessions.values().map(|(raw, _)| raw).collect();
-    let normalised: BTreeSet<_> = sessions.values().map(|(_, normal)| sequence_fingerprint(normal.iter().map(AsRef::as_ref))).collect();
+    let normalised: BTreeSet<_> =
+        sessions.values().map(|(_, normal)| sequence_fingerprint(normal.iter().map(AsRef::as_ref))).collect();
     println!("{} commands: {} distinct, {} normalised", typed.len(), commands.len(), normal.len());
-    println!("{} sessions with commands: {} distinct sequences, {} normalised", sessions.len(), raw.len(), normalised.len());
+    println!(
+        "{} sessions with commands: {} distinct sequences, {} normalised",
+        sessions.len(),
+        raw.len(),
+        normalised.len()
+    );
     assert!(normal.len() < commands.len() && normalised.len() < raw.len());
     let compared = crate::windows::compare(url, &commands.into_iter().collect::<Vec<_>>(), 1);
     println!("windows compared with a recomputation: {compared:?}");
@@ -106,7 +127,8 @@ fn verify(url: &str, files: &[PathBuf]) {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
-/// 407 real five-minute snapshots of a live log, as it grew and was renamed at midnight, fed to a loader that is killed now and then.
+/// 407 real five-minute snapshots of a live log, as it grew and was renamed at midnight, fed to a loader that
+/// is killed now and then.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_growth_of_a_log_is_followed() {
     let Some(samples) = samples() else { return println!("no samples beside the checkout: skipped") };
@@ -130,7 +152,9 @@ async fn the_real_growth_of_a_log_is_followed() {
         file.write_all(&whole[written..size]).unwrap();
         written = size;
         let complete = whole[..size].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-        lines.extend(whole[..complete].split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+        lines.extend(
+            whole[..complete].split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec),
+        );
         match n % 30 {
             7 => loader = None,
             11 => loader = Some(hub.loader(&log)),
@@ -155,7 +179,17 @@ fn oracle(url: &str, files: &[PathBuf]) {
         return println!("COWRIESTREAM_TEST_PYTHON is not set: the columns are not compared");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.py");
-    let out = Command::new(python).arg(script).args(["--database-url", url, "--sensor", "local"]).args(files).output().unwrap();
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let out = Command::new(python)
+        .arg(script)
+        .args(["--database-url", url, "--sensor", "local"])
+        .args(files)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     print!("{}", String::from_utf8_lossy(&out.stdout));
 }

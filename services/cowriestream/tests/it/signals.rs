@@ -61,12 +61,18 @@ fn lines(at: DateTime<Utc>, hosts: std::ops::Range<u32>, password: &str) -> Stri
 
 async fn commit(store: &Store, text: &str) {
     let (source, sensor) = (Source::default(), "s".parse::<SensorId>().unwrap());
-    let batch: Vec<_> = text.lines().map(|line| Prepared::of_line(&sensor, line.as_bytes(), None, &source, None)).collect();
-    keep(store, &batch, Windows::Kept, Some(&Live::of(&Rules::read(RULES).unwrap()))).await.map_err(anyhow::Error::from).unwrap();
+    let batch: Vec<_> =
+        text.lines().map(|line| Prepared::of_line(&sensor, line.as_bytes(), None, &source, None)).collect();
+    keep(store, &batch, Windows::Kept, Some(&Live::of(&Rules::read(RULES).unwrap())))
+        .await
+        .map_err(anyhow::Error::from)
+        .unwrap();
 }
 
 async fn connect(hub: &Hub) -> Store {
-    Store::connect(&StoreArgs { database_url: Some(hub.database_url.clone()), database_connections: 4 }).await.unwrap()
+    Store::connect(&StoreArgs { database_url: Some(hub.database_url.clone()), database_connections: 4 })
+        .await
+        .unwrap()
 }
 
 async fn judge(store: &Store, lease: &Lease) -> u64 {
@@ -91,7 +97,11 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     assert_eq!(hub.count("select count(*) from signal_marks"), 0);
 
     commit(&one, &lines(now, 0..6, "hunter2")).await;
-    assert_eq!(judge(&one, &lease).await, 1, "six sessions are not ten; six tries of a new credential are more than three");
+    assert_eq!(
+        judge(&one, &lease).await,
+        1,
+        "six sessions are not ten; six tries of a new credential are more than three"
+    );
     commit(&other, &lines(now, 6..12, "old")).await;
     // Who judges dies before its commit: nothing is lost.
     let mut dying = one.begin().await.map_err(anyhow::Error::from).unwrap();
@@ -115,10 +125,19 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     assert_eq!(bus.stream("FINDINGS").await.unwrap().unwrap().messages, 0);
     hub.psql("delete from signal_marks");
     let _processor = hub.processor(&[]);
-    eventually("both are published", || hub.count("select count(*) from outbox where subject like 'cowrie.findings.%' and published_at is not null") == 2);
+    eventually("both are published", || {
+        hub.count(
+            "select count(*) from outbox where subject like 'cowrie.findings.%' and published_at is not null",
+        ) == 2
+    });
     assert_eq!(bus.stream("FINDINGS").await.unwrap().unwrap().messages, 2);
-    let published = hub.psql("select subject, payload ->> 'key' from outbox where subject like 'cowrie.findings.%' order by 1");
-    assert_eq!(published, "cowrie.findings.signal.low.all|203.0.113.0/24\ncowrie.findings.signal.medium.all|root:h… (7 characters)\n");
+    let published = hub.psql(
+        "select subject, payload ->> 'key' from outbox where subject like 'cowrie.findings.%' order by 1",
+    );
+    assert_eq!(
+        published,
+        "cowrie.findings.signal.low.all|203.0.113.0/24\ncowrie.findings.signal.medium.all|root:h… (7 characters)\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +157,10 @@ async fn a_sensor_that_was_live_is_missed_once_and_again_when_it_was_back() {
     // The window of what is usual ends with the last live event.
     hub.psql("update feature_panes set at = at - interval '10 minutes' where dimension = 'sensor'");
     assert_eq!((silent().await, silent().await), (1, 0));
-    assert_eq!(hub.psql("select subject from outbox where subject like 'cowrie.findings.%'"), "cowrie.findings.signal.high.s\n");
+    assert_eq!(
+        hub.psql("select subject from outbox where subject like 'cowrie.findings.%'"),
+        "cowrie.findings.signal.high.s\n"
+    );
     hub.psql("update deliveries set last_live_at = now()");
     assert_eq!(silent().await, 0);
     hub.psql("update deliveries set last_live_at = now() - interval '6 minutes'");
@@ -157,8 +179,17 @@ async fn a_live_log_makes_a_finding() {
     let settings = [("COWRIESTREAM_RULES", rules.to_str().unwrap())];
     let (_one, _other, _loader) = (hub.processor(&settings), hub.processor(&settings), hub.loader(&log));
     hub.wait_for_events(10);
-    fs::OpenOptions::new().append(true).open(&log).unwrap().write_all(lines(Utc::now(), 5..25, "x").as_bytes()).unwrap();
-    eventually("the finding is published", || hub.count("select count(*) from outbox where subject like 'cowrie.findings.%' and published_at is not null") > 0);
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .unwrap()
+        .write_all(lines(Utc::now(), 5..25, "x").as_bytes())
+        .unwrap();
+    eventually("the finding is published", || {
+        hub.count(
+            "select count(*) from outbox where subject like 'cowrie.findings.%' and published_at is not null",
+        ) > 0
+    });
     hub.wait_for_events(50);
     eventually("every mark is judged", || hub.count("select count(*) from signal_marks") == 0);
     // There is no day of history: no credential is new.

@@ -15,7 +15,10 @@ fn events(log: &Path) -> BTreeSet<String> {
 
 fn printed(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
-    text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| line.trim_end().to_owned()).collect()
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +48,9 @@ async fn tail_prints_every_event_once_over_a_restart_and_goes_on_with_a_new_stre
     hub.wait_for_receipts(&log);
     hub.rob_nats(|store| fs::remove_dir_all(store).unwrap()).await;
     writer.append(2000);
-    eventually("what comes on the new stream is printed", || printed(&out).into_iter().collect::<BTreeSet<_>>() == events(&log));
+    eventually("what comes on the new stream is printed", || {
+        printed(&out).into_iter().collect::<BTreeSet<_>>() == events(&log)
+    });
     tail.signal(Signal::INT);
     assert!(tail.end(), "a stop that was asked for is a success");
 }
@@ -74,10 +79,16 @@ async fn tail_shows_what_is_asked_for_and_ends_quietly() {
     assert!(shown(&["--sensor", "none"]).is_empty() && shown(&["--since", "1h"]).is_empty());
     assert!(shown(&["--json"]).iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     let failed = shown(&["--event", "login.failed", "-n", "1", "--sensor", "s"]);
-    assert_eq!(failed, [r"2023-11-14 22:13:36.800 198.51.0.0      00000000 -      login.failed      root\u{0}/24".replace(r"\u{0}", "\u{fffd}")]);
+    assert_eq!(
+        failed,
+        [r"2023-11-14 22:13:36.800 198.51.0.0      00000000 -      login.failed      root\u{0}/24"
+            .replace(r"\u{0}", "\u{fffd}")]
+    );
 
     let mut command = Command::new("bash");
-    command.args(["-c", r#"set -o pipefail; "$1" tail --since 2023-01-01T00:00:00Z | head -1"#, "bash", PROGRAM]).env("NATS_URL", &hub.nats_url);
+    command
+        .args(["-c", r#"set -o pipefail; "$1" tail --since 2023-01-01T00:00:00Z | head -1"#, "bash", PROGRAM])
+        .env("NATS_URL", &hub.nats_url);
     let out = command.output().unwrap();
     assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
 }

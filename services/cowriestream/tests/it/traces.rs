@@ -35,15 +35,25 @@ struct Collector(Arc<Mutex<Vec<Seen>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
-    async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.unwrap_or_default().attributes;
-            let service = attributes.into_iter().find(|one| one.key == "service.name").and_then(|one| one.value?.value);
+            let service =
+                attributes.into_iter().find(|one| one.key == "service.name").and_then(|one| one.value?.value);
             let Some(Value::StringValue(service)) = service else { continue };
             for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 let (trace, parent) = (hex(&span.trace_id), hex(&span.parent_span_id));
-                self.0.lock().unwrap().push(Seen { service: service.clone(), name: span.name, trace, span: hex(&span.span_id), parent });
+                self.0.lock().unwrap().push(Seen {
+                    service: service.clone(),
+                    name: span.name,
+                    trace,
+                    span: hex(&span.span_id),
+                    parent,
+                });
             }
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
@@ -53,8 +63,10 @@ impl TraceService for Collector {
 impl Collector {
     #[allow(clippy::disallowed_methods, reason = "ends with the test")]
     async fn open() -> (Self, SocketAddr) {
-        let (collector, port) = (Self::default(), std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-        let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
+        let (collector, port) =
+            (Self::default(), std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+        let server =
+            tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
         tokio::spawn(server.serve(port));
         (collector, port)
     }
@@ -66,7 +78,10 @@ impl Collector {
 
 fn role(hub: &Hub, arguments: &[&str], endpoint: &str) -> Command {
     let mut command = hub.command(arguments);
-    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).env("OTEL_TRACES_SAMPLER_ARG", "1").env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    command
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .env("OTEL_TRACES_SAMPLER_ARG", "1")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100");
     command.env("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0").env("COWRIESTREAM_GRPC_LISTEN", "127.0.0.1:0");
     command
 }
@@ -75,7 +90,14 @@ fn roles(hub: &Hub, log: &str, endpoint: &str) -> Vec<Process> {
     let state = hub.dir.path().join("state");
     let loader = ["loader", "--sensor", "s", "--log", log, "--state-dir", state.to_str().unwrap()];
     let all: [&[&str]; 4] = [&loader, &["processor"], &["coordinator"], &["worker", "--name", "w"]];
-    all.iter().map(|arguments| Process::start(&mut role(hub, arguments, endpoint), &hub.dir.path().join(format!("{}.err", arguments[0])))).collect()
+    all.iter()
+        .map(|arguments| {
+            Process::start(
+                &mut role(hub, arguments, endpoint),
+                &hub.dir.path().join(format!("{}.err", arguments[0])),
+            )
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,8 +110,11 @@ async fn a_line_and_the_job_that_reacts_to_it_are_one_trace() {
     let processes = roles(&hub, &log, &format!("http://{port}"));
     hub.wait_for_events(writer.events);
     let event = hub.psql("select replace(event_id::text, '-', '') from events limit 1").trim().to_owned();
-    eventually("its way is traced", || collector.span("publish", &event).is_some() && collector.span("keep", &event).is_some());
-    let (publish, keep) = (collector.span("publish", &event).unwrap(), collector.span("keep", &event).unwrap());
+    eventually("its way is traced", || {
+        collector.span("publish", &event).is_some() && collector.span("keep", &event).is_some()
+    });
+    let (publish, keep) =
+        (collector.span("publish", &event).unwrap(), collector.span("keep", &event).unwrap());
     // The processor knows the loader's span only from the header of the message.
     assert_eq!(
         (keep.parent.as_str(), publish.service.as_str(), keep.service.as_str()),
@@ -98,14 +123,35 @@ async fn a_line_and_the_job_that_reacts_to_it_are_one_trace() {
 
     let said = || fs::read_to_string(hub.dir.path().join("coordinator.err")).unwrap_or_default();
     eventually("the coordinator is ready", || said().contains("coordinator ready"));
-    let grpc = said().split_whitespace().find_map(|word| word.strip_prefix("grpc=").map(|address| format!("http://{address}"))).unwrap();
+    let grpc = said()
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("grpc=").map(|address| format!("http://{address}")))
+        .unwrap();
     let traceparent = format!("00-{event}-{}-01", publish.span);
-    let out =
-        hub.command(&["jobs", "submit", "diagnostic", "--param", "steps=0", "--traceparent", &traceparent, "--wait"]).env("GRPC_URL", grpc).output().unwrap();
+    let out = hub
+        .command(&[
+            "jobs",
+            "submit",
+            "diagnostic",
+            "--param",
+            "steps=0",
+            "--traceparent",
+            &traceparent,
+            "--wait",
+        ])
+        .env("GRPC_URL", grpc)
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    eventually("the job is traced", || collector.span("submit", &event).is_some() && collector.span("attempt", &event).is_some());
-    let (submit, attempt) = (collector.span("submit", &event).unwrap(), collector.span("attempt", &event).unwrap());
-    assert_eq!((submit.parent, attempt.parent, attempt.service), (publish.span, submit.span, "cowriestream-worker".to_owned()));
+    eventually("the job is traced", || {
+        collector.span("submit", &event).is_some() && collector.span("attempt", &event).is_some()
+    });
+    let (submit, attempt) =
+        (collector.span("submit", &event).unwrap(), collector.span("attempt", &event).unwrap());
+    assert_eq!(
+        (submit.parent, attempt.parent, attempt.service),
+        (publish.span, submit.span, "cowriestream-worker".to_owned())
+    );
     drop(processes);
 }
 

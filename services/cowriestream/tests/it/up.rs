@@ -33,7 +33,10 @@ async fn up_continues_after_every_kind_of_end_and_leaves_nothing_running() {
     let mut first = up(&data, &log);
     eventually("the log is in", || events(&data) == writer.events);
     let second = Command::new(PROGRAM).args(["up", "--data-dir", data.to_str().unwrap()]).output().unwrap();
-    assert!(!second.status.success() && String::from_utf8_lossy(&second.stderr).contains("another `cowriestream up`"));
+    assert!(
+        !second.status.success()
+            && String::from_utf8_lossy(&second.stderr).contains("another `cowriestream up`")
+    );
     first.signal(Signal::TERM);
     assert!(first.end(), "a stop that was asked for is a success");
     assert_eq!(running(&data), Vec::<String>::new());
@@ -51,11 +54,21 @@ async fn up_continues_after_every_kind_of_end_and_leaves_nothing_running() {
     for server in ["nats", "postgres", "redis"] {
         let pid = fs::read_to_string(data.join(format!("{server}.pid"))).unwrap();
         assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
-        eventually("the server is started again", || fs::read_to_string(data.join(format!("{server}.pid"))).is_ok_and(|now| now != pid));
+        eventually("the server is started again", || {
+            fs::read_to_string(data.join(format!("{server}.pid"))).is_ok_and(|now| now != pid)
+        });
     }
     writer.append(500);
-    let count = || Command::new("psql").args([&env_of(&data, "DATABASE_URL"), "-XAtc", "select count(*) from events"]).output().unwrap().stdout;
-    eventually("the log is in after the crashes", || String::from_utf8_lossy(&count()).trim() == writer.events.to_string());
+    let count = || {
+        Command::new("psql")
+            .args([&env_of(&data, "DATABASE_URL"), "-XAtc", "select count(*) from events"])
+            .output()
+            .unwrap()
+            .stdout
+    };
+    eventually("the log is in after the crashes", || {
+        String::from_utf8_lossy(&count()).trim() == writer.events.to_string()
+    });
     after.signal(Signal::INT);
     assert!(after.end());
     assert_eq!(running(&data), Vec::<String>::new());
@@ -71,7 +84,9 @@ async fn a_second_signal_stops_at_once_and_leaves_nothing_running() {
     let postgres = fs::read_to_string(data.join("postgres.pid")).unwrap();
     assert!(Command::new("kill").args(["-STOP", postgres.trim()]).status().unwrap().success());
     up.signal(Signal::INT);
-    eventually("it is stopping", || fs::read_to_string(data.with_extension("err")).unwrap().contains("a second signal stops at once"));
+    eventually("it is stopping", || {
+        fs::read_to_string(data.with_extension("err")).unwrap().contains("a second signal stops at once")
+    });
     up.signal(Signal::INT);
     assert!(!up.end(), "what was cut short is no success");
     eventually("nothing is left running", || running(&data).is_empty());
@@ -85,7 +100,13 @@ fn a_bad_value_names_the_key_the_value_and_what_is_allowed() {
         (vec!["processor"], vec!["NATS_URL"]),
         (vec!["loader", "--log", "x"], vec!["NATS_URL"]),
     ] {
-        let out = Command::new(PROGRAM).args(&arguments).current_dir("/").env_remove("NATS_URL").env_remove("DATABASE_URL").output().unwrap();
+        let out = Command::new(PROGRAM)
+            .args(&arguments)
+            .current_dir("/")
+            .env_remove("NATS_URL")
+            .env_remove("DATABASE_URL")
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&out.stderr);
         assert!(!out.status.success());
         assert!(names.iter().all(|name| text.contains(name)), "{arguments:?}: {text}");

@@ -29,7 +29,16 @@ async fn verify_names_what_was_tampered_with() {
     finds(&hub, &writer, "extra", &["66666666222233334444555555555555"]);
     hub.psql("delete from events where event_id = '66666666-2222-3333-4444-555555555555'");
 
-    for column in ["event_count", "login_attempts", "login_successes", "command_count", "download_count", "upload_count", "forward_count", "bytes"] {
+    for column in [
+        "event_count",
+        "login_attempts",
+        "login_successes",
+        "command_count",
+        "download_count",
+        "upload_count",
+        "forward_count",
+        "bytes",
+    ] {
         hub.psql(&format!("update sessions set {column} = {column} + 1 where session = '000000000005'"));
         finds(&hub, &writer, "wrong", &[&format!("session 000000000005: {column} is")]);
         hub.psql(&format!("update sessions set {column} = {column} - 1 where session = '000000000005'"));
@@ -41,32 +50,59 @@ async fn verify_names_what_was_tampered_with() {
     finds(&hub, &writer, "wrong", &["sensor s"]);
     hub.psql("update sensors set event_count = event_count - 1");
 
-    for (table, column) in
-        [("commands", "input"), ("login_attempts", "password"), ("downloads", "url"), ("forwards", "dst_host"), ("client_fingerprints", "version")]
-    {
+    for (table, column) in [
+        ("commands", "input"),
+        ("login_attempts", "password"),
+        ("downloads", "url"),
+        ("forwards", "dst_host"),
+        ("client_fingerprints", "version"),
+    ] {
         hub.psql(&format!("create table side as select * from {table} order by event_id limit 1"));
         let id = hub.psql("select replace(event_id::text, '-', '') from side").trim().to_owned();
-        hub.psql(&format!("update {table} set {column} = 'another' where event_id = (select event_id from side)"));
+        hub.psql(&format!(
+            "update {table} set {column} = 'another' where event_id = (select event_id from side)"
+        ));
         finds(&hub, &writer, "wrong", &[&format!("{table}: event {id} differs")]);
         hub.psql(&format!("delete from {table} where event_id = (select event_id from side)"));
         finds(&hub, &writer, "wrong", &[&format!("{table}: event {id} has no row")]);
         hub.psql(&format!(
             "insert into {table} select * from side; update side set event_id = '11111111-2222-3333-4444-555555555555'; insert into {table} select * from side"
         ));
-        finds(&hub, &writer, "wrong", &[&format!("{table}: event 11111111222233334444555555555555 has a row without")]);
-        hub.psql(&format!("delete from {table} where event_id = (select event_id from side); drop table side"));
+        finds(
+            &hub,
+            &writer,
+            "wrong",
+            &[&format!("{table}: event 11111111222233334444555555555555 has a row without")],
+        );
+        hub.psql(&format!(
+            "delete from {table} where event_id = (select event_id from side); drop table side"
+        ));
     }
     hub.assert_verified(&writer.path);
 
     // Until the leader has looked whether there is anything from before, what lacks is not wrong.
-    eventually("there is nothing from before", || hub.count("select count(*) from features_backfill where finished_at is not null") == 1);
+    eventually("there is nothing from before", || {
+        hub.count("select count(*) from features_backfill where finished_at is not null") == 1
+    });
     hub.psql("create table saved_features as select * from session_features where session = '000000000005'");
     for (change, said) in [
-        ("update session_features set vector[3] = vector[3] + 0.01 where session = '000000000005'", "session 000000000005 of s: the vector is another one"),
-        ("update session_features set profile[1] = 0.5 where session = '000000000005'", "session 000000000005 of s: the profile is another one"),
-        ("update session_features set sequence = '\\x00' where session = '000000000005'", "session 000000000005 of s: the sequence of commands is another one"),
+        (
+            "update session_features set vector[3] = vector[3] + 0.01 where session = '000000000005'",
+            "session 000000000005 of s: the vector is another one",
+        ),
+        (
+            "update session_features set profile[1] = 0.5 where session = '000000000005'",
+            "session 000000000005 of s: the profile is another one",
+        ),
+        (
+            "update session_features set sequence = '\\x00' where session = '000000000005'",
+            "session 000000000005 of s: the sequence of commands is another one",
+        ),
         ("delete from session_features where session = '000000000005'", "session 000000000005 of s: no row"),
-        ("insert into session_features select 's', 'ghost', version, vector from saved_features", "session ghost of s: a row without a session"),
+        (
+            "insert into session_features select 's', 'ghost', version, vector from saved_features",
+            "session ghost of s: a row without a session",
+        ),
     ] {
         hub.psql(change);
         finds(&hub, &writer, "wrong", &[said]);
@@ -78,7 +114,8 @@ async fn verify_names_what_was_tampered_with() {
     let whole = fs::read_to_string(&writer.path).unwrap();
     let lines: Vec<_> = whole.lines().collect();
     for cut in [lines.len() / 2, lines.len() - 1, 0] {
-        let rest: Vec<_> = lines.iter().enumerate().filter(|(n, _)| *n != cut).map(|(_, line)| *line).collect();
+        let rest: Vec<_> =
+            lines.iter().enumerate().filter(|(n, _)| *n != cut).map(|(_, line)| *line).collect();
         fs::write(&writer.path, rest.join("\n") + "\n").unwrap();
         finds(&hub, &writer, "extra", &["event"]);
     }
@@ -88,7 +125,8 @@ async fn verify_names_what_was_tampered_with() {
 
 /// `verify` ends with 1 and names these.
 fn finds(hub: &Hub, writer: &Writer, kind: &str, names: &[&str]) {
-    let out = hub.command(&["verify", "--sensor", "s", "--log", writer.path.to_str().unwrap()]).output().unwrap();
+    let out =
+        hub.command(&["verify", "--sensor", "s", "--log", writer.path.to_str().unwrap()]).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert_eq!(out.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&out.stderr));
     assert!(!text.contains(&format!("{kind}: 0\n")), "nothing {kind}: {text}");
@@ -123,7 +161,9 @@ async fn a_database_with_events_gets_its_side_tables() {
     fs::OpenOptions::new()
         .append(true)
         .open(&writer.path)
-        .and_then(|mut file| file.write_all(b"{\"eventid\":\"cowrie.server.kex\",\"timestamp\":\"2023-11-14T22:13:20Z\"}\n"))
+        .and_then(|mut file| {
+            file.write_all(b"{\"eventid\":\"cowrie.server.kex\",\"timestamp\":\"2023-11-14T22:13:20Z\"}\n")
+        })
         .unwrap();
     {
         let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
@@ -164,9 +204,15 @@ async fn a_database_with_events_gets_its_side_tables() {
     let windows = "select events from window_features('all', '', '90 days', (select max(ts) from events))";
     let all = writer.events + 1;
     assert_eq!(hub.count(windows), 0);
-    let backfill = |arguments: &[&str]| -> serde_json::Value { serde_json::from_slice(&hub.run(arguments).stdout).unwrap() };
+    let backfill = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_slice(&hub.run(arguments).stdout).unwrap()
+    };
     let done = backfill(&["backfill", "--json"]);
-    assert_eq!((&done["days"], &done["ended"], &done["with_features"]), (&1.into(), &37.into(), &37.into()), "{done}");
+    assert_eq!(
+        (&done["days"], &done["ended"], &done["with_features"]),
+        (&1.into(), &37.into(), &37.into()),
+        "{done}"
+    );
     assert_eq!(hub.count(windows), all);
     assert!(dump(&hub.database_url) == before, "the features are others");
     hub.psql("update session_features set vector[1] = 7");
@@ -179,7 +225,9 @@ async fn a_database_with_events_gets_its_side_tables() {
     hub.psql("insert into pane_backfill select distinct ts::date, now() from events; truncate feature_panes, session_features, features_backfill");
     let _processor = hub.processor(&[]);
     eventually("the windows hold the earlier events", || hub.count(windows) == all);
-    eventually("the features are there", || hub.count("select count(*) from features_backfill where finished_at is not null") == 1);
+    eventually("the features are there", || {
+        hub.count("select count(*) from features_backfill where finished_at is not null") == 1
+    });
     assert!(dump(&hub.database_url) == before, "the features are others");
     hub.assert_verified(&writer.path);
     hub.psql("update feature_panes set events = events + 1 where dimension = 'sensor'");
@@ -194,8 +242,15 @@ async fn verify_agrees_where_postgres_works_in_parallel() {
     writer.append(400);
     let (_processor, _loader) = (hub.processor(&[]), hub.loader(&writer.path));
     hub.wait_for_events(writer.events);
-    for setting in ["parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size", "min_parallel_index_scan_size"] {
-        hub.psql(&format!("do $$ begin execute format('alter database %I set {setting} = 0', current_database()); end $$"));
+    for setting in [
+        "parallel_setup_cost",
+        "parallel_tuple_cost",
+        "min_parallel_table_scan_size",
+        "min_parallel_index_scan_size",
+    ] {
+        hub.psql(&format!(
+            "do $$ begin execute format('alter database %I set {setting} = 0', current_database()); end $$"
+        ));
     }
     hub.psql("analyze events");
     assert!(hub.psql("explain select count(*) from events").contains("Workers Planned"));

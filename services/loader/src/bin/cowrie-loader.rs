@@ -6,7 +6,8 @@ use boot::{Health, HealthArgs, LogArgs, Tasks};
 use bus::{Bus, BusArgs};
 use clap::Parser;
 
-/// Tails Cowrie logs and publishes every event to NATS JetStream. An event counts as delivered only when Postgres has it.
+/// Tails Cowrie logs and publishes every event to NATS JetStream. An event counts as delivered only when
+/// Postgres has it.
 #[derive(Parser)]
 #[command(
     name = "cowrie-loader",

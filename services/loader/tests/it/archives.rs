@@ -49,7 +49,10 @@ async fn whole_archives_of_every_format_are_read_with_members_and_padding() {
     fs::write(site.path("cowrie.json"), &texts[8]).unwrap();
     let mut loader = site.loader_with(&["--once"]);
     let summary = loader.summary().await;
-    assert_eq!((&summary["events"], &summary["dead_letters"], &summary["damaged"]), (&1800.into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&summary["events"], &summary["dead_letters"], &summary["damaged"]),
+        (&1800.into(), &0.into(), &0.into())
+    );
     site.until_all_committed(&loader).await;
 }
 
@@ -79,12 +82,19 @@ async fn damaged_archives_count_up_to_the_damage_and_are_told_by_every_run() {
     assert_eq!((number("damaged"), number("unreadable")), (6, 0), "{summary}");
     assert_eq!(number("bytes"), number("event_bytes") + number("dead_bytes") + number("skipped_bytes"));
     for (name, _) in &damaged {
-        assert!(loader.log().contains(&format!("cowrie.json.{name}: damaged or cut off: ")), "{name}: {}", loader.log());
+        assert!(
+            loader.log().contains(&format!("cowrie.json.{name}: damaged or cut off: ")),
+            "{name}: {}",
+            loader.log()
+        );
     }
     {
         let postgres = site.processor.postgres();
         assert!(postgres.events.keys().all(|line| site.written.contains(line)));
-        assert!(texts[1].lines().chain(texts[4].lines()).all(|line| postgres.events.contains_key(line)), "what came before counts");
+        assert!(
+            texts[1].lines().chain(texts[4].lines()).all(|line| postgres.events.contains_key(line)),
+            "what came before counts"
+        );
         let named = postgres.dead.values().filter(|dead| dead.reason == events::Reason::Damaged);
         assert_eq!(named.filter(|dead| dead.detail.contains("could be read only up to byte")).count(), 6);
     }
@@ -116,7 +126,11 @@ async fn a_zstd_window_that_is_too_large_is_refused_by_name() {
     let mut loader = site.loader_with(&["--once"]);
     let summary = loader.summary_of_failure().await;
     assert_eq!((&summary["unreadable"], &summary["events"]), (&1.into(), &10.into()), "{summary}");
-    assert!(loader.log().contains("cowrie.json.1.zst: not read: zstd archives with a window over 8 MiB"), "{}", loader.log());
+    assert!(
+        loader.log().contains("cowrie.json.1.zst: not read: zstd archives with a window over 8 MiB"),
+        "{}",
+        loader.log()
+    );
     site.until_all_committed(&loader).await;
 }
 
@@ -128,10 +142,18 @@ async fn an_archive_that_is_copied_slowly_heals_and_one_from_the_future_is_read(
     site.until_all_committed(&loader).await;
     let (future, slow) = (site.path("cowrie.json.1.gz"), site.path("cowrie.json.2.gz"));
     fs::write(&future, gzip(&[&site.events(20)])).unwrap();
-    File::options().write(true).open(&future).unwrap().set_modified(SystemTime::now() + Duration::from_secs(400 * 24 * 3600)).unwrap();
+    File::options()
+        .write(true)
+        .open(&future)
+        .unwrap()
+        .set_modified(SystemTime::now() + Duration::from_secs(400 * 24 * 3600))
+        .unwrap();
     let whole = gzip(&[&site.events(500)]);
     fs::write(&slow, &whole[..whole.len() / 2]).unwrap();
-    site.until("the damage is told", &loader, |postgres| postgres.reasons().contains(&events::Reason::Damaged)).await;
+    site.until("the damage is told", &loader, |postgres| {
+        postgres.reasons().contains(&events::Reason::Damaged)
+    })
+    .await;
     let told = beat(&site).await;
     assert_eq!(told.damaged, 1);
     assert!(told.files.iter().any(|file| file.path.ends_with("2.gz") && file.problem.is_some()), "{told:?}");

@@ -95,7 +95,10 @@ pub fn topology() -> TopologyArgs {
 }
 
 fn port_in(directory: &Path) -> Option<u16> {
-    let ports = fs::read_dir(directory).ok()?.filter_map(Result::ok).find(|entry| entry.path().extension().is_some_and(|end| end == "ports"))?;
+    let ports = fs::read_dir(directory)
+        .ok()?
+        .filter_map(Result::ok)
+        .find(|entry| entry.path().extension().is_some_and(|end| end == "ports"))?;
     let json: serde_json::Value = serde_json::from_slice(&fs::read(ports.path()).ok()?).ok()?;
     json["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
 }
@@ -104,11 +107,17 @@ fn program() -> PathBuf {
     if let Some(given) = env::var_os("COWRIESTREAM_NATS_SERVER") {
         return given.into();
     }
-    let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".local/share/cowriestream/tools");
+    let home =
+        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".local/share/cowriestream/tools");
     let tools = env::var_os("COWRIESTREAM_TOOLS").map_or_else(home, PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
-    let places = std::iter::once(tools.join("bin")).chain(env::split_paths(&path)).map(|place| place.join("nats-server"));
-    places.into_iter().find(|program| program.is_file()).expect("nats-server is installed: run .ci/install, or set COWRIESTREAM_NATS_SERVER")
+    let places = std::iter::once(tools.join("bin"))
+        .chain(env::split_paths(&path))
+        .map(|place| place.join("nats-server"));
+    places
+        .into_iter()
+        .find(|program| program.is_file())
+        .expect("nats-server is installed: run .ci/install, or set COWRIESTREAM_NATS_SERVER")
 }
 
 fn copy_tree(from: &Path, to: &Path) {

@@ -38,7 +38,12 @@ async fn a_broker_killed_under_load_costs_nothing() {
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
     // No message claims bytes of another.
     let sources: Vec<_> = site.processor.postgres().sources.clone();
-    let longest = sources.iter().flat_map(|source| &source.files).flat_map(|(_, ranges)| ranges).map(|(start, end)| end - start).max();
+    let longest = sources
+        .iter()
+        .flat_map(|source| &source.files)
+        .flat_map(|(_, ranges)| ranges)
+        .map(|(start, end)| end - start)
+        .max();
     assert!(longest < Some(200), "{longest:?}");
 }
 

@@ -48,7 +48,8 @@ async fn what_no_event_is_becomes_a_dead_letter_and_the_bytes_add_up() {
     let mut loader = site.loader_with(&["--once"]);
     let summary = loader.summary().await;
     site.until_all_committed(&loader).await;
-    let mut reasons: Vec<_> = site.processor.postgres().reasons().iter().map(|reason| reason.as_str()).collect();
+    let mut reasons: Vec<_> =
+        site.processor.postgres().reasons().iter().map(|reason| reason.as_str()).collect();
     reasons.sort_unstable();
     assert_eq!(reasons, ["no_eventid", "not_an_object", "not_json", "not_utf8", "too_long"]);
     let number = |name: &str| summary[name].as_u64().unwrap();
@@ -56,7 +57,8 @@ async fn what_no_event_is_becomes_a_dead_letter_and_the_bytes_add_up() {
     assert_eq!(number("event_bytes") + number("dead_bytes") + number("skipped_bytes"), log.size());
     assert_eq!((number("events"), number("dead_letters"), number("skipped_bytes")), (2, 5, 5000 + 4 + 300));
     // Offsets are exact: one range from the start to the last newline.
-    let committed: Vec<_> = site.processor.postgres().committed.values().map(events::RangeSet::to_vec).collect();
+    let committed: Vec<_> =
+        site.processor.postgres().committed.values().map(events::RangeSet::to_vec).collect();
     assert_eq!(committed, [[(0, log.size() - 300)]]);
 }
 
@@ -122,7 +124,10 @@ async fn memory_is_bounded_whatever_the_log_holds() {
     log.write("\n");
     log.write(site.events(50_000));
     // A gigabyte of nothing, and an event.
-    let mut archive = flate2::write::GzEncoder::new(fs::File::create(site.path("cowrie.json.1.gz")).unwrap(), flate2::Compression::fast());
+    let mut archive = flate2::write::GzEncoder::new(
+        fs::File::create(site.path("cowrie.json.1.gz")).unwrap(),
+        flate2::Compression::fast(),
+    );
     for _ in 0..1024 {
         archive.write_all(&vec![0; 1 << 20]).unwrap();
     }
@@ -133,7 +138,8 @@ async fn memory_is_bounded_whatever_the_log_holds() {
     let whole = 1_u64 << 30;
     site.until("both are committed to their ends", &loader, |_| {
         let files = site.checkpoint();
-        files.contains(&("cowrie.json".into(), log.size())) && files.iter().any(|(name, at)| name == "cowrie.json.1.gz" && *at > whole)
+        files.contains(&("cowrie.json".into(), log.size()))
+            && files.iter().any(|(name, at)| name == "cowrie.json.1.gz" && *at > whole)
     })
     .await;
     let peak = loader.peak_memory();

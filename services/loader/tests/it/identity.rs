@@ -8,7 +8,10 @@ use crate::site::{Loader, Site, Writer, gzip};
 async fn until_names_count(site: &Site, loader: &Loader, archive: &str) {
     fs::remove_file(site.path(archive)).unwrap();
     let name = Path::new(archive).file_name().unwrap().to_str().unwrap();
-    site.until("the deleted archive is forgotten", loader, |_| site.checkpoint().iter().all(|(known, _)| known != name)).await;
+    site.until("the deleted archive is forgotten", loader, |_| {
+        site.checkpoint().iter().all(|(known, _)| known != name)
+    })
+    .await;
 }
 
 fn put_archive(site: &mut Site, name: &str) {
@@ -25,7 +28,8 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
     }
     fs::write(site.path("symlink/first"), "").unwrap();
     std::os::unix::fs::symlink(site.path("symlink/first"), site.path("symlink/cowrie.json")).unwrap();
-    let mut writers = ["olddir", "dateext", "symlink", "deleted"].map(|name| Writer::open(&site.path(name).join("cowrie.json")));
+    let mut writers = ["olddir", "dateext", "symlink", "deleted"]
+        .map(|name| Writer::open(&site.path(name).join("cowrie.json")));
     writers.iter_mut().for_each(|log| log.write(site.events(10)));
     put_archive(&mut site, "symlink/cowrie.json.1.gz");
     put_archive(&mut site, "symlink/cowrie.json.2.gz");
@@ -49,7 +53,9 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
     until_names_count(&site, &loader, "symlink/cowrie.json.2.gz").await;
     writers.iter_mut().for_each(|log| log.write(site.events(10)));
     site.until_all_committed(&loader).await;
-    let names = |site: &Site| site.processor.postgres().files.values().map(|file| file.path.clone()).collect::<Vec<_>>();
+    let names = |site: &Site| {
+        site.processor.postgres().files.values().map(|file| file.path.clone()).collect::<Vec<_>>()
+    };
     assert!(names(&site).iter().any(|path| path.ends_with("kept/below/olddir")), "{:?}", names(&site));
     loader.kill();
     fs::rename(site.path("dateext/cowrie-20260101.json"), site.path("dateext/old-log")).unwrap();
@@ -60,7 +66,10 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
     site.until_all_committed(&loader).await;
     assert!(site.processor.postgres().dead.is_empty());
     // What the checkpoint did not have yet may come again.
-    assert!(site.processor.postgres().deliveries() <= deliveries + 80, "files were read again from their starts");
+    assert!(
+        site.processor.postgres().deliveries() <= deliveries + 80,
+        "files were read again from their starts"
+    );
 }
 
 #[tokio::test]
@@ -87,7 +96,10 @@ async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_
         log.write(rest);
     }
     site.until("they are resolved", &loader, |postgres| postgres.resolved.len() == 4).await;
-    site.until("the third half is committed", &loader, |_| site.checkpoint().iter().any(|(name, at)| name.ends_with(".3") && *at == parts[2].0.size())).await;
+    site.until("the third half is committed", &loader, |_| {
+        site.checkpoint().iter().any(|(name, at)| name.ends_with(".3") && *at == parts[2].0.size())
+    })
+    .await;
     assert!(loader.stop().await.success());
     let (log, middle, rest) = &mut parts[2];
     log.write(format!("{middle}{rest}"));
@@ -98,7 +110,8 @@ async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_
     assert_eq!(halves(&site), 5);
     assert_eq!(site.processor.postgres().resolved.len(), 5, "no dead letter is left");
     let sizes: Vec<_> = parts.iter().map(|(log, ..)| (0, log.size())).collect();
-    let ranges: Vec<_> = site.processor.postgres().committed.values().flat_map(events::RangeSet::to_vec).collect();
+    let ranges: Vec<_> =
+        site.processor.postgres().committed.values().flat_map(events::RangeSet::to_vec).collect();
     assert!(sizes.iter().all(|size| ranges.contains(size)), "{ranges:?}");
 }
 
@@ -111,7 +124,13 @@ async fn a_log_that_is_replaced_whole_again_and_again_has_no_gap() {
     let mut content = site.events(1);
     fs::write(site.path("cowrie.json"), &content).unwrap();
     let (log, other) = (site.path("cowrie.json"), site.path("other.json"));
-    let loader = site.loader_with(&["--close-after-seconds", "1", "--log", log.to_str().unwrap(), other.to_str().unwrap()]);
+    let loader = site.loader_with(&[
+        "--close-after-seconds",
+        "1",
+        "--log",
+        log.to_str().unwrap(),
+        other.to_str().unwrap(),
+    ]);
     site.until_all_committed(&loader).await;
     for _ in 0..400 {
         content.push_str(&site.events(1));
@@ -124,7 +143,8 @@ async fn a_log_that_is_replaced_whole_again_and_again_has_no_gap() {
     site.until_all_committed(&loader).await;
     truncated.start_over();
     truncated.write(site.events(1));
-    site.until("the loss is reported", &loader, |postgres| postgres.reasons().contains(&events::Reason::Gap)).await;
+    site.until("the loss is reported", &loader, |postgres| postgres.reasons().contains(&events::Reason::Gap))
+        .await;
     assert_eq!(site.processor.postgres().reasons(), [events::Reason::Gap], "{}", loader.log());
 }
 

@@ -52,7 +52,8 @@ async fn the_soft_limit_of_descriptors_is_raised() {
     let loader = site.loader_limited("ulimit -Sn 64; ulimit -Hn 512", &[]);
     site.until_all_committed(&loader).await;
     let limits = fs::read_to_string(format!("/proc/{}/limits", loader.id())).unwrap();
-    let files: Vec<_> = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
+    let files: Vec<_> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
     assert_eq!(files[3..5], ["512", "512"]);
 }
 
@@ -80,7 +81,9 @@ async fn while_the_disk_is_full_the_loader_goes_on_and_says_so() {
     symlink("/dev/full", site.path("state/s.json.new")).unwrap();
     log.write(site.events(10));
     site.until_all_committed(&loader).await;
-    let degraded = |told: &bus::Heartbeat| told.state == "degraded" && told.trouble.as_ref().is_some_and(|why| why.contains("No space left"));
+    let degraded = |told: &bus::Heartbeat| {
+        told.state == "degraded" && told.trouble.as_ref().is_some_and(|why| why.contains("No space left"))
+    };
     let since = Instant::now();
     let mut told = beat(&site).await;
     while !degraded(&told) {
@@ -98,7 +101,10 @@ async fn while_the_disk_is_full_the_loader_goes_on_and_says_so() {
     // `--once` does.
     log.write(site.events(10));
     let mut once = site.loader_with(&["--once"]);
-    site.until("the loader waits", &once, |_| once.log().contains("could not write the checkpoint; will retry")).await;
+    site.until("the loader waits", &once, |_| {
+        once.log().contains("could not write the checkpoint; will retry")
+    })
+    .await;
     site.until_all_committed(&once).await;
     fs::remove_file(site.path("state/s.json.new")).unwrap();
     once.summary().await;
@@ -126,7 +132,10 @@ async fn a_hole_of_a_hundred_gigabytes_costs_nothing() {
     log.write(site.events(3));
     let mut loader = site.loader_with(&[]);
     site.until_all_committed(&loader).await;
-    site.until("it is in the checkpoint", &loader, |_| site.checkpoint().contains(&("cowrie.json.1".into(), log.size()))).await;
+    site.until("it is in the checkpoint", &loader, |_| {
+        site.checkpoint().contains(&("cowrie.json.1".into(), log.size()))
+    })
+    .await;
     assert!(loader.stop().await.success());
     log.write(site.events(3));
     let loader = site.loader_with(&[]);
@@ -143,9 +152,11 @@ async fn names_that_look_like_patterns_or_sensors_are_files() {
     for name in ["open[br/cowrie.json", "open[br/cowrie.json.1", "br[ack]et/cowrie.json", "a=b.json"] {
         fs::write(site.path(name), site.events(2)).unwrap();
     }
-    let paths = ["open[br/cowrie.json", "br[ack]et/cowrie.json"].map(|name| site.path(name).to_str().unwrap().to_owned());
+    let paths = ["open[br/cowrie.json", "br[ack]et/cowrie.json"]
+        .map(|name| site.path(name).to_str().unwrap().to_owned());
     let relative = format!("cd {}", site.directory.path().display());
-    let mut loader = site.loader_limited(&relative, &["--once", "--log", &paths[0], "--log", &paths[1], "--log", "a=b.json"]);
+    let mut loader = site
+        .loader_limited(&relative, &["--once", "--log", &paths[0], "--log", &paths[1], "--log", "a=b.json"]);
     assert_eq!(loader.summary().await["events"], 8);
     site.until_all_committed(&loader).await;
 }
@@ -154,9 +165,18 @@ async fn names_that_look_like_patterns_or_sensors_are_files() {
 async fn a_text_log_is_told_once() {
     let mut site = Site::new().await;
     fs::write(site.path("cowrie.json"), site.events(10)).unwrap();
-    fs::write(site.path("cowrie.json.1"), "2026-01-01T00:00:00+0000 [-] Ready to accept SSH connections\n".repeat(500)).unwrap();
+    fs::write(
+        site.path("cowrie.json.1"),
+        "2026-01-01T00:00:00+0000 [-] Ready to accept SSH connections\n".repeat(500),
+    )
+    .unwrap();
     let mut loader = site.loader_with(&["--once"]);
     loader.summary().await;
     assert_eq!(loader.log().matches("Is it Cowrie's text log?").count(), 1, "{}", loader.log());
-    assert!(loader.log().lines().any(|line| line.contains("text log") && line.contains("cowrie.json.1") && line.contains("WARN")));
+    assert!(
+        loader
+            .log()
+            .lines()
+            .any(|line| line.contains("text log") && line.contains("cowrie.json.1") && line.contains("WARN"))
+    );
 }

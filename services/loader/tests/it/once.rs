@@ -12,7 +12,10 @@ async fn once_ends_when_everything_is_committed_and_again_does_no_work() {
     log.write(site.events(5000));
     let mut loader = site.loader_with(&["--once"]);
     let summary = loader.summary().await;
-    assert_eq!((summary["files"].as_u64(), summary["events"].as_u64(), summary["dead_letters"].as_u64()), (Some(2), Some(10_000), Some(0)));
+    assert_eq!(
+        (summary["files"].as_u64(), summary["events"].as_u64(), summary["dead_letters"].as_u64()),
+        (Some(2), Some(10_000), Some(0))
+    );
     site.until_all_committed(&loader).await;
     let again = site.loader_with(&["--once"]).summary().await;
     assert_eq!((again["bytes"].as_u64(), again["events"].as_u64()), (Some(0), Some(0)));
@@ -42,9 +45,11 @@ async fn once_ends_with_empty_and_blank_files() {
 async fn what_cannot_work_is_refused_with_its_name() {
     let site = Site::new().await;
     let directory = site.directory.path().to_str().unwrap();
-    for (arguments, named) in
-        [(vec!["--once"], "cowrie.json: no such file"), (vec!["--once", "--log", directory], "is a directory"), (vec!["--log", directory], "is a directory")]
-    {
+    for (arguments, named) in [
+        (vec!["--once"], "cowrie.json: no such file"),
+        (vec!["--once", "--log", directory], "is a directory"),
+        (vec!["--log", directory], "is a directory"),
+    ] {
         let mut loader = site.loader_with(&arguments);
         assert!(!loader.end().await.success());
         assert!(loader.log().contains(named), "{}", loader.log());

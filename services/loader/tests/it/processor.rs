@@ -80,7 +80,11 @@ impl Postgres {
 
     fn receipts(&self, files: &[FileId], marks: [Option<StreamMark>; 2]) -> Receipts {
         let ranges = |id: &FileId| self.committed.get(id).map(RangeSet::to_vec).unwrap_or_default();
-        Receipts { stream: marks[0], dead: marks[1], files: files.iter().map(|id| (*id, ranges(id))).collect() }
+        Receipts {
+            stream: marks[0],
+            dead: marks[1],
+            files: files.iter().map(|id| (*id, ranges(id))).collect(),
+        }
     }
 }
 
@@ -171,7 +175,8 @@ async fn answer(bus: Bus, state: Arc<Mutex<Postgres>>) {
 async fn marks(bus: &Bus) -> [Option<StreamMark>; 2] {
     let mut marks = [None; 2];
     for (mark, stream) in marks.iter_mut().zip([EVENTS, DEAD]) {
-        if let (Ok(Some(facts)), Ok(Some(consumer))) = (bus.stream(stream).await, bus.consumer(stream).await) {
+        if let (Ok(Some(facts)), Ok(Some(consumer))) = (bus.stream(stream).await, bus.consumer(stream).await)
+        {
             *mark = Some(StreamMark { created: facts.created, floor: consumer.floor });
         }
     }

@@ -1,4 +1,5 @@
-//! Receipts that get lost, a database that was restored, messages that vanished: publishing again only on evidence.
+//! Receipts that get lost, a database that was restored, messages that vanished: publishing again only on
+//! evidence.
 
 use std::fs;
 
@@ -27,7 +28,10 @@ async fn a_slow_processor_is_waited_for_and_nothing_is_published_again() {
     log.write(site.events(100));
     let loader = site.loader();
     site.until("it was asked twice", &loader, |postgres| postgres.questions >= 3).await;
-    assert!(site.checkpoint().iter().all(|&(_, position)| position == 0), "the checkpoint moves over committed bytes only");
+    assert!(
+        site.checkpoint().iter().all(|&(_, position)| position == 0),
+        "the checkpoint moves over committed bytes only"
+    );
     site.processor.postgres().paused = false;
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
     assert_eq!(site.processor.postgres().deliveries(), 100);
@@ -42,7 +46,10 @@ async fn what_the_processor_passed_without_committing_is_published_again() {
     site.until_all_committed(&loader).await;
     site.processor.postgres().forgetful = true;
     log.write(site.events(50));
-    site.until("they were passed", &loader, |postgres| postgres.questions > 0 || loader.log().contains("publishing them again")).await;
+    site.until("they were passed", &loader, |postgres| {
+        postgres.questions > 0 || loader.log().contains("publishing them again")
+    })
+    .await;
     site.processor.postgres().forgetful = false;
     site.until_all_committed(&loader).await;
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
@@ -74,8 +81,11 @@ fn forget_half(site: &Site) {
     let half = postgres.events.len() / 2;
     let kept: std::collections::BTreeSet<_> = site.written.iter().take(half).cloned().collect();
     postgres.events.retain(|line, _| kept.contains(line));
-    // What was committed first; lines are sorted by text, so this is not the same half: everything before 100 bytes.
-    postgres.committed.values_mut().for_each(|ranges| *ranges = ranges.to_vec().iter().map(|&(start, end)| (start, end.min(104))).collect());
+    // What was committed first; lines are sorted by text, so this is not the same half: everything before 100
+    // bytes.
+    postgres.committed.values_mut().for_each(|ranges| {
+        *ranges = ranges.to_vec().iter().map(|&(start, end)| (start, end.min(104))).collect()
+    });
 }
 
 #[tokio::test]
@@ -92,7 +102,8 @@ async fn bytes_that_vanished_everywhere_are_told_as_a_gap() {
     let lost = log.size() - before;
     site.until("the processor took and forgot them", &loader, |postgres| postgres.questions > asked).await;
     fs::remove_file(site.path("cowrie.json")).unwrap();
-    // The writer has ended: no descriptor leads to the old content once the loader starts again. Another content has its name.
+    // The writer has ended: no descriptor leads to the old content once the loader starts again. Another
+    // content has its name.
     drop(log);
     Writer::open(&site.path("cowrie.json")).write(site.events(1));
     let mut loader = loader;
@@ -104,7 +115,8 @@ async fn bytes_that_vanished_everywhere_are_told_as_a_gap() {
     }
     site.until("the gap is a dead letter", &loader, |postgres| postgres.reasons() == [Reason::Gap]).await;
     assert_eq!(site.processor.postgres().dead.values().next().unwrap().length, lost);
-    site.until("the gap is receipted, and the old file forgotten", &loader, |_| site.checkpoint().len() == 1).await;
+    site.until("the gap is receipted, and the old file forgotten", &loader, |_| site.checkpoint().len() == 1)
+        .await;
 }
 
 #[tokio::test]
@@ -117,6 +129,9 @@ async fn a_copy_that_the_duplicate_window_swallowed_is_committed_all_the_same() 
     let mut loader = site.loader_with(&["--once"]);
     loader.summary().await;
     let size = text.len() as u64;
-    assert_eq!(site.checkpoint(), [("cowrie.json".into(), size), ("cowrie.json.1".into(), size), ("cowrie.json.2".into(), size)]);
+    assert_eq!(
+        site.checkpoint(),
+        [("cowrie.json".into(), size), ("cowrie.json.1".into(), size), ("cowrie.json.2".into(), size)]
+    );
     site.until_all_committed(&loader).await;
 }

@@ -18,7 +18,8 @@ async fn a_renamed_log_is_read_to_its_end_and_the_new_one_from_its_start() {
     // A writer that kept its descriptor.
     old.write(site.events(10));
     site.until_all_committed(&loader).await;
-    site.until_checkpoint(&loader, &[("cowrie.json", new.size()), ("cowrie.json.2026-01-01", old.size())]).await;
+    site.until_checkpoint(&loader, &[("cowrie.json", new.size()), ("cowrie.json.2026-01-01", old.size())])
+        .await;
     assert_eq!(site.processor.postgres().deliveries(), 260);
 }
 
@@ -135,7 +136,10 @@ async fn the_last_line_of_a_rotated_log_counts_without_its_newline() {
     Writer::open(&site.path("cowrie.json")).write(format!("{}{{", site.events(10)));
     let loader = site.loader_with(&["--close-after-seconds", "1"]);
     site.until_all_committed(&loader).await;
-    site.until("the cut line is a dead letter", &loader, |postgres| postgres.reasons() == [events::Reason::Truncated]).await;
+    site.until("the cut line is a dead letter", &loader, |postgres| {
+        postgres.reasons() == [events::Reason::Truncated]
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -167,9 +171,11 @@ async fn events_torn_over_archives_are_put_together_and_read_again_without_a_cha
     let (first, rest) = texts[0].split_at(texts[0].len() - 40);
     let (second, tail) = texts[1].split_at(texts[1].len() - 60);
     let mut age = 3;
-    for (name, bytes) in
-        [("cowrie.json.2.gz", gzip(&[first])), ("cowrie.json.1.gz", gzip(&[rest, second])), ("cowrie.json", format!("{tail}{}", texts[2]).into_bytes())]
-    {
+    for (name, bytes) in [
+        ("cowrie.json.2.gz", gzip(&[first])),
+        ("cowrie.json.1.gz", gzip(&[rest, second])),
+        ("cowrie.json", format!("{tail}{}", texts[2]).into_bytes()),
+    ] {
         fs::write(site.path(name), bytes).unwrap();
         let file = fs::File::options().write(true).open(site.path(name)).unwrap();
         file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600 * age)).unwrap();
@@ -190,7 +196,8 @@ async fn events_torn_over_archives_are_put_together_and_read_again_without_a_cha
 async fn an_old_log_that_ends_with_dropped_events_is_deleted_without_a_gap() {
     let mut site = Site::new().await;
     let wanted = site.events(20);
-    fs::write(site.path("cowrie.json.1"), format!("{wanted}{{\"eventid\":\"cowrie.telnet.option\"}}\n\n")).unwrap();
+    fs::write(site.path("cowrie.json.1"), format!("{wanted}{{\"eventid\":\"cowrie.telnet.option\"}}\n\n"))
+        .unwrap();
     Writer::open(&site.path("cowrie.json")).write(site.events(1));
     let drop = ["--drop", "telnet.option"];
     let mut loader = site.loader_with(&drop);
@@ -213,8 +220,15 @@ async fn archives_that_are_not_read_are_named_and_the_other_logs_are_read() {
     fs::write(site.path("cowrie.json"), site.events(10)).unwrap();
     let mut loader = site.loader_with(&["--once"]);
     let summary = loader.summary_of_failure().await;
-    assert!(loader.log().contains("cowrie.json.1.xz: not read: xz archives are not read"), "{}", loader.log());
-    assert_eq!((&summary["events"], &summary["unreadable"], &summary["damaged"]), (&20.into(), &1.into(), &0.into()));
+    assert!(
+        loader.log().contains("cowrie.json.1.xz: not read: xz archives are not read"),
+        "{}",
+        loader.log()
+    );
+    assert_eq!(
+        (&summary["events"], &summary["unreadable"], &summary["damaged"]),
+        (&20.into(), &1.into(), &0.into())
+    );
     site.until_all_committed(&loader).await;
 }
 

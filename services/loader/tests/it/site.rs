@@ -36,7 +36,14 @@ impl Site {
         let bus = broker.connect().await;
         bus.provision(&topology()).await.unwrap();
         let processor = Processor::start(&bus);
-        Self { directory: tempfile::tempdir().unwrap(), broker, bus, processor, next: 0, written: BTreeSet::new() }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            broker,
+            bus,
+            processor,
+            next: 0,
+            written: BTreeSet::new(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -48,8 +55,10 @@ impl Site {
         let mut text = String::new();
         for _ in 0..count {
             self.next += 1;
-            let line =
-                format!(r#"{{"eventid":"cowrie.command.input","session":"s{0}","timestamp":"2026-01-01T00:00:00.000000Z","input":"echo {0}"}}"#, self.next);
+            let line = format!(
+                r#"{{"eventid":"cowrie.command.input","session":"s{0}","timestamp":"2026-01-01T00:00:00.000000Z","input":"echo {0}"}}"#,
+                self.next
+            );
             text.push_str(&line);
             text.push('\n');
             self.written.insert(line);
@@ -80,24 +89,36 @@ impl Site {
 
     /// Every event written is committed once, and nothing else is.
     pub async fn until_all_committed(&self, loader: &Loader) {
-        self.until("every event is committed", loader, |postgres| self.written.len() == postgres.events.len()).await;
+        self.until("every event is committed", loader, |postgres| {
+            self.written.len() == postgres.events.len()
+        })
+        .await;
         let postgres = self.processor.postgres();
         assert!(self.written.iter().eq(postgres.events.keys()), "other events than were written");
     }
 
     /// The checkpoint says so: these files are committed up to these offsets.
     pub async fn until_checkpoint(&self, loader: &Loader, expected: &[(&str, u64)]) {
-        let mut expected: Vec<_> = expected.iter().map(|&(name, position)| (name.to_owned(), position)).collect();
+        let mut expected: Vec<_> =
+            expected.iter().map(|&(name, position)| (name.to_owned(), position)).collect();
         expected.sort();
-        self.until(&format!("the checkpoint is {expected:?}"), loader, |_| self.checkpoint() == expected).await;
+        self.until(&format!("the checkpoint is {expected:?}"), loader, |_| self.checkpoint() == expected)
+            .await;
     }
 
     /// Name and position of each file in the checkpoint.
     pub fn checkpoint(&self) -> Vec<(String, u64)> {
         let Ok(text) = fs::read(self.path("state/s.json")) else { return Vec::new() };
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let name = |file: &serde_json::Value| Path::new(file["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned();
-        let mut files: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| (name(file), file["position"].as_u64().unwrap())).collect();
+        let name = |file: &serde_json::Value| {
+            Path::new(file["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        let mut files: Vec<_> = json["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| (name(file), file["position"].as_u64().unwrap()))
+            .collect();
         files.sort();
         files
     }
@@ -108,8 +129,14 @@ impl Site {
         while !reached(&self.processor.postgres()) {
             if Instant::now() > deadline {
                 let postgres = self.processor.postgres();
-                let state = (postgres.events.len(), postgres.deliveries(), postgres.reasons(), &postgres.committed);
-                panic!("not reached: {what}; written {}, committed {state:?}, checkpoint {:?}\n{}", self.written.len(), self.checkpoint(), loader.log());
+                let state =
+                    (postgres.events.len(), postgres.deliveries(), postgres.reasons(), &postgres.committed);
+                panic!(
+                    "not reached: {what}; written {}, committed {state:?}, checkpoint {:?}\n{}",
+                    self.written.len(),
+                    self.checkpoint(),
+                    loader.log()
+                );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -180,7 +207,9 @@ impl Loader {
         }
         command.args(["--sensor", "s", "--log-level", "info,loader=debug", "--nats-url", url, "--state-dir"]);
         command.arg(state).args(arguments);
-        let child = command.stdout(File::create(output.with_extension("out")).unwrap()).stderr(File::create(output.with_extension("log")).unwrap());
+        let child = command
+            .stdout(File::create(output.with_extension("out")).unwrap())
+            .stderr(File::create(output.with_extension("log")).unwrap());
         Self { child: child.stdin(Stdio::null()).spawn().unwrap(), output }
     }
 

@@ -15,17 +15,32 @@ const KNOWN: chrono::Duration = chrono::Duration::days(90);
 const READING: f64 = 0.8;
 
 /// Of a database.
-pub(crate) async fn of_database(desk: &Desk, kind: Kind, parameters: &Parameters, range: &DataRange) -> Result<Answer, Ended> {
+pub(crate) async fn of_database(
+    desk: &Desk,
+    kind: Kind,
+    parameters: &Parameters,
+    range: &DataRange,
+) -> Result<Answer, Ended> {
     desk.tell("counting sessions", 0.0)?;
     let mut transaction = desk.store()?.begin_long().await?;
-    let sessions: i64 = store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
+    let sessions: i64 =
+        store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
     let name = Question::Campaigns(kind, parameters.clone()).kind();
     let known = store::known_campaigns(&mut transaction, name, range.from - KNOWN).await?;
     drop(transaction);
     desk.sessions(sessions.unsigned_abs());
-    let tell = |loaded: u64| desk.tell("reading sessions", (READING * loaded as f64 / sessions.max(1) as f64).min(READING));
+    let tell = |loaded: u64| {
+        desk.tell("reading sessions", (READING * loaded as f64 / sessions.max(1) as f64).min(READING))
+    };
     let data = load(desk.store()?, range, tell).await?;
-    let known = known.into_iter().map(|campaign| Known { id: campaign.key, sources: campaign.sources, indicators: campaign.indicators }).collect();
+    let known = known
+        .into_iter()
+        .map(|campaign| Known {
+            id: campaign.key,
+            sources: campaign.sources,
+            indicators: campaign.indicators,
+        })
+        .collect();
     let sessions = data.sessions.len() as u64;
     let outcome = outcome(desk, kind, parameters, data, micros(range), known, READING).await?;
     let kept = if desk.keeps() { Some(keep(desk, &outcome).await?) } else { None };
@@ -43,12 +58,23 @@ async fn keep(desk: &Desk, outcome: &Outcome) -> Result<store::Upserted, Ended> 
 }
 
 /// Of a data set in memory.
-pub(crate) async fn of_data(desk: &Desk, kind: Kind, parameters: &Parameters, data: Data) -> Result<Answer, Ended> {
+pub(crate) async fn of_data(
+    desk: &Desk,
+    kind: Kind,
+    parameters: &Parameters,
+    data: Data,
+) -> Result<Answer, Ended> {
     let (sessions, range) = (data.sessions.len() as u64, span(&data));
     desk.sessions(sessions);
     let outcome = outcome(desk, kind, parameters, data, range, Vec::new(), 0.0).await?;
     desk.tell("done", 1.0)?;
-    Ok(Answer { findings: outcome.findings, summary: outcome.summary, sessions, cached_sessions: 0, kept: None })
+    Ok(Answer {
+        findings: outcome.findings,
+        summary: outcome.summary,
+        sessions,
+        cached_sessions: 0,
+        kept: None,
+    })
 }
 
 async fn outcome(

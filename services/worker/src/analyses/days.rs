@@ -10,7 +10,8 @@ use analysis::{
 /// Microseconds.
 pub(crate) const DAY: i64 = 86_400_000_000;
 
-/// The days of a range of microseconds since 1970, in order and without gaps: whole but for the first and the last.
+/// The days of a range of microseconds since 1970, in order and without gaps: whole but for the first and the
+/// last.
 pub(crate) fn days(range: &Range<i64>) -> Vec<Range<i64>> {
     let mut days = Vec::new();
     let mut at = range.start;
@@ -50,10 +51,14 @@ fn row<'a>(data: &'a Data, session: &Session) -> Row<'a> {
         logins: data
             .logins(session)
             .iter()
-            .map(|login| (data.text(login.username), login.password.map(|password| data.text(password)), login.success))
+            .map(|login| {
+                (data.text(login.username), login.password.map(|password| data.text(password)), login.success)
+            })
             .collect(),
         inputs: data.inputs(session).iter().map(|&text| data.text(text)).collect(),
-        sequence: data.sequence(session).map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
+        sequence: data
+            .sequence(session)
+            .map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
         files: data.files(session).iter().map(|&text| data.text(text)).collect(),
         urls: data.urls(session).iter().map(|&text| data.text(text)).collect(),
         vector: data.vector(session),
@@ -80,7 +85,15 @@ mod tests {
         for n in 0..10_i64 {
             let session = format!("{n:012x}");
             let logins = vec![("root", Some(session.as_str()), n % 2 == 0), ("admin", None, false)];
-            builder.push(&Row { sensor: "s", session: &session, started: n * DAY / 4, logins, inputs: vec!["id", &session], vector: &[1.0], ..Row::default() });
+            builder.push(&Row {
+                sensor: "s",
+                session: &session,
+                started: n * DAY / 4,
+                logins,
+                inputs: vec!["id", &session],
+                vector: &[1.0],
+                ..Row::default()
+            });
         }
         let data = builder.build();
         let mut again = DataBuilder::default();
@@ -90,7 +103,9 @@ mod tests {
             part.sessions.iter().for_each(|session| again.push(&row(&part, session)));
         }
         let again = again.build();
-        let all = |data: &Data| data.sessions.iter().map(|session| format!("{:?}", row(data, session))).collect::<Vec<_>>();
+        let all = |data: &Data| {
+            data.sessions.iter().map(|session| format!("{:?}", row(data, session))).collect::<Vec<_>>()
+        };
         assert_eq!(all(&again), all(&data));
     }
 }

@@ -1,4 +1,5 @@
-//! Where an analysis works: it computes on a thread of its own, tells how far it is, looks whether it shall stop, and keeps what it made.
+//! Where an analysis works: it computes on a thread of its own, tells how far it is, looks whether it shall
+//! stop, and keeps what it made.
 
 use std::time::Instant;
 
@@ -35,7 +36,8 @@ pub enum Keep {
     Job(Box<JobRun>),
 }
 
-/// The attempt of a job, which must still run when something is kept, and the end of its window: a later attempt has the same.
+/// The attempt of a job, which must still run when something is kept, and the end of its window: a later
+/// attempt has the same.
 #[derive(Clone)]
 pub struct JobRun {
     pub(crate) run: Run,
@@ -58,7 +60,12 @@ const STEP: f64 = 0.001;
 
 impl Desk {
     /// A desk and what is told at it. Without a store only [`super::of_data`] works.
-    pub fn new(store: Option<Store>, tasks: Tasks, stop: CancellationToken, keep: Keep) -> (Self, watch::Receiver<Told>) {
+    pub fn new(
+        store: Option<Store>,
+        tasks: Tasks,
+        stop: CancellationToken,
+        keep: Keep,
+    ) -> (Self, watch::Receiver<Told>) {
         let (told, hear) = watch::channel(Told::default());
         (Self { store, tasks, stop, told, keep, before: 0.0 }, hear)
     }
@@ -123,7 +130,9 @@ impl Desk {
         match &self.keep {
             Keep::Job(job) => {
                 let done = self.told.borrow().done;
-                job.run.commit(transaction, Some(&serde_json::json!({ "done": done, "until": job.until }))).await
+                job.run
+                    .commit(transaction, Some(&serde_json::json!({ "done": done, "until": job.until })))
+                    .await
             }
             Keep::Plain => Ok(transaction.commit().await.map_err(Failure::from)?),
             Keep::Nothing => Ok(()),

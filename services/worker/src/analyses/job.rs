@@ -37,7 +37,8 @@ pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
     let keep = Keep::Job(Box::new(JobRun { run: run.clone(), until: to }));
     let (desk, hear) = Desk::new(Some(run.store.clone()), run.tasks.clone(), run.stopping(), keep);
     let desk = desk.resumed(before.done);
-    // Both run side by side: progress may wait for the connection that the analysis holds, so the analysis must go on meanwhile.
+    // Both run side by side: progress may wait for the connection that the analysis holds, so the analysis
+    // must go on meanwhile.
     let answer = tokio::select! {
         biased;
         answer = ask(&desk, &question, &range, full) => answer?,
@@ -67,13 +68,22 @@ async fn write_progress(run: &Run, before: f64, mut hear: watch::Receiver<Told>)
 }
 
 fn question(job: Job) -> (Question, AnalysisRange, bool) {
-    let campaigns = |job: &Campaigns| campaign::Parameters { threshold: job.threshold, min_sources: job.min_sources.unsigned_abs() as usize };
+    let campaigns = |job: &Campaigns| campaign::Parameters {
+        threshold: job.threshold,
+        min_sources: job.min_sources.unsigned_abs() as usize,
+    };
     match job {
         Job::Longtail(job) => {
-            let parameters = longtail::Parameters { threshold: job.threshold, seed: job.seed.unsigned_abs(), ..longtail::Parameters::default() };
+            let parameters = longtail::Parameters {
+                threshold: job.threshold,
+                seed: job.seed.unsigned_abs(),
+                ..longtail::Parameters::default()
+            };
             (Question::Longtail(parameters), job.range, job.full)
         }
-        Job::Snowshoe(job) => (Question::Campaigns(campaign::Kind::Snowshoe, campaigns(&job)), job.range, false),
+        Job::Snowshoe(job) => {
+            (Question::Campaigns(campaign::Kind::Snowshoe, campaigns(&job)), job.range, false)
+        }
         Job::Botnet(job) => (Question::Campaigns(campaign::Kind::Botnet, campaigns(&job)), job.range, false),
     }
 }

@@ -12,8 +12,13 @@ use crate::attempt::Ended;
 /// Sessions read at a time.
 const CHUNK: i64 = 2_000;
 
-/// The data set of a range; tells after each chunk how many sessions there are so far. No connection is held between chunks.
-pub(crate) async fn load(store: &Store, range: &DataRange, mut tell: impl FnMut(u64) -> Result<(), Ended>) -> Result<Data, Ended> {
+/// The data set of a range; tells after each chunk how many sessions there are so far. No connection is held
+/// between chunks.
+pub(crate) async fn load(
+    store: &Store,
+    range: &DataRange,
+    mut tell: impl FnMut(u64) -> Result<(), Ended>,
+) -> Result<Data, Ended> {
     let (mut builder, mut place, mut loaded) = (DataBuilder::default(), DataPlace::default(), 0);
     loop {
         let mut connection = store.connection().await?;
@@ -31,7 +36,8 @@ pub(crate) async fn load(store: &Store, range: &DataRange, mut tell: impl FnMut(
 /// The data set of a range, told about at the desk.
 pub async fn data_set(desk: &Desk, range: &DataRange) -> anyhow::Result<Data> {
     let mut transaction = desk.store()?.begin_long().await?;
-    let sessions: i64 = store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
+    let sessions: i64 =
+        store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
     drop(transaction);
     desk.sessions(sessions.unsigned_abs());
     let tell = |loaded: u64| desk.tell("reading sessions", (loaded as f64 / sessions.max(1) as f64).min(1.0));
@@ -54,7 +60,12 @@ fn push(builder: &mut DataBuilder, session: &DataSession) {
         seconds: session.seconds,
         client: session.client.as_deref(),
         hassh: session.hassh.as_deref(),
-        logins: session.logins.iter().take(MOST_LOGINS).map(|(username, password, success)| (username.as_str(), password.as_deref(), *success)).collect(),
+        logins: session
+            .logins
+            .iter()
+            .take(MOST_LOGINS)
+            .map(|(username, password, success)| (username.as_str(), password.as_deref(), *success))
+            .collect(),
         inputs: texts(&session.inputs),
         sequence,
         files: texts(&session.files),

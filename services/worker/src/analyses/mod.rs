@@ -1,6 +1,7 @@
 //! The analyses, run: data in, findings out. As jobs, and by whoever has a database or a data set.
 //!
-//! What is found is decided by the pure crate `analysis`; here it is loaded, given time on a thread of its own, told about, stopped and kept.
+//! What is found is decided by the pure crate `analysis`; here it is loaded, given time on a thread of its
+//! own, told about, stopped and kept.
 
 mod campaigns;
 mod days;
@@ -67,7 +68,12 @@ pub struct Answer {
 }
 
 /// Asks a database. `full`: as if no earlier run had kept anything.
-pub async fn of_database(desk: &Desk, question: &Question, range: &DataRange, full: bool) -> anyhow::Result<Answer> {
+pub async fn of_database(
+    desk: &Desk,
+    question: &Question,
+    range: &DataRange,
+    full: bool,
+) -> anyhow::Result<Answer> {
     ask(desk, question, range, full).await.map_err(anyhow::Error::from)
 }
 
@@ -120,7 +126,12 @@ fn stored(finding: &Finding) -> AnalysisFinding {
 /// A finding as it is shown; with `public` without passwords, and bounded.
 pub fn finding_json(finding: &Finding, public: bool) -> Value {
     let stored = stored(finding);
-    let sessions: Vec<_> = stored.sessions.iter().take(100).map(|(sensor, session)| json!({ "sensor": sensor, "session": session })).collect();
+    let sessions: Vec<_> = stored
+        .sessions
+        .iter()
+        .take(100)
+        .map(|(sensor, session)| json!({ "sensor": sensor, "session": session }))
+        .collect();
     json!({
         "schema": analysis::finding::SCHEMA, "finding_id": stored.id(), "kind": stored.kind, "severity": stored.severity, "rule": stored.rule,
         "title": stored.title, "sensor": stored.sensor, "key": if public { store::public_key(&stored.rule, &stored.key) } else { stored.key.clone() },

@@ -11,7 +11,12 @@ use crate::report::code;
 const MOST: usize = 20;
 
 /// The answer to a question as Markdown, without passwords. What attackers wrote stands as code.
-pub fn markdown(question: &Question, range: Option<(DateTime<Utc>, DateTime<Utc>)>, answer: &Answer, seconds: f64) -> String {
+pub fn markdown(
+    question: &Question,
+    range: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    answer: &Answer,
+    seconds: f64,
+) -> String {
     let mut out = String::new();
     let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M");
     // Writing to a string does not fail.
@@ -29,10 +34,17 @@ pub fn markdown(question: &Question, range: Option<(DateTime<Utc>, DateTime<Utc>
         question.threshold(),
     );
     if let Some(kept) = answer.kept {
-        let _ = writeln!(out, "{} are new, {} say something else than before, {} are as they were.\n", kept.new, kept.updated, kept.unchanged);
+        let _ = writeln!(
+            out,
+            "{} are new, {} say something else than before, {} are as they were.\n",
+            kept.new, kept.updated, kept.unchanged
+        );
     }
     if !answer.findings.is_empty() {
-        let _ = writeln!(out, "| severity | sure | what | sessions | sources | finding |\n|---|---:|---|---:|---:|---|");
+        let _ = writeln!(
+            out,
+            "| severity | sure | what | sessions | sources | finding |\n|---|---:|---|---:|---:|---|"
+        );
     }
     for finding in answer.findings.iter().take(MOST) {
         let shown = finding_json(finding, true);

@@ -1,4 +1,5 @@
-//! The elements of the vector: names, units and scalings. The table `feature_elements` says the same to those who read SQL.
+//! The elements of the vector: names, units and scalings. The table `feature_elements` says the same to those
+//! who read SQL.
 
 use super::facts::Facts;
 
@@ -53,16 +54,25 @@ const fn element(name: &'static str, unit: &'static str, scaling: Scaling, of: f
 
 /// The first elements of the vector, in order. What a session lacks is 0.
 pub const ELEMENTS: &[Element] = &[
-    element("duration", "s, as session.closed says, else from the first to the last event", Scaling::Log, |f| f.seconds),
+    element(
+        "duration",
+        "s, as session.closed says, else from the first to the last event",
+        Scaling::Log,
+        |f| f.seconds,
+    ),
     element("events", "events", Scaling::Log, |f| f.events),
     element("bytes", "bytes of log lines", Scaling::Log, |f| f.bytes),
     element("logins_failed", "events", Scaling::Log, |f| f.logins_failed),
     element("logins_succeeded", "events", Scaling::Log, |f| f.logins_succeeded),
-    element("time_to_login", "s from the first event to the first login.success", Scaling::Log, |f| f.time_to_login),
+    element("time_to_login", "s from the first event to the first login.success", Scaling::Log, |f| {
+        f.time_to_login
+    }),
     element("usernames", "distinct", Scaling::Log, |f| f.usernames),
     element("passwords", "distinct", Scaling::Log, |f| f.passwords),
     element("login_interval_median", "s between attempts", Scaling::Log, |f| f.login_intervals.median),
-    element("login_interval_variation", "standard deviation / mean", Scaling::Squash, |f| f.login_intervals.variation),
+    element("login_interval_variation", "standard deviation / mean", Scaling::Squash, |f| {
+        f.login_intervals.variation
+    }),
     element("password_entropy", "mean bits a byte", Scaling::Byte, |f| f.password_entropy),
     element("password_is_username", "share of attempts", Scaling::Plain, |f| f.password_is_username),
     element("keys_offered", "public keys", Scaling::Log, |f| f.keys_offered),
@@ -72,10 +82,14 @@ pub const ELEMENTS: &[Element] = &[
     element("command_length_mean", "characters, normalised", Scaling::Log, |f| f.command_length_mean),
     element("command_length_max", "characters, normalised", Scaling::Log, |f| f.command_length_max),
     element("command_entropy", "mean bits a byte, as typed", Scaling::Byte, |f| f.command_entropy),
-    element("time_to_command", "s from the first login.success, else the first event", Scaling::Log, |f| f.time_to_command),
+    element("time_to_command", "s from the first login.success, else the first event", Scaling::Log, |f| {
+        f.time_to_command
+    }),
     element("command_interval_median", "s between commands", Scaling::Log, |f| f.command_intervals.median),
     element("command_interval_p90", "s between commands", Scaling::Log, |f| f.command_intervals.p90),
-    element("command_interval_variation", "standard deviation / mean", Scaling::Squash, |f| f.command_intervals.variation),
+    element("command_interval_variation", "standard deviation / mean", Scaling::Squash, |f| {
+        f.command_intervals.variation
+    }),
     element("downloads", "session.file_download", Scaling::Log, |f| f.downloads),
     element("downloads_failed", "session.file_download.failed", Scaling::Log, |f| f.downloads_failed),
     element("uploads", "session.file_upload", Scaling::Log, |f| f.uploads),
@@ -87,8 +101,12 @@ pub const ELEMENTS: &[Element] = &[
     element("terminal", "1 when the size of a terminal was told", Scaling::Plain, |f| f.terminal),
 ];
 
-/// Families of clients: an element each after [`ELEMENTS`], 1 for the session's and 0 for the others. `other` is a version not known, `none` no version.
-pub const CLIENTS: &[&str] = &["openssh", "putty", "libssh2", "libssh", "paramiko", "go", "java", "dotnet", "dropbear", "python", "scanner", "other", "none"];
+/// Families of clients: an element each after [`ELEMENTS`], 1 for the session's and 0 for the others. `other`
+/// is a version not known, `none` no version.
+pub const CLIENTS: &[&str] = &[
+    "openssh", "putty", "libssh2", "libssh", "paramiko", "go", "java", "dotnet", "dropbear", "python",
+    "scanner", "other", "none",
+];
 
 /// What a version contains, in lower case; the first that matches names the family.
 const FAMILIES: &[(&str, &str)] = &[
@@ -120,8 +138,8 @@ const FAMILIES: &[(&str, &str)] = &[
     ("go", "-golang"),
 ];
 
-/// The last elements: 1 for the bucket of the hassh (of the first client.kex that has one), 0 for the others; all 0 without a hassh. The bucket is
-/// the first byte of the BLAKE3 of the text, modulo their number.
+/// The last elements: 1 for the bucket of the hassh (of the first client.kex that has one), 0 for the others;
+/// all 0 without a hassh. The bucket is the first byte of the BLAKE3 of the text, modulo their number.
 pub const HASSH_BUCKETS: usize = 16;
 
 /// Elements in all.
@@ -135,10 +153,12 @@ fn family(version: Option<&str>) -> &'static str {
 }
 
 pub(super) fn vector(facts: &Facts) -> Vec<f32> {
-    let mut vector: Vec<f32> = ELEMENTS.iter().map(|element| element.scaling.apply((element.of)(facts)) as f32).collect();
+    let mut vector: Vec<f32> =
+        ELEMENTS.iter().map(|element| element.scaling.apply((element.of)(facts)) as f32).collect();
     let family = family(facts.version);
     vector.extend(CLIENTS.iter().map(|&one| f32::from(u8::from(one == family))));
-    let bucket = facts.hassh.map(|hassh| usize::from(blake3::hash(hassh.as_bytes()).as_bytes()[0]) % HASSH_BUCKETS);
+    let bucket =
+        facts.hassh.map(|hassh| usize::from(blake3::hash(hassh.as_bytes()).as_bytes()[0]) % HASSH_BUCKETS);
     vector.extend((0..HASSH_BUCKETS).map(|one| f32::from(u8::from(Some(one) == bucket))));
     vector
 }
@@ -157,6 +177,8 @@ mod tests {
         assert_eq!(of("SSH-2.0-ZGrab ZGrab SSH Survey"), "scanner");
         assert_eq!(of("GET / HTTP/1.1"), "other");
         assert_eq!(family(None), "none");
-        assert!(FAMILIES.iter().all(|(family, part)| CLIENTS.contains(family) && *part == part.to_lowercase()));
+        assert!(
+            FAMILIES.iter().all(|(family, part)| CLIENTS.contains(family) && *part == part.to_lowercase())
+        );
     }
 }

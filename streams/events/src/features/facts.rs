@@ -53,11 +53,16 @@ impl<'a> Facts<'a> {
     pub fn of(events: &[&'a Record], typed: &[&str]) -> Self {
         let kinds = Kinds::of(events);
         let count = |kind: &str| kinds.of_kind(kind).len() as f64;
-        let (start, end) = (events.iter().find_map(|record| record.ts), events.iter().filter_map(|record| record.ts).max());
+        let (start, end) =
+            (events.iter().find_map(|record| record.ts), events.iter().filter_map(|record| record.ts).max());
         let login = kinds.of_kind("login.success").iter().find_map(|record| record.ts);
         let command = kinds.of_kind("command.input").iter().find_map(|record| record.ts);
         let reported = kinds.of_kind("session.closed").iter().find_map(|record| record.duration_ms);
-        let attempts: Vec<_> = events.iter().copied().filter(|record| matches!(kind(record), "login.success" | "login.failed")).collect();
+        let attempts: Vec<_> = events
+            .iter()
+            .copied()
+            .filter(|record| matches!(kind(record), "login.success" | "login.failed"))
+            .collect();
         Self {
             seconds: reported.map_or_else(|| seconds(start, end), |ms| ms as f64 / 1_000.0),
             events: events.len() as f64,
@@ -68,17 +73,27 @@ impl<'a> Facts<'a> {
             usernames: distinct(attempts.iter().filter_map(|record| record.username.as_deref())),
             passwords: distinct(attempts.iter().filter_map(|record| record.password.as_deref())),
             login_intervals: Intervals::of(attempts.iter().filter_map(|record| record.ts)),
-            password_entropy: mean(attempts.iter().filter_map(|record| record.password.as_deref()).map(entropy)),
-            password_is_username: mean(attempts.iter().map(|record| f64::from(u8::from(record.username.is_some() && record.username == record.password)))),
+            password_entropy: mean(
+                attempts.iter().filter_map(|record| record.password.as_deref()).map(entropy),
+            ),
+            password_is_username: mean(attempts.iter().map(|record| {
+                f64::from(u8::from(record.username.is_some() && record.username == record.password))
+            })),
             keys_offered: count("client.fingerprint"),
             commands: count("command.input"),
-            commands_distinct: if typed.is_empty() { 0.0 } else { distinct(typed.iter().copied()) / typed.len() as f64 },
+            commands_distinct: if typed.is_empty() {
+                0.0
+            } else {
+                distinct(typed.iter().copied()) / typed.len() as f64
+            },
             commands_failed: count("command.failed"),
             command_length_mean: mean(typed.iter().map(|text| text.chars().count() as f64)),
             command_length_max: typed.iter().map(|text| text.chars().count() as f64).fold(0.0, f64::max),
             command_entropy: mean(events.iter().filter_map(|record| record.command.as_deref()).map(entropy)),
             time_to_command: seconds(login.or(start), command),
-            command_intervals: Intervals::of(kinds.of_kind("command.input").iter().filter_map(|record| record.ts)),
+            command_intervals: Intervals::of(
+                kinds.of_kind("command.input").iter().filter_map(|record| record.ts),
+            ),
             downloads: count("session.file_download"),
             downloads_failed: count("session.file_download.failed"),
             uploads: count("session.file_upload"),
@@ -86,7 +101,9 @@ impl<'a> Facts<'a> {
             forwards: count("direct-tcpip.request"),
             forward_targets: distinct(events.iter().filter_map(|record| record.forward.as_deref())),
             forward_data: count("direct-tcpip.data"),
-            telnet: f64::from(u8::from(events.iter().find_map(|record| record.protocol.as_deref()) == Some("telnet"))),
+            telnet: f64::from(u8::from(
+                events.iter().find_map(|record| record.protocol.as_deref()) == Some("telnet"),
+            )),
             terminal: f64::from(u8::from(!kinds.of_kind("client.size").is_empty())),
             version: kinds.of_kind("client.version").iter().find_map(|record| record.version.as_deref()),
             hassh: kinds.of_kind("client.kex").iter().find_map(|record| record.hassh.as_deref()),
@@ -158,5 +175,10 @@ fn entropy(text: &str) -> f64 {
     let mut counts = [0_u32; 256];
     text.bytes().for_each(|byte| counts[usize::from(byte)] += 1);
     let length = text.len() as f64;
-    counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count) / length).map(|share| -share * share.log2()).sum()
+    counts
+        .iter()
+        .filter(|&&count| count > 0)
+        .map(|&count| f64::from(count) / length)
+        .map(|share| -share * share.log2())
+        .sum()
 }

@@ -61,7 +61,8 @@ pub(super) fn is_word(word: &str) -> bool {
     )
 }
 
-/// Programs inside busybox; any other name after it asks whether this is a real one, and is made up for each run.
+/// Programs inside busybox; any other name after it asks whether this is a real one, and is made up for each
+/// run.
 #[rustfmt::skip]
 pub(super) fn is_applet(word: &str) -> bool {
     matches!(

@@ -28,12 +28,13 @@ impl Program {
     pub(super) fn named(name: &str) -> Self {
         match name.as_bytes() {
             b"busybox" => Self::Busybox,
-            b"sudo" | b"nohup" | b"exec" | b"do" | b"then" | b"else" | b"if" | b"elif" | b"while" | b"until" | b"time" | b"env" | b"command" | b"setsid" => {
-                Self::Awaited
-            }
+            b"sudo" | b"nohup" | b"exec" | b"do" | b"then" | b"else" | b"if" | b"elif" | b"while"
+            | b"until" | b"time" | b"env" | b"command" | b"setsid" => Self::Awaited,
             b"chmod" => Self::Chmod,
             b"rm" | b"touch" => Self::Files,
-            b"sh" | b"bash" | b"ash" | b"dash" | b"perl" | b"python" | b"python2" | b"python3" | b"php" => Self::Interpreter,
+            b"sh" | b"bash" | b"ash" | b"dash" | b"perl" | b"python" | b"python2" | b"python3" | b"php" => {
+                Self::Interpreter
+            }
             b"wget" | b"curl" | b"lwp-download" => Self::Web,
             b"tftp" | b"ftpget" => Self::Tftp,
             b"useradd" | b"usermod" | b"adduser" | b"sshpass" => Self::Account,

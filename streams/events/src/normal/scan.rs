@@ -1,8 +1,9 @@
 //! One pass over a command, from left to right.
 //!
-//! **Invariant** (why a second pass changes nothing): a token is either emitted as it is or replaced whole by a placeholder;
-//! placeholders are tokens of their own; what is remembered between tokens follows from what was emitted. Where a decision
-//! looks at the next character, `<` decides like the text that a placeholder may have replaced.
+//! **Invariant** (why a second pass changes nothing): a token is either emitted as it is or replaced whole by
+//! a placeholder; placeholders are tokens of their own; what is remembered between tokens follows from what
+//! was emitted. Where a decision looks at the next character, `<` decides like the text that a placeholder
+//! may have replaced.
 
 mod address;
 mod password;
@@ -14,7 +15,19 @@ use super::{
 };
 
 /// Every placeholder, as it is recognised in a command that has been through here.
-const PLACEHOLDERS: [&str; 11] = ["<url>", "<ip>", "<email>", "<hex>", "<base64>", "<sshkey>", "<random>", "<file>", "<password>", "<n>", CUT];
+const PLACEHOLDERS: [&str; 11] = [
+    "<url>",
+    "<ip>",
+    "<email>",
+    "<hex>",
+    "<base64>",
+    "<sshkey>",
+    "<random>",
+    "<file>",
+    "<password>",
+    "<n>",
+    CUT,
+];
 pub(super) const CUT: &str = "<cut>";
 
 /// The most bytes of a normalised command, before `<cut>`.
@@ -98,7 +111,9 @@ impl<'a> Scanner<'a> {
                 return;
             }
             match c {
-                b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c => self.space(if c == b'\n' { '␤' } else { ' ' }, 1),
+                b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c => {
+                    self.space(if c == b'\n' { '␤' } else { ' ' }, 1)
+                }
                 b'<' => self.less(),
                 b'\\' => self.backslash(),
                 b'$' => self.dollar(),
@@ -134,7 +149,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Writes one token and what is between it and the last; false when there is no room, and nothing more is written.
+    /// Writes one token and what is between it and the last; false when there is no room, and nothing more is
+    /// written.
     fn emit(&mut self, token: &str) -> bool {
         if self.cut {
             return false;
@@ -166,7 +182,10 @@ impl<'a> Scanner<'a> {
             return;
         }
         let rest = &self.text[self.at..];
-        let Some(placeholder) = PLACEHOLDERS.iter().find(|placeholder| rest.starts_with(**placeholder)) else { return self.mark(b'<') };
+        let Some(placeholder) = PLACEHOLDERS.iter().find(|placeholder| rest.starts_with(**placeholder))
+        else {
+            return self.mark(b'<');
+        };
         if *placeholder == CUT {
             // Beyond the limit, as where it was written.
             if let Some(gap) = self.gap.take() {
@@ -196,7 +215,8 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         let again = self.gap.is_none() && self.out.as_bytes().last() == Some(&c);
         let turned = c == b'&' && self.redirected && self.gap.is_none();
-        let closes = c == b'|' && self.gap.is_none() && self.quote.is_some_and(|(_, at)| at == self.out.len());
+        let closes =
+            c == b'|' && self.gap.is_none() && self.quote.is_some_and(|(_, at)| at == self.out.len());
         if closes {
             self.quote = None;
         }
@@ -211,9 +231,12 @@ impl<'a> Scanner<'a> {
                 }
                 self.redirected = true;
             }
-            b'<' if self.program == Program::Passwords && self.out.ends_with("<<<") => self.expected = Expected::Password,
+            b'<' if self.program == Program::Passwords && self.out.ends_with("<<<") => {
+                self.expected = Expected::Password
+            }
             b';' | b'|' | b'&' | b'(' | b')' | b'{' | b'}' | b'`' if !turned => {
-                (self.program, self.expected, self.redirected) = (Program::Awaited, Expected::Anything, false);
+                (self.program, self.expected, self.redirected) =
+                    (Program::Awaited, Expected::Anything, false);
                 let pipe = c == b'|' && !again && self.quote.is_none();
                 self.piped = pipe.then_some(Piped { start: self.start, end: self.out.len() - 1, closes });
                 if self.quote.is_none() {
@@ -226,7 +249,8 @@ impl<'a> Scanner<'a> {
 
     fn invisible(&mut self, c: u8) {
         self.at += 1;
-        let picture = char::from_u32(if c == 0x7f { 0x2421 } else { 0x2400 + u32::from(c) }).unwrap_or('\u{fffd}');
+        let picture =
+            char::from_u32(if c == 0x7f { 0x2421 } else { 0x2400 + u32::from(c) }).unwrap_or('\u{fffd}');
         self.emit(picture.encode_utf8(&mut [0; 4]));
     }
 
@@ -235,10 +259,15 @@ impl<'a> Scanner<'a> {
         let (from, bytes) = (self.at, self.text.as_bytes());
         let run = bytes[from..].iter().take_while(|c| **c == b'\\').count();
         let next = from + run;
-        let digits = |at: usize, most: usize| bytes[at.min(bytes.len())..].iter().take(most).take_while(|c| c.is_ascii_digit()).count();
+        let digits = |at: usize, most: usize| {
+            bytes[at.min(bytes.len())..].iter().take(most).take_while(|c| c.is_ascii_digit()).count()
+        };
         let hex = self.byte(next) == b'x' && self.byte(next + 1).is_ascii_hexdigit();
         if hex || digits(next, 3) == 3 {
-            let length = bytes[next..].iter().take_while(|c| !c.is_ascii_whitespace() && !b"\"'`/;|&<>()".contains(c)).count();
+            let length = bytes[next..]
+                .iter()
+                .take_while(|c| !c.is_ascii_whitespace() && !b"\"'`/;|&<>()".contains(c))
+                .count();
             self.at = self.boundary(next + length);
             return self.put("<hex>");
         }
@@ -260,14 +289,18 @@ impl<'a> Scanner<'a> {
         let (from, bytes) = (self.at, self.text.as_bytes());
         let kind = bytes[from + 1..].iter().take(2).take_while(|c| c.is_ascii_alphanumeric()).count();
         if kind > 0 && self.byte(from + 1 + kind) == b'$' {
-            let hash = bytes[from + 2 + kind..].iter().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'/' | b'$')).count();
+            let hash = bytes[from + 2 + kind..]
+                .iter()
+                .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'/' | b'$'))
+                .count();
             if hash >= 8 {
                 self.at = from + 2 + kind + hash;
                 return self.put("<password>");
             }
         }
         let brace = usize::from(self.byte(from + 1) == b'{');
-        let name = bytes[from + 1 + brace..].iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
+        let name =
+            bytes[from + 1 + brace..].iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
         self.at = from + 1 + if name == 0 { 0 } else { brace + name };
         let text = self.text;
         self.emit(&text[from..self.at]);
@@ -322,7 +355,12 @@ impl<'a> Scanner<'a> {
             Look::Key => self.blob("<sshkey>"),
             Look::Base64 => self.blob("<base64>"),
             Look::Hex => self.put("<hex>"),
-            Look::File if self.program == Program::Web && self.expected != Expected::File && word.contains('/') && !word.starts_with(['/', '.', '~']) => {
+            Look::File
+                if self.program == Program::Web
+                    && self.expected != Expected::File
+                    && word.contains('/')
+                    && !word.starts_with(['/', '.', '~']) =>
+            {
                 self.remember(word);
                 self.put("<url>");
             }
@@ -355,7 +393,9 @@ impl<'a> Scanner<'a> {
             self.emit(&text[self.at - 1 - word.len()..self.at]);
             self.passed();
             (self.redirected, self.turned) = (true, self.out.len() - 1);
-        } else if self.program == Program::Chmod || (self.redirected && self.gap.is_none() && self.out.ends_with('&')) {
+        } else if self.program == Program::Chmod
+            || (self.redirected && self.gap.is_none() && self.out.ends_with('&'))
+        {
             self.keep(word);
         } else {
             self.put("<n>");
@@ -439,7 +479,9 @@ impl<'a> Scanner<'a> {
 
 /// `evil.example`: a name with a dot whose last part is letters.
 fn is_host(word: &str) -> bool {
-    word.rsplit_once('.').is_some_and(|(host, end)| !host.is_empty() && end.len() >= 2 && end.bytes().all(|c| c.is_ascii_alphabetic()))
+    word.rsplit_once('.').is_some_and(|(host, end)| {
+        !host.is_empty() && end.len() >= 2 && end.bytes().all(|c| c.is_ascii_alphabetic())
+    })
 }
 
 fn is_word(c: u8) -> bool {
@@ -451,7 +493,8 @@ const WORD: [bool; 256] = {
     let mut table = [false; 256];
     let mut c = 0_u8;
     while c < 128 {
-        table[c as usize] = c.is_ascii_alphanumeric() || matches!(c, b'.' | b'/' | b'_' | b'-' | b'+' | b'~' | b'%');
+        table[c as usize] =
+            c.is_ascii_alphanumeric() || matches!(c, b'.' | b'/' | b'_' | b'-' | b'+' | b'~' | b'%');
         c += 1;
     }
     table
@@ -462,7 +505,8 @@ fn is_unseen(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Characters beyond ASCII that are no part of a word; among them what stands here for those that show nothing.
+/// Characters beyond ASCII that are no part of a word; among them what stands here for those that show
+/// nothing.
 fn is_break(c: char) -> bool {
     c.is_whitespace() || is_unseen(c) || matches!(c, '\u{2400}'..='\u{2426}' | '\u{fffd}')
 }

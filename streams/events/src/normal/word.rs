@@ -26,7 +26,9 @@ pub(super) fn look(word: &str) -> Look {
     if is_number(word) {
         return Look::Number;
     }
-    if word.starts_with("AAAA") && ["B3NzaC1", "C3NzaC1", "E2VjZHNh", "GnNrLX"].iter().any(|start| word[4..].starts_with(start)) {
+    if word.starts_with("AAAA")
+        && ["B3NzaC1", "C3NzaC1", "E2VjZHNh", "GnNrLX"].iter().any(|start| word[4..].starts_with(start))
+    {
         return Look::Key;
     }
     let at_root = word.starts_with(['/', '.', '~']);
@@ -61,7 +63,8 @@ pub(super) fn ipv4(word: &str) -> Option<usize> {
 
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix("0x").filter(|rest| !rest.is_empty() && rest.len() <= 16 && is_hex(rest));
-    digits.is_some() || (word.as_bytes()[0].is_ascii_digit() && word.bytes().all(|c| c.is_ascii_digit() || c == b'.'))
+    digits.is_some()
+        || (word.as_bytes()[0].is_ascii_digit() && word.bytes().all(|c| c.is_ascii_digit() || c == b'.'))
 }
 
 fn is_hex(word: &str) -> bool {
@@ -78,7 +81,8 @@ fn is_base64(word: &str) -> bool {
         && (turns(word.as_bytes()) * 5 >= word.len() || (is_hex(word) && is_mixed(word)))
 }
 
-/// A path is the system's own when it begins where a system's files are and nothing in it is hidden or random.
+/// A path is the system's own when it begins where a system's files are and nothing in it is hidden or
+/// random.
 fn path(word: &str) -> Look {
     let mut inner = word.trim_matches('/');
     let absolute = word.starts_with('/');
@@ -95,7 +99,9 @@ fn path(word: &str) -> Look {
     if home.starts_with('~') || (absolute && matches!(home, "root" | "home")) {
         inner = below;
     } else if absolute && !known::is_system_root(home) || inner.starts_with("dev/shm") {
-        let named = inner.strip_prefix("var/").is_some_and(|rest| ["log/", "spool/", "config/"].iter().any(|start| rest.starts_with(start)));
+        let named = inner
+            .strip_prefix("var/")
+            .is_some_and(|rest| ["log/", "spool/", "config/"].iter().any(|start| rest.starts_with(start)));
         if !named && !inner.rsplit('/').next().is_some_and(known::is_name) {
             return Look::File;
         }
@@ -104,19 +110,27 @@ fn path(word: &str) -> Look {
     } else if known::is_system_root(home) && below.is_empty() {
         return Look::System;
     }
-    let strange = |name: &str| (name.starts_with('.') && !known::is_name(name)) || is_random(name) || name.len() > 64;
+    let strange =
+        |name: &str| (name.starts_with('.') && !known::is_name(name)) || is_random(name) || name.len() > 64;
     let ours = home.starts_with('~') || (absolute && matches!(home, "root" | "home"));
     let last = inner.rsplit('/').next().unwrap_or(inner);
-    let dropped = (ours || !absolute) && !known::is_name(last) && !last.is_empty() && (ours || last.contains('.') || inner.len() == last.len());
+    let dropped = (ours || !absolute)
+        && !known::is_name(last)
+        && !last.is_empty()
+        && (ours || last.contains('.') || inner.len() == last.len());
     if dropped || inner.split('/').any(strange) { Look::File } else { Look::System }
 }
 
 /// The shortest name that can be told to be random.
 const RANDOM: usize = 6;
 
-/// A name in which letters, capitals and digits take turns as in no word, or with more consonants on end than can be said.
+/// A name in which letters, capitals and digits take turns as in no word, or with more consonants on end than
+/// can be said.
 pub(super) fn is_random(word: &str) -> bool {
-    word.len() >= RANDOM && word.split(['_', '-', '.', '+', '%', '~', '/']).any(|part| part.len() >= RANDOM && is_random_part(part.as_bytes()))
+    word.len() >= RANDOM
+        && word
+            .split(['_', '-', '.', '+', '%', '~', '/'])
+            .any(|part| part.len() >= RANDOM && is_random_part(part.as_bytes()))
 }
 
 fn is_random_part(part: &[u8]) -> bool {
@@ -133,11 +147,17 @@ fn known_part(part: &[u8]) -> bool {
 
 /// How often the kind of character changes; the capital that begins a word costs nothing.
 fn turns(word: &[u8]) -> usize {
-    let kind = |c: u8| u8::from(c.is_ascii_lowercase()) | u8::from(c.is_ascii_uppercase()) << 1 | u8::from(c.is_ascii_digit()) << 2;
+    let kind = |c: u8| {
+        u8::from(c.is_ascii_lowercase())
+            | u8::from(c.is_ascii_uppercase()) << 1
+            | u8::from(c.is_ascii_digit()) << 2
+    };
     let mut turns = 0;
     for at in 1..word.len() {
         let (before, now) = (word[at - 1], word[at]);
-        let begins_word = before.is_ascii_uppercase() && now.is_ascii_lowercase() && (at < 2 || word[at - 2].is_ascii_lowercase());
+        let begins_word = before.is_ascii_uppercase()
+            && now.is_ascii_lowercase()
+            && (at < 2 || word[at - 2].is_ascii_lowercase());
         turns += usize::from(kind(before) != kind(now) && !begins_word);
     }
     turns
@@ -147,7 +167,11 @@ fn turns(word: &[u8]) -> usize {
 fn consonants(word: &[u8]) -> usize {
     let (mut run, mut longest) = (0, 0);
     for c in word {
-        run = if c.is_ascii_lowercase() && !matches!(c, b'a' | b'e' | b'i' | b'o' | b'u' | b'y') { run + 1 } else { 0 };
+        run = if c.is_ascii_lowercase() && !matches!(c, b'a' | b'e' | b'i' | b'o' | b'u' | b'y') {
+            run + 1
+        } else {
+            0
+        };
         longest = longest.max(run);
     }
     longest

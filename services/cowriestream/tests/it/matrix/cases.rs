@@ -87,7 +87,10 @@ impl Case {
 
     /// Whether events lie where no pattern finds them: `verify` sees the other files only.
     pub fn hides(self) -> bool {
-        matches!(self, Self::OldDir | Self::DateExtension | Self::SymlinkWriterStays | Self::DeletedWriterStays)
+        matches!(
+            self,
+            Self::OldDir | Self::DateExtension | Self::SymlinkWriterStays | Self::DeletedWriterStays
+        )
     }
 
     /// Dead letters that each time makes.
@@ -137,7 +140,9 @@ impl Case {
                 cowrie.rotate(&dated);
                 cowrie.write_torn(tail);
             }
-            Self::Glued => cowrie.write_torn(&format!(r#"{{"eventid":"cowrie.login.success","username":"root","n":"{n}","password":"#)),
+            Self::Glued => cowrie.write_torn(&format!(
+                r#"{{"eventid":"cowrie.login.success","username":"root","n":"{n}","password":"#
+            )),
             Self::PowerOff => {
                 let nuls = 1 + cowrie.dice.roll(5000) as usize;
                 cowrie.write(vec![0; nuls]);
@@ -147,12 +152,14 @@ impl Case {
                 cowrie.rotate(&dated);
             }
             Self::Archives => archive(cowrie, &directory, n),
-            Self::OldDir | Self::DateExtension | Self::SymlinkWriterStays | Self::DeletedWriterStays => self.leave(cowrie, &directory, n),
+            Self::OldDir | Self::DateExtension | Self::SymlinkWriterStays | Self::DeletedWriterStays => {
+                self.leave(cowrie, &directory, n)
+            }
         }
     }
 
-    /// The log leaves the pattern, and its writer writes on until the next time, when it is restarted. A file that was moved before anybody saw it
-    /// under its name could not be found.
+    /// The log leaves the pattern, and its writer writes on until the next time, when it is restarted. A file
+    /// that was moved before anybody saw it under its name could not be found.
     fn leave(self, cowrie: &mut Cowrie, directory: &Path, n: u64) {
         if !n.is_multiple_of(2) {
             return cowrie.reopen();
@@ -166,8 +173,12 @@ impl Case {
                 logrotate(directory, "dateext\nextension .json");
                 // Of one day only one fits; an administrator moves it away.
                 let dated = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-                let dated = dated.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("cowrie-")).collect::<Vec<_>>();
-                dated.iter().for_each(|path| fs::rename(path, directory.join(format!("kept-{n}.json"))).unwrap());
+                let dated = dated
+                    .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("cowrie-"))
+                    .collect::<Vec<_>>();
+                dated
+                    .iter()
+                    .for_each(|path| fs::rename(path, directory.join(format!("kept-{n}.json"))).unwrap());
             }
             Self::SymlinkWriterStays => swap_link(cowrie, directory, n),
             _ => fs::remove_file(&cowrie.path).unwrap(),
@@ -187,9 +198,17 @@ fn swap_link(cowrie: &Cowrie, directory: &Path, n: u64) {
 fn logrotate(directory: &Path, how: &str) {
     let config = directory.join("logrotate.conf");
     let user = if rustix::process::geteuid().is_root() { "su root root" } else { "" };
-    fs::write(&config, format!("{}/cowrie.json {{\n{user}\nrotate 30\n{how}\n}}\n", directory.display())).unwrap();
+    fs::write(&config, format!("{}/cowrie.json {{\n{user}\nrotate 30\n{how}\n}}\n", directory.display()))
+        .unwrap();
     let state = directory.join("logrotate.state");
-    let out = Command::new("logrotate").arg("-f").arg("-s").arg(state).arg(config).env("PATH", path()).output().unwrap();
+    let out = Command::new("logrotate")
+        .arg("-f")
+        .arg("-s")
+        .arg(state)
+        .arg(config)
+        .env("PATH", path())
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 

@@ -1,4 +1,5 @@
-//! A writer that behaves as Cowrie's log observer does: at its own offset, without `O_APPEND`, unbuffered, an event in several writes.
+//! A writer that behaves as Cowrie's log observer does: at its own offset, without `O_APPEND`, unbuffered, an
+//! event in several writes.
 
 use std::{
     fs::{self, File},
@@ -32,7 +33,14 @@ pub struct Cowrie {
 
 impl Cowrie {
     pub fn new(path: &Path, seed: u64) -> Self {
-        Self { path: path.to_owned(), file: open(path), at: 0, next: 0, dice: Dice(seed), written: Vec::new() }
+        Self {
+            path: path.to_owned(),
+            file: open(path),
+            at: 0,
+            next: 0,
+            dice: Dice(seed),
+            written: Vec::new(),
+        }
     }
 
     /// The next event, as one line without its newline.

@@ -1,7 +1,9 @@
-//! The matrix: everything that happens to a log × `kill -9` of the loader at a random moment. The oracle is the writer's own list of events.
+//! The matrix: everything that happens to a log × `kill -9` of the loader at a random moment. The oracle is
+//! the writer's own list of events.
 //!
-//! `MATRIX_REPEATS=100 cargo test -p cowriestream --test it matrix -- --nocapture` repeats it more often; `MATRIX_CASE=midnight` runs the cases
-//! whose name contains that; `MATRIX_AGAINST=rsyslog` runs another shipper through the same.
+//! `MATRIX_REPEATS=100 cargo test -p cowriestream --test it matrix -- --nocapture` repeats it more often;
+//! `MATRIX_CASE=midnight` runs the cases whose name contains that; `MATRIX_AGAINST=rsyslog` runs another
+//! shipper through the same.
 
 mod cases;
 mod cowrie;
@@ -44,7 +46,8 @@ async fn nothing_is_lost_and_nothing_doubled() {
     let shippers = shippers::under_test(&hub);
     let version = shippers.version();
     let cases: Vec<_> = Case::ALL.into_iter().filter(|case| case.name().contains(&wanted)).collect();
-    let runs: Vec<(Case, u64)> = (0..repeats).flat_map(|n| cases.iter().map(move |case| (*case, n))).collect();
+    let runs: Vec<(Case, u64)> =
+        (0..repeats).flat_map(|n| cases.iter().map(move |case| (*case, n))).collect();
     let (next, results) = (AtomicUsize::new(0), std::sync::Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..TOGETHER {
@@ -66,10 +69,21 @@ async fn nothing_is_lost_and_nothing_doubled() {
         sum.dead += result.dead;
         sum.dead_expected += result.dead_expected;
     }
-    println!("{version}, killed at a random moment\n{:<40} {:>8} {:>8} {:>8} {:>8} {:>6}", "case", "repeats", "events", "lost", "doubled", "dead");
+    println!(
+        "{version}, killed at a random moment\n{:<40} {:>8} {:>8} {:>8} {:>8} {:>6}",
+        "case", "repeats", "events", "lost", "doubled", "dead"
+    );
     for case in &cases {
         let sum = &sums[case.name()];
-        println!("{:<40} {:>8} {:>8} {:>8} {:>8} {:>6}", case.name(), sum.repeats, sum.events, sum.lost, sum.doubled, sum.dead);
+        println!(
+            "{:<40} {:>8} {:>8} {:>8} {:>8} {:>6}",
+            case.name(),
+            sum.repeats,
+            sum.events,
+            sum.lost,
+            sum.doubled,
+            sum.dead
+        );
     }
     if shippers.ours() {
         for (name, sum) in &sums {
@@ -120,5 +134,12 @@ fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
     if n == 0 && !case.hides() {
         site.assert_verified();
     }
-    Sum { repeats: 1, events: cowrie.written.len() as u64, lost, doubled, dead, dead_expected: case.dead_letters() * happened }
+    Sum {
+        repeats: 1,
+        events: cowrie.written.len() as u64,
+        lost,
+        doubled,
+        dead,
+        dead_expected: case.dead_letters() * happened,
+    }
 }

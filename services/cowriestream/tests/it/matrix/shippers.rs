@@ -72,8 +72,19 @@ impl Site<'_> {
         match self.shipper {
             Shipper::Ours(hub) => {
                 let state = self.directory.join("state");
-                let arguments = ["loader", "--sensor", &self.sensor, "--log", log.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
-                Process::start(hub.command(&arguments).args(["--poll-ms", "100", "--close-after-seconds", "1"]), &errors)
+                let arguments = [
+                    "loader",
+                    "--sensor",
+                    &self.sensor,
+                    "--log",
+                    log.to_str().unwrap(),
+                    "--state-dir",
+                    state.to_str().unwrap(),
+                ];
+                Process::start(
+                    hub.command(&arguments).args(["--poll-ms", "100", "--close-after-seconds", "1"]),
+                    &errors,
+                )
             }
             Shipper::Rsyslog => {
                 let (dir, config) = (self.directory.display(), self.directory.join("rsyslog.conf"));
@@ -90,7 +101,10 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
                 let pid = self.directory.join("rsyslog.pid");
                 fs::remove_file(&pid).ok();
                 let mut command = Command::new("rsyslogd");
-                Process::start(command.arg("-n").arg("-f").arg(config).arg("-i").arg(pid).env("PATH", path()), &errors)
+                Process::start(
+                    command.arg("-n").arg("-f").arg(config).arg("-i").arg(pid).env("PATH", path()),
+                    &errors,
+                )
             }
         }
     }
@@ -98,7 +112,9 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
     /// Waits until all of these are delivered; a shipper that lost some is not waited for.
     pub fn wait_for(&self, written: &[String]) {
         match self.shipper {
-            Shipper::Ours(_) => eventually(&format!("all is delivered of {}", self.sensor), || self.lines().len() >= written.len()),
+            Shipper::Ours(_) => eventually(&format!("all is delivered of {}", self.sensor), || {
+                self.lines().len() >= written.len()
+            }),
             Shipper::Rsyslog => self.quiet(|| self.lines().len() >= written.len()),
         }
     }
@@ -116,7 +132,8 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         let lost = expected.iter().filter(|line| !lines.contains_key(**line)).count() as u64;
         if lost > 0 && self.shipper.ours() {
             let text = fs::read_to_string(self.directory.join("shipper.err")).unwrap_or_default();
-            let missing: Vec<_> = expected.iter().filter(|line| !lines.contains_key(**line)).take(3).collect();
+            let missing: Vec<_> =
+                expected.iter().filter(|line| !lines.contains_key(**line)).take(3).collect();
             println!("{}: lost {lost}, e.g. {missing:?}\n{text}", self.sensor);
         }
         if let Shipper::Ours(hub) = self.shipper
@@ -126,7 +143,10 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
             println!("{}: other dead letters than {dead_letters}:\n{dead}", self.sensor);
         }
         // A line once more, and a line that nobody wrote.
-        let doubled = lines.iter().map(|(line, times)| if expected.contains(line.as_str()) { times - 1 } else { *times }).sum();
+        let doubled = lines
+            .iter()
+            .map(|(line, times)| if expected.contains(line.as_str()) { times - 1 } else { *times })
+            .sum();
         Delivered { lost, doubled, dead: self.dead() }
     }
 
@@ -134,8 +154,17 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
     pub fn assert_verified(&self) {
         let Shipper::Ours(hub) = self.shipper else { return };
         let log = self.directory.join("cowrie.json");
-        let out = hub.command(&["verify", "--sensor", &self.sensor, "--log", log.to_str().unwrap()]).output().unwrap();
-        assert!(out.status.success(), "{}: {}{}", self.sensor, String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let out = hub
+            .command(&["verify", "--sensor", &self.sensor, "--log", log.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{}: {}{}",
+            self.sensor,
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
     }
 
     /// Waits for a state; gives up when nothing new has come for a while.
@@ -152,7 +181,9 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
 
     fn dead(&self) -> u64 {
         match self.shipper {
-            Shipper::Ours(hub) => hub.count(&format!("select count(*) from dead_letters where sensor = '{}'", self.sensor)) as u64,
+            Shipper::Ours(hub) => hub
+                .count(&format!("select count(*) from dead_letters where sensor = '{}'", self.sensor))
+                as u64,
             Shipper::Rsyslog => 0,
         }
     }
@@ -177,7 +208,10 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         }
         if let Shipper::Ours(hub) = self.shipper {
             // What a row was counted more than once for.
-            let counted = hub.count(&format!("select coalesce(sum(event_count), 0) from sessions where sensor = '{}'", self.sensor));
+            let counted = hub.count(&format!(
+                "select coalesce(sum(event_count), 0) from sessions where sensor = '{}'",
+                self.sensor
+            ));
             let extra = counted as u64 - lines.len().min(counted as usize) as u64;
             if extra > 0 {
                 lines.insert("counted twice".to_owned(), extra);

@@ -16,7 +16,11 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn ipv6(&mut self) -> bool {
         let (from, bytes) = (self.at, self.text.as_bytes());
-        let length = bytes[from..].iter().take(46).take_while(|c| c.is_ascii_hexdigit() || matches!(c, b':' | b'.')).count();
+        let length = bytes[from..]
+            .iter()
+            .take(46)
+            .take_while(|c| c.is_ascii_hexdigit() || matches!(c, b':' | b'.'))
+            .count();
         let next = self.text[from + length..].chars().next();
         let ends = next.is_none_or(|c| c.is_whitespace() || "␤\"'`]/%;,)|&".contains(c));
         if !ends || length < 3 || self.text[from..from + length].parse::<Ipv6Addr>().is_err() {
@@ -29,7 +33,8 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn url(&mut self, scheme: &str) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
-        let begins = rest.starts_with(b"://") && rest.get(3).is_some_and(|c| c.is_ascii_alphanumeric() || b"[$%".contains(c));
+        let begins = rest.starts_with(b"://")
+            && rest.get(3).is_some_and(|c| c.is_ascii_alphanumeric() || b"[$%".contains(c));
         if !begins || !scheme.as_bytes()[0].is_ascii_alphabetic() {
             return false;
         }
@@ -55,7 +60,12 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn rest_of_url(&mut self) {
         let (from, bytes) = (self.at, self.text.as_bytes());
-        let length = bytes[from..].iter().take_while(|c| !c.is_ascii_whitespace() && !c.is_ascii_control() && !b"\"'`;|&<>()\\".contains(c)).count();
+        let length = bytes[from..]
+            .iter()
+            .take_while(|c| {
+                !c.is_ascii_whitespace() && !c.is_ascii_control() && !b"\"'`;|&<>()\\".contains(c)
+            })
+            .count();
         self.at = from + length;
         let text = self.text;
         self.remember(&text[from..self.at]);
@@ -64,7 +74,8 @@ impl<'a> Scanner<'a> {
     /// After the four numbers: a port, a network's length, `/dev/tcp`'s port, or a path.
     pub(super) fn address(&mut self, path: &'a str) {
         if path.is_empty() && self.byte(self.at) == b':' {
-            let port = self.text.as_bytes()[self.at + 1..].iter().take(5).take_while(|c| c.is_ascii_digit()).count();
+            let port =
+                self.text.as_bytes()[self.at + 1..].iter().take(5).take_while(|c| c.is_ascii_digit()).count();
             if port > 0 {
                 self.at += 1 + port;
             }

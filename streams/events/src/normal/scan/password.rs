@@ -11,7 +11,9 @@ impl Scanner<'_> {
             let (content, close) = length.map_or((bytes.len() - from - 1, 0), |length| (length, 1));
             self.at = from + 1 + content + close;
             let mark = if c == b'"' { "\"" } else { "'" };
-            let token = [mark, if content == 0 { "" } else { "<password>" }, if close == 0 { "" } else { mark }].concat();
+            let token =
+                [mark, if content == 0 { "" } else { "<password>" }, if close == 0 { "" } else { mark }]
+                    .concat();
             self.emit(&token);
             self.passed();
             return true;
@@ -23,7 +25,11 @@ impl Scanner<'_> {
         }
         let ends = |c: u8| c.is_ascii_whitespace() || c.is_ascii_control() || b";|&()<>`\"'".contains(&c);
         let length = bytes[from..].iter().take_while(|c| !ends(**c)).count();
-        if length == 0 || c == b'-' || bytes[from..].starts_with(b"$(") || bytes[from..].starts_with(b"$<cut>") {
+        if length == 0
+            || c == b'-'
+            || bytes[from..].starts_with(b"$(")
+            || bytes[from..].starts_with(b"$<cut>")
+        {
             return false;
         }
         self.at = from + length;
@@ -31,22 +37,37 @@ impl Scanner<'_> {
         true
     }
 
-    /// `<<EOF`, the lines up to `EOF`, and it: the lines are a password. Without that end, all that follows is.
+    /// `<<EOF`, the lines up to `EOF`, and it: the lines are a password. Without that end, all that follows
+    /// is.
     pub(super) fn heredoc(&mut self) -> bool {
         let (rest, space) = (&self.text[self.at..], |c: char| c.is_whitespace() && c != '\n');
-        let Some(quoted) = rest.strip_prefix("<<").map(|rest| rest.strip_prefix('-').unwrap_or(rest).trim_start_matches(space)) else { return false };
+        let Some(quoted) = rest
+            .strip_prefix("<<")
+            .map(|rest| rest.strip_prefix('-').unwrap_or(rest).trim_start_matches(space))
+        else {
+            return false;
+        };
         let named = quoted.strip_prefix(['"', '\'', '\\']).unwrap_or(quoted);
-        let (end, lines) = named.split_at(named.bytes().take_while(|c| c.is_ascii_alphanumeric() || *c == b'_').count());
+        let (end, lines) =
+            named.split_at(named.bytes().take_while(|c| c.is_ascii_alphanumeric() || *c == b'_').count());
         let lines = lines.strip_prefix(['"', '\'']).unwrap_or(lines).trim_start_matches(space);
         if end.is_empty() || !lines.starts_with(['\n', '␤']) {
             return false;
         }
         let closed = lines.match_indices(['\n', '␤']).find_map(|(at, mark)| {
             let line = lines[at + mark.len()..].trim_start_matches(space);
-            line.strip_prefix(end).filter(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+            line.strip_prefix(end)
+                .filter(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
         });
         self.at = self.text.len() - closed.map_or(0, str::len);
-        let token = ["<<", end, "␤<password>", if closed.is_some() { "␤" } else { "" }, if closed.is_some() { end } else { "" }].concat();
+        let token = [
+            "<<",
+            end,
+            "␤<password>",
+            if closed.is_some() { "␤" } else { "" },
+            if closed.is_some() { end } else { "" },
+        ]
+        .concat();
         self.emit(&token);
         self.passed();
         true
@@ -73,7 +94,8 @@ impl Scanner<'_> {
 
     /// The name and password a session began with are noted in this file by the planters of one key.
     pub(super) fn hide_noted(&mut self, file: &str) -> bool {
-        let noted = file == "/tmp/up.txt" && self.redirected && self.quote.is_none() && self.turned > self.start;
+        let noted =
+            file == "/tmp/up.txt" && self.redirected && self.quote.is_none() && self.turned > self.start;
         match echoed(self.out[self.start..if noted { self.turned } else { self.start }].trim()) {
             Some(hidden) => self.replace(self.start, self.turned, &hidden),
             None => true,
@@ -82,7 +104,8 @@ impl Scanner<'_> {
 
     /// Writes over a command, but not over the spaces around it; false when that made the text too long.
     fn replace(&mut self, start: usize, end: usize, hidden: &str) -> bool {
-        let [before, after] = [self.out[start..end].starts_with(' '), self.out[start..end].ends_with(' ')].map(|space| if space { " " } else { "" });
+        let [before, after] = [self.out[start..end].starts_with(' '), self.out[start..end].ends_with(' ')]
+            .map(|space| if space { " " } else { "" });
         let tail = [before, hidden, after, &self.out[end..]].concat();
         self.out.truncate(start);
         self.cut = start + tail.len() > LIMIT;
@@ -93,8 +116,12 @@ impl Scanner<'_> {
 
 /// A command that echoes something, as one that echoes a password.
 fn echoed(command: &str) -> Option<String> {
-    let mut kept = ["echo ", "printf ", "yes "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();
-    for flag in command[kept.len()..].split(' ').take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E")) {
+    let mut kept =
+        ["echo ", "printf ", "yes "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();
+    for flag in command[kept.len()..]
+        .split(' ')
+        .take_while(|word| matches!(*word, "-e" | "-n" | "-ne" | "-en" | "-E"))
+    {
         kept.push_str(flag);
         kept.push(' ');
     }
