@@ -7,7 +7,7 @@ use std::{
 };
 
 use bus::{Bus, BusArgs, topology::TopologyArgs};
-use cowriestream::servers::{DataDir, Servers, Wanted};
+use servers::{DataDir, Servers, Wanted};
 use store::{Store, StoreArgs};
 
 use super::cpu::{self, Cpu};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use cowriestream::servers::{DataDir, Servers, Wanted};
+use servers::{DataDir, Servers, Wanted};
 use store::{Store, StoreArgs};
 use tokio::process::{Child, Command};
 

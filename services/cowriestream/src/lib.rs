@@ -13,7 +13,6 @@ pub mod logs;
 pub mod native;
 pub mod ready;
 pub mod rules;
-pub mod servers;
 pub mod status;
 pub mod tail;
 pub mod target;

@@ -8,13 +8,10 @@ use bus::{Bus, BusArgs, topology::TopologyArgs};
 use events::SensorId;
 use loader::{Loader, Statistics, Summary, Tuning, logs::LogSpec};
 use serde::Serialize;
+use servers::{Cowrie, DataDir, Honeypot, Servers, Wanted};
 use store::{Store, StoreArgs};
 
-use crate::{
-    ready,
-    servers::{Cowrie, DataDir, Honeypot, Servers, Wanted},
-    tail,
-};
+use crate::{ready, tail};
 
 /// How often the terminal hears how it goes.
 const REPORT: Duration = Duration::from_secs(10);

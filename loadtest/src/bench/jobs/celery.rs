@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use cowriestream::servers::{DataDir, Servers, Wanted};
 use serde::Deserialize;
+use servers::{DataDir, Servers, Wanted};
 use tokio::process::Command;
 
 use super::Delays;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use cowriestream::servers::{DataDir, Servers, Wanted};
 use proto::{SubmitRequest, WatchRequest, WatchResponse, jobs_client::JobsClient};
+use servers::{DataDir, Servers, Wanted};
 use tokio::process::{Child, Command};
 use tonic::{Streaming, transport::Channel};
 

@@ -21,7 +21,7 @@ fn ask<T: DeserializeOwned>(what: &str, tasks: &[Value]) -> Vec<T> {
         format!("{}/.local/share/cowriestream/tools/bin/python", std::env::var("HOME").unwrap_or_default())
     });
     let advice = format!(
-        "needs a Python with scikit-learn and scipy: run .ci/install --tests, or set COWRIESTREAM_TEST_PYTHON (tried {python})"
+        "needs a Python with scikit-learn and scipy: run tools/install --tests, or set COWRIESTREAM_TEST_PYTHON (tried {python})"
     );
     let mut child = Command::new(&python)
         .args(["-W", "ignore", "-c", include_str!("parity.py")])

@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cowriestream::servers::{DataDir, Servers, Wanted};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use servers::testing::Backend;
 
 use crate::{
     harness::{Hub, PROGRAM, Process, eventually},
@@ -411,10 +411,8 @@ async fn schedules_hold_up_neither_each_other_nor_anything_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_becomes_of_redis_the_mirror_follows() {
     let hub = Hub::start().await;
-    let data = DataDir::take(&hub.dir.path().join("r")).unwrap();
-    let mut redis =
-        Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
-    let url = redis.urls.redis.clone().unwrap();
+    let mut redis = Backend::redis(&hub.dir.path().join("r")).await;
+    let url = redis.url();
     // Large results of a day, as an analysis may leave them.
     hub.psql(
         "with made as (insert into jobs (job_id, job_type, queue, parameters, priority, timeout_seconds, max_attempts, request_hash, state, finished_at)

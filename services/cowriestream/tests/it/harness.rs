@@ -3,17 +3,13 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
-use cowriestream::servers::{DataDir, Servers, Wanted};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// How long any state may take to come; generous, for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use servers::testing::Backend;
+pub use servers::testing::{directory, eventually, psql};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cowriestream");
@@ -21,10 +17,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cowriestream");
 /// NATS and Postgres that can be stopped, robbed and started again on the same ports.
 pub struct Hub {
     pub dir: tempfile::TempDir,
-    nats_data: DataDir,
-    postgres_data: DataDir,
-    nats: Servers,
-    postgres: Servers,
+    nats: Backend,
+    postgres: Backend,
     pub nats_url: String,
     pub database_url: String,
 }
@@ -32,16 +26,10 @@ pub struct Hub {
 impl Hub {
     pub async fn start() -> Self {
         let dir = directory();
-        let nats_data = DataDir::take(&dir.path().join("n")).unwrap();
-        let postgres_data = DataDir::take(&dir.path().join("p")).unwrap();
-        let nats =
-            Servers::start(&nats_data, Wanted { nats: true, postgres: false, redis: false }).await.unwrap();
-        let postgres = Servers::start(&postgres_data, Wanted { nats: false, postgres: true, redis: false })
-            .await
-            .unwrap();
-        let (nats_url, database_url) =
-            (nats.urls.nats.clone().unwrap(), postgres.urls.database.clone().unwrap());
-        let hub = Self { dir, nats_data, postgres_data, nats, postgres, nats_url, database_url };
+        let nats = Backend::nats(&dir.path().join("n")).await;
+        let postgres = Backend::postgres(&dir.path().join("p")).await;
+        let (nats_url, database_url) = (nats.url(), postgres.url());
+        let hub = Self { dir, nats, postgres, nats_url, database_url };
         hub.run(&["migrate"]);
         hub.run(&["provision"]);
         hub
@@ -49,21 +37,12 @@ impl Hub {
 
     /// Stops NATS, lets `change` do something to its store, and starts it again.
     pub async fn rob_nats(&mut self, change: impl FnOnce(&Path)) {
-        self.nats.stop().await;
-        change(&self.nats_data.join("nats/jetstream"));
-        self.nats = Servers::start(&self.nats_data, Wanted { nats: true, postgres: false, redis: false })
-            .await
-            .unwrap();
+        self.nats.restart(|data| change(&data.join("nats/jetstream"))).await;
     }
 
     /// Stops Postgres, lets `change` do something to its files, and starts it again.
     pub async fn rob_postgres(&mut self, change: impl FnOnce(&Path)) {
-        self.postgres.stop().await;
-        change(&self.postgres_data.join("postgres"));
-        self.postgres =
-            Servers::start(&self.postgres_data, Wanted { nats: false, postgres: true, redis: false })
-                .await
-                .unwrap();
+        self.postgres.restart(|data| change(&data.join("postgres"))).await;
     }
 
     /// A command with this hub's addresses.
@@ -258,34 +237,6 @@ impl Drop for Process {
         self.0.kill().ok();
         self.0.wait().ok();
     }
-}
-
-/// A directory that the database's user may enter.
-pub fn directory() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix("cowriestream-").tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    dir
-}
-
-/// Waits for a state, looking often.
-pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !there() {
-        assert!(since.elapsed() < PATIENCE, "waited {PATIENCE:?} for: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-pub fn psql(url: &str, sql: &str) -> String {
-    // Negotiating TLS costs psql more than the query.
-    let out = Command::new("psql")
-        .env("PGSSLMODE", "disable")
-        .env("PGGSSENCMODE", "disable")
-        .args([url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{sql}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
 }
 
 /// Every row of every table that the logs decide, in order; only `ingested_at` and row numbers are left out.

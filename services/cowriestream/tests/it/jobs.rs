@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cowriestream::servers::{DataDir, Servers, Wanted};
 use rustix::process::Signal;
+use servers::testing::Backend;
 
 use crate::{
     harness::{Hub, eventually},
@@ -250,10 +250,8 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
         return println!("COWRIESTREAM_TEST_PYTHON is not set: no Python client is tried");
     };
     let hub = Hub::start().await;
-    let data = DataDir::take(&hub.dir.path().join("r")).unwrap();
-    let mut redis =
-        Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
-    let url = redis.urls.redis.clone().unwrap();
+    let mut redis = Backend::redis(&hub.dir.path().join("r")).await;
+    let url = redis.url();
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("REDIS_URL", &url)]);
     let _worker = office.worker("w", &["--queues", "reports", "--concurrency", "4"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/jobs.py");
@@ -269,7 +267,7 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
     redis.stop().await;
     let job = office.submit(&["diagnostic", "--param", "steps=0"]);
     eventually("jobs go on without Redis", || office.show(&job)["status"]["state"] == "completed");
-    redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await.unwrap();
+    redis.restart(|_| ()).await;
     let redis_cli = |arguments: &[&str]| {
         let out = Command::new("redis-cli")
             .args(["-u", &url, "--no-auth-warning"])

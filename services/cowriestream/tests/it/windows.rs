@@ -13,12 +13,12 @@ use std::{
 };
 
 use chrono::DateTime;
-use cowriestream::servers::{DataDir, Servers, Wanted};
 use events::{
     Dimension, SensorId, Source,
     features::{CLIENTS, ELEMENTS, HASSH_BUCKETS, VERSION},
 };
 use processor::{Prepared, Windows, keep};
+use servers::testing::Backend;
 use store::{Grain, Store, StoreArgs};
 
 use crate::harness::{directory, eventually, psql};
@@ -410,15 +410,13 @@ async fn futures_of(
     }
 }
 
-/// `WINDOWS_SEEDS=10000` for more; `WINDOWS_FIRST=318 WINDOWS_SEEDS=1` for one of them.
+/// The gate runs ten seeds; `WINDOWS_SEEDS=10000` for more; `WINDOWS_FIRST=318 WINDOWS_SEEDS=1` for one of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_equal_a_recomputation() {
-    let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(100, |text| text.parse().unwrap());
+    let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(10, |text| text.parse().unwrap());
     let dir = directory();
-    let data = DataDir::take(&dir.path().join("p")).unwrap();
-    let mut servers =
-        Servers::start(&data, Wanted { nats: false, postgres: true, redis: false }).await.unwrap();
-    let url = servers.urls.database.clone().unwrap();
+    let mut postgres = Backend::postgres(&dir.path().join("p")).await;
+    let url = postgres.url();
     let database = |name: &str| format!("{}/{name}", url.rsplit_once('/').unwrap().0);
     psql(&url, "alter system set fsync = off");
     psql(&url, "alter system set synchronous_commit = off");
@@ -460,7 +458,7 @@ async fn windows_equal_a_recomputation() {
     let comparisons: Vec<_> =
         Dimension::ALL.iter().map(|dimension| (dimension.name(), of(dimension.name()))).collect();
     println!("{seeds} seeds, comparisons that were not of nothing, by dimension: {comparisons:?}");
-    servers.stop().await;
+    postgres.stop().await;
 }
 
 /// Seeds at the same time.

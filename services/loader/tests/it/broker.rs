@@ -117,7 +117,7 @@ fn program() -> PathBuf {
     places
         .into_iter()
         .find(|program| program.is_file())
-        .expect("nats-server is installed: run .ci/install, or set COWRIESTREAM_NATS_SERVER")
+        .expect("nats-server is installed: run tools/install, or set COWRIESTREAM_NATS_SERVER")
 }
 
 fn copy_tree(from: &Path, to: &Path) {

@@ -39,7 +39,7 @@ struct Sum {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_and_nothing_doubled() {
-    let repeats: u64 = std::env::var("MATRIX_REPEATS").map_or(10, |n| n.parse().unwrap());
+    let repeats: u64 = std::env::var("MATRIX_REPEATS").map_or(4, |n| n.parse().unwrap());
     let wanted = std::env::var("MATRIX_CASE").unwrap_or_default();
     let hub = Hub::start().await;
     let _processor = hub.processor(&[]);

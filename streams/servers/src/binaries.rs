@@ -10,12 +10,24 @@ use anyhow::bail;
 /// `nats-server`
 pub(super) fn nats() -> anyhow::Result<PathBuf> {
     let places = [tools().join("bin/nats-server")];
-    find("COWRIESTREAM_NATS_SERVER", &["nats-server"], &places, "NATS server 2.10 or newer")
+    find(
+        "COWRIESTREAM_NATS_SERVER",
+        &["nats-server"],
+        &places,
+        "NATS server 2.10 or newer",
+        "nats.io/download; macOS: brew install nats-server",
+    )
 }
 
 /// `redis-server`, or `valkey-server`
 pub(super) fn redis() -> anyhow::Result<PathBuf> {
-    find("COWRIESTREAM_REDIS_SERVER", &["redis-server", "valkey-server"], &[], "Redis 6 or newer, or Valkey")
+    find(
+        "COWRIESTREAM_REDIS_SERVER",
+        &["redis-server", "valkey-server"],
+        &[],
+        "Redis 6 or newer, or Valkey",
+        "Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis",
+    )
 }
 
 /// The directory with `initdb` and `postgres`.
@@ -45,12 +57,12 @@ pub(super) fn postgres() -> anyhow::Result<PathBuf> {
     match places.into_iter().find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists()) {
         Some(bin) => Ok(bin),
         None => bail!(
-            "PostgreSQL 15 or newer (the server) is not installed: run .ci/install, or set COWRIESTREAM_POSTGRES_BIN to the directory of initdb, or DATABASE_URL to a running server"
+            "PostgreSQL 15 or newer (the server) is not installed: install it (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17), or set COWRIESTREAM_POSTGRES_BIN to the directory of initdb, or DATABASE_URL to a running server"
         ),
     }
 }
 
-/// Where `.ci/install` puts what the system does not have.
+/// Programs that the system lacks may be installed here.
 fn tools() -> PathBuf {
     let home =
         || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".local/share/cowriestream/tools");
@@ -70,7 +82,13 @@ pub(super) fn on_path(names: &[&str]) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyhow::Result<PathBuf> {
+fn find(
+    variable: &str,
+    names: &[&str],
+    places: &[PathBuf],
+    what: &str,
+    packages: &str,
+) -> anyhow::Result<PathBuf> {
     if let Some(given) = env::var_os(variable) {
         let given = PathBuf::from(given);
         if given.is_file() {
@@ -81,7 +99,7 @@ fn find(variable: &str, names: &[&str], places: &[PathBuf], what: &str) -> anyho
     match places.iter().find(|program| program.is_file()).cloned().or_else(|| on_path(names)) {
         Some(program) => Ok(program),
         None => bail!(
-            "{what} is not installed: run .ci/install, or set {variable} to the program, or give the URL of a running server"
+            "{what} is not installed: install it ({packages}), or set {variable} to the program, or give the URL of a running server"
         ),
     }
 }

@@ -14,6 +14,8 @@ mod postgres;
 mod process;
 mod redis;
 mod room;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod users;
 
 use std::{

@@ -47,7 +47,7 @@ fn check_version(program: &Path) -> anyhow::Result<()> {
     let mut parts = number.trim().split('.').map_while(|part| part.parse::<u32>().ok());
     if (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) < (2, 10) {
         bail!(
-            "{} is too old ({}): 2.10 or newer is needed; run .ci/install, or set COWRIESTREAM_NATS_SERVER",
+            "{} is too old ({}): 2.10 or newer is needed: install it (nats.io/download), or set COWRIESTREAM_NATS_SERVER to it",
             program.display(),
             boot::safe(text.trim())
         );
