@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use store::{Lease, Store};
 use tokio::sync::watch;
 
 /// How often the lease is renewed, or tried for.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The duties of a processor: the roll-up.
-const DUTY: &str = "processor";
+/// The lease whose holder rolls up and judges live rules.
+const LEASE: &str = "processor";
 
 /// Holds or tries for the lease until stop, and tells whether it is ours. Who acts on it checks it again in
 /// the transaction.
@@ -18,18 +18,14 @@ pub(crate) async fn lead(
     tell: watch::Sender<Option<Lease>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut duty = Duty::new("renew the processors' lease");
     loop {
         let held = tell.borrow().clone();
-        let now = match store.lease(DUTY, held.as_ref()).await {
-            Ok(now) => now,
-            Err(failure) => {
-                tracing::debug!(
-                    error = format!("{:#}", anyhow::Error::from(failure)),
-                    "could not renew the lease"
-                );
-                None
-            }
+        let (now, outcome) = match store.lease(LEASE, held.as_ref()).await {
+            Ok(now) => (now, Ok(())),
+            Err(failure) => (None, Err(failure)),
         };
+        duty.report(outcome);
         tell.send_if_modified(|told| std::mem::replace(told, now.clone()) != now);
         tokio::select! {
             () = stop.cancelled() => break,

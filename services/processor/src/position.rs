@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use bus::{
     ConsumerFacts, StreamFacts, StreamMark,
     topology::{DEAD, EVENTS},
@@ -70,19 +70,14 @@ pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
 
 /// Compares and records until stop, and once more at the end.
 pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut duties = STREAMS.map(|_| Duty::new("compare positions with the streams"));
     loop {
         let stopping = stop.is_cancelled();
         let holds = tokio::time::timeout(PATIENCE, place.renew(&shared)).await.unwrap_or(false);
         place.database.store(holds, Ordering::Relaxed);
         for index in if holds { 0..2 } else { 0..0 } {
             let looked = tokio::time::timeout(LOOK_LIMIT, place.look(&shared, index)).await;
-            if let Err(error) = looked.map_err(anyhow::Error::from).and_then(|looked| looked) {
-                tracing::debug!(
-                    stream = STREAMS[index],
-                    error = format!("{error:#}"),
-                    "could not compare positions"
-                );
-            }
+            duties[index].report(looked.map_err(anyhow::Error::from).and_then(|looked| looked));
         }
         if stopping {
             return Ok(());

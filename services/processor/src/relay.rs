@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use bus::{Bus, Subject, topology};
 use store::{Connection, Store};
 
@@ -29,21 +29,22 @@ const STREAMS: [(&str, &str); 3] = [
 
 /// Publishes until stop.
 pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut duty = Duty::new("publish what the outbox holds");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = shared.queued.notified() => (),
             () = tokio::time::sleep(RELAY_INTERVAL) => (),
         }
-        if let Err(error) = publish_all(&shared.store, &shared.bus).await {
-            tracing::debug!(error = format!("{error:#}"), "the outbox waits");
-        }
+        duty.report(publish_all(&shared.store, &shared.bus).await);
     }
 }
 
 /// Closes idle sessions and queues again what the broker lost, until stop.
 pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut limited = None::<Instant>;
+    let mut limit_duty = Duty::new("keep dead letters under their limit");
+    let mut sweep_duty = Duty::new("close idle sessions and look for lost messages");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -51,13 +52,9 @@ pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Re
         }
         if limited.is_none_or(|at| at.elapsed() >= LIMIT_INTERVAL) {
             limited = Some(Instant::now());
-            if let Err(error) = limit(&shared).await {
-                tracing::debug!(error = format!("{error:#}"), "the limit of dead letters waits");
-            }
+            limit_duty.report(limit(&shared).await);
         }
-        if let Err(error) = sweep_once(&shared.store, &shared.bus).await {
-            tracing::debug!(error = format!("{error:#}"), "the sweep waits");
-        }
+        sweep_duty.report(sweep_once(&shared.store, &shared.bus).await);
         shared.queued.notify_one();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use chrono::Utc;
 use store::{Failure, Grain, Lease, Store};
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ pub(crate) async fn roll_up(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut looked = None::<Instant>;
+    let mut work_duty = Duty::new("roll up panes or add earlier events to the windows");
+    let mut retention_duty = Duty::new("drop panes that are older than is to be kept");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -44,26 +46,16 @@ pub(crate) async fn roll_up(
         }
         let Some(held) = lease.borrow().clone() else { continue };
         loop {
-            match work(&store, &held, &stop).await {
-                Ok(true) if !stop.is_cancelled() => (),
-                Ok(_) => break,
-                Err(failure) => {
-                    tracing::debug!(
-                        error = format!("{:#}", anyhow::Error::from(failure)),
-                        "the roll-up waits"
-                    );
-                    break;
-                }
+            let outcome = work(&store, &held, &stop).await;
+            let more = matches!(outcome, Ok(true));
+            work_duty.report(outcome.map(drop));
+            if !more || stop.is_cancelled() {
+                break;
             }
         }
         if looked.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
             looked = Some(Instant::now());
-            if let Err(failure) = retain(&store, retention, &held).await {
-                tracing::debug!(
-                    error = format!("{:#}", anyhow::Error::from(failure)),
-                    "the retention of panes waits"
-                );
-            }
+            retention_duty.report(retain(&store, retention, &held).await);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use store::Failure;
 
 use crate::{Shared, attempt::Why};
@@ -17,6 +17,7 @@ const RENEW: Duration = Duration::from_secs(5);
 /// Until every job has ended.
 pub(crate) async fn beat(shared: Shared, drained: CancellationToken) -> anyhow::Result<()> {
     let (mut alive, mut renewed) = (None::<Instant>, None::<Instant>);
+    let mut duty = Duty::new("send the worker's heartbeat");
     loop {
         tokio::select! {
             () = drained.cancelled() => return Ok(()),
@@ -35,9 +36,7 @@ pub(crate) async fn beat(shared: Shared, drained: CancellationToken) -> anyhow::
             cancel(&shared).await
         }
         .await;
-        if let Err(failure) = outcome {
-            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "no heartbeat for now");
-        }
+        duty.report(outcome);
     }
 }
 

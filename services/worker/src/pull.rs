@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use boot::CancellationToken;
-use bus::Permit;
+use anyhow::Context as _;
+use boot::{CancellationToken, Duty};
+use bus::{Permit, Permits};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
@@ -20,14 +21,16 @@ pub(crate) async fn pull(
     tell: mpsc::Sender<Permit>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut duty = Duty::new("pull permits");
     loop {
+        let pulled = async {
+            let permits = shared.bus.permits(&queue).await?;
+            duty.report(Ok::<_, anyhow::Error>(()));
+            hand_on(permits, slots.clone(), &tell).await
+        };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            outcome = bound(&shared, &queue, slots.clone(), &tell) => {
-                if let Err(error) = outcome {
-                    tracing::debug!(queue, error = format!("{error:#}"), "no permits for now");
-                }
-            }
+            outcome = pulled => duty.report(outcome.with_context(|| format!("queue {queue}"))),
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -36,13 +39,11 @@ pub(crate) async fn pull(
     }
 }
 
-async fn bound(
-    shared: &Shared,
-    queue: &str,
+async fn hand_on(
+    permits: Permits,
     mut slots: watch::Receiver<usize>,
     tell: &mpsc::Sender<Permit>,
 ) -> anyhow::Result<()> {
-    let permits = shared.bus.permits(queue).await?;
     loop {
         let free = *slots.wait_for(|&free| free > 0).await?;
         let mut pulled = std::pin::pin!(permits.pull(free).await?);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use bus::{News, Permit};
 use store::{End, Failure, Outcome};
 use tokio::sync::{mpsc, watch};
@@ -29,8 +29,16 @@ pub(crate) async fn work(
 ) -> anyhow::Result<()> {
     let _ends_heartbeat = drained.drop_guard();
     let (tell, mut ended) = mpsc::channel::<(Uuid, Option<End>)>(1_024);
-    let mut worker =
-        Worker { shared, tell, free, waiting: VecDeque::new(), unwritten: Vec::new(), starts: 0 };
+    let mut worker = Worker {
+        shared,
+        tell,
+        free,
+        waiting: VecDeque::new(),
+        unwritten: Vec::new(),
+        starts: 0,
+        ends_duty: Duty::new("write the ends of jobs"),
+        claims_duty: Duty::new("claim jobs"),
+    };
     let mut look = tokio::time::interval(LOOK);
     while !stop.is_cancelled() {
         tokio::select! {
@@ -61,6 +69,8 @@ struct Worker {
     /// Ends that the database does not have yet.
     unwritten: Vec<End>,
     starts: u32,
+    ends_duty: Duty,
+    claims_duty: Duty,
 }
 
 impl Worker {
@@ -81,15 +91,10 @@ impl Worker {
 
     /// Writes what has ended, and claims what there are slots for.
     async fn turn(&mut self) {
-        if let Err(failure) = self.write_ends().await {
-            tracing::warn!(
-                error = format!("{:#}", anyhow::Error::from(failure)),
-                "could not write the ends of jobs; will retry in 1 s"
-            );
-        }
-        if let Err(failure) = self.claim().await {
-            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "could not claim for now");
-        }
+        let written = self.write_ends().await;
+        self.ends_duty.report(written);
+        let claimed = self.claim().await;
+        self.claims_duty.report(claimed);
         let running = self.shared.running.lock().await.len();
         let slots = (self.shared.spec.concurrency as usize).saturating_sub(running);
         self.free.send_if_modified(|free| std::mem::replace(free, slots) != slots);

@@ -4,6 +4,7 @@
 //! running.
 
 mod descriptors;
+mod duty;
 mod health;
 mod http;
 mod output;
@@ -16,6 +17,7 @@ mod trace;
 use std::{future::Future, process::ExitCode, time::Duration};
 
 pub use descriptors::{descriptor_limit, is_descriptor_shortage, raise_descriptor_limit};
+pub use duty::Duty;
 pub use health::{Health, HealthArgs};
 pub use http::{Connection, Crowd, Listener, serve_http};
 pub use output::{finish, write_bytes, write_line};
