@@ -1,4 +1,5 @@
-//! `backfill`: windows and features of what was stored before they were defined, while the stream runs.
+//! `backfill`: computes windows and features of events that were stored before these were defined, while the
+//! stream runs.
 
 use boot::CancellationToken;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,14 +11,14 @@ use crate::target::Target;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = "Examples:
-  cowriestream backfill              do now what the processors do little by little
-  cowriestream backfill --again      look at every session once more
+  cowriestream backfill              do at once what the processors do bit by bit
+  cowriestream backfill --again      check every session again
 
-Processors go on meanwhile, and may be doing the same; nothing is done twice. Stopped, it continues where it was.")]
+Processors keep running and may do the same work; nothing is counted twice. If it is stopped, it continues where it was.")]
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// Look at every session again, whatever was looked at before
+    /// Check every session again, also those that were checked before
     #[arg(long)]
     again: bool,
     /// Print the summary as JSON, and no progress bar
@@ -25,20 +26,18 @@ pub struct Args {
     json: bool,
 }
 
-/// What was done.
 #[derive(Debug, Default, serde::Serialize)]
 struct Summary {
     /// Days of events added to the windows.
     days: u64,
-    /// Sessions looked at.
+    /// Number of sessions checked.
     sessions: u64,
-    /// Sessions that have ended.
     ended: u64,
-    /// Of them, those that have features of this program's definition.
+    /// Ended sessions that have features of this version.
     with_features: u64,
 }
 
-/// Does everything that is to be done, and prints what it was.
+/// Adds everything that is missing, and prints a summary.
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
@@ -53,7 +52,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         boot::say!("{}", serde_json::to_string(&summary)?);
     } else {
         boot::say!(
-            "added {} days to the windows, looked at {} sessions; {} of {} that have ended have their features",
+            "added {} days to the windows, checked {} sessions; {} of {} ended sessions have their features",
             summary.days,
             summary.sessions,
             summary.with_features,

@@ -1,4 +1,4 @@
-//! `dead-letters`: what could not be used.
+//! `dead-letters`: lists, shows and replays lines and bytes that could not be used.
 
 use std::io::IsTerminal;
 
@@ -23,7 +23,7 @@ pub enum Command {
         /// Also those that a replay has resolved
         #[arg(long)]
         resolved: bool,
-        /// At most this many
+        /// List at most N dead letters
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=100_000), value_name = "N")]
         limit: i64,
         /// Print JSON
@@ -33,7 +33,7 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// Show one: all that is known of it, and its bytes with control characters escaped
+    /// Show one with all that is known about it, and its bytes with control characters escaped
     Show {
         /// Its id, as listed
         id: String,
@@ -47,12 +47,12 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// Publish again what may be an event now: after an update, or when the database refused it before
+    /// Publish dead letters again that may be events now: after an update, or after the database refused them
     Replay {
         /// Ids, as listed
         #[arg(required_unless_present = "all")]
         ids: Vec<String>,
-        /// Everything that is not resolved (at most 100 000)
+        /// All that are not resolved (at most 100 000)
         #[arg(long, conflicts_with = "ids")]
         all: bool,
         /// Print JSON
@@ -64,7 +64,6 @@ pub enum Command {
     },
 }
 
-/// Does it.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { sensor, reason, resolved, limit, json, target } => {
@@ -90,9 +89,9 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// With or without dashes, as psql or as `list` prints it.
+/// Parses an id with or without dashes, as psql or as `list` prints it.
 fn parse(id: &str) -> anyhow::Result<DeadId> {
-    id.replace('-', "").parse().with_context(|| format!("{id:?} is no id of a dead letter"))
+    id.replace('-', "").parse().with_context(|| format!("{id:?} is not the id of a dead letter"))
 }
 
 fn list(rows: &[DeadLetterRow], json: bool) -> anyhow::Result<()> {
@@ -124,7 +123,7 @@ fn show(row: &DeadLetterRow, raw: bool, json: bool) -> anyhow::Result<()> {
     let body = row.body.as_deref().unwrap_or_default();
     if raw {
         if std::io::stdout().is_terminal() {
-            bail!("an attacker wrote these bytes: send them to a file or a pipe, not to a terminal");
+            bail!("an attacker wrote these bytes: write them to a file or a pipe, not to a terminal");
         }
         boot::write_bytes(body);
         return Ok(());
@@ -143,15 +142,15 @@ fn show(row: &DeadLetterRow, raw: bool, json: bool) -> anyhow::Result<()> {
         boot::safe(row.source_path.as_deref().unwrap_or("?")),
         row.source_offset.unwrap_or_default()
     );
-    boot::say!("kept      {}", row.ingested_at);
+    boot::say!("stored    {}", row.ingested_at);
     if let Some(at) = row.resolved_at {
         let by = row.resolved_event.map_or_else(
-            || "by the dead letter of more of its line".to_owned(),
+            || "by a dead letter with more of its line".to_owned(),
             |event| format!("as event {}", event.simple()),
         );
         boot::say!("resolved  {at} {by}");
     }
-    boot::say!("length    {} bytes, {} of them kept:", row.length, body.len());
+    boot::say!("length    {} bytes, {} of them stored:", row.length, body.len());
     boot::say!("{}", boot::safe(&String::from_utf8_lossy(body)));
     Ok(())
 }
@@ -192,11 +191,11 @@ async fn replay(ids: Vec<String>, all: bool, json: bool, target: &Target) -> any
     Ok(())
 }
 
-/// Publishes what a dead letter holds, if that is an event.
+/// Publishes the bytes of a dead letter, if they are an event.
 async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<Result<EventId, String>> {
     let body = row.body.clone().unwrap_or_default();
     if body.len() as i64 != row.length {
-        return Ok(Err(format!("only {} of {} bytes are kept", body.len(), row.length)));
+        return Ok(Err(format!("only {} of {} bytes are stored", body.len(), row.length)));
     }
     let sensor: SensorId = row.sensor.parse()?;
     let envelope = match Envelope::read(&body) {
@@ -205,7 +204,7 @@ async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<R
     };
     let line = repair::without_returns(&body);
     let (event, returns) = (EventId::of(&sensor, line), body.len() - line.len());
-    // A message id of its own: the duplicate window may know the event's.
+    // A message id of its own, because the duplicate window may know the id of the event.
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos());

@@ -1,4 +1,4 @@
-//! `load`: backfill through the same path, with a progress bar.
+//! `load`: loads logs through the same path as the loader, with a progress bar.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ pub struct Args {
     /// Sensor id of the logs that name none
     #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]
     sensor: SensorId,
-    /// Take the elements of a line that is a JSON array (an export of a log) as events
+    /// Publish the elements of a line that is a JSON array (an export of a log) as events
     #[arg(long)]
     expand_arrays: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Loads and prints what was loaded.
+/// Loads the logs and prints the summary.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.target.bus()?, "load").await?;
     let loader_args = loader::Args {
@@ -73,7 +73,8 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     Loader::check_files(&statistics)
 }
 
-/// Rate and remaining time, by bytes of the files. An archive's size is known only when it was read.
+/// Draws rate and remaining time, by bytes of the files. The size of an archive is known only after it was
+/// read.
 async fn draw(statistics: Vec<(SensorId, Arc<Statistics>)>, quiet: bool) {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let style = ProgressStyle::with_template("{spinner} {bar:30} {bytes}/{total_bytes} {msg} eta {eta}");

@@ -1,11 +1,11 @@
-//! The logs that a command is given.
+//! The logs given to a command.
 
 use std::path::PathBuf;
 
 use events::SensorId;
 use loader::logs::{LogSpec, by_sensor, check, discover};
 
-/// Logs of sensors, `local` when none is named.
+/// Logs of sensors; the default sensor is `local`.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct FilesArgs {
@@ -19,22 +19,21 @@ pub struct FilesArgs {
 
 /// The files of one sensor.
 pub struct SensorFiles {
-    /// Whose they are.
     pub sensor: SensorId,
-    /// Each once, oldest change first.
+    /// Each file once, oldest modification first.
     pub paths: Vec<PathBuf>,
     patterns: Vec<String>,
 }
 
 impl SensorFiles {
-    /// The files that there are now: a rotation may have made other ones.
+    /// Finds the files again: a rotation may have created others.
     pub fn now(&self) -> anyhow::Result<Vec<PathBuf>> {
         Ok(discover(&self.patterns)?.into_iter().map(|found| found.path).collect())
     }
 }
 
 impl FilesArgs {
-    /// Finds the files; an error names what matches nothing.
+    /// Finds the files; fails if a pattern matches nothing.
     pub fn resolve(&self) -> anyhow::Result<Vec<SensorFiles>> {
         let mut all = Vec::new();
         for (sensor, patterns) in by_sensor(&self.logs, Some(&self.sensor))? {

@@ -1,7 +1,7 @@
 //! `worker start`, `stop` and `status`: workers on this machine, on demand, without a service manager.
 //!
-//! A worker that was started so holds a lock on its file for as long as it lives: process numbers are used
-//! again, locks end with their holder.
+//! A worker started in this way locks its file as long as it lives. A process id is not enough, because ids
+//! are reused; a lock ends with its holder.
 
 use std::{
     env,
@@ -19,22 +19,22 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-/// Tells a worker which file to hold.
+/// Environment variable with the file that a worker must lock.
 const HOLD: &str = "COWRIESTREAM_WORKER_HOLD";
 /// How long a start may take.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How long a stop may take: it drains for up to 25 s.
+/// How long a stop may take: a worker drains for up to 25 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
-/// Between looks at a state that is waited for.
+/// Interval of polling for a state.
 const LOOK: Duration = Duration::from_millis(100);
-/// Lines of the log that are shown when a start fails.
+/// Lines of the log that are printed when a start fails.
 const LOG_LINES: usize = 8;
 
-/// Where workers of this machine are noted.
+/// Directory of the workers on this machine.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct RunDir {
-    /// Where its log is, and the file that it holds; default ~/.local/state/cowriestream
+    /// Directory of its log and its lock file; default ~/.local/state/cowriestream
     #[arg(long, env = "COWRIESTREAM_RUN_DIR", value_name = "DIR")]
     run_dir: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ impl RunDir {
         fs::canonicalize(&path).with_context(|| format!("resolve {}", path.display()))
     }
 
-    /// The worker of that name; without a name the only one that runs.
+    /// The worker of this name; without a name the only one that runs.
     fn one(&self, name: Option<&str>) -> anyhow::Result<Native> {
         if let Some(name) = name {
             return Ok(Native::of(&self.path()?, name));
@@ -63,10 +63,10 @@ impl RunDir {
         let mut running: Vec<_> =
             self.all()?.into_iter().filter(|native| native.process().is_some()).collect();
         match running.len() {
-            0 => bail!("no worker runs that was started with `cowriestream worker start`"),
+            0 => bail!("no running worker was started with `cowriestream worker start`"),
             1 => Ok(running.remove(0)),
             _ => bail!(
-                "several run: name one of {}",
+                "several workers run: name one of {}",
                 running.iter().map(|native| native.name.as_str()).collect::<Vec<_>>().join(", ")
             ),
         }
@@ -98,7 +98,7 @@ impl Native {
         }
     }
 
-    /// Its process, when it lives.
+    /// Its process, if it lives.
     fn process(&self) -> Option<Pid> {
         let file = OpenOptions::new().write(true).open(&self.file).ok()?;
         if file.try_lock().is_ok() {
@@ -119,21 +119,21 @@ impl Native {
     }
 }
 
-/// Starts a worker with the arguments of this call that come after `start`, and waits until it is ready.
+/// Starts a worker with the arguments after `start`, and waits until it is ready.
 pub async fn start(run_dir: &RunDir, name: &str) -> anyhow::Result<()> {
     let native = Native::of(&run_dir.path()?, name);
     if let Some(process) = native.process() {
         bail!(
-            "worker {name} runs already (process {}): `cowriestream worker stop {name}` stops it",
+            "worker {name} is running already (process {}): `cowriestream worker stop {name}` stops it",
             process.as_raw_nonzero()
         );
     }
     let mut child = spawn(&native)?;
     let since = Instant::now();
     while !native.ready() {
-        if let Some(status) = child.try_wait().context("look at the worker")? {
+        if let Some(status) = child.try_wait().context("check whether the worker runs")? {
             bail!(
-                "worker {name} ended at once ({status}); {} says:{}",
+                "worker {name} ended at once ({status}); the end of {}:{}",
                 boot::quoted(&native.log),
                 native.last_lines()
             );
@@ -141,7 +141,7 @@ pub async fn start(run_dir: &RunDir, name: &str) -> anyhow::Result<()> {
         if since.elapsed() > START_LIMIT {
             child.kill().ok();
             bail!(
-                "worker {name} was not ready after {} s; {} says:{}",
+                "worker {name} was not ready after {} s; the end of {}:{}",
                 START_LIMIT.as_secs(),
                 boot::quoted(&native.log),
                 native.last_lines()
@@ -149,7 +149,7 @@ pub async fn start(run_dir: &RunDir, name: &str) -> anyhow::Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
-    boot::say!("worker {name} runs (process {}); its log: {}", child.id(), boot::quoted(&native.log));
+    boot::say!("worker {name} is running (process {}); its log: {}", child.id(), boot::quoted(&native.log));
     Ok(())
 }
 
@@ -172,25 +172,25 @@ fn spawn(native: &Native) -> anyhow::Result<Child> {
         .stdout(log)
         .stderr(errors)
         .process_group(0);
-    let told = env::var_os("COWRIESTREAM_HEALTH_LISTEN").is_some()
+    let given = env::var_os("COWRIESTREAM_HEALTH_LISTEN").is_some()
         || arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--health-listen"));
-    if !told {
-        // Several may run on a machine, beside an `up`.
+    if !given {
+        // Several workers may run on a machine, next to an `up`.
         command.env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0");
     }
     command.spawn().context("start the worker")
 }
 
-/// Asks a worker to stop: it finishes its jobs or hands them back; or ends it at once.
+/// Asks a worker to stop: it finishes its jobs or hands them back. With `now`, kills it.
 pub async fn stop(run_dir: &RunDir, name: Option<&str>, now: bool) -> anyhow::Result<()> {
     let native = run_dir.one(name)?;
-    let Some(process) = native.process() else { bail!("worker {} does not run", native.name) };
+    let Some(process) = native.process() else { bail!("worker {} is not running", native.name) };
     kill_process(process, if now { Signal::KILL } else { Signal::TERM }).context("signal the worker")?;
     let since = Instant::now();
     while native.process().is_some() {
         if since.elapsed() > STOP_LIMIT {
             bail!(
-                "worker {} still runs after {} s; --now ends it, and its jobs go on elsewhere",
+                "worker {} still runs after {} s; --now kills it, and other workers continue its jobs",
                 native.name,
                 STOP_LIMIT.as_secs()
             );
@@ -201,7 +201,7 @@ pub async fn stop(run_dir: &RunDir, name: Option<&str>, now: bool) -> anyhow::Re
     Ok(())
 }
 
-/// Shows the workers that were started on this machine.
+/// Prints the workers that were started on this machine.
 pub fn status(run_dir: &RunDir, as_json: bool) -> anyhow::Result<()> {
     let all = run_dir.all()?;
     if as_json {
@@ -213,41 +213,41 @@ pub fn status(run_dir: &RunDir, as_json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if all.is_empty() {
-        boot::say!("no worker was started here; `cowriestream worker start --help` says how");
+        boot::say!("no worker was started here; see `cowriestream worker start --help`");
     }
     for native in &all {
         match native.process() {
             Some(process) => boot::say!(
-                "{:<24} runs, process {}; {}",
+                "{:<24} running, process {}; {}",
                 boot::safe(&native.name),
                 process.as_raw_nonzero(),
                 boot::quoted(&native.log)
             ),
             None => {
-                boot::say!("{:<24} does not run; {}", boot::safe(&native.name), boot::quoted(&native.log))
+                boot::say!("{:<24} not running; {}", boot::safe(&native.name), boot::quoted(&native.log))
             }
         }
     }
     Ok(())
 }
 
-/// What a worker that was started so holds until its process ends: after its role, while it drains.
+/// Keeps the lock until the process exits, i.e. also while it drains after its role has ended.
 static HELD: OnceLock<File> = OnceLock::new();
 
-/// Takes the file that `start` named; nothing when the worker was not started so.
+/// Locks the file that `start` named; does nothing when the worker was started otherwise.
 pub fn hold() -> anyhow::Result<()> {
     let Some(path) = env::var_os(HOLD).map(PathBuf::from) else { return Ok(()) };
     let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let mut file = open.with_context(|| format!("open {}", path.display()))?;
     file.try_lock()
-        .with_context(|| format!("lock {}: does another worker of this name run?", path.display()))?;
+        .with_context(|| format!("lock {}: is another worker of this name running?", path.display()))?;
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .with_context(|| format!("write {}", path.display()))?;
     HELD.set(file).map_err(|_| anyhow::anyhow!("held twice"))
 }
 
-/// Tells `start` that it is ready.
+/// Reports to `start` that the worker is ready.
 pub fn ready() -> anyhow::Result<()> {
-    HELD.get().map_or(Ok(()), |mut file| writeln!(file, "ready")).context("say that the worker is ready")
+    HELD.get().map_or(Ok(()), |mut file| writeln!(file, "ready")).context("report that the worker is ready")
 }

@@ -1,4 +1,4 @@
-//! What `/readyz` asks for every role that needs the servers.
+//! The readiness checks of every role that needs the servers.
 
 use boot::{Health, Tasks};
 use bus::Bus;

@@ -1,4 +1,4 @@
-//! `status`: the pipeline's truth.
+//! `status`: the state of the pipeline.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use store::{Queue, SensorStatus, Store, WindowStatus};
 
 use crate::target::Target;
 
-/// A heartbeat older than this is from a loader that is away.
+/// A loader whose last heartbeat is older than this is `away`.
 const FRESH_MS: i64 = 15_000;
 
 /// `cowriestream status`
@@ -51,11 +51,11 @@ struct Stream {
     last_seq: u64,
     /// Not yet delivered to the processor.
     pending: Option<u64>,
-    /// Delivered and not yet committed.
+    /// Delivered but not yet committed.
     unacknowledged: Option<u64>,
 }
 
-/// Looks and prints.
+/// Collects the state and prints it.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
@@ -111,7 +111,7 @@ fn print(status: &Status) {
     for stream in &status.streams {
         let or_none = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         boot::say!(
-            "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} waiting, {} in hand",
+            "stream {:<9} {:>10} messages, {:>12} bytes, last {:>10}; processor: {} pending, {} unacknowledged",
             stream.name,
             stream.messages,
             stream.bytes,
@@ -124,7 +124,7 @@ fn print(status: &Status) {
     let (waiting, lag) = (windows.visits + windows.touches, windows.roll_up_lag_seconds);
     boot::say!("windows: roll-up: {waiting} waiting, the oldest for {lag:.0} s");
     if windows.days_to_add > 0 {
-        boot::say!("windows: {} days of earlier events are still to be added", windows.days_to_add);
+        boot::say!("windows: {} days of earlier events are not added yet", windows.days_to_add);
     }
     for (before, grain) in [(windows.minutes_dropped_before, "hour"), (windows.hours_dropped_before, "day")] {
         if let Some(before) = before {
@@ -195,7 +195,7 @@ fn print_sensors(sensors: &[Sensor]) {
     }
 }
 
-/// What keeps the loader from reading everything, or from keeping what it knows.
+/// Prints what prevents the loader from reading everything, or from writing its checkpoint.
 fn print_troubles(beat: &Heartbeat) {
     if beat.damaged + beat.unreadable > 0 {
         boot::say!("  {} files are damaged or cut off, {} cannot be read", beat.damaged, beat.unreadable);
@@ -205,12 +205,12 @@ fn print_troubles(beat: &Heartbeat) {
     }
 }
 
-/// What was repaired, by kind; nothing when nothing was.
+/// The repairs by kind; empty when there are none.
 fn repairs(made: &bus::Repairs) -> String {
     let kinds = [
         ("skipped bytes", made.skipped_bytes),
         ("glued lines", made.glued),
-        ("torn events", made.stitched),
+        ("stitched events", made.stitched),
         ("arrays", made.arrays),
         ("lines without newline", made.unfinished),
     ];

@@ -1,4 +1,4 @@
-//! The broker and the database that a command speaks to.
+//! The broker and the database that a command connects to.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use store::StoreArgs;
 
 use crate::hub::HubArgs;
 
-/// URLs, or the data directory of an `up` that runs.
+/// URLs, or the data directory of a running `up`.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Target {
@@ -20,18 +20,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// The broker.
     pub fn bus(&self) -> anyhow::Result<BusArgs> {
         Ok(BusArgs { nats_url: Some(self.hub.address("NATS_URL", &self.given())?), ..self.bus.clone() })
     }
 
-    /// The database.
     pub fn store(&self) -> anyhow::Result<StoreArgs> {
         let database_url = Some(self.hub.address("DATABASE_URL", &self.given())?);
         Ok(StoreArgs { database_url, database_connections: self.store.database_connections.min(4) })
     }
 
-    /// The data directory.
     pub fn data_dir(&self) -> &Path {
         self.hub.data_dir()
     }

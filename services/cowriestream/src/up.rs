@@ -13,9 +13,9 @@ use store::{Store, StoreArgs};
 
 use crate::{ready, tail};
 
-/// How often the terminal hears how it goes.
+/// Interval of the progress report in the log.
 const REPORT: Duration = Duration::from_secs(10);
-/// Before `env` is written again, when it could not be written.
+/// Pause between two attempts to write `env`.
 const ENV_PAUSE: Duration = Duration::from_secs(1);
 
 /// `cowriestream up`
@@ -34,20 +34,20 @@ pub struct Args {
     /// loader runs
     #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     pub logs: Vec<LogSpec>,
-    /// Also start a real Cowrie on loopback, tail its log, and show its events as they come
+    /// Also start a real Cowrie on loopback, tail its log, and show its events live
     #[arg(long, conflicts_with = "once")]
     pub honeypot: bool,
     /// Version of Cowrie on PyPI that --honeypot installs in the data directory. COWRIESTREAM_COWRIE names
-    /// the bin directory of another
+    /// the bin directory of another installation
     #[arg(long, env = "COWRIESTREAM_COWRIE_VERSION", default_value = "3.1.4", value_name = "VERSION")]
     pub cowrie_version: String,
     /// Sensor id of the honeypot, and of the logs that name none
     #[arg(long, env = "COWRIESTREAM_SENSOR", default_value = "local", value_name = "NAME")]
     pub sensor: SensorId,
-    /// Where data, ports, secrets, the checkpoint and `env` are kept
+    /// Directory of data, ports, secrets, the checkpoint and `env`
     #[arg(long, env = "COWRIESTREAM_DATA_DIR", default_value = ".cowriestream", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// Take in the given logs, wait until all is committed and summarised, print the summary, stop
+    /// Load the given logs, wait until everything is committed and summarised, print the summary, and exit
     #[arg(long, requires = "logs")]
     pub once: bool,
     /// Print the summary of --once as JSON
@@ -75,7 +75,7 @@ pub struct Args {
         value_name = "ADDRESS:PORT"
     )]
     health_listen: SocketAddr,
-    /// A Redis that runs already
+    /// URL of a running Redis
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     redis_url: Option<String>,
 }
@@ -91,7 +91,7 @@ struct Done {
     data_dir: String,
 }
 
-/// Starts the servers, runs the roles, and stops the servers however that ended.
+/// Starts the servers, runs the roles, and finally stops the servers, also after an error.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     worker::name(&args.worker)?;
     let data = DataDir::take(&args.data_dir)?;
@@ -118,7 +118,7 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     args.bus.nats_url = args.bus.nats_url.or(urls.nats);
     args.store.database_url = args.store.database_url.or(urls.database);
     args.redis_url = args.redis_url.or(urls.redis);
-    // The servers outlive the roles: these must be able to finish their work.
+    // The servers must outlive the roles, so that these can finish their work.
     let stopped = boot::CancellationToken::new();
     let roles = tasks.start(roles(args, data, honeypot, tasks.group()));
     let supervised = tokio::select! {
@@ -135,12 +135,12 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     outcome
 }
 
-/// The Cowrie to run; the first time it is installed, which a stop interrupts.
+/// Finds the Cowrie to run. The first start installs it; a stop interrupts the installation.
 async fn cowrie(args: &Args, data: &DataDir, tasks: &Tasks) -> anyhow::Result<Cowrie> {
     let stop = tasks.stop();
     tokio::select! {
         biased;
-        () = stop.cancelled() => anyhow::bail!("stopped while Cowrie was installed; the next start begins anew"),
+        () = stop.cancelled() => anyhow::bail!("stopped while Cowrie was being installed; the next start begins again"),
         cowrie = Cowrie::find(data, &args.cowrie_version) => cowrie,
     }
 }
@@ -158,7 +158,7 @@ async fn roles(
     let health = Health::default();
     ready::probe_servers(&health, &bus, &store, &tasks);
     let listening = health.serve(&HealthArgs { health_listen: args.health_listen }, &tasks).await?;
-    // The processor ends after the loader, so that what the loader has in flight is still receipted.
+    // The processor ends after the loader, so that messages in flight still get receipts.
     let working = tasks.detached();
     processor::start(&args.processor, &args.topology, bus.clone(), store.clone(), &health, &working).await?;
     let jobs = match args.once {
@@ -170,7 +170,7 @@ async fn roles(
         working.ended().await;
         return Ok(());
     };
-    tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli join", boot::quoted(&env));
+    tracing::info!(env = %env.display(), "ready: `set -a; . {}` lets psql, nats and redis-cli connect", boot::quoted(&env));
     if let Some(honeypot) = &honeypot {
         let others = !args.logs.is_empty();
         args.logs.push(LogSpec {
@@ -190,7 +190,7 @@ async fn roles(
     outcome
 }
 
-/// Says how to try the honeypot, and shows what comes.
+/// Prints how to try the honeypot, and prints live events from then on.
 async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) -> anyhow::Result<()> {
     let live = tail::Live::begin(bus, with_sensor).await?;
     boot::say!("{}", honeypot.invitation());
@@ -198,7 +198,7 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
     Ok(())
 }
 
-/// A coordinator and a worker.
+/// Starts a coordinator and a worker.
 async fn jobs(
     args: &Args,
     bus: &Bus,
@@ -221,7 +221,7 @@ async fn jobs(
     Ok(listening)
 }
 
-/// Writes the file `env`. While the disk is full or read-only it waits; `None` when it is stopped meanwhile.
+/// Writes the file `env`. Retries while the disk is full or read-only; `None` when stopped meanwhile.
 async fn write_env(
     args: &Args,
     data: &DataDir,
@@ -244,12 +244,12 @@ async fn write_env(
         ]);
     }
     values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));
-    let (mut told, stop) = (false, tasks.stop());
+    let (mut warned, stop) = (false, tasks.stop());
     while !stop.is_cancelled() {
         match data.write_env(&values) {
             Ok(path) => return Ok(Some(path)),
-            Err(error) if !std::mem::replace(&mut told, true) => {
-                tracing::warn!(error = format!("{error:#}"), "could not write the addresses; will retry")
+            Err(error) if !std::mem::replace(&mut warned, true) => {
+                tracing::warn!(error = format!("{error:#}"), "could not write the file env; will retry")
             }
             Err(_) => (),
         }
@@ -261,7 +261,7 @@ async fn write_env(
     Ok(None)
 }
 
-/// Runs the loader until stop; with `--once` until everything is in, and prints what that was.
+/// Runs the loader until stop. With `--once`, runs it until everything is committed, and prints the summary.
 async fn load(
     args: &Args,
     data: &DataDir,
@@ -273,7 +273,7 @@ async fn load(
     let loader_args = loader::Args {
         logs: args.logs.clone(),
         sensor: Some(args.sensor.clone()),
-        // The loader creates it, and waits while the disk is full.
+        // The loader creates it, and retries while the disk is full.
         state_dir: data.join("loader"),
         once: args.once,
         expand_arrays: false,
@@ -282,7 +282,7 @@ async fn load(
     let loader = Loader::start(&loader_args, bus, tasks).await?;
     loader.report_to(health);
     let statistics = loader.statistics.clone();
-    // Whoever sees every event of the only sensor need not be told how many there were.
+    // If every event of the only sensor is printed, their number need not be logged.
     let reporting = (!args.honeypot || args.logs.len() > 1)
         .then(|| tasks.start(report(statistics.clone(), args.once, tasks.stop())));
     let finished = loader.finish().await;
@@ -305,7 +305,7 @@ async fn load(
     Loader::check_files(&statistics)
 }
 
-/// Tells how it goes, every few seconds.
+/// Logs the progress every few seconds.
 async fn report(statistics: Vec<(SensorId, Arc<Statistics>)>, once: bool, stop: boot::CancellationToken) {
     let mut before = Summary::default();
     while !stop.is_cancelled() {

@@ -1,5 +1,5 @@
-//! Decompression: the members (gzip, bzip2 streams, zstd frames) of an archive, one after the other, as one
-//! stream of bytes.
+//! Decompression. An archive holds one or more members (gzip, bzip2 streams, zstd frames); they are decoded
+//! one after the other as one stream of bytes.
 
 use std::{
     fs::File,
@@ -17,7 +17,6 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 /// How a file is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
-    /// Not at all.
     Plain,
     /// `.gz`
     Gzip,
@@ -28,8 +27,8 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What the first bytes of a file say; its name says nothing. An archive that is not supported is an
-    /// error that names it.
+    /// Detects the format by the first bytes of the file; the name does not count. An unsupported archive
+    /// format is an error that names the format.
     pub fn of(file: &File) -> io::Result<Self> {
         let mut magic = [0; 6];
         let mut read = 0;
@@ -112,12 +111,12 @@ impl Read for Member {
 /// The decoder of a whole archive.
 pub(crate) struct Decoder {
     format: Format,
-    /// `None` after the last one.
+    /// `None` after the last member.
     member: Option<Member>,
 }
 
 impl Decoder {
-    /// Decodes from where the file's offset is; `None` for a plain file.
+    /// Decodes from the current offset of the file; `None` for a plain file.
     pub fn start(format: Format, file: Arc<File>) -> io::Result<Option<Self>> {
         Ok(Member::start(format, BufReader::new(file))?.map(|member| Self { format, member: Some(member) }))
     }
@@ -147,7 +146,7 @@ impl Read for Decoder {
     }
 }
 
-/// The member after one that has ended. NUL bytes at the end of the file are padding, as `gzip` takes them.
+/// Starts the next member, if there is one. NUL bytes at the end of the file are padding, as in `gzip`.
 fn next_member(format: Format, mut raw: Raw) -> io::Result<Option<Member>> {
     let mut padded = false;
     loop {
@@ -163,14 +162,14 @@ fn next_member(format: Format, mut raw: Raw) -> io::Result<Option<Member>> {
             Some(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "bytes that belong to no archive follow the archive",
+                    "the archive is followed by bytes that are not part of any archive",
                 ));
             }
         }
     }
 }
 
-/// What the zstd library says of a window that is too large, as people need it.
+/// Replaces zstd's error about a window that is too large by one that says what to do.
 fn unsupported_window(error: io::Error) -> io::Error {
     if !error.to_string().contains("too much memory") {
         return error;

@@ -1,4 +1,4 @@
-//! What the loader may be told.
+//! Arguments of the loader.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,7 +6,7 @@ use events::SensorId;
 
 use crate::logs::LogSpec;
 
-/// Which logs, for which sensor, and how.
+/// Which logs to tail, for which sensor, and how.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
@@ -16,7 +16,7 @@ pub struct Args {
     /// Sensor id of the logs that name none: A-Z a-z 0-9 _ -, at most 64; never taken from the log
     #[arg(long, env = "COWRIESTREAM_SENSOR", value_name = "NAME")]
     pub sensor: Option<SensorId>,
-    /// Where the checkpoint is kept
+    /// Directory of the checkpoint
     #[arg(
         long,
         env = "COWRIESTREAM_STATE_DIR",
@@ -24,10 +24,10 @@ pub struct Args {
         value_name = "DIR"
     )]
     pub state_dir: PathBuf,
-    /// Read what is there, wait until all of it is committed, and end
+    /// Read the existing logs, wait until all of them are committed, and exit
     #[arg(long)]
     pub once: bool,
-    /// Take the elements of a line that is an array as events; `load` offers it
+    /// Publish the elements of a line that is a JSON array as events. Only `load` sets it
     #[arg(skip)]
     pub expand_arrays: bool,
     #[command(flatten)]
@@ -39,24 +39,25 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Tuning {
-    /// How often the files are looked at, besides when the system tells of a change
+    /// Interval at which the files are checked, besides the notifications of the system
     #[arg(long, env = "COWRIESTREAM_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000), value_name = "MILLISECONDS")]
     pub poll_ms: u64,
-    /// Most messages published and not yet acknowledged by the broker, of all sensors of this loader together
+    /// Messages published and not yet acknowledged by the broker, at most; shared by all sensors of this
+    /// loader
     #[arg(long, env = "COWRIESTREAM_IN_FLIGHT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=16_384), value_name = "N")]
     pub in_flight: u32,
-    /// Most bytes published and not yet acknowledged by the broker, of all sensors of this loader together
+    /// Bytes published and not yet acknowledged by the broker, at most; shared by all sensors of this loader
     #[arg(long, env = "COWRIESTREAM_IN_FLIGHT_BYTES", default_value_t = 8 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=256 << 20), value_name = "BYTES")]
     pub in_flight_bytes: u64,
-    /// After how much silence a rotated file's last line counts as ended although no newline follows
+    /// The last line of a rotated file counts as complete after this long without a newline
     #[arg(long, env = "COWRIESTREAM_CLOSE_AFTER_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub close_after_seconds: u64,
-    /// Event ids that are not wanted, e.g. telnet.option or fra-1=telnet.*: counted, never published
+    /// Event ids to drop, e.g. telnet.option or fra-1=telnet.*: counted, never published
     #[arg(long = "drop", env = "COWRIESTREAM_DROP", value_delimiter = ',', value_name = "[SENSOR=]EVENT")]
     pub drops: Vec<DropSpec>,
 }
 
-/// `--drop [SENSOR=]EVENT`: an event id with or without `cowrie.`; a `*` at its end stands for anything.
+/// `--drop [SENSOR=]EVENT`: an event id with or without `cowrie.`; a `*` at its end matches any rest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DropSpec {
     sensor: Option<SensorId>,
@@ -83,7 +84,7 @@ impl std::str::FromStr for DropSpec {
 }
 
 impl DropSpec {
-    /// Whether this sensor does not want this event.
+    /// Whether this event of this sensor is dropped.
     pub fn matches(&self, sensor: &SensorId, eventid: &str) -> bool {
         let event = eventid.strip_prefix("cowrie.").unwrap_or(eventid);
         let same = self.event.strip_suffix('*').map_or(self.event == event, |start| event.starts_with(start));

@@ -1,4 +1,5 @@
-//! The durable checkpoint: how far each file is committed. Readable JSON; when in doubt, it is read again.
+//! The durable checkpoint: up to which offset each file is committed. It is readable JSON. Where it is
+//! missing or damaged, the logs are read again.
 
 use std::{
     fs::{self, File},
@@ -11,25 +12,25 @@ use bus::Repairs;
 use events::{EventId, FileId, Fingerprint, SensorId};
 use serde::{Deserialize, Serialize};
 
-/// The file's layout.
+/// Version of the file's layout.
 const VERSION: u32 = 1;
 
-/// All files of a sensor.
+/// The checkpoint of one sensor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     pub version: u32,
     pub sensor: SensorId,
-    /// EVENTS and DEAD, as last seen.
+    /// State of EVENTS and DEAD when last queried.
     pub streams: [Option<StreamSeen>; 2],
     pub files: Vec<FilePoint>,
 }
 
-/// A stream as last seen.
+/// A stream as the loader last saw it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct StreamSeen {
     /// Creation time, nanoseconds since 1970.
     pub created: i64,
-    /// The highest sequence that acknowledged something of ours.
+    /// The highest sequence with which the broker acknowledged a message of this loader.
     pub high: u64,
 }
 
@@ -42,46 +43,45 @@ pub(crate) struct FilePoint {
     pub inode: u64,
     pub generation: u32,
     pub fingerprint: Fingerprint,
-    /// An archive: offsets are of its decompressed stream.
+    /// The file is an archive: offsets refer to its decompressed stream.
     pub compressed: bool,
-    /// Everything before is committed; here a line starts.
+    /// Everything before this offset is committed. A line starts here.
     pub position: u64,
-    /// The path with symbolic links followed.
+    /// The path with symbolic links resolved.
     #[serde(default)]
     pub real_path: String,
-    /// The largest size seen of a plain file.
+    /// The largest size seen; 0 for an archive.
     #[serde(default)]
     pub extent: u64,
-    /// Everything before was published.
+    /// Everything before this offset was published.
     pub published: u64,
-    /// Its bytes can no longer be read.
+    /// The bytes of the file can no longer be read.
     pub gone: bool,
-    /// No pattern found it any more: it is followed by identity.
+    /// No pattern matches it any more: it is followed by its identity.
     #[serde(default)]
     pub unlisted: bool,
-    /// What was repaired in it.
     #[serde(default)]
     pub repairs: Repairs,
     /// The last committed line.
     pub last_line: Option<LastLine>,
-    /// Set when all of the file is committed: its size and time of change then, so that an unchanged file
-    /// need not be opened.
+    /// Size and modification time when the whole file had been committed. An unchanged file need not be
+    /// opened.
     pub complete: Option<Stamp>,
-    /// Why an archive could be read only up to some place.
+    /// Why an archive could be read only in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
 }
 
-/// A line by its place and content.
+/// A line: where it is, and a hash of its content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct LastLine {
     pub start: u64,
     pub end: u64,
-    /// The identity that the line has as an event, whether it is one or not.
+    /// The event id of the line's bytes, also if the line is not an event.
     pub hash: EventId,
 }
 
-/// Size and time of change of a file on disk.
+/// Size and modification time of a file on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Stamp {
     pub size: u64,
@@ -98,21 +98,21 @@ impl Stamp {
     }
 }
 
-/// Whether what keeps the checkpoint from being taken may pass without anybody changing a setting.
+/// Whether the checkpoint may become accessible without a change of settings (disk full, no descriptor).
 pub(crate) fn may_pass(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
         || boot::is_descriptor_shortage(error)
 }
 
-/// The checkpoint's place on disk, held by one process.
+/// The checkpoint's file. A lock ensures that one process uses it.
 pub(crate) struct CheckpointFile {
     path: PathBuf,
     _lock: File,
 }
 
 impl CheckpointFile {
-    /// Takes the place; fails when another loader has it.
+    /// Locks the checkpoint; fails when another loader holds the lock.
     pub fn take(directory: &Path, sensor: &SensorId) -> anyhow::Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("create state directory {}", directory.display()))?;
@@ -127,8 +127,8 @@ impl CheckpointFile {
         Ok(Self { path: directory.join(format!("{sensor}.json")), _lock: lock })
     }
 
-    /// Reads it; one that does not read is put aside, and everything is read again (Postgres absorbs what it
-    /// has).
+    /// Reads the checkpoint. One that cannot be parsed is renamed, and all logs are read again (Postgres
+    /// ignores the duplicates).
     pub fn load(&self, sensor: &SensorId) -> anyhow::Result<Option<Checkpoint>> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
@@ -141,7 +141,7 @@ impl CheckpointFile {
             Ok(checkpoint) => Ok(Some(checkpoint)),
             Err(why) => {
                 let aside = self.path.with_extension("json.damaged");
-                tracing::warn!(checkpoint = %self.path.display(), why, aside = %aside.display(), "the checkpoint does not read: reading the logs again");
+                tracing::warn!(checkpoint = %self.path.display(), why, aside = %aside.display(), "could not parse the checkpoint; reading the logs again");
                 fs::rename(&self.path, &aside)
                     .with_context(|| format!("put {} aside", self.path.display()))?;
                 Ok(None)
@@ -149,7 +149,7 @@ impl CheckpointFile {
         }
     }
 
-    /// Writes it so that after a crash the old or the new one is there, whole.
+    /// Replaces the file atomically: after a crash either the old or the new checkpoint is complete.
     pub fn save(&self, checkpoint: &Checkpoint) -> anyhow::Result<()> {
         let write = || -> std::io::Result<()> {
             let new = self.path.with_extension("json.new");
@@ -163,32 +163,35 @@ impl CheckpointFile {
     }
 }
 
-/// Reads a checkpoint's text; `Err` says what is wrong with it.
+/// Parses a checkpoint; `Err` says what is wrong with it.
 fn read(text: &[u8], sensor: &SensorId) -> Result<Checkpoint, String> {
     let checkpoint: Checkpoint = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if checkpoint.version != VERSION {
         return Err(format!("version {}, expected {VERSION}", checkpoint.version));
     }
     if checkpoint.sensor != *sensor {
-        return Err(format!("of sensor {}", checkpoint.sensor));
+        return Err(format!("it belongs to sensor {}", checkpoint.sensor));
     }
     Ok(checkpoint)
 }
 
 impl Checkpoint {
-    /// One without files.
     pub fn new(sensor: SensorId) -> Self {
         Self { version: VERSION, sensor, streams: [None; 2], files: Vec::new() }
     }
 }
 
-/// Reads any bytes as a checkpoint; what reads is written and read again.
+/// Fuzz target: parses any bytes as a checkpoint; one that parses must survive being written and parsed
+/// again.
 pub fn fuzz(bytes: &[u8]) {
     let Ok(sensor) = "s".parse::<SensorId>() else { return };
     if let Ok(checkpoint) = read(bytes, &sensor) {
         let again =
             serde_json::to_vec(&checkpoint).map_err(drop).and_then(|text| read(&text, &sensor).map_err(drop));
-        assert!(again.as_ref() == Ok(&checkpoint), "a checkpoint changes when it is written");
+        assert!(
+            again.as_ref() == Ok(&checkpoint),
+            "a checkpoint changed when it was written and parsed again"
+        );
     }
 }
 

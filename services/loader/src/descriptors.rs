@@ -1,12 +1,12 @@
-//! The budget of open logs, shared by all sensors of the process. The other half of the descriptors is for
-//! sockets, listings and the checkpoint.
+//! Limits the number of open logs, over all sensors of the process, to half of the file descriptors. The
+//! other half is for sockets, directory listings and the checkpoint.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Logs that are open now.
+/// Number of logs that are open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts one open log while it lives.
+/// Counts as one open log until it is dropped.
 pub(crate) struct Open(());
 
 impl Open {
@@ -22,12 +22,11 @@ impl Drop for Open {
     }
 }
 
-/// How many logs may be open at once.
 pub(crate) fn budget() -> usize {
     boot::descriptor_limit() / 2
 }
 
-/// Whether another log should be opened only after one was closed.
+/// Whether a log must be closed before another one is opened.
 pub(crate) fn is_full() -> bool {
     OPEN.load(Relaxed) >= budget()
 }

@@ -1,5 +1,6 @@
-//! Publishing again, on evidence only: the stream was made anew, its sequence went back, or the processor's
-//! floor has passed bytes that Postgres does not have. And asking, which is what a timer may do.
+//! Publishes again, but only on proof of loss: a stream was created again, its sequence went back, or the
+//! processor's floor has passed bytes that Postgres does not have. A timer only asks for receipts, it never
+//! publishes.
 
 use std::time::{Duration, Instant};
 
@@ -12,22 +13,23 @@ use crate::{
     tailer::{DEAD, EVENTS, Tailer},
 };
 
-/// After how much silence receipts are asked for while something is outstanding.
+/// While something is outstanding, receipts are requested after this long without any.
 const SILENCE: Duration = Duration::from_secs(5);
-/// How often it is asked all the same: a database that was restored while nothing was outstanding is noticed.
+/// Receipts are requested at this interval in any case, to notice a database that was restored while nothing
+/// was outstanding.
 const ROUTINE: Duration = Duration::from_secs(300);
-/// Questions are at least this far apart.
+/// Minimum interval between two requests for receipts.
 const ASK_GAP: Duration = Duration::from_secs(1);
-/// Files in one question.
+/// Files per request.
 const ASK_FILES: usize = 500;
 
 impl Tailer {
-    /// One look at the streams and at what is outstanding.
+    /// Checks the streams and everything that is outstanding.
     pub async fn look_for_evidence(&mut self) {
         match self.look_at_streams().await {
             Ok(Some(why)) => {
                 self.repeat_all(why).await;
-                // Whatever befell the broker may have befallen the database.
+                // What happened to the broker may have happened to the database, too.
                 self.suspicious = true;
             }
             Ok(None) => (),
@@ -38,18 +40,18 @@ impl Tailer {
         let passed = self.passed();
         let outstanding = self.files.values().any(|file| !file.segments.is_empty());
         let patience = if outstanding { SILENCE } else { ROUTINE };
-        let silent = self.heard.elapsed() >= patience && self.asked.elapsed() >= patience;
-        if (passed || self.suspicious || silent) && self.asked.elapsed() >= ASK_GAP {
+        let silent = self.last_receipt.elapsed() >= patience && self.last_request.elapsed() >= patience;
+        if (passed || self.suspicious || silent) && self.last_request.elapsed() >= ASK_GAP {
             self.ask().await;
         }
     }
 
-    /// Why everything that is outstanding must be published again, if it must.
+    /// Returns why everything that is outstanding must be published again, if so.
     async fn look_at_streams(&mut self) -> anyhow::Result<Option<&'static str>> {
         let facts = [self.bus.events_stream().await?, self.bus.dead_stream().await?];
         let missing = facts.iter().any(Option::is_none);
         if missing && !self.stream_missing {
-            tracing::warn!("the streams do not exist: waiting until a processor provisions them");
+            tracing::warn!("the streams do not exist; waiting until a processor provisions them");
         }
         self.stream_missing = missing;
         let mut why = None;
@@ -72,7 +74,7 @@ impl Tailer {
         if seen.created != facts.created {
             self.streams[index] = Some(fresh);
             self.dirty = true;
-            return Some("the stream was created anew");
+            return Some("the stream was deleted and created again");
         }
         if facts.last_seq < seen.high {
             self.streams[index] = Some(StreamSeen { high: facts.last_seq, ..seen });
@@ -82,7 +84,7 @@ impl Tailer {
         None
     }
 
-    /// Publishes again everything that is not committed.
+    /// Publishes everything again that is not committed.
     async fn repeat_all(&mut self, why: &'static str) {
         let keys: Vec<_> =
             self.files.iter().filter(|(_, file)| !file.segments.is_empty()).map(|(key, _)| *key).collect();
@@ -97,36 +99,36 @@ impl Tailer {
     async fn repeat(&mut self, key: u64) {
         let Some(file) = self.files.get_mut(&key) else { return };
         if !file.gone {
-            // One that cannot be opened is noticed as gone by a scan.
+            // The next scan notices that a file which cannot be opened is gone.
             if file.open().is_ok() {
                 file.repeat();
             }
             return;
         }
-        // A copy may be there that was not looked at yet; the question comes again.
+        // There may be a copy that no scan has found yet. The next request for receipts leads here again.
         if file.gone_since.is_some_and(|since| since.elapsed() < COPY_PATIENCE) {
             return;
         }
         if self.is_copied(key) {
-            // The copy is read, and what it holds is published.
+            // The copy is read, and its lines are published.
             self.files.remove(&key);
             self.dirty = true;
             return;
         }
         let Some(file) = self.files.get_mut(&key) else { return };
         file.attempts += 1;
-        file.repeat_until = u64::MAX;
+        file.published_before = u64::MAX;
         file.turn += 1;
         self.publish_gap(key).await;
     }
 
-    /// Whether the processor's floor has passed something that is not committed here.
+    /// Whether the processor's floor has passed something that is not committed.
     fn passed(&self) -> bool {
         let marks = self.floors();
         self.files.values().any(|file| file.segments.passed(marks))
     }
 
-    /// The recorded floors of the streams that are there now; 0 for another stream's.
+    /// The reported floors of EVENTS and DEAD; 0 if the floor belongs to an earlier stream of that name.
     fn floors(&self) -> [u64; 2] {
         [EVENTS, DEAD].map(|index| match (self.marks[index], self.streams[index]) {
             (Some(mark), Some(seen)) if mark.created == seen.created => mark.floor,
@@ -134,9 +136,9 @@ impl Tailer {
         })
     }
 
-    /// Asks a processor what is committed of every file, and believes it.
+    /// Asks a processor which ranges of each file are committed, and adopts the answer.
     pub async fn ask(&mut self) {
-        self.asked = Instant::now();
+        self.last_request = Instant::now();
         let files: Vec<_> =
             self.files.iter().filter_map(|(key, file)| file.identity.map(|(id, _)| (*key, id))).collect();
         for some in files.chunks(ASK_FILES) {
@@ -148,18 +150,18 @@ impl Tailer {
                     return tracing::debug!(error = format!("{error:#}"), "could not ask for receipts");
                 }
             };
-            self.heard = Instant::now();
+            self.last_receipt = Instant::now();
             self.note_marks(&answer);
             for (id, ranges) in &answer.files {
-                self.believe(*id, ranges);
+                self.adopt(*id, ranges);
             }
             self.repeat_passed(some.iter().map(|(key, _)| *key)).await;
         }
         self.suspicious = false;
     }
 
-    /// After an answer: the floors in it were read before its ranges, so what they passed and the ranges lack
-    /// is lost.
+    /// Called after an answer. Its floors were read before its ranges, so a range that the floors passed and
+    /// the answer lacks is lost.
     async fn repeat_passed(&mut self, answered: impl Iterator<Item = u64>) {
         let floors = self.floors();
         let keys: Vec<_> = answered
@@ -176,18 +178,19 @@ impl Tailer {
         }
     }
 
-    /// The answer comes from Postgres: where it has less than is known here, it was restored from a copy.
-    fn believe(&mut self, id: FileId, ranges: &[(u64, u64)]) {
+    /// Adopts an answer, which comes from Postgres. If it has fewer ranges than are known here, the database
+    /// was restored from a backup.
+    fn adopt(&mut self, id: FileId, ranges: &[(u64, u64)]) {
         let Some(file) =
             self.files.values_mut().find(|file| file.identity.is_some_and(|(mine, _)| mine == id))
         else {
             return;
         };
-        let told: events::RangeSet = ranges.iter().copied().collect();
-        let less = file.done.to_vec().iter().any(|&(start, end)| !told.contains(start, end));
+        let reported: events::RangeSet = ranges.iter().copied().collect();
+        let less = file.done.to_vec().iter().any(|&(start, end)| !reported.contains(start, end));
         if less && !file.gone {
-            tracing::warn!(path = %file.path.display(), "Postgres has less of this file than it had: reading it again");
-            file.believe(ranges);
+            tracing::warn!(path = %file.path.display(), "Postgres has less of this file than before; reading it again");
+            file.adopt(ranges);
             self.dirty = true;
         } else {
             self.dirty |= file.commit(ranges);

@@ -1,4 +1,4 @@
-//! Messages on their way: published, and not yet acknowledged by the broker.
+//! Messages in flight: published, and not yet acknowledged by the broker.
 
 use std::{
     collections::VecDeque,
@@ -14,26 +14,25 @@ use crate::args::Tuning;
 
 /// How long an acknowledgement may take before the message is published again.
 const ACK_LIMIT: Duration = Duration::from_secs(10);
-/// The same after the connection was made anew: what was in the old one's buffers has vanished.
+/// The same after a reconnect: messages in the buffers of the old connection are lost.
 const RECONNECTED_LIMIT: Duration = Duration::from_secs(2);
 
-/// A message that the broker has not acknowledged yet.
 pub(crate) struct Sent {
     pub file: u64,
     pub turn: u64,
     pub start: u64,
-    /// Given back when the outcome is known.
+    /// Released when the outcome is known.
     pub _room: Taken,
     pub stream: usize,
     pub at: Instant,
     pub ack: Ack,
 }
 
-/// What the sensors of a loader may have in flight together, in bytes. A message takes at least the share of
-/// one message, so neither limit is exceeded: not that of messages, not that of bytes.
+/// Bytes that all sensors of a loader may have in flight together. Each message counts as at least the limit
+/// in bytes divided by the limit in messages, so that both limits hold.
 ///
-/// A sensor that waits for room must poll its own acknowledgements meanwhile (see `Tailer::room`): they hold
-/// the room that another one waits for.
+/// A sensor that waits for room must keep polling its own acknowledgements (see `Tailer::room`): they hold
+/// the room that another sensor waits for.
 #[derive(Clone)]
 pub(crate) struct Room {
     free: Arc<Semaphore>,
@@ -41,7 +40,7 @@ pub(crate) struct Room {
     share: u32,
 }
 
-/// The room of one message.
+/// The room that one message takes.
 pub(crate) type Taken = OwnedSemaphorePermit;
 
 impl Room {
@@ -50,12 +49,12 @@ impl Room {
         Self { free: Arc::new(Semaphore::new(all as usize)), all, share: (all / limits.in_flight).max(1) }
     }
 
-    /// Takes room at once, if there is some and nobody waits for it.
+    /// Takes room if it is free and no other sensor waits.
     pub fn try_take(&self, bytes: u64) -> Option<Taken> {
         self.free.clone().try_acquire_many_owned(self.of(bytes)).ok()
     }
 
-    /// Waits for room. Those that wait get it in the order in which they came.
+    /// Waits for room, first come, first served.
     pub async fn take(self, bytes: u64) -> Option<Taken> {
         let bytes = self.of(bytes);
         self.free.acquire_many_owned(bytes).await.ok()
@@ -66,7 +65,7 @@ impl Room {
     }
 }
 
-/// The messages in flight, in the order in which they were published.
+/// The messages in flight, in order of publication.
 #[derive(Default)]
 pub(crate) struct Flight {
     queue: VecDeque<Sent>,
@@ -83,7 +82,7 @@ impl Flight {
         self.queue.is_empty()
     }
 
-    /// Notes how many connections there have been.
+    /// Updates the number of connections so far.
     pub fn note_connections(&mut self, connections: u64) {
         if self.connections != connections {
             self.connections = connections;
@@ -91,13 +90,13 @@ impl Flight {
         }
     }
 
-    /// Forgets the messages of a file that are going to be published again.
+    /// Drops the messages of a file that will be published again.
     pub fn forget(&mut self, file: u64) {
         self.queue.retain(|sent| sent.file != file);
     }
 
-    /// The first message and what became of it, when that is known; for ever pending when nothing is in
-    /// flight. May be dropped while pending.
+    /// Returns the first message and its outcome once that is known. Pending for ever while nothing is in
+    /// flight. Cancel-safe.
     pub async fn next(&mut self) -> (Sent, Result<Published, PublishError>) {
         let deadline = self.deadline();
         let outcome = match (self.queue.front_mut(), deadline) {
@@ -112,7 +111,7 @@ impl Flight {
         }
     }
 
-    /// The same, only when it is known already.
+    /// The same, but only if the outcome is known already.
     pub fn take(&mut self) -> Option<(Sent, Result<Published, PublishError>)> {
         self.next().now_or_never()
     }

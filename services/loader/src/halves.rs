@@ -1,6 +1,6 @@
-//! Halves of lines. When nothing is added to a rotated file for a while, its last line is taken without its
-//! newline. When it goes on after all (a slow copy, a paused container), the line is read again from its
-//! start, and what it is then replaces the dead letter of its half.
+//! Half lines. When a rotated file has not grown for a while, its last line is taken without its newline. If
+//! the line is continued later (a slow copy, a paused container), it is read again from its start, and the
+//! result replaces the dead letter of the half line.
 
 use std::{io, os::unix::fs::MetadataExt};
 
@@ -19,9 +19,9 @@ use crate::{
 pub(crate) struct Half {
     pub start: u64,
     pub end: u64,
-    /// The dead letter that its end became, if it did.
+    /// The dead letter that the end of the half line became, if any.
     pub dead: Option<DeadId>,
-    /// What was counted for it.
+    /// What the statistics counted for it.
     pub tally: Tally,
 }
 
@@ -34,7 +34,8 @@ impl Half {
         Self { start, end, dead, tally }
     }
 
-    /// The dead letter that a piece of the whole line replaces: the one piece that goes on beyond the half.
+    /// The dead letter that this piece of the whole line replaces: only the piece that extends beyond the
+    /// half line replaces it.
     pub fn replaced_by(&self, piece: &Piece) -> Option<DeadId> {
         let id = match &piece.what {
             What::Dead(dead) => Some(dead.id()),
@@ -45,8 +46,8 @@ impl Half {
 }
 
 impl Tailer {
-    /// Goes back to the start of a line that was taken without its newline and goes on. False when that has
-    /// to wait: the half's dead letter must be stored before something can replace it.
+    /// If a line that was taken without its newline is continued, goes back to its start. Returns false if
+    /// that must wait: the dead letter of the half line must be stored before another message can replace it.
     pub fn rejoin(&mut self, key: u64) -> io::Result<bool> {
         let Some(file) = self.files.get_mut(&key) else { return Ok(true) };
         let Some(start) = file.half_before()? else { return Ok(true) };
@@ -62,8 +63,8 @@ impl Tailer {
         let first = Fingerprint::of(content(&half)) == fingerprint
             && line_at(input, 0)?.is_some_and(|first| first.start() == half.start());
         input.go_to(start)?;
-        tracing::info!(path = %file.path.display(), offset = start, "a line that had been taken without its newline goes on: reading it again");
-        // Its id was made of the half: it gets another one, and is read from its start.
+        tracing::info!(path = %file.path.display(), offset = start, "a line that was taken without its newline is continued; reading it again");
+        // The file id was made of the half line: the file gets a new id and is read from its start.
         file.renew = first;
         let counted = file.half.take().filter(|known| known.end == end);
         file.half = Some(counted.unwrap_or_else(|| taken(&self.sensor, id, half, self.expand_arrays)));
@@ -76,9 +77,9 @@ impl Tailer {
         Ok(true)
     }
 
-    /// Whether a deleted file ends with half a line that another file has at the same place. Replaced whole,
-    /// as rsync does while the original is written, a file ends anywhere; the line goes on in the copy, which
-    /// is read.
+    /// Whether a deleted file ends with half a line that another file has at the same offset. When a file is
+    /// replaced (as rsync does) while its original is being written, it ends anywhere. The line continues in
+    /// the copy, which is read as well.
     pub fn half_is_copied(&self, key: u64) -> bool {
         let Some(file) = self.files.get(&key).filter(|file| !file.listed && !file.compressed) else {
             return false;
@@ -106,19 +107,19 @@ impl Tailer {
 }
 
 impl Tracked {
-    /// Its bytes at this place, as many as there are.
+    /// Reads up to `length` bytes at this offset.
     fn bytes_from(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         let read = match &self.input {
             Some(input) => input.read_at(&mut bytes, start)?,
-            None => self.open_anew()?.read_at(&mut bytes, start)?,
+            None => self.open_from_start()?.read_at(&mut bytes, start)?,
         };
         bytes.truncate(read);
         Ok(bytes)
     }
 
-    /// Where the line starts that ends without a newline where reading goes on, if the file has more now that
-    /// belongs to it.
+    /// If the file continues where a line without newline was taken, returns the offset where that line
+    /// starts.
     fn half_before(&mut self) -> io::Result<Option<u64>> {
         let end = self.reader.at();
         if self.compressed || end == 0 || !self.left.is_empty() || self.reader.unfinished().is_some() {
@@ -126,13 +127,13 @@ impl Tracked {
         }
         let start = match self.segments.last_line().or(self.last_line) {
             Some(last) if last.end == end => Some(last.start),
-            // Postgres was believed.
+            // The offset was adopted from Postgres; the last line is not known.
             None if self.position == end => None,
             _ => return Ok(None),
         };
         let Some(input) = &self.input else { return Ok(None) };
         let mut around = [0; 2];
-        // NUL bytes are what `copytruncate` leaves of it.
+        // NUL bytes are what `copytruncate` leaves there.
         if input.read_at(&mut around, end - 1)? < 2 || around[0] == 0 || around.contains(&b'\n') {
             return Ok(None);
         }
@@ -140,7 +141,7 @@ impl Tracked {
     }
 }
 
-/// Where the line starts that holds the byte before `end`; `None` when it is too long to be an event.
+/// Start of the line that holds the byte before `end`; `None` when the line is too long to be an event.
 fn line_start(input: &Input, end: u64) -> io::Result<Option<u64>> {
     let from = end.saturating_sub(MAX_LINE as u64);
     let mut bytes = vec![0; usize::try_from(end - from).unwrap_or(MAX_LINE)];
@@ -149,7 +150,7 @@ fn line_start(input: &Input, end: u64) -> io::Result<Option<u64>> {
     Ok(newline.or((from == 0).then_some(0)))
 }
 
-/// The line from `start` to `end`, where it has no newline.
+/// The line from `start` to `end`, without newline.
 fn line_until(input: &Input, start: u64, end: u64) -> io::Result<Option<Item>> {
     let (mut reader, mut buffer, mut at) = (LineReader::new(start), vec![0; 1 << 16], start);
     while at < end {
@@ -165,7 +166,7 @@ fn line_until(input: &Input, start: u64, end: u64) -> io::Result<Option<Item>> {
     Ok(reader.finish())
 }
 
-/// What an earlier process made of a half.
+/// What an earlier process made of a half line.
 fn taken(sensor: &events::SensorId, file: FileId, half: Item, expand_arrays: bool) -> Half {
     let (start, end) = (half.start(), half.end());
     let why = match &half {

@@ -1,4 +1,4 @@
-//! The bytes of a file, plain or compressed, as one stream of offsets.
+//! Reads a file, plain or compressed, as one stream of bytes with offsets.
 
 use std::{
     fs::{File, Metadata},
@@ -14,12 +14,12 @@ use crate::{
     descriptors::Open,
 };
 
-/// How long a command waits for a file descriptor.
+/// How long a command waits for a free file descriptor.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it waits before it tries again.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Opens a file for a command; waits, for a limited time, while too many files are open.
+/// Opens a file for a command. While too many files are open, it retries for a limited time.
 pub fn open_patiently(path: &Path) -> io::Result<File> {
     let since = Instant::now();
     loop {
@@ -36,7 +36,7 @@ pub fn open_patiently(path: &Path) -> io::Result<File> {
 pub struct Input {
     file: Arc<File>,
     format: Format,
-    /// Reads the decompressed stream; `None` for a plain file.
+    /// Decompresses the file; `None` for a plain file.
     decoder: Option<Decoder>,
     damage: Option<String>,
     at: u64,
@@ -44,17 +44,17 @@ pub struct Input {
 }
 
 impl Input {
-    /// Opens at the start. What is in the file decides how it is read, not its name.
+    /// Opens a file at its start. The content decides how it is decompressed, not the name.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::of(File::open(path)?)
     }
 
-    /// Where the open file lies now, whatever it was opened as; `None` when it was deleted or the system does
-    /// not say. Works on Linux.
+    /// The current path of the open file; `None` when it was deleted or the system does not report it. Linux
+    /// only.
     pub(crate) fn place(&self) -> Option<PathBuf> {
         use std::os::fd::AsRawFd;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()?;
-        // A name that has gone is shown with " (deleted)" behind it.
+        // Linux appends " (deleted)" to the name of a deleted file.
         let (there, mine) = (std::fs::metadata(&path).ok()?, self.metadata().ok()?);
         ((there.dev(), there.ino()) == (mine.dev(), mine.ino())).then_some(path)
     }
@@ -68,34 +68,35 @@ impl Input {
         Ok(input)
     }
 
-    /// The same for a command that has nothing else to do: waits, for a limited time, while too many files
-    /// are open.
+    /// The same for a command that does nothing else. While too many files are open, it retries for a limited
+    /// time.
     pub fn open_patiently(path: &Path) -> io::Result<Self> {
         Self::of(open_patiently(path)?)
     }
 
-    /// The same file, whatever its name is now, opened another time, at its start. Works on Linux.
+    /// Opens the same file once more, at its start, whatever its name is now. Linux only.
     pub(crate) fn again(&self) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
         Self::open(Path::new(&format!("/proc/self/fd/{}", self.file.as_raw_fd())))
     }
 
-    /// Whether this is a closed archive: nothing will be added.
+    /// Whether this is an archive. Nothing is appended to an archive.
     pub fn compressed(&self) -> bool {
         self.format != Format::Plain
     }
 
-    /// Why the archive could not be read further than it was: it is damaged or cut off.
+    /// Why the archive could not be read to its end: it is damaged or cut off.
     pub fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
     }
 
-    /// What `fstat` says of the open file, whatever its name is now.
+    /// `fstat` of the open file, whatever its name is now.
     pub(crate) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// Reads at an offset of a plain file, up to its end, without going there; nothing of an archive.
+    /// Reads a plain file at an offset, up to its end, without moving the position. Reads nothing from an
+    /// archive.
     pub(crate) fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         if self.compressed() {
             return Ok(0);
@@ -112,7 +113,7 @@ impl Input {
         Ok(done)
     }
 
-    /// Goes to an offset; in an archive by reading up to it.
+    /// Moves to an offset; in an archive by decompressing up to it.
     pub(crate) fn go_to(&mut self, offset: u64) -> io::Result<()> {
         if !self.compressed() {
             self.file.seek(SeekFrom::Start(offset))?;
@@ -132,18 +133,17 @@ impl Input {
         Ok(())
     }
 
-    /// Goes over a hole of a plain file, if there is one at this offset; returns how many NUL bytes it stands
-    /// for.
+    /// Skips a hole of a plain file that starts at the current position; returns its length in bytes.
     pub fn skip_hole(&mut self) -> io::Result<u64> {
         if self.compressed() {
             return Ok(0);
         }
-        // The size is read first: what a writer adds meanwhile lies behind it.
+        // The size is read first: bytes that are appended meanwhile lie beyond it.
         let size = self.file.metadata()?.len();
         let data = match rustix::fs::seek(&*self.file, rustix::fs::SeekFrom::Data(self.at)) {
             Ok(data) => data,
             Err(rustix::io::Errno::NXIO) => size,
-            // Not every file system knows its holes.
+            // Not every file system reports holes.
             Err(_) => self.at,
         };
         let skipped = data.saturating_sub(self.at);
@@ -161,7 +161,7 @@ impl Input {
 }
 
 impl Read for Input {
-    /// Reads on; 0 at the end. A damaged archive ends where the damage begins: [`Input::damage`] tells.
+    /// Reads on; 0 at the end. A damaged archive ends where the damage begins, see [`Input::damage`].
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.at == 0 && self.decoder.is_none() {
             // The file may have been empty when it was opened.
@@ -185,9 +185,9 @@ impl Read for Input {
     }
 }
 
-/// Reads a file of any content: resumed at an offset it must give what it gives in one piece.
+/// Fuzz target: reading a file from an offset must give the same bytes as reading it whole.
 pub fn fuzz(path: &Path, at: u64) {
-    /// No archive of the fuzzer's is worth more.
+    /// Enough for every archive that the fuzzer makes.
     const MOST: usize = 1 << 20;
     let read = |from: u64| -> io::Result<Vec<u8>> {
         let mut input = Input::open(path)?;

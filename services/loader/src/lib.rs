@@ -1,17 +1,17 @@
 //! Tails Cowrie logs and publishes every event.
 //!
 //! **Invariant**: the log file is the buffer. The checkpoint moves only over bytes that Postgres has
-//! committed, memory holds byte ranges and never lines, and bytes are published again only on evidence that
-//! they were lost.
+//! committed. Memory holds byte ranges, never lines. Bytes are published again only on evidence that they
+//! were lost.
 
 mod archive;
 mod args;
-mod beat;
 mod checkpoint;
 mod descriptors;
 mod evidence;
 mod flight;
 mod halves;
+mod heartbeat;
 mod input;
 pub mod logs;
 mod neighbours;
@@ -40,7 +40,7 @@ use tokio::sync::Notify;
 
 #[doc(hidden)]
 pub mod fuzzing {
-    //! Parsers of outside bytes, for the fuzz targets.
+    //! Parsers of untrusted bytes, for the fuzz targets.
 
     pub use crate::{checkpoint::fuzz as checkpoint, input::fuzz as archive};
 }
@@ -55,22 +55,22 @@ use tailer::Tailer;
 
 /// How much of a file is read in one turn, in bytes.
 const CHUNK: usize = 256 * 1024;
-/// Files that an error names, at most.
+/// Files that an error lists, at most.
 const NAMED: usize = 20;
-/// How long `once` waits for the broker's streams before it says that they are missing.
+/// How long `once` waits for the broker's streams before it fails.
 const STREAMS_WAIT: Duration = Duration::from_secs(30);
-/// At the start, before a checkpoint that could not be taken is tried again.
+/// Pause between attempts to open the checkpoint at the start.
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
 
-/// A loader of one or several sensors.
+/// A loader of one or more sensors.
 pub struct Loader {
-    /// Each sensor's counters.
+    /// The counters of each sensor.
     pub statistics: Vec<(SensorId, Arc<Statistics>)>,
     tailing: Vec<boot::Task<anyhow::Result<bool>>>,
 }
 
 impl Loader {
-    /// Starts following these logs until `tasks` stop, or in `once` mode until everything is committed.
+    /// Starts to follow these logs until `tasks` stop, or in `once` mode until everything is committed.
     pub async fn start(args: &Args, bus: &Bus, tasks: &Tasks) -> anyhow::Result<Self> {
         let mut loader = Self { statistics: Vec::new(), tailing: Vec::new() };
         let room = Room::new(&args.tuning);
@@ -91,9 +91,9 @@ impl Loader {
         Ok(loader)
     }
 
-    /// Waits until every sensor's tailing ended; whether all were finished.
+    /// Waits until every sensor's task has ended. Returns whether all of them finished.
     pub async fn finish(self) -> anyhow::Result<bool> {
-        // The first that fails ends the wait.
+        // The first error ends the wait.
         let all = futures::future::try_join_all(
             self.tailing.into_iter().map(async |tailing| tailing.result().await?),
         )
@@ -101,7 +101,7 @@ impl Loader {
         Ok(all.into_iter().all(|finished| finished))
     }
 
-    /// An error that names the files which could not be read, or not to their ends; for `once`.
+    /// Fails if some files could not be read to their ends, and lists them; for `once`.
     pub fn check_files(statistics: &[(SensorId, Arc<Statistics>)]) -> anyhow::Result<()> {
         let problems: Vec<_> = statistics.iter().flat_map(|(_, one)| one.problems()).collect();
         if problems.is_empty() {
@@ -116,13 +116,13 @@ impl Loader {
         anyhow::bail!("not all files could be read whole: {}{more}", named.join("; "))
     }
 
-    /// Adds the checkpoint to what a role needs to be ready.
+    /// Makes readiness depend on a writable checkpoint.
     pub fn report_to(&self, health: &boot::Health) {
         let statistics = self.statistics.clone();
         health.needs("checkpoint", move || statistics.iter().all(|(_, one)| one.is_checkpoint_writable()));
     }
 
-    /// All sensors' counters together.
+    /// The sum of all sensors' counters.
     pub fn summary(statistics: &[(SensorId, Arc<Statistics>)]) -> Summary {
         statistics.iter().map(|(_, one)| one.summary()).fold(Summary::default(), |sum, one| sum + one)
     }
@@ -167,17 +167,17 @@ async fn follow(
         stream_missing: false,
         rolled_back: false,
         suspicious: false,
-        heard: Instant::now(),
-        asked: long_ago,
-        resting_until: Instant::now(),
+        last_receipt: Instant::now(),
+        last_request: long_ago,
+        paused_until: Instant::now(),
         scanned: long_ago,
         scan_took: Duration::ZERO,
         settling: Default::default(),
         saved: (long_ago, Duration::ZERO),
         save_trouble: None,
         hints: 0,
-        beaten: None,
-        told_lag: 0,
+        last_heartbeat: None,
+        reported_lag: 0,
         dirty: false,
         met: false,
         backlog_next: false,
@@ -190,20 +190,20 @@ async fn follow(
     tailer.find_known()?;
     tailer.ask().await;
     if tailer.files.is_empty() {
-        tracing::warn!(patterns = tailer.patterns.join(", "), "no log found yet: waiting for it to appear");
+        tracing::warn!(patterns = tailer.patterns.join(", "), "no log found yet; waiting for it to appear");
     }
     tailer.run().await
 }
 
-/// Takes and reads the checkpoint. While the disk is full or read-only, or no descriptor is free, it waits;
-/// `None` when it is stopped meanwhile.
+/// Opens and reads the checkpoint. Retries while the disk is full or read-only, or no descriptor is free.
+/// `None` when the loader is stopped meanwhile.
 async fn take_checkpoint(
     directory: &Path,
     sensor: &SensorId,
     statistics: &Statistics,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(CheckpointFile, Option<Checkpoint>)>> {
-    let mut told = None;
+    let mut warned = None;
     while !stop.is_cancelled() {
         let taken = CheckpointFile::take(directory, sensor)
             .and_then(|place| place.load(sensor).map(|checkpoint| (place, checkpoint)));
@@ -218,11 +218,11 @@ async fn take_checkpoint(
                 return other.map(Some);
             }
         };
-        if told.as_ref() != Some(&error) {
-            tracing::warn!(error, "could not take the checkpoint; will retry");
+        if warned.as_ref() != Some(&error) {
+            tracing::warn!(error, "could not open the checkpoint; will retry");
         }
         statistics.set_checkpoint_trouble(Some(error.clone()));
-        told = Some(error);
+        warned = Some(error);
         tokio::select! {
             () = stop.cancelled() => (),
             () = tokio::time::sleep(CHECKPOINT_PAUSE) => (),
@@ -231,7 +231,7 @@ async fn take_checkpoint(
     Ok(None)
 }
 
-/// A role started before its streams are provisioned waits for them.
+/// Waits for the streams, in case this role starts before they are provisioned.
 async fn wait_for_streams(bus: &Bus, stop: &CancellationToken, once: bool) -> anyhow::Result<()> {
     let since = Instant::now();
     while bus.events_stream().await.ok().flatten().is_none() && !stop.is_cancelled() {
@@ -245,22 +245,22 @@ async fn wait_for_streams(bus: &Bus, stop: &CancellationToken, once: bool) -> an
     Ok(())
 }
 
-/// Tells of changes in the logs' directories. Where that is not to be had (NFS, limits), polling does it
-/// alone.
+/// Wakes the tailer when something changes in the logs' directories. Where notifications are not available
+/// (NFS, limits), only polling notices changes.
 fn watch(patterns: &[String], wake: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let told = wake.clone();
-    // Our own looking is an access too.
-    let heard = move |event: notify::Result<notify::Event>| {
+    let notified = wake.clone();
+    // The loader's own reads are accesses, too.
+    let on_event = move |event: notify::Result<notify::Event>| {
         if !event.is_ok_and(|event| event.kind.is_access()) {
-            told.notify_one();
+            notified.notify_one();
         }
     };
-    let mut watcher = notify::recommended_watcher(heard)
-        .inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: polling only"))
+    let mut watcher = notify::recommended_watcher(on_event)
+        .inspect_err(|error| tracing::warn!(%error, "could not watch for changes; polling only"))
         .ok()?;
     for directory in logs::directories(patterns) {
         if let Err(error) = watcher.watch(Path::new(&directory), RecursiveMode::NonRecursive) {
-            tracing::warn!(directory = %directory.display(), %error, "cannot watch for changes here: polling only");
+            tracing::warn!(directory = %directory.display(), %error, "could not watch a directory for changes; polling only");
         }
     }
     Some(watcher)

@@ -1,4 +1,4 @@
-//! Which files belong to a sensor: paths with their rotated siblings, and globs.
+//! Finds the files of a sensor: paths with their rotated siblings, and globs.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,7 +14,7 @@ use events::SensorId;
 /// `--log [SENSOR=]PATH|GLOB`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogSpec {
-    /// The sensor, when the argument names one.
+    /// The sensor, if the argument names one.
     pub sensor: Option<SensorId>,
     /// A path, or a pattern with `*`, `?`, `[…]` or `**`.
     pub pattern: String,
@@ -24,8 +24,8 @@ impl std::str::FromStr for LogSpec {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        // A path may hold `=`: only what reads as a sensor id before the first one names a sensor, and what
-        // is there is a path.
+        // A path may contain `=`. The part before the first `=` names a sensor only if it is a valid sensor
+        // id and the whole argument is not an existing path.
         let named = Some(text).filter(|text| !Path::new(text).exists());
         let named = named
             .and_then(|text| text.split_once('='))
@@ -36,7 +36,7 @@ impl std::str::FromStr for LogSpec {
         }
         if !is_path(pattern) {
             glob::Pattern::new(pattern).with_context(|| {
-                format!("{pattern:?} is no glob pattern (write [[] for a [ that is part of a name)")
+                format!("{pattern:?} is not a glob pattern (write [[] for a [ that is part of a name)")
             })?;
         }
         Ok(Self { sensor, pattern: pattern.to_owned() })
@@ -46,15 +46,13 @@ impl std::str::FromStr for LogSpec {
 /// A file found for a sensor.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where it lies.
     pub path: PathBuf,
-    /// What `stat` says.
     pub meta: Metadata,
     /// Named by the user or matched by the pattern, not a rotated sibling: Cowrie may be writing it.
     pub live: bool,
 }
 
-/// Groups specifications by sensor; one without a name belongs to `default`.
+/// Groups the arguments by sensor; one without a sensor belongs to `default`.
 pub fn by_sensor(
     specs: &[LogSpec],
     default: Option<&SensorId>,
@@ -70,17 +68,17 @@ pub fn by_sensor(
     Ok(sensors)
 }
 
-/// What a look at the directories showed.
+/// The files that a scan of the directories found.
 #[derive(Default)]
 pub(crate) struct Listing {
-    /// Each (device, inode) once, oldest change first.
+    /// Each (device, inode) once, oldest modification first.
     pub files: Vec<Found>,
-    /// Directories, and files, that could not be looked at now: what lies there need not be gone.
+    /// Directories and files that could not be read now. Files there are not necessarily gone.
     unseen: Vec<PathBuf>,
 }
 
 impl Listing {
-    /// Whether a file may be there although it is not listed.
+    /// Whether a file may exist although it is not listed.
     pub fn hides(&self, path: &Path) -> bool {
         self.unseen.iter().any(|unseen| path.starts_with(unseen))
     }
@@ -88,18 +86,18 @@ impl Listing {
     fn unseen(&mut self, path: &Path, error: &io::Error) {
         let dangling = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
         if !dangling && !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            tracing::debug!(path = %path.display(), %error, "could not look here");
+            tracing::debug!(path = %path.display(), %error, "could not read a path");
             self.unseen.push(path.to_owned());
         }
     }
 }
 
-/// Finds the files of these patterns now: each (device, inode) once, oldest change first.
+/// Finds the files that these patterns match now: each (device, inode) once, oldest modification first.
 pub fn discover(patterns: &[String]) -> anyhow::Result<Vec<Found>> {
     Ok(list(patterns)?.files)
 }
 
-/// Finds the files of these patterns now. Reads each directory once, and looks at each file once.
+/// Finds the files that these patterns match now. Reads each directory once, and calls `stat` once per file.
 pub(crate) fn list(patterns: &[String]) -> anyhow::Result<Listing> {
     let mut listing = Listing::default();
     let mut named = BTreeSet::new();
@@ -114,7 +112,7 @@ pub(crate) fn list(patterns: &[String]) -> anyhow::Result<Listing> {
             continue;
         };
         let names = names.entry(directory.clone()).or_insert_with(|| names_in(&directory, &mut listing));
-        // A pattern like *.json* matches rotated siblings of what it matches, too: they are not live.
+        // A pattern like *.json* also matches rotated siblings of its matches. These are not live.
         paths.extend(siblings(name, names).map(|sibling| (path.with_file_name(sibling), false)));
     }
     let mut found = HashMap::<(u64, u64), Found>::with_capacity(paths.len());
@@ -149,7 +147,7 @@ pub fn directories(patterns: &[String]) -> Vec<PathBuf> {
     directories
 }
 
-/// An error that names a directory which was given instead of a log.
+/// Fails if a directory was given instead of a log.
 pub fn refuse_directories(patterns: &[String]) -> anyhow::Result<()> {
     match patterns.iter().find(|pattern| Path::new(pattern).is_dir()) {
         None => Ok(()),
@@ -162,14 +160,14 @@ pub fn refuse_directories(patterns: &[String]) -> anyhow::Result<()> {
     }
 }
 
-/// An error that names every pattern which matches nothing: a typing mistake must not look like success.
+/// Fails if a pattern matches nothing, and names the first one: a typing mistake must not look like success.
 pub fn check(patterns: &[String]) -> anyhow::Result<()> {
     refuse_directories(patterns)?;
     for pattern in patterns {
         if discover(std::slice::from_ref(pattern))?.is_empty() {
             match fs::metadata(pattern) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => bail!("{pattern}: {error}"),
-                Ok(_) => bail!("{pattern} is no regular file"),
+                Ok(_) => bail!("{pattern} is not a regular file"),
                 Err(_) => bail!("{pattern}: no such file"),
             }
         }
@@ -177,8 +175,9 @@ pub fn check(patterns: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether this names one file, and is no glob pattern: it has none of their characters; or is there, or has
-/// its directory there, under just this name; or has a lone `[`.
+/// Whether this is the path of one file and not a glob pattern. It is a path if it has no glob characters, if
+/// a file of exactly this name exists, if only its directory has glob characters and exists, or if it has a
+/// single `[` that makes it an invalid pattern.
 fn is_path(pattern: &str) -> bool {
     let path = Path::new(pattern);
     let has_magic = |text: &str| text.contains(['*', '?', '[']);
@@ -192,7 +191,7 @@ fn matches(pattern: &str, listing: &mut Listing) -> anyhow::Result<Vec<PathBuf>>
         return Ok(vec![PathBuf::from(pattern)]);
     }
     let mut paths = Vec::new();
-    for path in glob::glob(pattern).with_context(|| format!("{pattern:?} is no glob pattern"))? {
+    for path in glob::glob(pattern).with_context(|| format!("{pattern:?} is not a glob pattern"))? {
         match path {
             Ok(path) => paths.push(path),
             Err(error) => listing.unseen(error.path(), error.error()),
@@ -205,7 +204,7 @@ fn directory(path: &Path) -> PathBuf {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The names in a directory, in order.
+/// The names in a directory, sorted.
 fn names_in(directory: &Path, listing: &mut Listing) -> Vec<String> {
     let mut names = Vec::new();
     let entries = fs::read_dir(directory).map_err(|error| listing.unseen(directory, &error));
@@ -219,8 +218,8 @@ fn names_in(directory: &Path, listing: &mut Listing) -> Vec<String> {
     names
 }
 
-/// Those of the names that start with `name` and `.` or `-`: `cowrie.json.2024-06-06`, `cowrie.json.1.gz`,
-/// `cowrie.json-20240606`.
+/// Selects the names that start with `name` and `.` or `-`, e.g. `cowrie.json.2024-06-06`,
+/// `cowrie.json.1.gz`, `cowrie.json-20240606`.
 fn siblings<'a>(name: &'a str, names: &'a [String]) -> impl Iterator<Item = &'a String> {
     let first = names.partition_point(|other| other.as_str() < name);
     let same_start = names[first..].iter().take_while(move |other| other.starts_with(name));

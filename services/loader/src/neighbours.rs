@@ -1,6 +1,6 @@
-//! An event that Cowrie tore apart at midnight: its beginning ends one log, its end begins the next.
-//! Whichever half is read first looks for the other among the files written just before or after, and
-//! publishes the event for both; the half that comes later finds its bytes committed, or publishes the same
+//! Stitches an event that Cowrie split at midnight: its beginning ends one log, its end starts the next one.
+//! The half that is read first looks for the other one in the files written just before or after, and
+//! publishes the event for both. The half that is read later finds its bytes committed, or publishes the same
 //! event again.
 
 use std::io::{self, Read as _};
@@ -14,22 +14,22 @@ use crate::{
     tracked::{Tracked, content, is_nul, line_at},
 };
 
-/// Archives that are read through for their last line, at most.
+/// Archives that are decompressed to find their last line, at most.
 const ARCHIVES: usize = 2;
 
-/// A whole event and the bytes of the neighbour that are part of it.
+/// A whole event, and the bytes of the neighbouring file that are part of it.
 pub(crate) type Stitched = (Vec<u8>, (FileId, u64, u64));
 
 impl Tailer {
-    /// The event that ends with `tail`, the first line of a file.
+    /// Returns the event that ends with `tail`, the first line of a file.
     pub fn find_head(&mut self, key: u64, tail: &[u8]) -> Option<Stitched> {
         let mut archives = ARCHIVES;
         for other in self.written_before(key) {
             let file = self.files.get_mut(&other)?;
-            let head = match anew(file).and_then(|input| open_end(input, &mut archives)) {
+            let head = match open_separately(file).and_then(|input| open_end(input, &mut archives)) {
                 Ok(head) => head,
                 Err(error) => {
-                    tracing::debug!(path = %file.path.display(), %error, "could not look at its end");
+                    tracing::debug!(path = %file.path.display(), %error, "could not read the end of a log");
                     continue;
                 }
             };
@@ -42,7 +42,7 @@ impl Tailer {
         None
     }
 
-    /// The event that begins with `head`, the unfinished last line of a file.
+    /// Returns the event that starts with `head`, the unfinished last line of a file.
     pub fn find_tail(&mut self, key: u64, head: &[u8]) -> Option<Stitched> {
         for other in self.written_after(key) {
             let file = self.files.get_mut(&other)?;
@@ -54,8 +54,8 @@ impl Tailer {
         None
     }
 
-    /// Files last written before this one was, the latest first. Renaming and compressing keep that time; and
-    /// of two halves that would fit, the nearer one is right.
+    /// Files last written before this one, latest first. Renaming and compressing keep the modification time.
+    /// If two halves fit, the one closer in time is right.
     fn written_before(&self, key: u64) -> Vec<u64> {
         let mut others = self.others(key);
         let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
@@ -64,7 +64,7 @@ impl Tailer {
         others.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Files last written after this one was, the earliest first.
+    /// Files last written after this one, earliest first.
     fn written_after(&self, key: u64) -> Vec<u64> {
         let mut others = self.others(key);
         let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
@@ -82,22 +82,22 @@ impl Tailer {
     }
 }
 
-/// When a file was last written, as its system says now.
+/// The current modification time of a file.
 fn written(file: &Tracked) -> i128 {
     file.metadata().map_or(file.stamp.mtime_ns, |meta| Stamp::of(&meta).mtime_ns)
 }
 
-/// The file from its start, without moving where it is read.
-fn anew(file: &Tracked) -> io::Result<Input> {
-    // Through its descriptor: the name may be another file's.
-    file.input.as_ref().and_then(|input| input.again().ok()).map_or_else(|| file.open_anew(), Ok)
+/// Opens the file at its start with a descriptor of its own, so that the tailer's position does not move.
+fn open_separately(file: &Tracked) -> io::Result<Input> {
+    // Via the open descriptor: another file may have the name now.
+    file.input.as_ref().and_then(|input| input.again().ok()).map_or_else(|| file.open_from_start(), Ok)
 }
 
 fn first_item(file: &Tracked) -> io::Result<Option<Item>> {
-    line_at(&mut anew(file)?, 0)
+    line_at(&mut open_separately(file)?, 0)
 }
 
-/// What stands behind the last newline; of so many archives.
+/// The bytes after the last newline. At most `archives` archives are decompressed for this.
 fn open_end(mut input: Input, archives: &mut usize) -> io::Result<Option<Item>> {
     if input.compressed() {
         let left = *archives > 0;
@@ -109,7 +109,7 @@ fn open_end(mut input: Input, archives: &mut usize) -> io::Result<Option<Item>> 
     if size == 0 || input.read_at(&mut last, size - 1)? == 0 || last[0] == b'\n' {
         return Ok(None);
     }
-    // A longer line is no event.
+    // A longer line is not an event.
     let mut bytes = vec![0; MAX_LINE.min(usize::try_from(size).unwrap_or(MAX_LINE))];
     let from = size - bytes.len() as u64;
     let read = input.read_at(&mut bytes, from)?;
@@ -119,7 +119,7 @@ fn open_end(mut input: Input, archives: &mut usize) -> io::Result<Option<Item>> 
     last_item(&mut input, from + newline as u64 + 1)
 }
 
-/// What stands behind the last newline, from an offset where a line starts.
+/// The bytes after the last newline; `from` is an offset where a line starts.
 fn last_item(input: &mut Input, from: u64) -> io::Result<Option<Item>> {
     input.go_to(from)?;
     let mut reader = LineReader::new(from);

@@ -1,4 +1,5 @@
-//! What stands on a line: one event, several, or none; and what was repaired to find it.
+//! Turns a line into pieces to publish: one event, several, or a dead letter; and says which repair this
+//! took.
 
 use bytes::Bytes;
 use events::{
@@ -9,9 +10,9 @@ use events::{
 
 use crate::statistics::Tally;
 
-/// Something to be published.
+/// A message to publish.
 pub(crate) struct Piece {
-    /// The bytes of the file that it stands for.
+    /// The bytes of the file that it covers.
     pub start: u64,
     pub end: u64,
     pub what: What,
@@ -22,15 +23,14 @@ pub(crate) enum What {
         line: Bytes,
         envelope: Envelope,
         id: EventId,
-        /// Bytes of a neighbouring file that it stands for, too.
+        /// Bytes of a neighbouring file that are part of the event.
         also: Option<(FileId, u64, u64)>,
-        /// Carriage returns that the repair took from its end.
+        /// Number of carriage returns that the repair removed from the end of the line.
         returns: usize,
     },
     Dead(Box<DeadLetter>),
 }
 
-/// A kind of repair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Repair {
     Glued,
@@ -42,27 +42,28 @@ pub(crate) enum Repair {
 pub(crate) struct Covered<'a> {
     pub sensor: &'a SensorId,
     pub file: FileId,
-    /// After what was covered before: blank and NUL bytes before a line belong to it.
+    /// The end of the previous line's range: blank and NUL bytes before a line belong to it.
     pub start: u64,
     pub item: Item,
 }
 
 impl Covered<'_> {
-    /// The one event that the line is; `hash`: the identity of its bytes.
+    /// The event, if the whole line is one; `hash` is the event id of its bytes.
     pub fn event(self, envelope: Envelope, hash: EventId) -> Vec<Piece> {
         let end = self.item.end();
         let Item::Line { bytes, .. } = self.item else { return Vec::new() };
         vec![Piece { start: self.start, end, what: whole(self.sensor, bytes, hash, envelope, None) }]
     }
 
-    /// The event that the line is together with the bytes of a neighbour.
+    /// The event made of this line and the bytes of a neighbouring file.
     pub fn stitched(self, line: Vec<u8>, also: (FileId, u64, u64)) -> Vec<Piece> {
         let (end, hash) = (self.item.end(), EventId::of(self.sensor, &line));
         let Ok(envelope) = Envelope::read(&line) else { return Vec::new() };
         vec![Piece { start: self.start, end, what: whole(self.sensor, line, hash, envelope, Some(also)) }]
     }
 
-    /// What can be found on a line that is no event. `cut` marks a last line without newline.
+    /// Repairs a line that is not an event, or makes it a dead letter. `cut` marks a last line without
+    /// newline.
     pub fn unusable(
         self,
         why: Option<Unusable>,
@@ -90,8 +91,8 @@ impl Covered<'_> {
         let last = parts.len() - 1;
         let piece = |(index, part): (usize, &Part)| {
             let start = at;
-            // NUL bytes within a line make its stretches longer than they are told to be; together they are
-            // exact.
+            // NUL bytes within a line were removed before it was split, so the boundaries between its pieces
+            // may be off. Together the pieces cover exactly the line.
             at = if index == last { end } else { (first + part.end as u64).min(end) };
             let text = &bytes[part.text.clone()];
             let what = match Envelope::read(text) {
@@ -142,7 +143,7 @@ impl Covered<'_> {
     }
 }
 
-/// The event that is all of a line.
+/// The event made of a whole line, without carriage returns at its end.
 fn whole(
     sensor: &SensorId,
     mut line: Vec<u8>,
@@ -157,7 +158,7 @@ fn whole(
     What::Event { id, line: line.into(), envelope, also, returns }
 }
 
-/// What the pieces of a line that begins at `first` say, for the counters.
+/// Counts the pieces of a line that begins at `first`.
 pub(crate) fn tally(pieces: &[Piece], counted: u64, first: u64) -> Tally {
     let mut tally = Tally { skipped_bytes: first.saturating_sub(counted), ..Tally::default() };
     for piece in pieces {

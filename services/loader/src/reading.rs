@@ -1,4 +1,4 @@
-//! Reading and publishing: a bounded piece of one file at a time.
+//! Reads and publishes one bounded chunk of one file at a time.
 
 use std::{
     io::{self, Read as _},
@@ -23,21 +23,21 @@ use crate::{
     unlisted::FORGET_AFTER,
 };
 
-/// When many files are open, a live log that was quiet for this long is closed, and opened again when it
+/// When many files are open, a live log that was idle for this long is closed. It is opened again when it
 /// grows.
 const CLOSE_IDLE: Duration = Duration::from_secs(600);
-/// How long after a file was truncated or deleted a copy of it is looked for: longer than an archive waits to
-/// be read.
+/// How long to wait for a copy of a file that was truncated or deleted. Longer than an archive must stay
+/// unchanged before it is read.
 pub(crate) const COPY_PATIENCE: Duration = Duration::from_secs(15);
-/// Lines that are not JSON at the start of a file, after which it is taken for something else than Cowrie's
+/// After this many lines at its start that are not JSON, a file is taken for something other than Cowrie's
 /// JSON log.
 const STRANGE_LINES: u32 = 5;
-/// Files of which this is said, at most.
+/// The warning about such files is logged for this many of them.
 const MOST_HINTS: u32 = 10;
-/// In `once` mode: how long a last line without newline is given to be completed.
+/// In `once` mode, a last line without newline may be completed within this time.
 const ONCE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A message's place.
+/// The file and the range of a message.
 #[derive(Clone, Copy)]
 struct Place {
     key: u64,
@@ -50,7 +50,7 @@ struct Place {
 }
 
 impl Tailer {
-    /// Reads and publishes one piece of one file; false when no file has anything.
+    /// Reads and publishes one chunk of one file. Returns false when no file is ready.
     pub async fn read_turn(&mut self) -> bool {
         let Some(key) = self.choose() else { return false };
         self.free_descriptors(key);
@@ -70,7 +70,7 @@ impl Tailer {
         true
     }
 
-    /// Live files and the backlog (oldest first) take turns, so that neither starves the other.
+    /// Alternates between live files and the backlog (oldest first), so that neither starves the other.
     fn choose(&mut self) -> Option<u64> {
         let ready = |live: bool| {
             self.files.iter().find(|(_, file)| file.ready && file.live == live).map(|(key, _)| *key)
@@ -82,7 +82,7 @@ impl Tailer {
         };
         self.backlog_next = !self.backlog_next;
         let key = chosen?;
-        // Several live files: each in its turn.
+        // Several live files take turns.
         if let Some(file) = self.files.get(&key)
             && file.live
             && self.files.values().filter(|file| file.ready && file.live).count() > 1
@@ -98,10 +98,10 @@ impl Tailer {
         Some(key)
     }
 
-    /// Reads on; `None` when the file turns out to start anew.
+    /// Reads the next chunk; `None` when the file was truncated, or has to wait.
     fn read_from(&mut self, key: u64, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let Some(file) = self.files.get_mut(&key) else { return Ok(None) };
-        if file.starts_anew(&self.sensor)? {
+        if file.was_rewritten(&self.sensor)? {
             self.truncated(key);
             return Ok(None);
         }
@@ -127,13 +127,13 @@ impl Tailer {
         file.quiet_since.get_or_insert_with(Instant::now);
         let damage = file.input.as_ref().and_then(|input| input.damage().map(str::to_owned));
         if damage.is_some() && damage != file.damage {
-            tracing::warn!(path = %file.path.display(), offset = file.reader.at(), damage, "an archive is damaged or cut off: what came before counts");
+            tracing::warn!(path = %file.path.display(), offset = file.reader.at(), damage, "an archive is damaged or cut off; the lines before the damage were read");
         }
         file.damage = damage;
     }
 
-    /// Notes why a file cannot be read. It is tried again at the next scan; in `once` mode, and what is never
-    /// supported, only when it changes.
+    /// Records why a file cannot be read. It is retried at the next scan. In `once` mode, and for an
+    /// unsupported format, it is retried only after the file changed.
     fn unreadable(&mut self, key: u64, error: &io::Error) {
         let shortage = boot::is_descriptor_shortage(error);
         if shortage {
@@ -144,8 +144,8 @@ impl Tailer {
         let text = error.to_string();
         let unsupported = error.kind() == io::ErrorKind::Unsupported;
         if unsupported && file.reader.at() > 0 {
-            // Its start was read: the rest counts as damaged.
-            tracing::warn!(path = %file.path.display(), %error, "the rest of an archive is not read");
+            // The start was read: the rest counts as damaged.
+            tracing::warn!(path = %file.path.display(), %error, "could not read the rest of an archive: unsupported");
             file.quiet_since = Some(Instant::now());
             file.damage = Some(text);
             return;
@@ -154,7 +154,9 @@ impl Tailer {
         let known = file.trouble.as_ref() == Some(&text);
         file.refused = unsupported || (self.once && !missing && !shortage);
         match file.refused {
-            true if !known => tracing::warn!(path = %file.path.display(), %error, "a log is not read"),
+            true if !known => {
+                tracing::warn!(path = %file.path.display(), %error, "could not read a log; will not retry until it changes")
+            }
             false if !known && !missing => {
                 tracing::warn!(path = %file.path.display(), %error, "could not read a log; will retry")
             }
@@ -163,10 +165,10 @@ impl Tailer {
         file.trouble = Some(text);
     }
 
-    /// After NUL bytes: perhaps they are a hole of a sparse file, which need not be read.
+    /// After NUL bytes, skips the hole if they are part of a sparse file.
     async fn skip_hole(&mut self, key: u64) {
         let Some(file) = self.files.get_mut(&key).filter(|file| file.left.is_empty()) else { return };
-        // An error is found again by reading.
+        // If this fails, the next read reports the error.
         let skipped = file.input.as_mut().and_then(|input| input.skip_hole().ok()).unwrap_or_default();
         if let Some(item) = file.reader.skip_nul(skipped) {
             self.publish_item(key, item, false).await;
@@ -179,7 +181,7 @@ impl Tailer {
         let turn = file.turn;
         loop {
             let may_read = self.may_read();
-            // Going back (a message was not acknowledged) makes the rest of the chunk void.
+            // If reading was reset meanwhile (a message was not acknowledged), drop the rest of the chunk.
             let Some(file) = self.files.get_mut(&key).filter(|file| file.turn == turn) else { return };
             if !may_read {
                 file.left = chunk.to_vec();
@@ -190,7 +192,7 @@ impl Tailer {
         }
     }
 
-    /// Publishes what stands on a line, unless its bytes are committed already. `cut` marks a last line
+    /// Publishes the events on a line, unless its bytes are committed already. `cut` marks a last line
     /// without newline.
     async fn publish_item(&mut self, key: u64, item: Item, cut: bool) {
         let Some(file) = self.files.get_mut(&key) else { return };
@@ -215,7 +217,7 @@ impl Tailer {
         if let Ok(envelope) = &envelope
             && self.tuning.drops.iter().any(|spec| spec.matches(&self.sensor, &envelope.eventid))
         {
-            // Like a blank line: its bytes belong to the next message.
+            // As with a blank line, the bytes become part of the next message's range.
             let tally = Tally {
                 skipped_bytes: first.saturating_sub(counted),
                 dropped: 1,
@@ -243,7 +245,8 @@ impl Tailer {
             pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
         file.covered = end;
         file.segments.add(covered, end, last_line, wanted.len() as u32);
-        // How far it is published is kept, too: what is published and then lost for good can be named.
+        // Also save how far the file was published: if bytes are lost for good after that, the gap can be
+        // reported.
         self.dirty = true;
         if wanted.is_empty() {
             return self.commit(key);
@@ -257,7 +260,7 @@ impl Tailer {
                 What::Event { line, .. } => line.len(),
                 What::Dead(dead) => dead.body.len(),
             };
-            // A line may be many messages.
+            // One line may become many messages.
             let Some(room) = self.room(key, turn, bytes as u64).await else { return };
             match piece.what {
                 What::Event { line, envelope, id, also, returns } => {
@@ -268,7 +271,7 @@ impl Tailer {
         }
     }
 
-    /// Warns once of a file that seems to be something else than Cowrie's JSON log.
+    /// Warns once about a file that seems not to be Cowrie's JSON log.
     fn note_strange_lines(&mut self, key: u64, pieces: &[Piece]) {
         let Some(file) = self.files.get_mut(&key) else { return };
         let strange =
@@ -277,15 +280,15 @@ impl Tailer {
         if file.strange_lines == Some(STRANGE_LINES) && self.hints < MOST_HINTS {
             self.hints += 1;
             let path = file.path.display();
-            tracing::warn!(%path, "no line of this file is JSON so far: each becomes a dead letter. Is it Cowrie's text log? Give its JSON log, cowrie.json");
+            tracing::warn!(%path, "no line of this file is JSON so far: each becomes a dead letter. Is it Cowrie's text log? Pass the JSON log, cowrie.json");
         }
     }
 
-    /// What can be made of a line that is no event.
+    /// Stitches or repairs a line that is not an event, and counts the repair.
     fn repaired(&mut self, key: u64, id: FileId, item: Item, why: Option<Unusable>, cut: bool) -> Vec<Piece> {
         let covered = self.files.get(&key).map_or(0, |file| file.covered);
         let torn = matches!(why, Some(Unusable::NotJson(_)));
-        // A first line may be the end of an event, a last one without newline its beginning.
+        // A first line may be the end of a split event, a last line without newline its beginning.
         let stitched = match (torn, cut, covered) {
             (true, true, _) => self.find_tail(key, content(&item)),
             (true, false, 0) => self.find_head(key, content(&item)),
@@ -315,7 +318,8 @@ impl Tailer {
         pieces
     }
 
-    /// Publishes a line from whose end that many carriage returns were taken.
+    /// Publishes an event. `returns` is the number of carriage returns that were removed from the end of its
+    /// line.
     async fn publish_event(
         &mut self,
         place: Place,
@@ -329,7 +333,8 @@ impl Tailer {
         file.announced = true;
         let msg_id = match file.attempt(place.start) {
             0 => id.to_string(),
-            // Unlike any other copy of the line, and any earlier attempt.
+            // Unique among all copies of this line and all attempts, so that the duplicate window does not
+            // drop it.
             attempt => format!("{id}.{attempt}.{}.{}", place.file, place.start),
         };
         let mut source = Source::one(place.file, place.start, place.end);
@@ -363,7 +368,7 @@ impl Tailer {
         let (Some(announce), attempt) = (file.announcement(), file.attempt(place.start)) else { return };
         metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str())
             .increment(1);
-        tracing::debug!(path = %announce.path, offset = place.start, reason = dead.reason.as_str(), "kept as a dead letter");
+        tracing::debug!(path = %announce.path, offset = place.start, reason = dead.reason.as_str(), "published a line as a dead letter");
         let mut ack = self.bus.publish_dead(dead, &announce, attempt, place.replaces).await;
         if matches!(ack, Err(PublishError::TooLarge)) {
             let without_body = DeadLetter { body: Vec::new(), ..dead.clone() };
@@ -372,10 +377,10 @@ impl Tailer {
         self.sent(place, room, DEAD, ack);
     }
 
-    /// Notes a message in flight. One that could not even be handed over fails in its turn.
+    /// Adds a message to those in flight. If the publish call failed, the message fails when its turn comes.
     fn sent(&mut self, place: Place, room: Taken, stream: usize, ack: Result<bus::Ack, PublishError>) {
         let ack = ack.unwrap_or_else(|error| {
-            self.resting_until = Instant::now() + PAUSE;
+            self.paused_until = Instant::now() + PAUSE;
             Box::pin(std::future::ready(Err(error)))
         });
         self.flight.push(Sent {
@@ -392,7 +397,7 @@ impl Tailer {
         }
     }
 
-    /// Publishes that bytes which were published, and lost, can no longer be read.
+    /// Publishes a dead letter about bytes that were published, then lost, and can no longer be read.
     pub async fn publish_gap(&mut self, key: u64) {
         let Some(file) = self.files.get_mut(&key) else { return };
         let (Some((id, _)), Some((start, end))) = (file.identity, file.segments.join()) else { return };
@@ -405,8 +410,8 @@ impl Tailer {
             file.path.display()
         );
         let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
-        if !std::mem::replace(&mut file.gap_told, true) {
-            tracing::warn!(path = %file.path.display(), bytes = dead.length, "lost for good: published, lost by the broker, and no longer in the log");
+        if !std::mem::replace(&mut file.gap_logged, true) {
+            tracing::warn!(path = %file.path.display(), bytes = dead.length, "bytes are lost for good: the broker lost them, and the log no longer has them");
             self.statistics.gap(dead.length);
         }
         let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
@@ -414,8 +419,9 @@ impl Tailer {
         self.publish_dead(place, room, &dead).await;
     }
 
-    /// Tells of bytes that were never published and can no longer be read, unless a copy holds them.
-    pub async fn tell_lost(&mut self) {
+    /// Publishes a dead letter about bytes that were never published and can no longer be read, unless a copy
+    /// has them.
+    pub async fn publish_lost(&mut self) {
         let due = |file: &Tracked| file.lost.is_some_and(|(_, since)| since.elapsed() >= COPY_PATIENCE);
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
@@ -427,20 +433,20 @@ impl Tailer {
             let copied = self.is_copied(key);
             let Some(file) = self.files.get_mut(&key) else { continue };
             let (device, inode, generation) = (file.device, file.inode, file.generation);
-            // Perhaps not even its first line was read.
+            // Perhaps not even the first line was read.
             let nothing =
                 || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
             let (id, _) = *file.identity.get_or_insert_with(nothing);
             let (start, Some((end, _)), false) = (file.covered, file.lost.take(), copied) else { continue };
             self.dirty = true;
-            // A loader that was killed had published more than its checkpoint says: Postgres has been asked
+            // If a loader was killed, more was published than its checkpoint says. Postgres has been asked
             // since.
             let missing = file.done.missing(start, end);
             if missing.is_empty() {
                 continue;
             }
             let bytes: u64 = missing.iter().map(|(start, end)| end - start).sum();
-            tracing::warn!(path = %file.path.display(), bytes, "lost for good: the log went away before these bytes were read");
+            tracing::warn!(path = %file.path.display(), bytes, "bytes are lost for good: the log was truncated or deleted before they were read");
             self.statistics.gap(bytes);
             file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
             file.covered = end;
@@ -452,11 +458,12 @@ impl Tailer {
         }
     }
 
-    /// Publishes that the rest of an archive could not be read. The dead letter stands for one byte behind
-    /// what was read, because its receipt needs a range; an archive that changes is another file.
-    async fn tell_damage(&mut self, key: u64) {
-        let untold = self.files.get(&key).filter(|file| file.damage.is_some() && file.damage_told.is_none());
-        let Some(turn) = untold.map(|file| file.turn) else { return };
+    /// Publishes a dead letter about the rest of an archive that could not be read. Its range is the one byte
+    /// after what was read, because a receipt needs a range. An archive that changes counts as another file.
+    async fn publish_damage(&mut self, key: u64) {
+        let unreported =
+            self.files.get(&key).filter(|file| file.damage.is_some() && file.damage_reported.is_none());
+        let Some(turn) = unreported.map(|file| file.turn) else { return };
         let Some(room) = self.room(key, turn, 0).await else { return };
         let Some(file) = self.files.get_mut(&key) else { return };
         let Some(damage) = &file.damage else { return };
@@ -464,32 +471,32 @@ impl Tailer {
         let detail =
             format!("{} could be read only up to byte {}: {damage}", file.path.display(), file.reader.at());
         let (device, inode, generation) = (file.device, file.inode, file.generation);
-        // Perhaps not even its first line could be read.
+        // Perhaps not even the first line could be read.
         let nothing = || (FileId::of(device, inode, generation, &Fingerprint::of(b"")), Fingerprint::of(b""));
         let (id, _) = *file.identity.get_or_insert_with(nothing);
         let dead = DeadLetter::damaged(self.sensor.clone(), detail, Source::one(id, start, end));
         file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
-        (file.covered, file.damage_told) = (end, Some(start));
+        (file.covered, file.damage_reported) = (end, Some(start));
         self.dirty = true;
         let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
         self.publish_dead(place, room, &dead).await;
     }
 
-    /// Takes the pieces without newline at the end of files to which nothing will be added.
+    /// Takes the last line without newline of files to which nothing will be appended.
     pub async fn finish_files(&mut self) {
         let (once, close_after) = (self.once, self.tuning.close_after());
         let due = |file: &Tracked| {
             let quiet = file.quiet_since.map_or(Duration::ZERO, |since| since.elapsed());
             let closed = match (file.compressed, once) {
-                // A damaged archive may still be on its way here.
+                // A damaged archive may still be being copied.
                 (true, false) => file.damage.is_none() || quiet >= close_after,
                 (true, true) => true,
                 (false, true) => quiet >= ONCE_PATIENCE,
                 (false, false) => !file.live && quiet >= close_after,
             };
-            let untold = file.damage.is_some() && file.damage_told.is_none();
+            let unreported = file.damage.is_some() && file.damage_reported.is_none();
             let at_end = !file.ready && !file.gone && file.changed.is_none() && file.quiet_since.is_some();
-            at_end && closed && ((!file.ended && file.reader.unfinished().is_some()) || untold)
+            at_end && closed && ((!file.ended && file.reader.unfinished().is_some()) || unreported)
         };
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
@@ -504,19 +511,19 @@ impl Tailer {
             {
                 self.publish_item(key, item, true).await;
             }
-            self.tell_damage(key).await;
+            self.publish_damage(key).await;
         }
         self.finish_complete();
     }
 
-    /// Notes which files are wholly committed, and closes those that nobody seems to write.
+    /// Marks the files that are wholly committed, and closes those that nobody seems to write.
     pub fn finish_complete(&mut self) {
         for file in self.files.values_mut().filter(|file| file.complete.is_none() && !file.gone) {
-            let told = file.damage.is_none() || file.damage_told.is_some();
+            let reported = file.damage.is_none() || file.damage_reported.is_some();
             let read_to_end = file.quiet_since.is_some()
                 && !file.ready
                 && file.changed.is_none()
-                && told
+                && reported
                 && file.reader.unfinished().is_none();
             let stamp = file
                 .input
@@ -533,7 +540,7 @@ impl Tailer {
         self.close_idle();
     }
 
-    /// Closes files that can be opened again by their names. Those that no pattern finds stay open, see
+    /// Closes files that can be opened again by name. Files that no pattern matches stay open, see
     /// `follow_unlisted`.
     fn close_idle(&mut self) {
         let many = self.open_files() > OPEN_AT_REST;
@@ -543,7 +550,7 @@ impl Tailer {
             let quiet = |limit| file.quiet_since.is_none_or(|since| since.elapsed() >= limit);
             let close = match (file.live, file.compressed) {
                 (_, true) => true,
-                // Its writer may have it open while it is moved.
+                // Cowrie may still have it open while it is renamed.
                 (true, false) => many && quiet(CLOSE_IDLE),
                 (false, false) => many || quiet(FORGET_AFTER),
             };
@@ -553,14 +560,14 @@ impl Tailer {
         }
     }
 
-    /// Takes in that the committed prefix may have moved.
+    /// Moves the committed prefix of a file, if it can move.
     fn commit(&mut self, key: u64) {
         if let Some(file) = self.files.get_mut(&key) {
             self.dirty |= file.commit(&[]);
         }
     }
 
-    /// Counts a stretch up to `end`, unless it was counted before.
+    /// Adds to the statistics what was read up to `end`, unless it was counted before.
     fn count(&mut self, key: u64, end: u64, tally: &Tally) {
         let Some(file) = self.files.get_mut(&key) else { return };
         if end > file.counted {

@@ -1,4 +1,4 @@
-//! Looking at the directory: new files, renamed ones, truncated ones, those that went away.
+//! Scans the directories for files that are new, renamed, truncated or gone.
 
 use std::{
     collections::HashMap,
@@ -16,21 +16,21 @@ use crate::{
     tracked::Tracked,
 };
 
-/// Two scans are at least this far apart, however often the system tells of changes.
+/// Minimum interval between two scans, however often the system reports changes.
 const SCAN_GAP: Duration = Duration::from_millis(100);
-/// A scan takes at most one part in this many of the time.
+/// Scans take at most 1/N of the time.
 const SCAN_SHARE: u32 = 30;
-/// Two scans are at most this far apart, however long they take.
+/// Upper limit of the interval between two scans, however long a scan takes.
 const LONGEST_SCAN_GAP: Duration = Duration::from_secs(2);
-/// An archive is read when it was not seen to change for this long: it may still be written.
+/// An archive may still be being written: it is read after it was seen unchanged for this long.
 const ARCHIVE_AGE: Duration = Duration::from_secs(5);
-/// With more files than this the checkpoint is not written for each one that is met.
+/// With more files than this, the checkpoint is not written at once when a new file was found.
 const MET_AT_ONCE: usize = 100;
-/// With more open files than this, files are not kept open because they were met.
+/// With more open files than this, a new file is not kept open after its first line was read.
 pub(crate) const OPEN_AT_REST: usize = 100;
 
 impl Tailer {
-    /// The system told of a change: open files may have grown, and names may have changed.
+    /// Called when the system reported a change: open files may have grown, and names may have changed.
     pub fn look_again(&mut self) -> anyhow::Result<()> {
         if self.scanned.elapsed() >= self.scan_gap() {
             return self.scan();
@@ -41,7 +41,7 @@ impl Tailer {
         Ok(())
     }
 
-    /// Compares what is on disk with what is followed.
+    /// Compares the files on disk with the files that are followed.
     pub fn scan(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let listing = logs::list(&self.patterns)?;
@@ -69,17 +69,17 @@ impl Tailer {
         self.known.extend(known.into_values());
         self.follow_unlisted();
         self.keep_met();
-        self.total();
+        self.update_statistics();
         (self.scanned, self.scan_took) = (Instant::now(), begun.elapsed());
         Ok(())
     }
 
-    /// How long after a scan the next one may begin: with very many files scans take a small part of a core.
+    /// Minimum time between two scans: with very many files, scans must take only a small part of a core.
     pub fn scan_gap(&self) -> Duration {
         (self.scan_took * SCAN_SHARE).clamp(SCAN_GAP, LONGEST_SCAN_GAP)
     }
 
-    /// Whether an archive that is not followed yet has to wait. Its time of change says nothing: clocks
+    /// Whether an archive that is not followed yet must wait. Its modification time is no help: clocks
     /// differ, and `cp -p` and `rsync -t` set it.
     fn is_being_written(
         &mut self,
@@ -99,14 +99,14 @@ impl Tailer {
         true
     }
 
-    /// A file that is followed, as it is now.
+    /// Updates a file that is already followed.
     fn seen(&mut self, key: u64, found: &Found) {
         let Some(file) = self.files.get_mut(&key) else { return };
         if file.path != found.path {
             tracing::info!(from = %file.path.display(), to = %found.path.display(), "the log was renamed");
             file.path = found.path.clone();
             file.real = std::fs::canonicalize(&found.path).unwrap_or_else(|_| found.path.clone());
-            // Told again with the next message.
+            // Announce the new path with the next message.
             file.announced = false;
         }
         (file.listed, file.live, file.unlisted_since) = (true, found.live, None);
@@ -121,7 +121,7 @@ impl Tailer {
             file.changed = file.compressed.then(Instant::now);
         }
         if file.changed.is_some_and(|since| self.once || since.elapsed() >= ARCHIVE_AGE) {
-            // An archive that changed is another archive.
+            // An archive that changed counts as another archive.
             self.restart(key, found);
             return;
         }
@@ -130,7 +130,7 @@ impl Tailer {
         }
     }
 
-    /// A file that is not followed yet.
+    /// Starts to follow a file.
     fn add(&mut self, found: &Found, known: Option<FilePoint>) {
         let mut file = match known {
             None => Tracked::new(found, 0),
@@ -147,10 +147,10 @@ impl Tailer {
                 self.close_some(0);
             }
             match file.meet() {
-                // It was renamed or replaced since it was listed: the next scan finds it, or the file that
+                // It was renamed or replaced after it was listed. The next scan finds it, or the file that
                 // has its name now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && file.identity.is_none() => return,
-                // The reader tries again, and reports it.
+                // The reader retries, and reports the error.
                 Err(_) => (),
                 Ok(()) => self.met |= file.identity.is_some(),
             }
@@ -161,13 +161,12 @@ impl Tailer {
         self.insert(file);
     }
 
-    /// Files that are open.
     pub fn open_files(&self) -> usize {
         self.files.values().filter(|file| file.input.is_some()).count()
     }
 
-    /// A file that is met is in the checkpoint from then on, wherever its name leads later. With very many
-    /// files the next second will do.
+    /// Saves new files in the checkpoint at once, so that they can be found later, wherever they are moved.
+    /// With very many files, the regular checkpoint is soon enough.
     pub fn keep_met(&mut self) {
         if !std::mem::take(&mut self.met) {
             return;
@@ -178,7 +177,8 @@ impl Tailer {
         }
     }
 
-    /// What the checkpoint knows of bytes that are no longer there may still be on its way to Postgres.
+    /// Keeps following bytes of the checkpoint that no longer exist on disk: they may still be on their way
+    /// to Postgres.
     pub fn keep_lost(&mut self, point: &FilePoint, found: &Found) {
         if let Some(lost) = Tracked::lost(point, found, &self.streams) {
             self.insert(lost);
@@ -190,10 +190,11 @@ impl Tailer {
         self.files.insert(self.next_key, file);
     }
 
-    /// The same inode starts anew: what was published of the old content is followed until it is committed.
+    /// The same inode starts with new content. The published part of the old content is followed until it is
+    /// committed.
     pub fn truncated(&mut self, key: u64) {
         let Some(file) = self.files.get(&key) else { return };
-        tracing::info!(path = %file.path.display(), read = file.reader.at(), "the log was truncated in place: reading it from its start");
+        tracing::info!(path = %file.path.display(), read = file.reader.at(), "the log was truncated in place; reading it from its start");
         metrics::counter!("cowriestream_loader_truncations_total").increment(1);
         let meta = if file.listed { std::fs::metadata(&file.path).ok() } else { file.metadata() };
         let Some(meta) = meta else { return self.lose(key) };
@@ -206,7 +207,7 @@ impl Tailer {
         let same = (found.meta.dev(), found.meta.ino()) == (file.device, file.inode);
         let mut new = Tracked::new(found, file.generation + 1);
         if !file.listed {
-            // No name leads to it: the descriptor must go on.
+            // It has no name that could be opened: use its descriptor.
             (new.listed, new.unlisted_since, new.real) = (false, file.unlisted_since, file.real.clone());
             new.input = file.input.as_ref().and_then(|input| input.again().ok());
             new.compressed = new.input.as_ref().is_some_and(Input::compressed);
@@ -217,7 +218,7 @@ impl Tailer {
         }
     }
 
-    /// The bytes of this file can no longer be read; what was published of them is followed until it is
+    /// The bytes of this file can no longer be read. Their published part is followed until it is
     /// committed.
     pub fn lose(&mut self, key: u64) {
         self.dirty = true;
@@ -234,8 +235,8 @@ impl Tailer {
         }
     }
 
-    /// Whether a file that is there begins with the same line and is as long: what `copytruncate` and
-    /// compression make.
+    /// Whether an existing file starts with the same line and is at least as long. `copytruncate` and
+    /// compression make such copies.
     pub fn is_copied(&self, key: u64) -> bool {
         let Some(lost) = self.files.get(&key) else { return false };
         let Some((_, fingerprint)) = lost.identity else { return false };
@@ -247,7 +248,7 @@ impl Tailer {
     }
 }
 
-/// Whether its name says that it is compressed.
+/// Whether the file name says that the file is compressed.
 fn is_archive(found: &Found) -> bool {
     found
         .path

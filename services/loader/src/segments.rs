@@ -1,4 +1,4 @@
-//! What of a file was published and is not yet committed: a few numbers per 64 KiB, never lines.
+//! Tracks what was published and is not yet committed: a few numbers per 64 KiB of a file, never lines.
 
 use std::collections::VecDeque;
 
@@ -6,11 +6,11 @@ use events::RangeSet;
 
 use crate::checkpoint::LastLine;
 
-/// Bytes and messages after which a segment is full.
+/// Limits of one segment.
 const FULL_BYTES: u64 = 64 * 1024;
 const FULL_MESSAGES: u32 = 256;
 
-/// A stretch of consecutive messages.
+/// Consecutive messages of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Segment {
     pub start: u64,
@@ -19,17 +19,16 @@ pub(crate) struct Segment {
     /// Messages published and not yet acknowledged by the broker.
     pub unacknowledged: u32,
     pub last_line: LastLine,
-    /// The highest sequence that acknowledged a message of it: in EVENTS and in DEAD.
+    /// The highest sequence that acknowledged a message of this segment, in EVENTS and in DEAD.
     pub seqs: [u64; 2],
 }
 
-/// The segments of a file in order, without gaps between them; the first starts where the committed prefix
-/// ends.
+/// The segments of a file in order, without gaps. The first one starts where the committed prefix ends.
 #[derive(Debug, Default)]
 pub(crate) struct Segments(VecDeque<Segment>);
 
 impl Segments {
-    /// Adds a line that covers `start..end` and is published as `pending` messages; none when its bytes were
+    /// Adds a line that covers `start..end` and is published as `pending` messages; 0 when its bytes were
     /// committed already.
     pub fn add(&mut self, start: u64, end: u64, last_line: LastLine, pending: u32) {
         match self.0.back_mut() {
@@ -54,7 +53,7 @@ impl Segments {
         }
     }
 
-    /// Notes that the broker has the message at `start`.
+    /// The broker acknowledged the message at `start`.
     pub fn acknowledged(&mut self, start: u64, stream: usize, seq: u64) {
         if let Some(segment) = self.holding(start) {
             segment.unacknowledged = segment.unacknowledged.saturating_sub(1);
@@ -62,7 +61,7 @@ impl Segments {
         }
     }
 
-    /// Takes off what is committed; returns the last of it.
+    /// Removes the committed segments from the front; returns the last one removed.
     pub fn commit(&mut self, done: &RangeSet) -> Option<Segment> {
         let mut last = None;
         while self.0.front().is_some_and(|segment| done.contains(segment.start, segment.end)) {
@@ -71,7 +70,8 @@ impl Segments {
         last
     }
 
-    /// Forgets everything from the segment that holds `offset` on; returns where to read again.
+    /// Removes the segment that holds `offset` and all later ones; returns the offset from which to read
+    /// again.
     pub fn cut(&mut self, offset: u64) -> Option<u64> {
         let at = self.0.partition_point(|segment| segment.end <= offset);
         let start = self.0.get(at)?.start;
@@ -79,20 +79,21 @@ impl Segments {
         Some(start)
     }
 
-    /// Whether some segment was acknowledged up to these marks (EVENTS, DEAD) and is still here.
+    /// Whether the broker acknowledged all of a segment, and the processor's floors (EVENTS, DEAD) have passed
+    /// its sequences, but it is not committed.
     pub fn passed(&self, marks: [u64; 2]) -> bool {
         self.0.iter().any(|segment| {
             segment.unacknowledged == 0 && segment.seqs[0] <= marks[0] && segment.seqs[1] <= marks[1]
         })
     }
 
-    /// Adds what an earlier process published and what can no longer be read: acknowledged by whatever these
-    /// sequences were.
+    /// Adds bytes that an earlier process published and that can no longer be read. Their sequences are not
+    /// known: `seqs` is an upper bound.
     pub fn add_lost(&mut self, start: u64, end: u64, last_line: LastLine, seqs: [u64; 2]) {
         self.0.push_back(Segment { start, end, messages: 1, unacknowledged: 0, last_line, seqs });
     }
 
-    /// Makes them one, which is acknowledged as a whole; returns the bytes it spans.
+    /// Merges all segments into one, marked as acknowledged by the broker; returns the bytes it spans.
     pub fn join(&mut self) -> Option<(u64, u64)> {
         let (start, end) = self.span()?;
         let mut joined = self.0.pop_back()?;
@@ -105,12 +106,10 @@ impl Segments {
         Some((start, end))
     }
 
-    /// The last line published.
     pub fn last_line(&self) -> Option<LastLine> {
         self.0.back().map(|segment| segment.last_line)
     }
 
-    /// The bytes that all segments span.
     pub fn span(&self) -> Option<(u64, u64)> {
         Some((self.0.front()?.start, self.0.back()?.end))
     }

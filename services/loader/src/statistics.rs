@@ -1,4 +1,4 @@
-//! What the loader counts; shared with whoever shows it.
+//! Counters of the loader, shared with the code that displays them.
 
 use std::{
     path::PathBuf,
@@ -33,11 +33,9 @@ pub struct Statistics {
 /// A file that cannot be read, or not to its end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Problem {
-    /// The file.
     pub path: PathBuf,
-    /// Why.
     pub why: String,
-    /// An archive of which a part was read.
+    /// The file is an archive of which a part was read.
     pub damaged: bool,
 }
 
@@ -53,44 +51,38 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// The counters at one moment.
+/// A snapshot of the counters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Summary {
-    /// Files followed.
     pub files: u64,
     /// Bytes read: event, dead-letter, skipped and dropped bytes.
     pub bytes: u64,
     /// Bytes of event lines with their newlines.
     pub event_bytes: u64,
-    /// Bytes of lines that became dead letters.
     pub dead_bytes: u64,
     /// Blank and NUL bytes.
     pub skipped_bytes: u64,
-    /// Events read.
     pub events: u64,
-    /// Lines that became dead letters.
     pub dead_letters: u64,
-    /// Events that the sensor is configured to drop.
+    /// Events dropped by `--drop`.
     pub dropped: u64,
-    /// Bytes of their lines.
+    /// Bytes of the dropped lines.
     pub dropped_bytes: u64,
-    /// Messages published again on evidence.
+    /// Messages published again, on evidence of loss or because the broker took them for duplicates.
     pub republished: u64,
-    /// Bytes that were lost.
     pub gap_bytes: u64,
-    /// Bytes on disk not yet committed.
+    /// Bytes on disk that are not committed yet.
     pub lag_bytes: u64,
     /// Size of the files followed, as far as known without decompressing.
     pub total_bytes: u64,
     /// Time of the last event read, microseconds since 1970.
     pub last_event_at: Option<i64>,
-    /// Archives that are damaged or cut off: what came before the damage counts.
+    /// Archives that are damaged or cut off. What comes before the damage is counted.
     pub damaged: u64,
-    /// Files that cannot be read.
     pub unreadable: u64,
 }
 
-/// What a stretch of a file turned out to be.
+/// What was found in a range of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Tally {
     pub events: u64,
@@ -125,7 +117,7 @@ impl Statistics {
             .increment(tally.event_bytes + tally.dead_bytes + tally.skipped_bytes + tally.dropped_bytes);
     }
 
-    /// Takes back what was counted for a line that is read again; the metrics, which only rise, keep it.
+    /// Undoes the count of a line that is read again. Metrics are not decremented, because they are counters.
     pub(crate) fn uncount(&self, tally: &Tally) {
         for (counter, by) in [
             (&self.events, tally.events),
@@ -167,12 +159,10 @@ impl Statistics {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the checkpoint can be written.
     pub fn is_checkpoint_writable(&self) -> bool {
         self.checkpoint_trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    /// The counters now.
     pub fn summary(&self) -> Summary {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let damaged = problems.iter().filter(|problem| problem.damaged).count() as u64;

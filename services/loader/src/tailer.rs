@@ -1,5 +1,4 @@
-//! Follows the logs of one sensor: one loop that reads, publishes, and takes acknowledgements and receipts
-//! in.
+//! Follows the logs of one sensor. One loop reads, publishes, and processes acknowledgements and receipts.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,14 +21,14 @@ use crate::{
     tracked::Tracked,
 };
 
-/// How often streams are compared, checkpoints written and files finished.
+/// Interval of the duties in `tick`: compare streams, write the checkpoint, finish files.
 const TICK: Duration = Duration::from_secs(1);
-/// How long acknowledgements are awaited when stopping.
+/// How long to wait for acknowledgements when stopping.
 const LAST_ACKS: Duration = Duration::from_secs(5);
-/// After something could not be published.
+/// Pause after something could not be published.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
-/// Which stream a message went to; indexes what is kept for both.
+/// Indices of the two streams in arrays.
 pub(crate) const EVENTS: usize = 0;
 pub(crate) const DEAD: usize = 1;
 
@@ -49,37 +48,37 @@ pub(crate) struct Tailer {
     pub files: BTreeMap<u64, Tracked>,
     pub next_key: u64,
     pub flight: Flight,
-    /// Shared by the sensors of this loader.
+    /// Shared by all sensors of this loader.
     pub room: Room,
     pub receipts: ReceiptsStream,
     pub streams: [Option<StreamSeen>; 2],
     pub marks: [Option<StreamMark>; 2],
     /// A stream does not exist now.
     pub stream_missing: bool,
-    /// A sequence went back: the broker was restored from a copy.
+    /// A sequence went back: the broker was restored from a backup.
     pub rolled_back: bool,
-    /// Receipts said less than is known: ask.
+    /// Receipts have less than is known here: ask for all receipts.
     pub suspicious: bool,
-    pub heard: Instant,
-    pub asked: Instant,
-    pub resting_until: Instant,
-    /// When the last scan ended.
+    pub last_receipt: Instant,
+    pub last_request: Instant,
+    pub paused_until: Instant,
     pub scanned: Instant,
-    /// How long it took.
+    /// How long the last scan took.
     pub scan_took: Duration,
-    /// Archives that may still be written, by device and inode, and since when they are seen as they are.
+    /// Archives that may still be being written, by device and inode: their state, and since when it has not
+    /// changed.
     pub settling: HashMap<(u64, u64), (Stamp, Instant)>,
     /// When the checkpoint was last written, and how long that took.
     pub saved: (Instant, Duration),
-    /// Files that were said to be something else than Cowrie's JSON log.
+    /// Number of warnings about files that seem not to be Cowrie's JSON log.
     pub hints: u32,
     /// Why the checkpoint could not be written.
     pub save_trouble: Option<String>,
-    pub beaten: Option<Instant>,
-    /// The lag that the last heartbeat told.
-    pub told_lag: u64,
+    pub last_heartbeat: Option<Instant>,
+    /// The lag in the last heartbeat.
+    pub reported_lag: u64,
     pub dirty: bool,
-    /// A file became known since the checkpoint was written.
+    /// A new file was found since the checkpoint was written.
     pub met: bool,
     pub backlog_next: bool,
     pub last_live: u64,
@@ -88,7 +87,7 @@ pub(crate) struct Tailer {
 }
 
 impl Tailer {
-    /// Follows until stop; in `once` mode until everything is committed. Returns whether it was finished.
+    /// Runs until stopped, in `once` mode until everything is committed. Returns whether it finished.
     pub async fn run(mut self) -> anyhow::Result<bool> {
         let mut next_tick = Instant::now();
         let finished = loop {
@@ -114,7 +113,7 @@ impl Tailer {
         Ok(finished)
     }
 
-    /// What is due every second.
+    /// Periodic duties: every `TICK`, or every `--poll-ms` if that is shorter.
     async fn tick(&mut self) -> anyhow::Result<()> {
         if self.scanned.elapsed() >= self.tuning.poll().max(self.scan_gap()) {
             self.scan()?;
@@ -122,49 +121,49 @@ impl Tailer {
         if self.bus.connected() {
             self.look_for_evidence().await;
         }
-        self.tell_lost().await;
+        self.publish_lost().await;
         self.finish_files().await;
         self.save();
-        self.beat(false).await;
+        self.heartbeat(false).await;
         Ok(())
     }
 
-    /// When the broker is away nothing is read: the log file is the buffer.
+    /// Whether to read. Nothing is read while the broker is unreachable: the log file is the buffer.
     pub fn may_read(&self) -> bool {
         !self.stop.is_cancelled()
             && self.bus.connected()
             && !self.stream_missing
-            && Instant::now() >= self.resting_until
+            && Instant::now() >= self.paused_until
     }
 
-    /// Waits for whatever comes first.
+    /// Waits for the first of: an outcome, receipts, a change on disk, the next tick, stop.
     async fn wait(&mut self, until: Instant) -> anyhow::Result<()> {
-        let until = if Instant::now() < self.resting_until { until.min(self.resting_until) } else { until };
-        enum Came {
+        let until = if Instant::now() < self.paused_until { until.min(self.paused_until) } else { until };
+        enum Wakeup {
             Outcome(Sent, Result<Published, PublishError>),
             Receipts(Option<Receipts>),
             Change,
             Nothing,
         }
-        let came = tokio::select! {
-            () = self.stop.cancelled() => Came::Nothing,
-            (sent, outcome) = self.flight.next() => Came::Outcome(sent, outcome),
-            receipts = self.receipts.next() => Came::Receipts(receipts),
-            () = self.wake.notified() => Came::Change,
-            () = tokio::time::sleep_until(until.into()) => Came::Nothing,
+        let wakeup = tokio::select! {
+            () = self.stop.cancelled() => Wakeup::Nothing,
+            (sent, outcome) = self.flight.next() => Wakeup::Outcome(sent, outcome),
+            receipts = self.receipts.next() => Wakeup::Receipts(receipts),
+            () = self.wake.notified() => Wakeup::Change,
+            () = tokio::time::sleep_until(until.into()) => Wakeup::Nothing,
         };
-        match came {
-            Came::Outcome(sent, outcome) => self.take_ack(&sent, outcome),
-            Came::Receipts(receipts) => {
+        match wakeup {
+            Wakeup::Outcome(sent, outcome) => self.take_ack(&sent, outcome),
+            Wakeup::Receipts(receipts) => {
                 self.take_receipt(&receipts.context("the subscription to receipts ended")?)
             }
-            Came::Change => self.look_again()?,
-            Came::Nothing => (),
+            Wakeup::Change => self.look_again()?,
+            Wakeup::Nothing => (),
         }
         Ok(())
     }
 
-    /// Takes every acknowledgement that is there.
+    /// Processes the acknowledgements that have arrived.
     fn take_acks(&mut self) {
         self.flight.note_connections(self.bus.connections());
         while let Some((sent, outcome)) = self.flight.take() {
@@ -172,8 +171,8 @@ impl Tailer {
         }
     }
 
-    /// Waits until a message of this size may be in flight. `None` when it must not be published now: at a
-    /// stop, and when its file is going to be read again from an earlier offset.
+    /// Waits until a message of this size may be in flight. `None` when it must not be published now: the
+    /// loader stops, or its file will be read again from an earlier offset.
     pub async fn room(&mut self, key: u64, turn: u64, bytes: u64) -> Option<Taken> {
         if let Some(taken) = self.room.try_take(bytes) {
             return Some(taken);
@@ -185,9 +184,9 @@ impl Tailer {
                 biased;
                 () = self.stop.cancelled() => return None,
                 taken = &mut taking => break taken?,
-                // Another sensor waits for the room that this frees.
+                // Another sensor may wait for the room that this frees.
                 (sent, outcome) = self.flight.next() => self.take_ack(&sent, outcome),
-                // A new connection shortens the wait.
+                // Wake up to notice a reconnect, which shortens the deadline.
                 () = tokio::time::sleep(TICK) => (),
             }
         };
@@ -203,8 +202,8 @@ impl Tailer {
 
     fn acknowledged(&mut self, sent: &Sent, published: Published) {
         if let Some(seen) = &mut self.streams[sent.stream] {
-            // One connection, one order: a later message cannot have a lower sequence, unless the stream went
-            // back in between.
+            // Messages on one connection keep their order, so a later message has a higher sequence, unless
+            // the stream was rolled back in between.
             if !published.duplicate && published.seq <= seen.high {
                 self.rolled_back = true;
             }
@@ -212,8 +211,8 @@ impl Tailer {
         }
         let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) else { return };
         if published.duplicate && file.attempt(sent.start) == 0 {
-            // The broker swallowed it for a copy of the same line: these bytes need a message of their own to
-            // be receipted.
+            // The broker dropped it as a duplicate of an identical line. These bytes need a message of their
+            // own, or they never get a receipt.
             file.repeat_from(sent.start);
             self.flight.forget(sent.file);
             return;
@@ -221,11 +220,11 @@ impl Tailer {
         file.segments.acknowledged(sent.start, sent.stream, published.seq);
     }
 
-    /// What was not published is read and published again, after a pause.
+    /// After a pause, reads and publishes the message again.
     fn not_published(&mut self, sent: &Sent, error: &PublishError) {
         tracing::debug!(%error, "a message was not acknowledged");
         self.stream_missing |= *error == PublishError::NoStream;
-        self.resting_until = Instant::now() + PAUSE;
+        self.paused_until = Instant::now() + PAUSE;
         if let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) {
             self.flight.forget(sent.file);
             file.read_again(sent.start);
@@ -240,7 +239,7 @@ impl Tailer {
     }
 
     fn take_receipt(&mut self, receipts: &Receipts) {
-        self.heard = Instant::now();
+        self.last_receipt = Instant::now();
         self.note_marks(receipts);
         for (id, ranges) in &receipts.files {
             let Some(file) =
@@ -248,8 +247,8 @@ impl Tailer {
             else {
                 continue;
             };
-            let told: events::RangeSet = ranges.iter().copied().collect();
-            self.suspicious |= file.done.to_vec().iter().any(|&(start, end)| !told.contains(start, end));
+            let reported: events::RangeSet = ranges.iter().copied().collect();
+            self.suspicious |= file.done.to_vec().iter().any(|&(start, end)| !reported.contains(start, end));
             self.dirty |= file.commit(ranges);
         }
     }
@@ -259,12 +258,12 @@ impl Tailer {
         self.marks[DEAD] = receipts.dead.or(self.marks[DEAD]);
     }
 
-    /// Everything that was found is read to its end and committed.
+    /// Whether everything that was found is read to its end and committed.
     fn is_settled(&self) -> bool {
         self.flight.is_empty() && self.files.values().all(Tracked::is_settled)
     }
 
-    /// Stops: takes the last acknowledgements, keeps what is known.
+    /// Stops: takes the last acknowledgements, writes the checkpoint, sends the last heartbeat.
     async fn end(&mut self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + LAST_ACKS;
         while !self.flight.is_empty() {
@@ -277,7 +276,7 @@ impl Tailer {
         self.finish_complete();
         self.dirty = true;
         self.save_at_end().await;
-        self.beat(true).await;
+        self.heartbeat(true).await;
         Ok(())
     }
 }

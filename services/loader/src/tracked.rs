@@ -1,4 +1,4 @@
-//! A file that is followed: what was read of it, published, committed.
+//! A file that is followed: what of it was read, published and committed.
 
 use std::{
     fs::Metadata,
@@ -21,13 +21,13 @@ use crate::{
     segments::Segments,
 };
 
-/// How far the first line of a file is looked for when it is met, in bytes.
+/// When a file is new, its first line is searched within this many bytes.
 const MEET_BYTES: u64 = 256 * 1024;
 
-/// Bytes of an unfinished line that are compared with what the file holds now.
+/// Number of bytes of an unfinished line that are compared with the file's current content.
 const COMPARED: usize = 4096;
 
-/// One generation of one inode.
+/// One generation of one inode. Each truncation starts a new generation.
 pub(crate) struct Tracked {
     pub path: PathBuf,
     pub device: u64,
@@ -37,86 +37,85 @@ pub(crate) struct Tracked {
     pub live: bool,
     /// Whether the last scan found it by name.
     pub listed: bool,
-    /// Known from the first complete line on.
+    /// File id and fingerprint; known once the first line is complete.
     pub identity: Option<(FileId, Fingerprint)>,
     pub input: Option<Input>,
     pub compressed: bool,
     pub reader: LineReader,
     /// Where the next message's range starts.
     pub covered: u64,
-    /// Committed ranges.
     pub done: RangeSet,
     pub segments: Segments,
     /// The end of the committed prefix, where a line starts.
     pub position: u64,
     pub last_line: Option<LastLine>,
-    /// Counted in the statistics up to here.
+    /// The statistics have counted the file up to here.
     pub counted: u64,
     /// There may be something to read.
     pub ready: bool,
-    /// Read from the file and not yet taken by the reader.
+    /// Bytes that were read from the file but not yet passed to the reader.
     pub left: Vec<u8>,
     /// Before reading on, check that the file still holds what was read of it.
     pub verify: bool,
     /// Why it could not be read.
     pub trouble: Option<String>,
-    /// It cannot be read as it is now, and is not tried again before it changes.
+    /// It cannot be read in its current state, and is not retried until it changes.
     pub refused: bool,
-    /// Why an archive could be read only up to some place.
+    /// Why an archive could be read only in part.
     pub damage: Option<String>,
-    /// Where the dead letter stands that names the damage, once it is published.
-    pub damage_told: Option<u64>,
-    /// Since when an archive that is followed has another size or time of change.
+    /// Offset of the dead letter that reports the damage; `None` until it is published.
+    pub damage_reported: Option<u64>,
+    /// Since when a followed archive has had another size or modification time.
     pub changed: Option<Instant>,
-    /// Lines from its start that are not JSON; `None` after the first event.
+    /// Number of lines at its start that are not JSON; `None` after the first other line.
     pub strange_lines: Option<u32>,
-    /// When it was last read from.
+    /// When it was last read.
     pub used: Instant,
-    /// Since when no scan found it by name.
+    /// When a scan first missed it.
     pub unlisted_since: Option<Instant>,
-    /// The patterns were changed and no longer name it: it is read to its end and then forgotten.
+    /// The patterns were changed and no longer match it: it is read to its end and then forgotten.
     pub unwanted: bool,
-    /// When the end was reached.
+    /// When its end was reached.
     pub quiet_since: Option<Instant>,
     /// The last line that was taken without its newline.
     pub half: Option<Half>,
-    /// The file goes on after a half line that is not committed yet: it is read on when that is.
+    /// The file continues after a half line that is not committed yet. Reading resumes when that is
+    /// committed.
     pub waits: bool,
-    /// Its identity was made of half a first line: with the whole one it gets another.
+    /// Its identity was made of half a first line. It gets another one when the whole line is read.
     pub renew: bool,
-    /// Nothing will be added: the piece without newline at the end was taken as a line.
+    /// Nothing will be appended: the last line without newline was taken.
     pub ended: bool,
-    /// The file was announced since it was opened.
+    /// Its announcement was published since it was opened.
     pub announced: bool,
-    /// Grows with each repetition on evidence.
+    /// Incremented each time messages are published again.
     pub attempts: u32,
-    /// What was published once before stands before this: its message ids are marked, so that no duplicate
-    /// window swallows them.
-    pub repeat_until: u64,
-    /// Grows whenever reading starts again somewhere: acknowledgements of before are ignored.
+    /// Bytes below this offset were published before. They are published again under a suffixed message id,
+    /// or JetStream's duplicate window would drop them.
+    pub published_before: u64,
+    /// Incremented whenever reading is reset to an earlier offset. Acknowledgements of earlier turns are
+    /// ignored.
     pub turn: u64,
-    /// All of it was committed, and then it was like this.
+    /// Size and modification time when the whole file had been committed.
     pub complete: Option<Stamp>,
     /// The bytes can no longer be read: truncated or deleted.
     pub gone: bool,
-    /// What was repaired in it.
     pub repairs: Repairs,
-    /// Where it lies, symbolic links followed.
+    /// The path with symbolic links resolved.
     pub real: PathBuf,
     /// The largest size seen.
     pub extent: u64,
-    /// Up to where there were bytes that can no longer be read and were never published, and since when that
-    /// is known.
+    /// End of the bytes that can no longer be read and were never published, and when this was noticed.
     pub lost: Option<(u64, Instant)>,
     /// Since when its bytes can no longer be read.
     pub gone_since: Option<Instant>,
-    /// Told as a gap already.
-    pub gap_told: bool,
+    /// The gap was already logged and counted.
+    pub gap_logged: bool,
     pub stamp: Stamp,
 }
 
 impl Tracked {
-    /// A file just found.
+    /// A file that was just found.
     pub fn new(found: &Found, generation: u32) -> Self {
         Self {
             path: found.path.clone(),
@@ -141,7 +140,7 @@ impl Tracked {
             trouble: None,
             refused: false,
             damage: None,
-            damage_told: None,
+            damage_reported: None,
             changed: None,
             strange_lines: Some(0),
             used: Instant::now(),
@@ -154,7 +153,7 @@ impl Tracked {
             ended: false,
             announced: false,
             attempts: 0,
-            repeat_until: 0,
+            published_before: 0,
             turn: 0,
             complete: None,
             gone: false,
@@ -163,13 +162,13 @@ impl Tracked {
             extent: found.meta.len(),
             lost: None,
             gone_since: None,
-            gap_told: false,
+            gap_logged: false,
             stamp: Stamp::of(&found.meta),
         }
     }
 
-    /// A file that the checkpoint knows: continues where it was committed if it is still the same content,
-    /// else it is a new generation read from its start.
+    /// A file of the checkpoint. If its content is still the same, reading continues at the committed offset.
+    /// Otherwise it is a new generation, read from its start.
     pub fn resume(found: &Found, point: &FilePoint, sensor: &SensorId) -> Self {
         let mut file = Self::new(found, point.generation);
         file.identity = Some((point.file_id, point.fingerprint));
@@ -177,28 +176,28 @@ impl Tracked {
         file.repairs = point.repairs;
         if point.complete == Some(file.stamp) {
             file.damage.clone_from(&point.damage);
-            file.damage_told = Some(point.position.saturating_sub(1));
+            file.damage_reported = Some(point.position.saturating_sub(1));
         }
         if point.complete == Some(file.stamp) {
             file.complete = point.complete;
             file.ready = false;
             file.ended = true;
-            // What follows the last message (blank, NUL, dropped) was read, too.
+            // Bytes after the last message (blank, NUL, dropped) were read, too.
             file.extent = point.position;
             file.place(point.position, point.last_line);
             return file;
         }
         file.place(point.position, point.last_line);
-        // One that cannot be read now is checked when it can.
+        // A file that cannot be read now is checked later, when it can be read.
         let same = Input::open(&found.path).and_then(|mut input| same_content(&mut input, point, sensor));
         if same.unwrap_or(true) {
             return file;
         }
-        tracing::info!(path = %found.path.display(), "the file has other content than at the last checkpoint: reading it from the start");
+        tracing::info!(path = %found.path.display(), "the content of the file differs from the last checkpoint; reading it from the start");
         Self::new(found, point.generation + 1)
     }
 
-    /// A file of the checkpoint whose bytes can no longer be read. What of it was published may still be
+    /// A file of the checkpoint whose bytes can no longer be read. Its published part may still be
     /// committed.
     pub fn lost(point: &FilePoint, found: &Found, streams: &[Option<StreamSeen>; 2]) -> Option<Self> {
         if point.published.max(point.extent) <= point.position {
@@ -226,7 +225,7 @@ impl Tracked {
         Some(file)
     }
 
-    /// Its bytes can no longer be read.
+    /// Called when its bytes can no longer be read.
     pub fn become_gone(&mut self) {
         self.gone = true;
         self.gone_since = Some(Instant::now());
@@ -245,10 +244,10 @@ impl Tracked {
         self.done.insert(0, position);
     }
 
-    /// Opens it, where reading is to go on.
+    /// Opens the file at the offset where reading continues.
     pub fn open(&mut self) -> io::Result<&mut Input> {
         if self.input.is_none() {
-            let mut input = self.open_anew()?;
+            let mut input = self.open_from_start()?;
             self.compressed = input.compressed();
             input.go_to(self.reader.at() + self.left.len() as u64)?;
             self.announced = false;
@@ -258,8 +257,8 @@ impl Tracked {
         self.input.as_mut().ok_or_else(|| io::Error::other("no input"))
     }
 
-    /// The file at its start, opened by its name or by where it lay last, when that is still this file.
-    pub fn open_anew(&self) -> io::Result<Input> {
+    /// Opens the file at its start, by its name or its last known path, if that is still the same file.
+    pub fn open_from_start(&self) -> io::Result<Input> {
         self.open_at(&self.path)
             .or_else(|error| if self.real == self.path { Err(error) } else { self.open_at(&self.real) })
     }
@@ -273,8 +272,8 @@ impl Tracked {
         Ok(input)
     }
 
-    /// Opens a file that was just found, and takes its identity from its first line when that is complete.
-    /// From then on it is known, whatever happens to its name.
+    /// Opens a new file, and takes its identity from its first line if that is complete. From then on the
+    /// file is known, whatever happens to its name.
     pub fn meet(&mut self) -> io::Result<()> {
         self.open()?;
         let (mut reader, mut buffer, mut at) = (LineReader::new(0), vec![0; 1 << 14], 0);
@@ -294,7 +293,7 @@ impl Tracked {
         Ok(())
     }
 
-    /// What the system says of the file, by its descriptor or by its names; `None` when neither leads to it.
+    /// The file's metadata, by its descriptor or its names; `None` when neither leads to it.
     pub fn metadata(&self) -> Option<Metadata> {
         if let Some(input) = &self.input {
             return input.metadata().ok();
@@ -305,17 +304,17 @@ impl Tracked {
         mine(&self.path).or_else(|| mine(&self.real))
     }
 
-    /// Whether the file at `path` is this one: the same inode with the same content, for a deleted file's
-    /// inode is given to another one.
+    /// Whether the file at `path` is this one: same inode and same content. The inode alone is not enough,
+    /// because the inode of a deleted file is reused.
     pub fn lies_at(&self, path: &Path, sensor: &SensorId) -> bool {
         let Some(point) = self.point() else { return false };
         self.open_at(path).and_then(|mut input| same_content(&mut input, &point, sensor)).unwrap_or(false)
     }
 
-    /// Whether the file was truncated in place and written anew, be it unseen: it is shorter than what was
-    /// read of it, or holds something else where the last line was. NUL bytes there are what `copytruncate`
-    /// leaves before a writer that keeps its offset.
-    pub fn starts_anew(&mut self, sensor: &SensorId) -> io::Result<bool> {
+    /// Whether the file was truncated in place and rewritten, even if no scan saw it truncated: it is shorter
+    /// than what was read of it, or holds something else where the last line was. NUL bytes there do not
+    /// count: `copytruncate` leaves them when the writer keeps its offset.
+    pub fn was_rewritten(&mut self, sensor: &SensorId) -> io::Result<bool> {
         self.open()?;
         if self.was_truncated() {
             return Ok(true);
@@ -342,7 +341,7 @@ impl Tracked {
         Ok(!same)
     }
 
-    /// Whether the open file is shorter than what was read: truncated in place.
+    /// Whether the open file is shorter than what was read: it was truncated in place.
     pub fn was_truncated(&self) -> bool {
         if self.compressed || self.gone {
             return false;
@@ -355,7 +354,7 @@ impl Tracked {
         size < self.reader.at()
     }
 
-    /// Makes the identity of the first line, once there is one.
+    /// Returns the file id. The first line that is not blank determines it.
     pub fn identify(&mut self, item: &Item) -> Option<FileId> {
         if matches!(item, Item::Skipped { .. }) {
             return self.identity.map(|(id, _)| id);
@@ -368,10 +367,10 @@ impl Tracked {
         Some(*id)
     }
 
-    /// What is told of it with the first message after it was opened.
+    /// The announcement that goes with the first message after the file was opened.
     pub fn announcement(&self) -> Option<Announcement> {
         let (file_id, fingerprint) = self.identity?;
-        // The name of a file that is not listed may be another file's.
+        // If the file is not listed, another file may have its name now.
         let path = if self.listed { std::fs::canonicalize(&self.path).ok() } else { None }
             .unwrap_or_else(|| self.real.clone());
         Some(Announcement {
@@ -384,7 +383,7 @@ impl Tracked {
         })
     }
 
-    /// Takes committed ranges in and moves the committed prefix; whether it moved.
+    /// Adds committed ranges and moves the committed prefix. Returns whether it moved.
     pub fn commit(&mut self, ranges: &[(u64, u64)]) -> bool {
         ranges.iter().for_each(|&(start, end)| self.done.insert(start, end));
         let Some(last) = self.segments.commit(&self.done) else { return false };
@@ -394,7 +393,7 @@ impl Tracked {
         true
     }
 
-    /// Starts reading again at the segment that holds `offset`.
+    /// Resets reading to the start of the segment that holds `offset`.
     pub fn read_again(&mut self, offset: u64) {
         if self.gone {
             return;
@@ -411,7 +410,7 @@ impl Tracked {
         self.left = Vec::new();
         self.announced = false;
         self.verify = true;
-        self.damage_told = self.damage_told.filter(|&at| self.done.contains(at, at + 1));
+        self.damage_reported = self.damage_reported.filter(|&at| self.done.contains(at, at + 1));
         if let Some(input) = &mut self.input
             && let Err(error) = input.go_to(from)
         {
@@ -420,28 +419,28 @@ impl Tracked {
         }
     }
 
-    /// Which repetition a message at this offset is.
+    /// The attempt number of a message at this offset; 0 for the first.
     pub fn attempt(&self, start: u64) -> u32 {
-        if start < self.repeat_until { self.attempts } else { 0 }
+        if start < self.published_before { self.attempts } else { 0 }
     }
 
-    /// Everything that is not committed is published again.
+    /// Publishes everything again that is not committed.
     pub fn repeat(&mut self) {
         self.repeat_from(self.position);
     }
 
-    /// Everything from the segment that holds `offset` on is published again.
+    /// Publishes everything again from the segment that holds `offset`.
     pub fn repeat_from(&mut self, offset: u64) {
         self.attempts += 1;
-        self.repeat_until = self.repeat_until.max(self.covered);
+        self.published_before = self.published_before.max(self.covered);
         self.read_again(offset);
     }
 
-    /// Postgres has less than was thought: believes it, and reads again from its first gap.
-    pub fn believe(&mut self, ranges: &[(u64, u64)]) {
+    /// Postgres has less than was known here: adopts its ranges, and reads again from the first gap.
+    pub fn adopt(&mut self, ranges: &[(u64, u64)]) {
         self.done = ranges.iter().copied().collect();
         self.attempts += 1;
-        self.repeat_until = self.repeat_until.max(self.covered);
+        self.published_before = self.published_before.max(self.covered);
         self.position = self.done.first_gap().min(self.position);
         self.last_line = None;
         self.segments = Segments::default();
@@ -449,11 +448,11 @@ impl Tracked {
         self.read_again(self.position);
     }
 
-    /// Everything that can be read of it was read, and is committed.
+    /// Whether everything that can be read of it was read and is committed.
     pub fn is_settled(&self) -> bool {
         self.segments.is_empty()
             && self.lost.is_none()
-            && (self.damage.is_none() || self.damage_told.is_some() || self.gone)
+            && (self.damage.is_none() || self.damage_reported.is_some() || self.gone)
             && (self.gone
                 || self.refused
                 || (!self.ready && self.quiet_since.is_some() || self.complete.is_some())
@@ -473,7 +472,7 @@ impl Tracked {
         if known { 0 } else { self.stamp.size.saturating_sub(self.reader.at()) }
     }
 
-    /// Its line in the checkpoint.
+    /// The file's entry in the checkpoint; `None` before its first line is complete.
     pub fn point(&self) -> Option<FilePoint> {
         let (file_id, fingerprint) = self.identity?;
         Some(FilePoint {
@@ -497,18 +496,18 @@ impl Tracked {
         })
     }
 
-    /// Why it is not read, or not read whole.
+    /// Why it could not be read, or not to its end.
     pub fn problem(&self) -> Option<&str> {
         self.trouble.as_deref().or(self.damage.as_deref())
     }
 }
 
-/// Whether the file starts with the line, and holds the last committed line, that the checkpoint knows.
+/// Whether the file still has the first line and the last committed line of the checkpoint.
 fn same_content(input: &mut Input, point: &FilePoint, sensor: &SensorId) -> io::Result<bool> {
     let Some(first) = line_at(input, 0)? else { return Ok(false) };
     let same_first = Fingerprint::of(content(&first)) == point.fingerprint;
     let Some(last) = point.last_line else { return Ok(same_first) };
-    // A first line that was taken without its newline may have gone on.
+    // The first line may have been taken without its newline and continued since.
     if !same_first && (input.compressed() || last.start != first.start()) {
         return Ok(false);
     }
@@ -519,10 +518,10 @@ fn same_content(input: &mut Input, point: &FilePoint, sensor: &SensorId) -> io::
     Ok(found.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
 }
 
-/// Whether the last line is where it was.
+/// Whether the last line is still where it was.
 fn still_holds(input: &Input, last: &LastLine, sensor: &SensorId) -> io::Result<bool> {
     let length = usize::try_from(last.end - last.start).unwrap_or(usize::MAX);
-    // A longer one is not worth reading again.
+    // A longer line is not worth reading again.
     if length > MAX_LINE {
         return Ok(true);
     }
@@ -537,24 +536,24 @@ fn still_holds(input: &Input, last: &LastLine, sensor: &SensorId) -> io::Result<
     Ok(line.is_some_and(|item| item.end() == last.end && EventId::of(sensor, content(&item)) == last.hash))
 }
 
-/// Whether the unfinished line begins as it did when it was read: else the file was truncated and refilled
-/// meanwhile.
+/// Whether the unfinished line still begins as it did when it was read. If not, the file was truncated and
+/// refilled.
 fn still_begins(input: &Input, reader: &LineReader) -> io::Result<bool> {
     let Some(start) = reader.unfinished() else { return Ok(true) };
     let mut bytes = vec![0; COMPARED.min(usize::try_from(reader.at() - start).unwrap_or(COMPARED))];
     let read = input.read_at(&mut bytes, start)?;
     bytes.truncate(read);
     bytes.retain(|&byte| byte != 0);
-    // Nothing but NUL bytes is what `copytruncate` leaves.
+    // `copytruncate` leaves only NUL bytes.
     Ok(bytes.is_empty() || reader.partial().starts_with(&bytes))
 }
 
-/// Whether there are only NUL bytes: perhaps a hole of a sparse file begins here.
+/// Whether all bytes are NUL: a hole of a sparse file may begin here.
 pub(crate) fn is_nul(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0)
 }
 
-/// What identifies an item: its line, or the head of one that is too long.
+/// The bytes that identify an item: its line, or the head of a line that is too long.
 pub(crate) fn content(item: &Item) -> &[u8] {
     match item {
         Item::Line { bytes, .. } => bytes,
@@ -563,7 +562,7 @@ pub(crate) fn content(item: &Item) -> &[u8] {
     }
 }
 
-/// The first line at or after an offset where a line starts.
+/// The first line at or after `offset`, where a line starts.
 pub(crate) fn line_at(input: &mut Input, offset: u64) -> io::Result<Option<Item>> {
     input.go_to(offset)?;
     let mut reader = LineReader::new(offset);

@@ -1,6 +1,6 @@
-//! Files that no pattern finds: moved to another directory or name, deleted, or behind a symbolic link that
-//! names another file now. The writer may have them open and write on, so they are followed by their
-//! descriptor, and after a restart by their inode.
+//! Files that no pattern matches any more: moved to another directory or name, deleted, or behind a symbolic
+//! link that now points to another file. The writer may still have them open and append to them, so they are
+//! followed by their descriptor, and after a restart by their inode.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,29 +17,27 @@ use crate::{
     tracked::Tracked,
 };
 
-/// A file that no scan found for this long was not merely being renamed during a scan.
+/// A file that no scan found for this long was not just being renamed during a scan.
 const RENAME_TIME: Duration = Duration::from_secs(3);
-/// A file stays open until it was quiet for this long.
+/// A file stays open until it was idle for this long.
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(60);
-/// A deleted file of which no copy is there can never be opened again: it stays open until it was quiet for
-/// this long.
+/// A deleted file without a copy can never be opened again: it stays open until it was idle for this long.
 const DELETED_QUIET: Duration = Duration::from_secs(600);
-/// Files that no pattern finds and that are read to their ends: this many stay open, those that were written
-/// last.
+/// At most this many unlisted files that were read to their ends stay open: those written most recently.
 const HELD_OPEN: usize = 64;
-/// Directory entries looked at in one search, at most.
+/// Directory entries checked in one search, at most.
 const SEEK_ENTRIES: usize = 50_000;
-/// Directories below the one where a file lay that are searched.
+/// Depth of the search below the directory where a file was.
 const SEEK_DEPTH: u32 = 3;
 
 impl Tailer {
-    /// Looks after the files that the last scan did not find by name.
+    /// Handles the files that the last scan did not find by name.
     pub fn follow_unlisted(&mut self) {
         let (mut lost, mut sought, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
         for (&key, file) in self.files.iter_mut().filter(|(_, file)| !file.listed && !file.gone) {
             let unlisted = file.leave_pattern();
             let Some(meta) = file.metadata() else {
-                // Nothing is added to an archive.
+                // Nothing is appended to an archive.
                 match unlisted >= RENAME_TIME {
                     true if file.compressed || file.identity.is_none() => lost.push(key),
                     true => sought.push(key),
@@ -59,18 +57,19 @@ impl Tailer {
                 () => deleted.push(key),
             }
         }
-        // Replaced by a copy, as rsync and editors do: its writer, if there is one, opens the copy.
+        // A file that was replaced by a copy (by rsync or an editor): if it has a writer, the writer opens
+        // the copy.
         lost.extend(deleted.into_iter().filter(|&key| self.is_copied(key)));
         lost.extend(self.seek(&sought));
         lost.into_iter().for_each(|key| self.lose(key));
         self.hold_fewer();
-        // A file that was lost is forgotten once what was published of it is committed.
+        // A lost file is forgotten once everything published of it is committed.
         let before = self.files.len();
         self.files.retain(|_, file| !(file.gone && file.segments.is_empty() && file.lost.is_none()));
         self.dirty |= self.files.len() < before;
     }
 
-    /// Looks for files that nobody had open when they went out of sight; returns those that were not found.
+    /// Searches for files that were not open when they disappeared; returns those that were not found.
     fn seek(&mut self, keys: &[u64]) -> Vec<u64> {
         let files: Vec<_> = keys.iter().filter_map(|key| self.files.get(key)).collect();
         if files.is_empty() {
@@ -85,7 +84,7 @@ impl Tailer {
             let place = places.get(&(file.device, file.inode)).filter(|place| file.lies_at(place, &sensor));
             match place {
                 Some(place) if file.open_where(place).is_ok() => {
-                    tracing::info!(from = %file.path.display(), to = %place.display(), "the log was moved out of the pattern: following it");
+                    tracing::info!(from = %file.path.display(), to = %place.display(), "the log was moved and no pattern matches it any more; following it");
                     file.ready = true;
                 }
                 _ => missing.push(key),
@@ -94,8 +93,8 @@ impl Tailer {
         missing
     }
 
-    /// Closes the files that have been quiet longest, when many are held that no pattern finds. One with a
-    /// name is looked at by that.
+    /// If too many unlisted files are open, closes those that have been idle longest. A file that still has a
+    /// name is followed by its name.
     fn hold_fewer(&mut self) {
         let at_rest = |file: &Tracked| {
             !file.listed && !file.gone && file.input.is_some() && file.complete.is_some() && !file.ready
@@ -121,14 +120,14 @@ impl Tailer {
         }
     }
 
-    /// After the first scan: files of the checkpoint that no pattern found are looked for elsewhere; what was
-    /// not committed of those that are nowhere may still be on its way to Postgres.
+    /// Called after the first scan. Searches for files of the checkpoint that no pattern matched. If a file
+    /// is not found, its uncommitted bytes may still be on their way to Postgres.
     pub fn find_known(&mut self) -> anyhow::Result<()> {
         let known = std::mem::take(&mut self.known);
         if known.is_empty() {
             return Ok(());
         }
-        // Nothing is added to an archive.
+        // Nothing is appended to an archive.
         let sought: Vec<_> = known
             .iter()
             .filter(|point| !(point.gone || point.compressed && point.complete.is_some()))
@@ -157,20 +156,20 @@ impl Tailer {
             if !point.gone && !point.compressed && point.unlisted {
                 tracing::warn!(
                     path = point.real_path,
-                    "a log that had left the pattern is nowhere: what its writer added meanwhile cannot be read"
+                    "could not find a log that no pattern matches any more; bytes appended to it meanwhile cannot be read"
                 );
             }
             match any {
                 Some(any) => self.keep_lost(&point, any),
-                // Its place in the directory says nothing; the checkpoint does.
+                // No file is there whose metadata could be used: keep the entry in the checkpoint.
                 None => self.known.push(point),
             }
         }
         Ok(())
     }
 
-    /// A file of the checkpoint that no pattern finds any more: where it lay, at a place where it was found,
-    /// or open in another process.
+    /// Finds a file of the checkpoint that no pattern matches any more: at its old path, where the search
+    /// found it, or open in another process.
     fn out_of_sight(&self, point: &FilePoint, place: Option<PathBuf>) -> Option<Tracked> {
         if point.gone {
             return None;
@@ -182,10 +181,11 @@ impl Tailer {
             return None;
         }
         file.listed = false;
-        // Found by the pattern when it was written and untouched since: the pattern is another one now.
+        // A pattern matched it when the checkpoint was written, and it was not moved: the patterns were
+        // changed.
         file.unwanted = !point.unlisted && at == Path::new(&point.path);
         if !at.starts_with("/proc") {
-            tracing::info!(from = point.path, to = %at.display(), "the log left the pattern: following it");
+            tracing::info!(from = point.path, to = %at.display(), "no pattern matches the log any more; following it");
         }
         file.open_where(&at).ok()?;
         file.ready = file.complete.is_none();
@@ -198,22 +198,22 @@ impl Tailer {
 }
 
 impl Tracked {
-    /// No pattern finds it; returns for how long.
+    /// Marks the file as unlisted; returns since how long it is.
     fn leave_pattern(&mut self) -> Duration {
         self.live = false;
         if let Some(since) = self.unlisted_since {
             return since.elapsed();
         }
         self.unlisted_since = Some(Instant::now());
-        // While it is open it can be followed, wherever it goes. One that cannot be opened was renamed or
-        // deleted.
+        // While it is open it can be followed, wherever it is moved. A file that cannot be opened was renamed
+        // or deleted.
         if self.input.is_none() && !self.compressed && self.open().is_ok() {
             self.quiet_since.get_or_insert_with(Instant::now);
         }
         Duration::ZERO
     }
 
-    /// Takes in how large it is and where it lies; whether it lies elsewhere.
+    /// Updates its size and path. Returns whether its path changed.
     fn note_place(&mut self, meta: &fs::Metadata) -> bool {
         let stamp = Stamp::of(meta);
         if stamp != self.stamp {
@@ -229,14 +229,13 @@ impl Tracked {
         if place == self.real {
             return false;
         }
-        tracing::info!(from = %self.real.display(), to = %place.display(), "the log was moved out of the pattern: following it");
+        tracing::info!(from = %self.real.display(), to = %place.display(), "the log was moved and no pattern matches it any more; following it");
         self.real = place;
-        // Reported with the next message.
+        // Announce the new path with the next message.
         self.announced = false;
         true
     }
 
-    /// Opens it at this place.
     fn open_where(&mut self, place: &Path) -> std::io::Result<()> {
         self.real = place.to_owned();
         self.input = None;
@@ -246,16 +245,16 @@ impl Tracked {
     }
 }
 
-/// Where the checkpoint saw a file, when it still lies there.
+/// The path of a file in the checkpoint, if the file is still there.
 fn in_place(point: &FilePoint) -> Option<PathBuf> {
     let same = |path: &&String| {
         fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (point.device, point.inode))
     };
-    // By its own name first: that tells a changed pattern from a moved file.
+    // Its own name first: this distinguishes a changed pattern from a moved file.
     [&point.path, &point.real_path].into_iter().find(same).map(PathBuf::from)
 }
 
-/// Finds files by device and inode: below the directories where they lay, and in the directories beside
+/// Finds files by device and inode: below the directories where they were, and in the directories next to
 /// those.
 fn find<'a>(
     wanted: &BTreeSet<(u64, u64)>,
@@ -297,8 +296,8 @@ fn find<'a>(
     found
 }
 
-/// A deleted file that its writer has open, where the system lets it be seen: same user or root, same PID
-/// namespace.
+/// Finds a deleted file that its writer still has open, where the system permits it: same user or root, same
+/// PID namespace.
 fn held_by_process(point: &FilePoint) -> Option<PathBuf> {
     let mine = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (point.device, point.inode))

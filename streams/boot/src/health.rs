@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{Tasks, serve_http};
 
-/// Where the role answers about itself.
+/// The address of the health endpoints.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct HealthArgs {
@@ -31,28 +31,27 @@ pub struct HealthArgs {
     pub health_listen: SocketAddr,
 }
 
-/// Between two questions to a dependency.
+/// Interval between two probes of a dependency.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long its answer may take. Interval and limit together are below the 5 s within which `/readyz` must
-/// notice.
+/// Time limit of one probe. Interval and limit together are below the 5 s within which `/readyz` must react.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 type Check = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// What the role needs, by name. Cheap to clone.
+/// The dependencies of the role, by name. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Health {
     checks: Arc<Mutex<Vec<(&'static str, Check)>>>,
 }
 
 impl Health {
-    /// Adds something the role cannot work without; asked at each `/readyz`, so it must answer at once.
+    /// Adds a dependency of the role. `check` is called at each `/readyz`, so it must return at once.
     pub fn needs(&self, name: &'static str, check: impl Fn() -> bool + Send + Sync + 'static) {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((name, Arc::new(check)));
     }
 
-    /// Adds a dependency that is asked each second until stop. The role is not ready while `ask` returns
-    /// false or takes longer than 2 s, so a server that is frozen counts as missing too.
+    /// Adds a dependency that is probed each second until stop. The role is not ready while `ask` returns
+    /// false or takes longer than 2 s, so a frozen server counts as missing, too.
     pub fn probe<R>(&self, name: &'static str, tasks: &Tasks, ask: impl Fn() -> R + Send + 'static)
     where
         R: Future<Output = bool> + Send + 'static,
@@ -67,8 +66,11 @@ impl Health {
                     answered = tokio::time::timeout(PROBE_LIMIT, ask()) => answered.unwrap_or(false),
                 };
                 match (answers.swap(answered, Ordering::Relaxed), answered) {
-                    (true, false) => tracing::warn!(dependency = name, "does not answer; not ready"),
-                    (false, true) => tracing::info!(dependency = name, "answers again"),
+                    (true, false) => tracing::warn!(
+                        dependency = name,
+                        "a dependency does not answer; this role is not ready"
+                    ),
+                    (false, true) => tracing::info!(dependency = name, "a dependency answers again"),
                     _ => (),
                 }
                 tokio::select! {
@@ -79,7 +81,7 @@ impl Health {
         });
     }
 
-    /// The names of what is missing now, each once.
+    /// The names of the missing dependencies.
     fn missing(&self) -> BTreeSet<&'static str> {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.iter().filter(|(_, check)| !check()).map(|(name, _)| *name).collect()
@@ -90,7 +92,7 @@ impl Health {
         let metrics = PrometheusBuilder::new().install_recorder().context("install the metrics recorder")?;
         let listener = tokio::net::TcpListener::bind(args.health_listen).await.with_context(|| {
             format!(
-                "listen on {} (COWRIESTREAM_HEALTH_LISTEN); another port, or 0 for a free one, may be given",
+                "listen on {} (COWRIESTREAM_HEALTH_LISTEN): choose another port, or 0 for a free one",
                 args.health_listen
             )
         })?;

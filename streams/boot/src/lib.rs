@@ -1,6 +1,6 @@
 //! The process shell: logs, metrics, health, tasks, signals and stop.
 //!
-//! **Invariant**: every task is spawned here and noticed when it ends; a role that stops leaves nothing
+//! **Invariant**: every task is spawned here, and its end is noticed. A role that stops leaves nothing
 //! running.
 
 mod descriptors;
@@ -28,17 +28,17 @@ pub use tasks::{Task, Tasks};
 pub use tokio_util::sync::CancellationToken;
 pub use trace::{Span, export_traces, span, trace_of_event, traces_event};
 
-/// How long a stop may take after the first signal before the process ends anyway.
+/// After the first signal, the process exits after this time in any case.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// How long the last spans may take to be exported.
+/// Time limit for the export of the last spans.
 const TRACES_LIMIT: Duration = Duration::from_secs(3);
 
 /// How the program logs.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct LogArgs {
-    /// What to log, e.g. `info`, `debug`, `loader=debug,info`
+    /// Log filter, e.g. `info`, `debug`, `loader=debug,info`
     #[arg(long, env = "COWRIESTREAM_LOG", default_value = "info", value_name = "FILTER", global = true)]
     pub log_level: String,
     /// One JSON object per log line instead of text
@@ -46,7 +46,8 @@ pub struct LogArgs {
     pub log_json: bool,
 }
 
-/// Starts logging to standard error. `RUST_LOG`-style filters; libraries only from `warn` on unless named.
+/// Starts logging to standard error, with filters as in `RUST_LOG`. Libraries that are not named log from
+/// `warn`.
 pub fn log(args: &LogArgs) -> anyhow::Result<()> {
     let filter =
         tracing_subscriber::EnvFilter::try_new(format!("async_nats=error,sqlx=warn,{}", args.log_level))
@@ -56,7 +57,7 @@ pub fn log(args: &LogArgs) -> anyhow::Result<()> {
                     args.log_level
                 )
             })?;
-    // Where standard error cannot be written, there is nobody to be told.
+    // If standard error cannot be written, there is nowhere to report it.
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -68,8 +69,8 @@ pub fn log(args: &LogArgs) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
 }
 
-/// Runs a role to its end: until it is done, a task fails, or a signal asks to stop (then within 25 s; a
-/// second signal stops at once). Prints an error as one line, with the path of its causes.
+/// Runs a role until it is done, a task fails, or a signal stops it (within 25 s; a second signal stops at
+/// once). Prints an error as one line with the chain of its causes.
 pub async fn run<F, R>(role: F) -> ExitCode
 where
     F: FnOnce(Tasks) -> R,
@@ -80,7 +81,7 @@ where
     let ended = tasks.start(role(tasks.clone())).result();
     let outcome = tokio::select! {
         outcome = ended => outcome.and_then(|outcome| outcome),
-        // Nothing is waited for any more: what still runs is torn down with the runtime.
+        // Nothing waits any more: tasks that still run are dropped with the runtime.
         why = signals(stop) => return failed(&why),
     };
     let outcome = outcome.and(tasks.end(STOP_LIMIT).await);
@@ -91,18 +92,16 @@ where
     }
 }
 
-/// Prints an error on standard error; the exit status of a failure, or that of an [`Exit`].
+/// Prints an error on standard error. Returns 1, or the exit code of an [`Exit`].
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     complain(&format!("error: {}", safe_lines(&format!("{error:#}"))));
     ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.code))
 }
 
-/// An error that ends the program with another exit code than 1.
+/// An error that ends the program with an exit code other than 1.
 #[derive(Debug)]
 pub struct Exit {
-    /// The exit code.
     pub code: u8,
-    /// What went wrong.
     pub message: String,
 }
 
@@ -114,8 +113,8 @@ impl std::fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// Runs a command that only asks and shows: the first signal ends it, with the exit code that shells use for
-/// an interrupt.
+/// Runs a command that only reads and prints. The first signal ends it, with the exit code that shells use
+/// for an interrupt.
 pub async fn interruptible(
     tasks: &Tasks,
     command: impl Future<Output = anyhow::Result<()>>,
@@ -128,8 +127,8 @@ pub async fn interruptible(
     }
 }
 
-/// The exit status after help, a version or what is wrong with the arguments was printed: `code`, or that of
-/// a failure when it could not be printed.
+/// The exit code after help, the version or an argument error was printed: `code`, or that of a failure if it
+/// could not be printed.
 pub fn explained(code: i32, printed: std::io::Result<()>) -> ExitCode {
     match printed {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -139,13 +138,13 @@ pub fn explained(code: i32, printed: std::io::Result<()>) -> ExitCode {
     }
 }
 
-/// A line on standard error. Where that cannot be written, there is nobody to be told.
+/// Prints a line on standard error. If that cannot be written, there is nowhere to report it.
 pub fn complain(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// First signal: ask everybody to stop. Second signal, or the limit: give up waiting, and say why.
+/// The first signal cancels `stop`. Returns after the second signal or the time limit, with the reason.
 async fn signals(stop: CancellationToken) -> anyhow::Error {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) =
@@ -170,8 +169,8 @@ async fn signals(stop: CancellationToken) -> anyhow::Error {
     }
 }
 
-/// A line on standard output. A reader that has seen enough (`| head`) is no error: what is left is not
-/// printed. Any other failure is kept, and [`run`] ends with it.
+/// Prints a line on standard output. A reader that closes the pipe (`| head`) is not an error: the rest is
+/// not printed. Any other failure is stored, and [`run`] ends with it.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => { $crate::write_line(format_args!($($text)*)) };

@@ -1,11 +1,11 @@
-//! Paths in commands that a person may copy into a shell.
+//! Quotes paths in commands that a person may copy into a shell.
 
 use std::{fmt::Write as _, os::unix::ffi::OsStrExt, path::Path};
 
 use crate::safe::is_hidden;
 
-/// A path as one word of a shell: as it is where it is harmless, else quoted. What a terminal would act on,
-/// or not show, is escaped as bash, zsh and POSIX 2024 read it.
+/// A path as one word of a shell: unchanged if it is harmless, otherwise quoted. Characters that a terminal
+/// would interpret or not show are escaped as bash, zsh and POSIX 2024 understand it.
 pub fn quoted(path: &Path) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_./-+:@,".contains(c);
     match path.to_str() {
@@ -15,7 +15,6 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
-/// The inside of `$'…'`.
 fn escaped(path: &[u8]) -> String {
     let mut out = String::new();
     let octal = |out: &mut String, bytes: &[u8]| {

@@ -1,9 +1,9 @@
-//! Text that an attacker wrote, made safe for a terminal.
+//! Makes text from attackers safe for a terminal.
 
 use std::fmt::Write as _;
 
-/// The text with everything escaped that a terminal would act on, or not show: control characters,
-/// bidirectional overrides, line separators, zero-width and other invisible characters.
+/// Escapes every character that a terminal would interpret or not show: control characters, bidirectional
+/// overrides, line separators, zero-width and other invisible characters.
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -12,14 +12,14 @@ pub fn safe(text: &str) -> String {
     out
 }
 
-/// As [`safe`], but a line break stays one and a tab becomes spaces: for messages of servers. What follows a
-/// line break is indented, so that no text can pass for a line of the program.
+/// As [`safe`], but keeps line breaks and expands tabs: for messages of servers. Lines after the first are
+/// indented, so that no text can look like a line of this program.
 pub fn safe_lines(text: &str) -> String {
     let lines: Vec<_> = text.trim_end().lines().map(|line| safe(&line.replace('\t', "    "))).collect();
     lines.join("\n  ")
 }
 
-/// As [`safe`], cut after `most` characters of the text, with a mark that says how many more there were.
+/// As [`safe`], but cuts the text after `most` characters and appends how many were cut.
 pub fn safe_up_to(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => safe(text),
@@ -27,8 +27,8 @@ pub fn safe_up_to(text: &str, most: usize) -> String {
     }
 }
 
-/// The same JSON in printable ASCII. What is not ASCII stands within strings in valid JSON, and control
-/// characters only between values.
+/// The same JSON in printable ASCII. In valid JSON, non-ASCII characters occur only within strings, and
+/// control characters only between values.
 pub fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -46,7 +46,7 @@ pub fn ascii(json: &str) -> String {
     out
 }
 
-/// Whether a terminal acts on it, or does not show it.
+/// Whether a terminal interprets the character or does not show it.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }

@@ -1,11 +1,11 @@
-//! `_FILE` twins: `DATABASE_URL_FILE=/run/secrets/db` stands for `DATABASE_URL=<the file's text>`. And
-//! variables by the names that they had before.
+//! Secrets from files: `DATABASE_URL_FILE=/run/secrets/db` sets `DATABASE_URL` to the content of the file.
+//! Also maps renamed variables to their current names.
 
 use std::{os::unix::process::CommandExt, process::Command};
 
 use anyhow::{Context as _, bail};
 
-/// The variables without our prefix that may come from a mounted secret.
+/// Variables without our prefix that may come from a mounted secret.
 const CONVENTIONAL: [&str; 6] = [
     "DATABASE_URL",
     "DATABASE_REPLICA_URL",
@@ -15,13 +15,14 @@ const CONVENTIONAL: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 ];
 
-/// Variables that were renamed, with the names that they have now.
+/// Renamed variables: the earlier name and the current one.
 const RENAMED: [(&str, &str); 2] =
     [("COWRIESTREAM_GRPC_URL", "GRPC_URL"), ("COWRIESTREAM_COORDINATOR_LISTEN", "COWRIESTREAM_REST_LISTEN")];
 
-/// Replaces every `<NAME>_FILE` of ours by `<NAME>` with the file's text, and earlier names by the present
-/// ones, by starting this program again with that environment (changing one's own is unsound). Call first in
-/// `main`. An error when both are given, or the file cannot be read.
+/// Replaces every `<NAME>_FILE` of ours by `<NAME>` with the content of the file, and earlier names by
+/// current ones. For that it executes this program again with the new environment, because changing the
+/// environment of a running process is unsound. Call first in `main`. Fails if both variables are set or the
+/// file cannot be read.
 pub fn adopt_secret_files() -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     command.args(std::env::args_os().skip(1));
@@ -32,7 +33,7 @@ pub fn adopt_secret_files() -> anyhow::Result<()> {
             continue;
         }
         if std::env::var_os(name).is_some() {
-            bail!("{name} and {name}_FILE are both set: set one");
+            bail!("{name} and {name}_FILE are both set: set only one");
         }
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("read {name}_FILE={}", path.display()))?;
@@ -42,14 +43,14 @@ pub fn adopt_secret_files() -> anyhow::Result<()> {
     for (earlier, present) in RENAMED {
         let Some(value) = std::env::var_os(earlier) else { continue };
         command.env_remove(earlier);
-        // The present name wins.
+        // The current name has precedence.
         if std::env::var_os(present).is_none() {
             command.env(present, value);
         }
         any = true;
     }
     if any {
-        return Err(command.exec()).context("start again with the secrets read");
+        return Err(command.exec()).context("execute this program again with the secrets");
     }
     Ok(())
 }

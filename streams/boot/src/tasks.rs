@@ -1,4 +1,4 @@
-//! Tasks with names.
+//! Supervised tasks.
 
 use std::{
     future::Future,
@@ -15,20 +15,20 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     failure: Arc<Mutex<Option<anyhow::Error>>>,
-    /// What a failure stops besides.
+    /// Also cancelled when a task of this group fails.
     parent: Option<CancellationToken>,
 }
 
-/// A task that may be waited for.
+/// A task whose result can be awaited.
 pub struct Task<T>(oneshot::Receiver<T>, JoinHandle<()>);
 
 impl<T> Task<T> {
-    /// Waits for its result; an error when it was torn down before it had one.
+    /// Waits for the result; fails if the task was aborted or panicked before it had one.
     pub async fn result(self) -> anyhow::Result<T> {
         self.0.await.map_err(|_| anyhow::anyhow!("a task was stopped before it was done"))
     }
 
-    /// Ends it where it stands.
+    /// Aborts the task at its next await point.
     pub fn abort(&self) {
         self.1.abort();
     }
@@ -44,13 +44,12 @@ impl Tasks {
         }
     }
 
-    /// Cancelled when the process is to stop.
+    /// Cancelled when the process must stop.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// The same process with a stop of its own, cancelled with this one: a group of tasks that can end
-    /// earlier.
+    /// A group of tasks that can be stopped on its own. Its stop is also cancelled with this one.
     pub fn group(&self) -> Self {
         Self {
             tracker: self.tracker.clone(),
@@ -60,8 +59,8 @@ impl Tasks {
         }
     }
 
-    /// A group with a tracker and a stop of its own, which the process' stop does not cancel: whoever made it
-    /// ends it. Its failures stop the process.
+    /// A group with a tracker and a stop of its own. The process's stop does not cancel it: its creator must
+    /// stop it. Its failures stop the process.
     pub fn detached(&self) -> Self {
         Self {
             tracker: TaskTracker::new(),
@@ -71,13 +70,13 @@ impl Tasks {
         }
     }
 
-    /// Waits until every task of a detached group ended.
+    /// Waits until every task of a detached group has ended.
     pub async fn ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// Spawns a task that runs until `stop()`. When it fails or ends earlier, everything is stopped with that
+    /// Spawns a task that runs until `stop()`. If it fails or ends earlier, everything is stopped with that
     /// failure.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         let this = self.clone();
@@ -94,28 +93,28 @@ impl Tasks {
         });
     }
 
-    /// Spawns a task that ends by itself, and whose result somebody waits for.
+    /// Spawns a task that ends by itself and returns a result.
     pub fn start<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
         let (send, receive) = oneshot::channel();
         let handle = self.tracker.spawn(async move {
-            // Nobody waiting any more is fine.
+            // It is fine if nobody waits for the result.
             let _ = send.send(task.await);
         });
         Task(receive, handle)
     }
 
-    /// Runs something that computes and never waits, on a thread where it holds up nobody. It cannot be torn
-    /// down: it must look whether it shall stop.
+    /// Runs a computation on a thread of its own, where it blocks no other task. It cannot be aborted: it
+    /// must check itself whether to stop.
     pub fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
         let (send, receive) = oneshot::channel();
         let handle = self.tracker.spawn_blocking(move || {
-            // Nobody waiting any more is fine.
+            // It is fine if nobody waits for the result.
             let _ = send.send(work());
         });
         Task(receive, handle)
     }
 
-    /// Stops everything and waits at most `limit`; the first failure of a task, if any.
+    /// Stops everything and waits at most `limit`; returns the first failure of a task, if any.
     pub(crate) async fn end(self, limit: Duration) -> anyhow::Result<()> {
         self.stop.cancel();
         self.tracker.close();
@@ -135,7 +134,7 @@ impl Tasks {
     }
 }
 
-/// Notices a panic: a task that is dropped before it was done.
+/// Notices a panic: the task is dropped before it is done.
 struct Guard {
     name: &'static str,
     tasks: Tasks,

@@ -1,8 +1,8 @@
-//! Traces: spans for an OpenTelemetry collector, when `OTEL_EXPORTER_OTLP_ENDPOINT` names one. Without it, or
-//! without the feature `otlp`, nothing is done.
+//! Traces: exports spans to the OpenTelemetry collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names. Without the
+//! variable or the feature `otlp`, nothing is exported.
 //!
-//! A collector that is away, or slow, delays nothing: spans wait in a queue of limited length
-//! (`OTEL_BSP_MAX_QUEUE_SIZE`), and what does not fit is dropped.
+//! A slow or unreachable collector delays nothing: spans wait in a bounded queue (`OTEL_BSP_MAX_QUEUE_SIZE`),
+//! and are dropped when it is full.
 
 #[cfg(feature = "otlp")]
 use opentelemetry::{
@@ -23,11 +23,10 @@ mod exporting {
 
     use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-    /// Where spans go.
     pub struct Exporting {
         pub provider: SdkTracerProvider,
         pub tracer: SdkTracer,
-        /// Of all events, as a limit for the first 64 bits of their ids.
+        /// An event is traced if the first 64 bits of its id are below this.
         pub below: u64,
     }
 
@@ -36,12 +35,12 @@ mod exporting {
 #[cfg(feature = "otlp")]
 use exporting::{EXPORTING, Exporting};
 
-/// Share of events that are traced, unless `OTEL_TRACES_SAMPLER_ARG` says otherwise.
+/// Share of events that are traced, unless `OTEL_TRACES_SAMPLER_ARG` is set.
 #[cfg(feature = "otlp")]
 const SHARE: f64 = 0.001;
 
-/// Begins to export, as `cowriestream-<role>` unless `OTEL_SERVICE_NAME` says otherwise; nothing when no
-/// collector is named. Within the runtime.
+/// Starts the export, as `cowriestream-<role>` unless `OTEL_SERVICE_NAME` is set. Does nothing when no
+/// collector is named. Call within the runtime.
 #[cfg(feature = "otlp")]
 pub fn export_traces(role: &str) -> anyhow::Result<()> {
     use anyhow::Context as _;
@@ -73,18 +72,18 @@ pub fn export_traces(role: &str) -> anyhow::Result<()> {
         .with_resource(resource)
         .build();
     let tracer = provider.tracer("cowriestream");
-    // A cast takes what is too large to the largest.
+    // A cast saturates.
     let exporting = Exporting { provider, tracer, below: (share * 2.0_f64.powi(64)) as u64 };
     EXPORTING.set(exporting).map_err(|_| anyhow::anyhow!("traces are exported already"))
 }
 
-/// As with the feature `otlp`, which is not there: nothing.
+/// Without the feature `otlp` there is nothing to do.
 #[cfg(not(feature = "otlp"))]
 pub fn export_traces(_role: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Exports what waits; at most so long.
+/// Exports the remaining spans; takes at most `limit`.
 pub(crate) async fn end_traces(_limit: std::time::Duration) {
     #[cfg(feature = "otlp")]
     if let Some(exporting) = EXPORTING.get() {
@@ -95,8 +94,7 @@ pub(crate) async fn end_traces(_limit: std::time::Duration) {
     }
 }
 
-/// Whether the way of an event is traced. The same for the same event, whoever asks, if their settings are
-/// the same.
+/// Whether an event is traced. All processes with the same settings give the same answer for the same event.
 pub fn traces_event(_event_id: [u8; 16]) -> bool {
     #[cfg(feature = "otlp")]
     if let Some(exporting) = EXPORTING.get() {
@@ -106,14 +104,14 @@ pub fn traces_event(_event_id: [u8; 16]) -> bool {
     false
 }
 
-/// The trace of an event, as a W3C traceparent: its id is the event's, so that a line that is published again
-/// is in the same trace.
+/// The trace of an event, as a W3C traceparent. The trace id is the event id, so that a line that is
+/// published again belongs to the same trace.
 pub fn trace_of_event(event_id: [u8; 16]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     format!("00-{}-{}-01", hex(&event_id), hex(&event_id[8..]))
 }
 
-/// Begins a span, within a W3C traceparent if there is one that can be read, else as the first of a trace.
+/// Starts a span, within the given W3C traceparent if it is valid, otherwise as the root of a trace.
 pub fn span(_name: &'static str, _traceparent: Option<&str>) -> Span {
     #[cfg(feature = "otlp")]
     if let Some(exporting) = EXPORTING.get() {
@@ -155,7 +153,7 @@ fn read(traceparent: &str) -> Option<SpanContext> {
 }
 
 impl Span {
-    /// Adds what is known of it: ids, counts, names of closed sets; never what an attacker wrote.
+    /// Adds an attribute: ids, counts, names of closed sets; never text from an attacker.
     pub fn note(&mut self, _name: &'static str, _value: impl std::fmt::Display) {
         #[cfg(feature = "otlp")]
         if let Some(span) = &mut self.span {
@@ -163,7 +161,7 @@ impl Span {
         }
     }
 
-    /// As a W3C traceparent, for what happens within it; `None` when nothing is traced.
+    /// The span as a W3C traceparent, for spans within it; `None` when nothing is traced.
     pub fn traceparent(&self) -> Option<String> {
         #[cfg(feature = "otlp")]
         if let Some(span) = &self.span {

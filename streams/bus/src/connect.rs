@@ -1,4 +1,4 @@
-//! The connection.
+//! The connection to the NATS server.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,13 +11,12 @@ use async_nats::{
 
 /// How long a publish acknowledgement may take before the message is published again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Acknowledgements outstanding on one connection, in messages. Publishing fails at this limit and never
-/// waits at it: the publishers of a process share the connection, and one that waited for room while it held
-/// acknowledgements that nobody polls would stop all of them. So each publisher has a limit of its own, far
-/// below this one.
+/// Outstanding acknowledgements on one connection, at most. Publishing fails at this limit instead of
+/// waiting. The publishers of a process share the connection: if one waited while it held acknowledgements
+/// that nobody polls, all of them would stop. So each publisher has a limit of its own, far below this one.
 const MAX_ACKS: usize = 1 << 20;
 
-/// Where the broker is.
+/// How to connect to the broker.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct BusArgs {
@@ -29,31 +28,28 @@ pub struct BusArgs {
     pub nats_creds: Option<PathBuf>,
 }
 
-/// A connection that heals itself. Cheap to clone.
+/// A connection that reconnects by itself. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
 }
 
-/// A stream at one moment.
+/// The state of a stream at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StreamFacts {
-    /// Creation time, nanoseconds since 1970: another value is another stream.
+    /// Creation time, nanoseconds since 1970. A different time means a different stream.
     pub created: i64,
-    /// The lowest sequence still held.
+    /// The lowest sequence that is still stored.
     pub first_seq: u64,
-    /// The last sequence assigned.
     pub last_seq: u64,
-    /// Messages held.
     pub messages: u64,
-    /// Bytes held.
     pub bytes: u64,
 }
 
 impl Bus {
-    /// Connects as `name` (shown in the server's connection list). Waits up to 10 s for a first connection,
-    /// retrying.
+    /// Connects as `name` (shown in the server's connection list). Retries the first connection for up to 10
+    /// s.
     pub async fn connect(args: &BusArgs, name: &str) -> anyhow::Result<Self> {
         let url = args
             .nats_url
@@ -82,7 +78,7 @@ impl Bus {
                         return Err(error);
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "broker not reachable yet");
+                        tracing::debug!(%error, "could not connect to the broker; will retry");
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 }
@@ -102,7 +98,7 @@ impl Bus {
         Ok(Self { client, jetstream })
     }
 
-    /// Whether the connection stands at this moment.
+    /// Whether the connection is up now.
     pub fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
@@ -112,32 +108,31 @@ impl Bus {
         self.connected() && self.jetstream.query_account().await.is_ok()
     }
 
-    /// The version of the server.
     pub fn server_version(&self) -> String {
         self.client.server_info().version
     }
 
-    /// How many connections there have been: what was on its way in an earlier one may have vanished.
+    /// Number of connections so far. Messages in flight on an earlier connection may be lost.
     pub fn connections(&self) -> u64 {
         self.client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Waits until everything written so far has left for the server.
+    /// Waits until everything written so far was sent to the server.
     pub async fn flush(&self) -> anyhow::Result<()> {
         self.client.flush().await.context("flush the NATS connection")
     }
 
-    /// The stream `EVENTS` at this moment; `None` when it does not exist.
+    /// The state of the stream `EVENTS`; `None` when it does not exist.
     pub async fn events_stream(&self) -> anyhow::Result<Option<StreamFacts>> {
         self.stream(crate::topology::EVENTS).await
     }
 
-    /// The stream `DEAD` at this moment; `None` when it does not exist.
+    /// The state of the stream `DEAD`; `None` when it does not exist.
     pub async fn dead_stream(&self) -> anyhow::Result<Option<StreamFacts>> {
         self.stream(crate::topology::DEAD).await
     }
 
-    /// A stream at this moment; `None` when it does not exist.
+    /// The state of a stream; `None` when it does not exist.
     pub async fn stream(&self, name: &str) -> anyhow::Result<Option<StreamFacts>> {
         let found = self.jetstream.get_stream(name).await;
         let stream = match found {
@@ -174,7 +169,7 @@ fn addresses(url: &str) -> anyhow::Result<Vec<ServerAddr>> {
     url.split(',').map(one).collect()
 }
 
-/// The client does not take user, password or token from the URL by itself.
+/// Takes user, password or token from the URL, because the client does not.
 fn with_login(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectOptions {
     let Some(server) = servers.iter().find(|server| server.has_user_pass()) else { return options };
     match (server.username().map(decoded), server.password().map(decoded)) {
@@ -184,7 +179,7 @@ fn with_login(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectOptions
     }
 }
 
-/// A part of a URL with `%XX` undone.
+/// Decodes `%XX` in a part of a URL.
 fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -207,7 +202,6 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The URL without user, password or token.
 fn without_secrets(url: &str) -> String {
     let host = |one: &str| one.rsplit('@').next().unwrap_or_default().to_owned();
     url.split(',').map(host).collect::<Vec<_>>().join(",")
@@ -216,7 +210,7 @@ fn without_secrets(url: &str) -> String {
 fn report(event: &Event) {
     match event {
         Event::Connected => tracing::debug!("broker connected"),
-        Event::Disconnected => tracing::warn!("broker connection lost, reconnecting"),
+        Event::Disconnected => tracing::warn!("lost the connection to the broker; reconnecting"),
         Event::Closed => tracing::debug!("broker connection closed"),
         other => tracing::debug!(event = %other, "broker"),
     }

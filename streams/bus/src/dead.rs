@@ -1,4 +1,4 @@
-//! Dead letters as messages: the bytes are the payload, everything else is headers.
+//! Dead letters as messages: the payload is the bytes, the headers hold everything else.
 
 use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
 use events::{Announcement, DeadId, DeadLetter, MAX_DEAD_BODY, Reason, SensorId};
@@ -15,9 +15,9 @@ const HASH: &str = "Cowrie-Hash";
 const PATH: &str = "Cowrie-Path";
 
 impl Bus {
-    /// Publishes a dead letter read from `path`. `attempt` above 0 marks a repetition on evidence, which the
-    /// duplicate window must not swallow. `replaces` is the dead letter of a part of these bytes, which this
-    /// one makes obsolete.
+    /// Publishes a dead letter of the file in `announce`. `attempt` above 0 means that it is published again;
+    /// the message id then differs, or the duplicate window would drop it. `replaces` is the dead letter of a
+    /// part of these bytes, which this one makes obsolete.
     pub async fn publish_dead(
         &self,
         dead: &DeadLetter,
@@ -26,7 +26,7 @@ impl Bus {
         replaces: Option<DeadId>,
     ) -> Result<Ack, PublishError> {
         let mut headers = HeaderMap::new();
-        // The range belongs to the message id: the same bytes at another place need a receipt of their own.
+        // The range is part of the message id: the same bytes at another place need a receipt of their own.
         let place = blake3_hex(dead.source.to_string().as_bytes());
         headers.insert(NATS_MESSAGE_ID, format!("{}-{place}.{attempt}", dead.id()));
         headers.insert(SOURCE, dead.source.to_string());
@@ -43,7 +43,7 @@ impl Bus {
     }
 }
 
-/// Reads a delivered dead letter; `Err` says what is wrong with the message.
+/// Parses a delivered dead letter; `Err` says what is wrong with the message.
 pub(crate) fn read(sensor: &SensorId, headers: &HeaderMap, body: &[u8]) -> Result<DeadLetter, &'static str> {
     let text = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
     if body.len() > MAX_DEAD_BODY {
@@ -63,7 +63,7 @@ pub(crate) fn read(sensor: &SensorId, headers: &HeaderMap, body: &[u8]) -> Resul
     })
 }
 
-/// A header value cannot hold line breaks.
+/// Replaces control characters, because a header value cannot contain line breaks.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(1000).collect()
 }

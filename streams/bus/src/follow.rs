@@ -1,7 +1,8 @@
-//! Following EVENTS without acknowledging anything: what `tail` shows.
+//! Follows EVENTS without acknowledging anything, for `tail`.
 //!
-//! The consumer is the server's to forget. Whenever it is gone, or a message may have been missed (another
-//! connection, a hole in the numbering, a new stream), another is made from the last sequence seen.
+//! The consumer is ephemeral: the server deletes it when it is idle. If it is gone, or a message may have
+//! been missed (reconnect, gap in the numbering, new stream), a new consumer starts after the last sequence
+//! seen.
 
 use std::time::Duration;
 
@@ -16,59 +17,57 @@ use futures::{FutureExt, StreamExt};
 
 use crate::{Bus, subjects, topology::EVENTS};
 
-/// Between attempts to follow again.
+/// Pause before a new attempt.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Most messages given at once.
+/// Messages returned at once, at most.
 const MOST: usize = 1000;
-/// How long the server keeps a consumer that nobody asks.
+/// The server deletes a consumer that was not used for this long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// Where to begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Beginning {
-    /// With what comes from now on.
+    /// With events that arrive from now on.
     Now,
-    /// With the oldest that the stream holds.
+    /// With the oldest event in the stream.
     Oldest,
-    /// With what the broker got at this time or later, in microseconds since 1970.
+    /// With events that arrived at the broker at this time or later, in microseconds since 1970.
     Arrived(i64),
 }
 
-/// Which events, coarsely: the subjects that may hold them.
+/// The subjects that may hold the wanted events; a coarse filter.
 #[derive(Clone, Debug, Default)]
 pub struct Subjects {
     /// These sensors; all when empty.
     pub sensors: Vec<SensorId>,
-    /// Event names (`login.failed`) or families (`login`, which stands for all beginning so); all when empty.
+    /// Event names (`login.failed`) or families (`login`: all names that start so); all when empty.
     pub events: Vec<Events>,
 }
 
-/// An event, or a family of them. Holds only what is valid in a subject.
+/// An event name or a family of names. Valid as part of a subject.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Events {
-    /// Exactly `cowrie.<name>`
+    /// Exactly `cowrie.<name>`.
     Named(String),
-    /// Everything that begins with `cowrie.<name>.`
+    /// Everything that starts with `cowrie.<name>.`.
     Family(String),
 }
 
-/// An event as it came.
+/// An event as it arrived.
 #[derive(Clone, Debug)]
 pub struct Followed {
-    /// Whose.
     pub sensor: SensorId,
-    /// The line as Cowrie wrote it.
+    /// The repaired line.
     pub line: Bytes,
 }
 
-/// Events as they come, from one beginning on.
+/// The events from one beginning on.
 pub struct Following {
     bus: Bus,
     filters: Vec<String>,
     next: Next,
-    /// The stream followed, by its creation time.
+    /// Creation time of the stream that is followed.
     created: i64,
-    /// The end of what was there at the beginning.
+    /// The last sequence of the stream when following began.
     end: u64,
     open: Option<Open>,
 }
@@ -86,10 +85,10 @@ struct Open {
 }
 
 impl Following {
-    /// Begins. Fails when there is no stream yet.
+    /// Starts to follow. Fails when there is no stream yet.
     pub async fn begin(bus: &Bus, subjects: &Subjects, beginning: Beginning) -> anyhow::Result<Self> {
         let facts =
-            bus.stream(EVENTS).await?.context("there is no stream EVENTS: is a processor or `cowriestream up` running? `cowriestream provision` makes it")?;
+            bus.stream(EVENTS).await?.context("there is no stream EVENTS: is a processor or `cowriestream up` running? `cowriestream provision` creates it")?;
         let mut this = Self {
             bus: bus.clone(),
             filters: filters(subjects),
@@ -102,15 +101,15 @@ impl Following {
         Ok(this)
     }
 
-    /// What has come, at least one and at most 1 000 events in their order; waits for the first, through
-    /// every trouble of the broker. Cancel-safe: what is not given yet is given the next time.
+    /// Returns 1 to 1 000 events in order; waits for the first one, and retries after every error of the
+    /// broker. Cancel-safe: events that were not returned are returned by the next call.
     pub async fn next(&mut self) -> Vec<Followed> {
         loop {
             match self.some().await {
                 Ok(some) if some.is_empty() => (),
                 Ok(some) => return some,
                 Err(error) => {
-                    tracing::debug!(%error, "following again");
+                    tracing::debug!(%error, "could not follow EVENTS; will retry");
                     self.open = None;
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -118,7 +117,7 @@ impl Following {
         }
     }
 
-    /// Whether everything that was there at the beginning has been given.
+    /// Whether everything that existed when following began was returned.
     pub fn at_end(&self) -> bool {
         let seen = match self.next {
             Next::Sequence(next) => next > self.end,
@@ -142,7 +141,7 @@ impl Following {
             });
             match taken {
                 Ok(()) => (),
-                // The trouble comes again, after what was taken has been given.
+                // The error occurs again after the messages taken so far were returned.
                 Err(_) if !given.is_empty() => {
                     self.open = None;
                     break;
@@ -154,7 +153,7 @@ impl Following {
         Ok(given)
     }
 
-    /// Makes a consumer that begins where this one is.
+    /// Creates a consumer that starts at the current position.
     async fn open(&mut self) -> anyhow::Result<Open> {
         let connections = self.bus.connections();
         let facts = self.bus.stream(EVENTS).await?.context("there is no stream EVENTS")?;
@@ -163,7 +162,7 @@ impl Following {
         } else if let Next::Sequence(next) = self.next
             && next > facts.last_seq + 1
         {
-            // The broker was restored from a copy.
+            // The broker was restored from a backup.
             self.next = Next::Sequence(facts.last_seq + 1);
         }
         self.end = self.end.min(facts.last_seq);
@@ -207,25 +206,25 @@ impl Following {
     }
 }
 
-/// Reads a message: its sequence in the stream, and the event if it is one. An error when something may have
-/// been missed before it.
+/// Reads a message: its sequence in the stream, and the event if it is one. Fails when messages before it may
+/// have been missed.
 fn take(
     open: &mut Open,
     connections: u64,
     message: Option<Result<Message, pull::MessagesError>>,
 ) -> anyhow::Result<(u64, Option<Followed>)> {
     let message = message.context("the consumer ended")?.context("receive from EVENTS")?;
-    let info = message.info().map_err(|error| anyhow::anyhow!("read where a message stood: {error}"))?;
+    let info = message.info().map_err(|error| anyhow::anyhow!("read the position of a message: {error}"))?;
     let (stream, consumer, pending) = (info.stream_sequence, info.consumer_sequence, info.pending);
-    anyhow::ensure!(connections == open.connections, "the connection is another one");
+    anyhow::ensure!(connections == open.connections, "the client has reconnected");
     anyhow::ensure!(consumer == open.delivered + 1, "a message is missing");
     (open.delivered, open.pending) = (consumer, pending);
     let sensor = subjects::sensor_of(&message.subject);
     Ok((stream, sensor.map(|sensor| Followed { sensor, line: message.payload.clone() })))
 }
 
-/// Subjects that do not overlap, as the server demands. Event ids that are no subject tokens lie under
-/// `other`.
+/// Subjects that do not overlap, because the server requires that. Event ids that are not valid subject
+/// tokens are published under `other`.
 fn filters(subjects: &Subjects) -> Vec<String> {
     let mut sensors: Vec<_> = subjects.sensors.iter().map(SensorId::as_str).collect();
     sensors.sort_unstable();
@@ -255,7 +254,7 @@ fn subject(events: &Events) -> String {
     }
 }
 
-/// Whether a family among them holds this one too.
+/// Whether one of the families includes this one.
 fn is_covered(one: &Events, all: &[Events]) -> bool {
     let (Events::Named(name) | Events::Family(name)) = one;
     all.iter().any(|other| match other {

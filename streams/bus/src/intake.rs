@@ -1,4 +1,4 @@
-//! Consuming: EVENTS and DEAD as batches that grow with the backlog.
+//! Consumes EVENTS and DEAD in batches that grow with the backlog.
 
 use std::{pin::pin, time::Duration};
 
@@ -21,67 +21,63 @@ use crate::{
     topology::{self, DEAD, EVENTS, PROCESSOR},
 };
 
-/// Fewest messages to pull at once. The client loses count of those that arrive before it has noted its own
-/// request, and asks for more when half are left: with few it may stop asking until it misses the heartbeats.
+/// Messages requested at once, at least. The client miscounts messages that arrive before it has recorded its
+/// own request, and requests more only when half of them are left. With few messages it may stop requesting
+/// until it misses the heartbeats.
 const LEAST_PULL: usize = 1_000;
 
-/// How large a batch may become.
+/// Limits of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Messages.
+    /// Number of messages.
     pub messages: usize,
     /// Bytes of payload.
     pub bytes: usize,
-    /// How long to wait for more while the server says that more is pending.
+    /// How long to wait for more messages while the server reports pending ones.
     pub patience: Duration,
 }
 
-/// What one message brought.
+/// The content of a message.
 #[derive(Debug)]
 pub enum Delivered {
-    /// A line of a sensor's log.
     Event {
-        /// The sensor, from the subject.
+        /// The sensor, taken from the subject.
         sensor: SensorId,
-        /// The repaired line.
         line: Bytes,
-        /// The dead letter this replays.
+        /// The dead letter that this event replays.
         replay: Option<DeadId>,
-        /// How many carriage returns the line ended with, before the repair took them away.
+        /// Number of carriage returns that the repair removed from the end of the line.
         returns: usize,
     },
-    /// Something the loader could not use.
+    /// Bytes that the loader could not use.
     Dead(DeadLetter),
-    /// A message that none of ours would send.
+    /// A message that no part of cowriestream would send.
     Foreign(&'static str),
 }
 
-/// A message with what must be known of it to answer it.
+/// A message, and what is needed to answer it.
 #[derive(Debug)]
 pub struct Item {
-    /// What it brought.
     pub what: Delivered,
-    /// The bytes it covers; empty when it says nothing (a replay, a foreign program).
+    /// The bytes it covers; empty when it names none (a replay, a foreign program).
     pub source: Source,
-    /// A dead letter that this one replaces: that of the first half of its bytes.
+    /// A dead letter that this one replaces: the one of the first half of its bytes.
     pub replaces: Option<DeadId>,
-    /// The file it announces.
     pub announce: Option<Announcement>,
-    /// The W3C traceparent it carries.
+    /// The W3C traceparent in its headers.
     pub trace: Option<String>,
     message: Message,
 }
 
-/// Messages to be committed together.
+/// Messages that are committed together.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// In order of arrival.
     pub items: Vec<Item>,
 }
 
 impl Batch {
-    /// Acknowledges everything and waits until that has left: an acknowledgement that is only buffered is
-    /// lost with the process. Call only after the commit.
+    /// Acknowledges all messages and flushes the connection: acknowledgements that are only buffered are lost
+    /// if the process ends. Call only after the commit.
     pub async fn acknowledge(self, bus: &Bus) -> anyhow::Result<()> {
         for item in self.items {
             if let Err(error) = item.message.ack().await {
@@ -92,7 +88,7 @@ impl Batch {
     }
 }
 
-/// Where the processor's consumer of a stream stands.
+/// The state of the processor's consumer of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConsumerFacts {
     /// Creation time, nanoseconds since 1970.
@@ -103,18 +99,18 @@ pub struct ConsumerFacts {
     pub delivered: u64,
     /// Messages not yet delivered.
     pub pending: u64,
-    /// Messages delivered and not acknowledged.
+    /// Messages delivered but not acknowledged.
     pub unacknowledged: u64,
 }
 
-/// The processor's consumers, bound.
+/// The processor's consumers of EVENTS and DEAD.
 pub struct Intake {
     events: pull::Stream,
     dead: pull::Stream,
     limits: Limits,
-    /// Taken, and not yet given to the caller.
+    /// Messages that were received but not yet returned to the caller.
     taken: Batch,
-    /// Whether anything was asked for yet.
+    /// Whether `next` was ever called.
     asked: bool,
 }
 
@@ -130,8 +126,8 @@ impl Intake {
         })
     }
 
-    /// Waits for a first message, then takes what is there up to the limits. An error means: open anew.
-    /// Cancel-safe: what was taken is in the next batch, or handed back.
+    /// Waits for the first message, then takes what is available up to the limits. After an error, open a new
+    /// intake. Cancel-safe: messages that were taken are in the next batch, or are handed back.
     pub async fn next(&mut self) -> anyhow::Result<Batch> {
         self.asked = true;
         let mut bytes = 0;
@@ -154,12 +150,12 @@ impl Intake {
         Ok(std::mem::take(&mut self.taken))
     }
 
-    /// Gives back what was pulled and not taken, so that it is delivered again at once.
+    /// Hands back messages that were pulled but not taken, so that they are delivered again at once.
     pub async fn hand_back(mut self, bus: &Bus) {
         for item in self.taken.items {
             item.message.ack_with(AckKind::Nak(None)).await.ok();
         }
-        // A stream that was never polled has nothing, and polling it would ask.
+        // A stream that was never polled holds nothing, and polling it would request messages.
         for pulled in [&mut self.events, &mut self.dead].into_iter().filter(|_| self.asked) {
             while let Some(Some(Ok(message))) = pulled.next().now_or_never() {
                 message.ack_with(AckKind::Nak(None)).await.ok();
@@ -168,8 +164,8 @@ impl Intake {
         bus.flush().await.ok();
     }
 
-    /// Takes one message; returns whether the server has more waiting behind it. Cancel-safe: nothing is lost
-    /// when dropped while pending.
+    /// Takes one message; returns whether the server has more pending ones. Cancel-safe: nothing is lost when
+    /// it is dropped while pending.
     async fn take(&mut self, bytes: &mut usize) -> anyhow::Result<bool> {
         let message = tokio::select! {
             biased;
@@ -229,7 +225,7 @@ fn read(message: Message) -> Item {
 }
 
 impl Bus {
-    /// Where the processor's consumer of a stream stands; `None` when it does not exist.
+    /// The state of the processor's consumer of a stream; `None` when it does not exist.
     pub async fn consumer(&self, stream: &str) -> anyhow::Result<Option<ConsumerFacts>> {
         let found: Result<Consumer<pull::Config>, _> =
             self.jetstream.get_consumer_from_stream(PROCESSOR, stream).await;

@@ -1,4 +1,4 @@
-//! JOBS and STATUS: permits to look for work, and how jobs are doing.
+//! JOBS and STATUS: permits to look for work, and the status and progress of jobs.
 
 use std::{pin::Pin, time::Duration};
 
@@ -12,51 +12,50 @@ use futures::{Stream, StreamExt};
 
 use crate::{Ack, Bus, PublishError, Subject, topology::JOBS};
 
-/// A permit is delivered again when its worker said nothing for so long.
+/// A permit is delivered again when its worker was silent for this long.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// How long one pull stands at the server.
+/// How long a pull request waits at the server.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
 
-/// How long a message that nobody must have may hold up its sender: the client's queue is full when the
-/// broker is away or does not read.
-const WORTH_WAITING: Duration = Duration::from_millis(200);
+/// How long an optional message may delay its sender. The client's queue is full when the broker is
+/// unreachable or slow.
+const SEND_LIMIT: Duration = Duration::from_millis(200);
 
-/// What is told of a job.
+/// The kind of a message about a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
-    /// It has another state.
+    /// The state of the job changed.
     Status,
-    /// It went on within its state.
+    /// The job made progress within its state.
     Progress,
 }
 
-/// Messages as they come.
 pub type Messages = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 impl Bus {
-    /// Publishes a permit to look for work in a queue.
     pub async fn publish_permit(&self, queue: &str, job_id: &str) -> Result<Ack, PublishError> {
         let subject = Subject::jobs(queue)
             .ok_or_else(|| PublishError::Failed(format!("{queue:?} cannot be a subject")))?;
         self.publish(subject, async_nats::HeaderMap::new(), Bytes::copy_from_slice(job_id.as_bytes())).await
     }
 
-    /// Tells of a job, to whom it may concern: not acknowledged. What must not be missed stands in Postgres.
+    /// Publishes the status of a job to all subscribers, without acknowledgement. Postgres holds what must
+    /// not be lost.
     pub async fn tell_of_job(&self, news: News, job_id: &str, status: String) {
         let Some(subject) = Subject::of_job(news, job_id) else { return };
         if !self.connected() {
             return;
         }
-        match tokio::time::timeout(WORTH_WAITING, self.client.publish(String::from(subject), status.into()))
+        match tokio::time::timeout(SEND_LIMIT, self.client.publish(String::from(subject), status.into()))
             .await
         {
             Ok(Ok(())) => (),
             Ok(Err(error)) => tracing::debug!(%error, "could not publish the status of a job"),
-            Err(_) => tracing::debug!("did not publish the status of a job: the broker does not read"),
+            Err(_) => tracing::debug!("could not publish the status of a job: the broker does not read"),
         }
     }
 
-    /// What is told of one job, or of all jobs, from now on.
+    /// Subscribes to the messages about one job, or about all jobs.
     pub async fn follow_jobs(&self, job_id: Option<&str>) -> anyhow::Result<Messages> {
         let mut all = Vec::new();
         for news in [News::Status, News::Progress] {
@@ -73,7 +72,7 @@ impl Bus {
         Ok(Box::pin(futures::stream::select_all(all)))
     }
 
-    /// The permits of a queue.
+    /// Creates or binds the durable consumer of a queue.
     pub async fn permits(&self, queue: &str) -> anyhow::Result<Permits> {
         let subject = Subject::jobs(queue).with_context(|| format!("{queue:?} cannot be a subject"))?;
         let config = pull::Config {
@@ -94,13 +93,13 @@ impl Bus {
     }
 }
 
-/// A durable consumer of one queue.
+/// The durable consumer of one queue.
 pub struct Permits {
     consumer: Consumer<pull::Config>,
 }
 
 impl Permits {
-    /// Waits up to 5 s for up to `most` permits; they come as they arrive.
+    /// Waits up to 5 s for up to `most` permits, and yields them as they arrive.
     pub async fn pull(
         &self,
         most: usize,
@@ -117,27 +116,27 @@ impl Permits {
     }
 }
 
-/// A permit to look for work; comes back when it is neither answered nor kept alive.
+/// A permit to look for work. It is delivered again when it is neither acknowledged nor kept alive.
 pub struct Permit(Message);
 
 impl Permit {
-    /// It is used up. Whether the client took the acknowledgement; the permit comes back otherwise, and finds
-    /// nothing.
+    /// Acknowledges the permit. Returns whether the client accepted the acknowledgement. Otherwise the permit
+    /// is delivered again, and its receiver finds no work.
     pub async fn done(self) -> bool {
         answered(self.0.ack()).await
     }
 
-    /// Work goes on.
+    /// Keeps the permit alive while work goes on.
     pub async fn working(&self) -> bool {
         answered(self.0.ack_with(AckKind::Progress)).await
     }
 }
 
 async fn answered<E: std::fmt::Display>(answer: impl Future<Output = Result<(), E>>) -> bool {
-    match tokio::time::timeout(WORTH_WAITING, answer).await {
+    match tokio::time::timeout(SEND_LIMIT, answer).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a permit was not answered");
+            tracing::debug!(%error, "could not acknowledge a permit");
             false
         }
         Err(_) => false,

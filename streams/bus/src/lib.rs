@@ -1,7 +1,8 @@
-//! JetStream: subjects, topology, publishing, consuming, receipts and heartbeats; the home of async-nats.
+//! JetStream: subjects, topology, publishing, consuming, receipts and heartbeats. Only this crate uses
+//! async-nats.
 //!
-//! **Invariant**: a subject is built from validated tokens only, and nothing here knows the database: the
-//! order "commit, then acknowledge" is kept by the one caller that holds both.
+//! **Invariant**: a subject is built from validated tokens only. Nothing here knows the database: the one
+//! caller that holds both ensures the order "commit, then acknowledge".
 
 mod connect;
 mod dead;

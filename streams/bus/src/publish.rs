@@ -1,4 +1,4 @@
-//! Publishing with acknowledgements.
+//! Publishes messages with acknowledgements.
 
 use std::{future::Future, pin::Pin};
 
@@ -8,67 +8,66 @@ use events::{Announcement, EventName, SensorId, Source};
 
 use crate::{Bus, Subject};
 
-/// The header that tells where a message was read.
+/// Header: the files and ranges that a message covers.
 pub(crate) const SOURCE: HeaderName = HeaderName::from_static("Cowrie-Source");
-/// The header that announces a file.
+/// Header: announces a file.
 pub(crate) const FILE: HeaderName = HeaderName::from_static("Cowrie-File");
-/// The header that puts a message into a trace (W3C).
+/// Header: the trace that a message belongs to (W3C).
 pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
-/// The header of a replay, or of the whole line of which half was a dead letter: that dead letter.
+/// Header: the dead letter that this message replays, or that was half of this line.
 pub(crate) const REPLAY: HeaderName = HeaderName::from_static("Cowrie-Replay");
-/// The header of a line that ended with carriage returns: how many. They are not in the payload.
+/// Header: number of carriage returns at the end of the line, which are not in the payload.
 pub(crate) const RETURNS: HeaderName = HeaderName::from_static("Cowrie-Returns");
 
-/// An event on its way to `EVENTS`.
+/// An event to be published to `EVENTS`.
 #[derive(Clone, Debug)]
 pub struct EventMessage<'a> {
-    /// The event part of the subject.
     pub name: EventName<'a>,
-    /// The repaired line.
     pub line: Bytes,
     /// `Nats-Msg-Id`.
     pub msg_id: String,
     /// `Cowrie-Source`; `None` for a replay.
     pub source: Option<Source>,
-    /// `Cowrie-File`, with the first message after a file was opened.
+    /// `Cowrie-File`, on the first message after a file was opened.
     pub announce: Option<Announcement>,
-    /// `Cowrie-Replay`: the dead letter this resolves.
+    /// `Cowrie-Replay`: the dead letter that this message resolves.
     pub replay: Option<events::DeadId>,
-    /// `Cowrie-Returns`: how many carriage returns the repair took from the end of the line.
+    /// `Cowrie-Returns`: number of carriage returns that the repair removed from the end of the line.
     pub returns: usize,
-    /// `traceparent`, when its way is traced.
+    /// `traceparent`, if the event is traced.
     pub trace: Option<String>,
 }
 
-/// The broker has it (which is not yet: Postgres has it).
+/// The broker has stored the message. (This does not mean that Postgres has it.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Published {
-    /// Its sequence in the stream.
     pub seq: u64,
-    /// The broker knew its id already.
+    /// The broker had a message with this id already.
     pub duplicate: bool,
 }
 
-/// Why a publish did not succeed.
+/// Why a message could not be published.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// There is no stream for the subject: wait until it is provisioned.
+    /// No stream has this subject: wait until one is provisioned.
     #[error("the stream does not exist")]
     NoStream,
     /// The message is larger than the server allows: it will never be accepted.
     #[error("larger than the server's max_payload")]
     TooLarge,
-    /// Anything else: publish again.
+    /// Any other error: publish again.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Resolves when the broker acknowledged, or did not. Must be awaited: a dropped one swallows the error.
+/// Resolves when the broker has acknowledged the message, or has not in time. Must be awaited: if it is
+/// dropped, the error is lost.
 pub type Ack = Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>;
 
 impl Bus {
-    /// Publishes an event. Returns when it is written to the connection's buffer; the acknowledgement comes
-    /// later. The caller limits how many acknowledgements it has outstanding: this never waits for one.
+    /// Publishes an event. Returns when the message is in the connection's buffer; the acknowledgement
+    /// arrives later. This never waits for acknowledgements, so the caller must limit how many it has
+    /// outstanding.
     pub async fn publish_event(
         &self,
         sensor: &SensorId,
@@ -94,7 +93,7 @@ impl Bus {
         self.publish(Subject::event(sensor, message.name), headers, message.line).await
     }
 
-    /// Publishes what the outbox holds.
+    /// Publishes a message of the outbox.
     pub async fn publish_queued(
         &self,
         subject: Subject,
@@ -121,7 +120,7 @@ impl Bus {
     }
 }
 
-/// JSON without a raw line break, which a header cannot carry.
+/// JSON without line breaks, which a header must not contain.
 fn announcement_text(announcement: &Announcement) -> String {
     serde_json::to_string(announcement).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Subjects as a type: the only way to make one is from validated tokens.
+//! Subjects as a type, which can only be built from validated tokens.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ impl Subject {
         Self(format!("cowrie.receipts.{sensor}.ask"))
     }
 
-    /// `cowrie.jobs.<queue>`; `None` when the queue's name is no token.
+    /// `cowrie.jobs.<queue>`; `None` when the queue's name is not a valid token.
     pub fn jobs(queue: &str) -> Option<Self> {
         is_token(queue).then(|| Self(format!("cowrie.jobs.{queue}")))
     }
@@ -50,12 +50,11 @@ impl Subject {
         (job_id == "*" || is_token(job_id)).then(|| Self(format!("cowrie.{kind}.{job_id}")))
     }
 
-    /// A subject this program stored earlier (the outbox).
+    /// A subject that this program stored earlier (in the outbox).
     pub fn stored(subject: String) -> Self {
         Self(subject)
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -78,7 +77,7 @@ fn is_token(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a subject that is not ours.
+/// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a foreign subject.
 pub(crate) fn sensor_of(subject: &str) -> Option<SensorId> {
     subject.strip_prefix("cowrie.")?.split('.').nth(1)?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! The streams and consumers of DESIGN 4.2, in one readable place.
+//! The configuration of all streams, consumers and buckets.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use async_nats::jetstream::{
 
 use crate::Bus;
 
-/// Every event: the line as Cowrie wrote it.
+/// Every event: the repaired line.
 pub const EVENTS: &str = "EVENTS";
-/// What the loader could not use.
+/// Dead letters.
 pub const DEAD: &str = "DEAD";
-/// One summary when a session closes.
+/// One summary per closed session.
 pub const SESSIONS: &str = "SESSIONS";
-/// What the analyses and live signals found.
+/// Findings of analyses and live signals.
 pub const FINDINGS: &str = "FINDINGS";
 /// Permits to look for work.
 pub const JOBS: &str = "JOBS";
@@ -29,14 +29,14 @@ pub const PROCESSOR: &str = "processor";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What may be chosen about the topology.
+/// Settings of the topology.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct TopologyArgs {
     /// Copies of each stream: 1, or 3 on a cluster
     #[arg(long, env = "COWRIESTREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]
     pub replicas: u8,
-    /// Most bytes that EVENTS may hold; the oldest go first (what Postgres then lacks is published again)
+    /// Size limit of EVENTS; the oldest events are deleted first (loaders publish again what Postgres lacks)
     #[arg(long, env = "COWRIESTREAM_EVENTS_MAX_BYTES", default_value_t = 4 << 30, value_parser = clap::value_parser!(i64).range(1 << 20..), value_name = "BYTES")]
     pub events_max_bytes: i64,
     /// How long the processor may take to acknowledge before an event is delivered again
@@ -54,7 +54,7 @@ fn streams(args: &TopologyArgs) -> [Config; 6] {
         discard: DiscardPolicy::Old,
         storage: StorageType::File,
         num_replicas: args.replicas.into(),
-        // Short: its memory grows with the rate, and Postgres is the guard.
+        // Short, because its memory grows with the rate. Postgres detects duplicates in any case.
         duplicate_window: Duration::from_secs(30),
         ..Config::default()
     };
@@ -108,10 +108,10 @@ impl Bus {
         Ok(())
     }
 
-    /// Makes the processor's consumer of a stream anew, delivering from `seq` on.
+    /// Deletes the processor's consumer of a stream and creates it again, delivering from `seq`.
     pub async fn reset_consumer(&self, stream: &str, seq: u64, args: &TopologyArgs) -> anyhow::Result<()> {
         if let Err(error) = self.jetstream.delete_consumer_from_stream(PROCESSOR, stream).await {
-            tracing::debug!(stream, %error, "no consumer to delete");
+            tracing::debug!(stream, %error, "could not delete the consumer before a reset");
         }
         let deliver_policy = match seq {
             0 | 1 => consumer::DeliverPolicy::All,
@@ -125,7 +125,8 @@ impl Bus {
         Ok(())
     }
 
-    /// An existing consumer keeps its place: the server refuses to change where it started.
+    /// Creates or updates a consumer. An existing one keeps its position: the server refuses to change where
+    /// it started.
     async fn provision_consumer(
         &self,
         stream: &str,
@@ -153,7 +154,7 @@ impl Bus {
     }
 }
 
-/// Whether an error of the server says that a consumer or stream is not there.
+/// Whether a server error says that a consumer or stream does not exist.
 pub(crate) fn is_missing(code: ErrorCode) -> bool {
     code == ErrorCode::CONSUMER_NOT_FOUND || code == ErrorCode::STREAM_NOT_FOUND
 }

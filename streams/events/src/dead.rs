@@ -1,4 +1,4 @@
-//! What could not be used.
+//! Dead letters: lines and bytes that could not be used.
 
 use crate::{DeadId, MAX_DEAD_BODY, SensorId, Source, Unusable};
 
@@ -9,12 +9,11 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name),* }
 
         impl Reason {
-            /// The reason as stored and shown.
+            /// The reason as stored and displayed.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
 
-            /// The reason with this text.
             pub fn from_text(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$name),)* _ => None }
             }
@@ -23,21 +22,16 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Bytes that are not UTF-8.
     NotUtf8 = "not_utf8",
-    /// Not JSON.
     NotJson = "not_json",
-    /// JSON, but not an object.
     NotAnObject = "not_an_object",
-    /// An object without an event id.
     NoEventId = "no_eventid",
     /// Longer than a message may be.
     TooLong = "too_long",
     /// The last line of a closed file, cut off.
     Truncated = "truncated",
-    /// What stands on a line beside whole events, and is none.
+    /// Text on a line beside whole events that is not an event itself.
     Glued = "glued",
-    /// Refused by the database.
     Rejected = "rejected",
     /// Bytes that were published, lost by the broker, and can no longer be read.
     Gap = "gap",
@@ -45,22 +39,20 @@ reasons! {
     Damaged = "damaged",
 }
 
-/// An unusable line with what a person needs to find out why.
+/// An unusable line, with what a person needs to find out why it is unusable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter {
-    /// The configured sensor.
+    /// The configured sensor, never taken from the log.
     pub sensor: SensorId,
-    /// Why.
     pub reason: Reason,
-    /// Why exactly, for people; no content of the line.
+    /// A detailed reason for people; contains nothing of the line.
     pub detail: String,
-    /// The first `MAX_DEAD_BODY` bytes; empty for a gap.
+    /// The first `MAX_DEAD_BODY` bytes of the line; empty for a gap.
     pub body: Vec<u8>,
-    /// The length of all of it in bytes.
+    /// The length of the whole line in bytes.
     pub length: u64,
-    /// BLAKE3 of all of it.
+    /// BLAKE3 of the whole line.
     pub hash: [u8; 32],
-    /// Where it was read.
     pub source: Source,
 }
 
@@ -84,25 +76,24 @@ impl DeadLetter {
         Self::of_place(sensor, Reason::Gap, detail, length, source)
     }
 
-    /// The dead letter for the rest of an archive that cannot be decompressed; how long it is, nobody knows.
+    /// The dead letter for the rest of an archive that cannot be decompressed. Its length is unknown.
     pub fn damaged(sensor: SensorId, detail: String, source: Source) -> Self {
         Self::of_place(sensor, Reason::Damaged, detail, 0, source)
     }
 
-    /// One without bytes: its identity is its place.
+    /// A dead letter without bytes: its hash is made of its source.
     fn of_place(sensor: SensorId, reason: Reason, detail: String, length: u64, source: Source) -> Self {
         let hash = *blake3::hash(source.to_string().as_bytes()).as_bytes();
         Self { sensor, reason, detail, body: Vec::new(), length, hash, source }
     }
 
-    /// Its identity.
     pub fn id(&self) -> DeadId {
         DeadId::of(&self.sensor, &self.hash)
     }
 }
 
 impl Reason {
-    /// Whether its dead letters name a place and hold no bytes.
+    /// Whether dead letters of this reason have a source but no bytes.
     pub fn is_without_bytes(self) -> bool {
         matches!(self, Self::Gap | Self::Damaged)
     }

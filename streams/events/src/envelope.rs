@@ -1,4 +1,4 @@
-//! What routing needs of a line, and whether the line is an event at all.
+//! The part of a line that routing needs, and the check whether the line is an event at all.
 
 use serde::{Deserializer, de};
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use crate::{
     time,
 };
 
-/// The three fields that routing reads.
+/// The two fields that routing reads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Envelope {
     /// As logged, never empty.
@@ -17,33 +17,31 @@ pub struct Envelope {
     pub ts: Option<i64>,
 }
 
-/// Why a line is no event. The texts carry positions, never content.
+/// Why a line is not an event. The texts contain positions, never content of the line.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unusable {
-    /// Not UTF-8.
     #[error("not UTF-8: {0}")]
     NotUtf8(String),
-    /// Not one JSON value.
+    /// Not a single JSON value.
     #[error("not JSON: {0}")]
     NotJson(String),
-    /// JSON, but an array, a string, a number, …
     #[error("JSON, but not an object")]
     NotAnObject,
-    /// A JSON object without `eventid`, or whose `eventid` is not a string with something in it.
+    /// A JSON object without `eventid`, or whose `eventid` is empty or not a string.
     #[error("a JSON object without an eventid")]
     NoEventId,
 }
 
 impl Envelope {
-    /// Reads the envelope of a line, checking all of it: what is accepted here can be stored. A key that
-    /// stands twice counts with its last value.
+    /// Reads the envelope of a line, and validates the whole line: a line that is accepted here can be
+    /// stored. If a key occurs twice, the last value counts.
     pub fn read(line: &[u8]) -> Result<Self, Unusable> {
         let text = std::str::from_utf8(line).map_err(|e| Unusable::NotUtf8(e.to_string()))?;
         let error = match parse(text) {
             Ok(envelope) => return envelope.ok_or(Unusable::NoEventId),
             Err(error) => error,
         };
-        // Only a key or an eventid with a lone surrogate can make a valid line fail above.
+        // A valid line can fail above only because a key or the eventid has a lone surrogate.
         let storable = json::storable(text);
         match parse(&storable) {
             Ok(envelope) => envelope.ok_or(Unusable::NoEventId),
@@ -53,7 +51,7 @@ impl Envelope {
     }
 }
 
-/// `Err` when this is not one JSON object that Rust can hold, `Ok(None)` when it has no event id.
+/// `Err` when this is not a JSON object that Rust strings can represent, `Ok(None)` when it has no event id.
 fn parse(text: &str) -> serde_json::Result<Option<Envelope>> {
     let mut from = serde_json::Deserializer::from_str(text);
     let fields = from.deserialize_map(Visitor)?;

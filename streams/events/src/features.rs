@@ -1,8 +1,8 @@
-//! What analyses know of a session: a vector of numbers, a profile of what was typed, and the identity of the
-//! sequence of commands.
+//! The features of a session that analyses use: a vector of numbers, a profile of the commands, and a
+//! fingerprint of the sequence of commands.
 //!
-//! **Invariant**: a pure function of the session's events, whatever their order. A change of what any element
-//! means is a new [`VERSION`].
+//! **Invariant**: a pure function of the session's events, independent of their order. If the meaning of an
+//! element changes, [`VERSION`] must be incremented.
 
 mod elements;
 mod facts;
@@ -11,42 +11,41 @@ use crate::{Record, normal};
 pub use elements::{CLIENTS, ELEMENTS, Element, HASSH_BUCKETS, LENGTH, Scaling};
 use facts::Facts;
 
-/// Of the definition below, [`normal::VERSION`] included; kept in every row.
+/// Version of the definition below, including [`normal::VERSION`]. Stored in every row.
 pub const VERSION: i16 = 1;
-/// A session's features are those of its first so many events.
+/// Features are computed from the first N events of a session.
 pub const MOST_EVENTS: usize = 10_000;
-/// Length of the profile.
+/// Number of buckets of the profile.
 pub const PROFILE: usize = 64;
-/// Parts of commands that the profile looks at.
+/// The profile uses the first N parts of commands.
 const MOST_PARTS: usize = 4_000;
-/// What is kept of a sequence to be read: lines, and bytes.
+/// Limits of the readable sequence that is stored: lines, and bytes.
 const KEPT_LINES: usize = 200;
 const KEPT_BYTES: usize = 32 << 10;
 
 /// The features of a session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Features {
-    /// As [`ELEMENTS`] says, then one of [`CLIENTS`], then one of [`HASSH_BUCKETS`].
+    /// The elements of [`ELEMENTS`], then those of [`CLIENTS`], then [`HASSH_BUCKETS`].
     pub vector: Vec<f32>,
     /// Counts of 1-, 2- and 3-grams over the parts of the normalised commands, hashed into [`PROFILE`] signed
-    /// buckets of ln(1 + count), of Euclidean length 1; `None` without commands.
+    /// buckets of ln(1 + count), scaled to Euclidean length 1; `None` without commands.
     pub profile: Option<Vec<f32>>,
-    /// What was typed; `None` when nothing was.
+    /// The commands; `None` when there were none.
     pub sequence: Option<Sequence>,
 }
 
-/// A sequence of normalised commands. Sessions with the same one did the same.
+/// A sequence of normalised commands. Sessions with equal sequences did the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sequence {
-    /// Of every command: see [`normal::sequence_fingerprint`].
+    /// Fingerprint of all commands, see [`normal::sequence_fingerprint`].
     pub fingerprint: [u8; 16],
-    /// How many commands.
     pub length: usize,
-    /// The first of them, one a line: at most 200 and 32 KiB.
+    /// The first commands, one per line: at most 200 lines and 32 KiB.
     pub commands: String,
 }
 
-/// The features of the session that has exactly these events.
+/// Computes the features of a session from all of its events.
 pub fn features(mut events: Vec<&Record>) -> Features {
     events.sort_by_key(|record| (record.ts.is_none(), record.ts, record.id));
     events.truncate(MOST_EVENTS);
@@ -78,7 +77,7 @@ fn sequence(typed: &[&str]) -> Option<Sequence> {
     })
 }
 
-/// Feature hashing (Weinberger et al. 2009): the hash of an n-gram names its bucket and its sign.
+/// Feature hashing (Weinberger et al. 2009): the hash of an n-gram determines its bucket and its sign.
 fn profile(typed: &[&str]) -> Option<Vec<f32>> {
     let parts: Vec<&str> = typed.iter().flat_map(|line| parts(line)).take(MOST_PARTS).collect();
     let hashes: Vec<[u8; 32]> = parts.iter().map(|part| *blake3::hash(part.as_bytes()).as_bytes()).collect();
@@ -97,7 +96,7 @@ fn profile(typed: &[&str]) -> Option<Vec<f32>> {
         return None;
     }
     let mut sums = vec![0.0_f64; PROFILE];
-    // In the order of the names: a sum of floats depends on it.
+    // Sorted, because a sum of floats depends on the order.
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_unstable();
     for (name, count) in counts {
@@ -109,7 +108,7 @@ fn profile(typed: &[&str]) -> Option<Vec<f32>> {
     Some(sums.into_iter().map(|sum| (sum * scale) as f32).collect())
 }
 
-/// The simple commands of a line: what stands between `;`, `|`, `&` and line ends, quotes not looked at.
+/// The simple commands of a line: the text between `;`, `|`, `&` and line ends. Quotes are ignored.
 fn parts(line: &str) -> impl Iterator<Item = &str> {
     line.split([';', '|', '&', '␤']).map(str::trim).filter(|part| !part.is_empty())
 }

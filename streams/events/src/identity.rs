@@ -1,5 +1,5 @@
-//! Identities: 128 bits of BLAKE3 over a domain tag and length-prefixed parts. Frozen by the golden values
-//! below: a change is a new version, not an edit.
+//! Identities: 128 bits of BLAKE3 over a domain tag and length-prefixed parts. The golden values below freeze
+//! them: a change needs a new version of the tag, not an edit.
 
 use std::{fmt, str::FromStr};
 
@@ -49,25 +49,26 @@ macro_rules! id {
     };
 }
 
-/// A text that is not 32 hexadecimal digits.
+/// The text is not 32 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("expected 32 hexadecimal digits")]
 pub struct NotAnId;
 
 id! {
-    /// An event: any copy of its line from the same sensor has the same id.
+    /// An event. Every copy of its line from the same sensor has the same id.
     EventId
 }
 id! {
-    /// A dead letter: the same bytes of the same sensor have the same id.
+    /// A dead letter. The same bytes from the same sensor have the same id.
     DeadId
 }
 id! {
-    /// One file content: device, inode, generation (truncations seen) and the fingerprint of the first line.
+    /// The content of a file: device, inode, generation (number of truncations seen) and the fingerprint of
+    /// its first line.
     FileId
 }
 id! {
-    /// The first complete line of a file, after repair.
+    /// Hash of the first complete line of a file, after repair.
     Fingerprint
 }
 
@@ -79,7 +80,7 @@ impl EventId {
 }
 
 impl DeadId {
-    /// The id of a dead letter whose whole bytes have this BLAKE3 hash.
+    /// The id of a dead letter, given the BLAKE3 hash of its whole bytes.
     pub fn of(sensor: &SensorId, hash: &[u8; 32]) -> Self {
         Self(digest(b"cowriestream dead v1", sensor.as_str().as_bytes(), hash))
     }
@@ -94,7 +95,6 @@ impl FileId {
 }
 
 impl Fingerprint {
-    /// The fingerprint of a first line.
     pub fn of(line: &[u8]) -> Self {
         Self(digest(b"cowriestream first line v1", b"", line))
     }

@@ -1,12 +1,12 @@
-//! JSON as attackers make it: what Postgres cannot hold, and values read leniently.
+//! JSON as attackers write it: replaces what Postgres cannot store, and reads values leniently.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-/// The text with every escape that Postgres and Rust strings refuse (`\u0000`, lone surrogates) replaced by
-/// `\ufffd`. Borrowed when there was none.
+/// Replaces every escape that Postgres and Rust strings refuse (`\u0000`, lone surrogates) by `\ufffd`.
+/// Borrows the text when there is none.
 pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut out = String::new();
@@ -36,7 +36,7 @@ pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The UTF-16 unit of a `\uXXXX` at the start of `bytes`.
+/// The UTF-16 code unit of a `\uXXXX` at the start of `bytes`.
 fn escape(bytes: &[u8]) -> Option<u32> {
     let hex = bytes.strip_prefix(b"\\u")?.get(..4)?;
     if !hex.iter().all(u8::is_ascii_hexdigit) {
@@ -75,12 +75,12 @@ pub(crate) fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The value if it is a string with something in it.
+/// The value if it is a non-empty string.
 pub(crate) fn filled(raw: &RawValue) -> Option<String> {
     string(raw).filter(|text| !text.is_empty())
 }
 
-/// The value if it is a number, or a string that holds one.
+/// The value if it is a number or a string that contains one.
 pub(crate) fn number(raw: &RawValue) -> Option<f64> {
     let text = match string(raw) {
         Some(text) => text.trim().to_owned(),

@@ -1,6 +1,7 @@
 //! The event ids that Cowrie is known to write, from 1.0 to 3.0.12.
 
-/// Ids by family: what follows `cowrie.`, up to the last dot and after it; `*` for any.
+/// Ids by family. The family is the text after `cowrie.` up to the last dot; the names follow the last dot;
+/// `*` matches any name.
 const KNOWN: &[(&str, &[&str])] = &[
     ("session", &["connect", "closed", "params", "input", "file_download", "file_upload"]),
     ("session.file_download", &["failed"]),
@@ -24,7 +25,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("backend_pool", &["*"]),
 ];
 
-/// Whether some version of Cowrie itself writes events with this id.
+/// Whether some version of Cowrie writes events with this id.
 pub fn is_known(eventid: &str) -> bool {
     if let Some(number) = eventid.strip_prefix("KIPP") {
         return number.len() == 4

@@ -1,7 +1,7 @@
 //! Understands Cowrie log lines: reading, repair, identity, normalisation.
 //!
 //! **Invariant**: everything here is a pure function of bytes. Nothing waits, reads a clock or a file, or
-//! panics on any input; what a copy of the same line gives here, every copy gives.
+//! panics on any input. Every copy of a line gives the same result.
 
 mod dead;
 mod envelope;
@@ -36,9 +36,9 @@ pub use session::{Rank, Ranked, SensorDelta, SessionDelta};
 pub use sketch::{SIZE as SKETCH_SIZE, Sketch, hash as sketch_hash};
 pub use source::{Announcement, Source};
 
-/// The longest line that is an event, in bytes without its newline: NATS carries 1 MiB by default, headers
-/// included.
+/// The longest line that is an event, in bytes without its newline. NATS carries 1 MiB by default, including
+/// headers.
 pub const MAX_LINE: usize = 1_048_576 - 16_384;
 
-/// How many bytes of an unusable line a dead letter keeps.
+/// Number of bytes of an unusable line that a dead letter keeps.
 pub const MAX_DEAD_BODY: usize = 256 * 1024;

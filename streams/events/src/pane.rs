@@ -1,18 +1,18 @@
 //! Panes: what single events add to the sliding windows, by dimension, key and minute.
 //!
-//! **Invariant**: a pane is a pure function of single events, and adding is commutative; so nothing is ever
-//! taken back, and any batching of the same events adds up to the same windows. `event_keys` in
-//! `streams/store/migrations/0004_panes.sql` says the same in SQL.
+//! **Invariant**: a pane is a pure function of single events, and adding is commutative. So nothing is ever
+//! subtracted, and the same events give the same windows, however they are batched. `event_keys` in
+//! `streams/store/migrations/0004_panes.sql` implements the same in SQL.
 
 use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
 use crate::{Record, Sketch, normal, sketch};
 
-/// Microseconds of a minute.
+/// Microseconds per minute.
 pub const MINUTE: i64 = 60_000_000;
 
-/// By what windows are asked for. A pane's key is the value of the event's own field; an event without it
-/// adds nothing there.
+/// What windows are grouped by. A pane's key is the value of the event's own field. An event without that
+/// field adds nothing in this dimension.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[allow(missing_docs, reason = "each is named as what it holds")]
 pub enum Dimension {
@@ -23,17 +23,17 @@ pub enum Dimension {
     SrcIp,
     /// The /24 of an IPv4 address, the /48 of an IPv6 address.
     SrcNet,
-    /// Of a login.
+    /// Only of logins.
     Username,
-    /// Of a login.
+    /// Only of logins.
     Password,
-    /// `username:password` of a login; `:` and `\` in the username are led by `\`.
+    /// `username:password` of a login; `:` and `\` in the username are escaped by `\`.
     Credential,
-    /// Of client.kex.
+    /// Only of client.kex.
     Hassh,
-    /// Of client.version.
+    /// Only of client.version.
     ClientVersion,
-    /// Of command.input, normalised.
+    /// Only of command.input, normalised.
     Command,
     /// SHA-256 of session.file_download and session.file_upload.
     Download,
@@ -42,7 +42,7 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    /// All of them, in the order of the database's type.
+    /// All dimensions, in the order of the database's type.
     pub const ALL: [Self; 13] = [
         Self::All,
         Self::Sensor,
@@ -59,7 +59,6 @@ impl Dimension {
         Self::Forward,
     ];
 
-    /// Its public name.
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -91,7 +90,7 @@ impl std::str::FromStr for Dimension {
     }
 }
 
-/// Which pane: its key is bounded (see [`bounded`]), its minute in minutes since 1970.
+/// Identifies a pane. Its key is bounded (see [`bounded`]), its minute is in minutes since 1970.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct PaneKey<'a> {
@@ -100,39 +99,33 @@ pub struct PaneKey<'a> {
     pub minute: i64,
 }
 
-/// What some events of one pane add up to. Times in microseconds since 1970.
+/// The sum of some events in one pane. Times in microseconds since 1970.
 #[derive(Clone, Default, Debug)]
 pub struct Pane {
-    /// Events.
     pub events: i64,
-    /// session.connect.
+    /// Number of session.connect events.
     pub sessions: i64,
-    /// login.failed.
+    /// Number of login.failed events.
     pub logins_failed: i64,
-    /// login.success.
+    /// Number of login.success events.
     pub logins_succeeded: i64,
-    /// command.input.
+    /// Number of command.input events.
     pub commands: i64,
-    /// session.file_download.
+    /// Number of session.file_download events.
     pub downloads: i64,
-    /// Of log lines.
+    /// Total length of the log lines.
     pub bytes: i64,
-    /// Time of the first event.
     pub first_seen: i64,
-    /// Time of the last event.
     pub last_seen: i64,
-    /// Distinct source addresses.
     pub src_ips: Sketch,
-    /// Distinct sensors.
     pub sensors: Sketch,
-    /// Distinct sessions, `sensor/session`.
+    /// Distinct sessions, by `sensor/session`.
     pub session_ids: Sketch,
     /// Distinct credentials tried, as the keys of [`Dimension::Credential`] before they are bounded.
     pub credentials: Sketch,
 }
 
 impl Pane {
-    /// Adds what other events add up to.
     pub fn merge(&mut self, other: &Self) {
         if self.events == 0 {
             *self = other.clone();
@@ -153,8 +146,8 @@ impl Pane {
         self.credentials.merge(&other.credentials);
     }
 
-    /// The measures by which another pane of the same dimension differs, each with its value there and here.
-    /// Sketches that the dimension implies are not looked at.
+    /// The measures that differ from another pane of the same dimension, each with the other value and this
+    /// one. Sketches that the dimension implies are not compared.
     pub fn differences(&self, dimension: Dimension, other: &Self) -> Vec<(&'static str, i64, i64)> {
         let sketch = |implied: bool, mine: &Sketch, theirs: &Sketch| {
             if implied || mine.same(theirs) { (0, 0) } else { (theirs.count(), mine.count()) }
@@ -183,7 +176,7 @@ impl Pane {
         .collect()
     }
 
-    fn add(&mut self, event: &Seen) {
+    fn add(&mut self, event: &Addition) {
         if self.events == 0 {
             (self.first_seen, self.last_seen) = (event.ts, event.ts);
         }
@@ -216,14 +209,14 @@ impl Pane {
 #[derive(Default, Debug)]
 pub struct Panes<'a> {
     panes: HashMap<PaneKey<'a>, Pane>,
-    /// An address is met again and again: its text, its net's, and its hash.
+    /// Cache, because addresses repeat: the text of the address, of its network, and the hash.
     addresses: HashMap<IpAddr, (String, String, i64)>,
-    /// Hashes of sensors.
+    /// Cache of the hashes of sensors.
     sensors: HashMap<&'a str, i64>,
 }
 
 impl<'a> Panes<'a> {
-    /// Adds an event. Without a readable time it belongs to no minute.
+    /// Adds an event. An event without a readable time belongs to no minute and is ignored.
     pub fn add(&mut self, record: &'a Record) {
         let Some(ts) = record.ts else { return };
         let sensor = record.sensor.as_str();
@@ -231,7 +224,7 @@ impl<'a> Panes<'a> {
         let kind = Kind::of(&record.eventid);
         let credential =
             (kind == Kind::Failed || kind == Kind::Succeeded).then(|| credential(record)).flatten();
-        let seen = Seen {
+        let addition = Addition {
             ts,
             kind,
             bytes: record.length as i64,
@@ -242,11 +235,11 @@ impl<'a> Panes<'a> {
         };
         for (dimension, key) in keys(record, kind, address, credential) {
             let key = PaneKey { dimension, key, minute: ts.div_euclid(MINUTE) };
-            self.panes.entry(key).or_default().add(&seen);
+            self.panes.entry(key).or_default().add(&addition);
         }
     }
 
-    /// The panes in the order of dimension, key and minute.
+    /// The panes sorted by dimension, key and minute.
     pub fn into_sorted(self) -> Vec<(PaneKey<'a>, Pane)> {
         let mut panes: Vec<_> = self.panes.into_iter().collect();
         panes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -254,8 +247,8 @@ impl<'a> Panes<'a> {
     }
 }
 
-/// What an event adds to each of its panes.
-struct Seen {
+/// What one event adds to each of its panes.
+struct Addition {
     ts: i64,
     kind: Kind,
     bytes: i64,
@@ -265,7 +258,7 @@ struct Seen {
     credential: Option<i64>,
 }
 
-/// Which measure an event counts for.
+/// The measure that an event counts for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Connect,
@@ -289,7 +282,7 @@ impl Kind {
     }
 }
 
-/// The keys that an event carries itself.
+/// The keys that an event has in its own fields.
 fn keys<'a>(
     record: &'a Record,
     kind: Kind,
@@ -326,7 +319,7 @@ fn keys<'a>(
     .filter_map(|(dimension, key)| Some((dimension, key?)))
 }
 
-/// `username:password`, when a login has both.
+/// `username:password`, if a login has both.
 fn credential(record: &Record) -> Option<String> {
     let (username, password) = (record.username.as_deref()?, record.password.as_deref()?);
     let mut text = String::with_capacity(username.len() + password.len() + 1);
@@ -354,12 +347,13 @@ fn address(ip: IpAddr) -> (String, String, i64) {
     (text, net, hash)
 }
 
-/// Most characters of a key.
+/// Longest key that is not shortened, in characters.
 const LONGEST_KEY: usize = 120;
-/// What is kept of a longer one.
+/// Characters of a longer key that are kept.
 const KEPT_OF_KEY: usize = 100;
 
-/// A value as a key: one of more than 120 characters is its first 100, `…`, and 16 hex digits of its SHA-256.
+/// Turns a value into a key. A value of more than 120 characters becomes its first 100, `…`, and 16 hex
+/// digits of its SHA-256.
 pub fn bounded(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_KEY || text.chars().nth(LONGEST_KEY).is_none() {
         return Cow::Borrowed(text);

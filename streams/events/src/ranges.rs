@@ -1,11 +1,11 @@
 //! Sets of byte ranges.
 
-/// Sorted, disjoint, non-adjacent ranges of bytes; start inclusive, end exclusive.
+/// A set of bytes as sorted, disjoint, non-adjacent ranges; start inclusive, end exclusive.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RangeSet(Vec<(u64, u64)>);
 
 impl RangeSet {
-    /// Adds a range; an empty one adds nothing.
+    /// Adds a range; ignores an empty one.
     pub fn insert(&mut self, mut start: u64, mut end: u64) {
         if start >= end {
             return;
@@ -19,7 +19,7 @@ impl RangeSet {
         self.0.splice(first..last, [(start, end)]);
     }
 
-    /// Whether all of a range is in the set; an empty range is.
+    /// Whether the whole range is in the set; true for an empty range.
     pub fn contains(&self, start: u64, end: u64) -> bool {
         if start >= end {
             return true;
@@ -28,7 +28,7 @@ impl RangeSet {
         self.0.get(at).is_some_and(|&(s, e)| s <= start && end <= e)
     }
 
-    /// Where the first byte is missing, counted from 0.
+    /// The first byte, counted from 0, that is not in the set.
     pub fn first_gap(&self) -> u64 {
         match self.0.first() {
             Some(&(0, end)) => end,
@@ -36,7 +36,7 @@ impl RangeSet {
         }
     }
 
-    /// What of a range is not in the set.
+    /// The parts of a range that are not in the set.
     pub fn missing(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
         let mut gaps = Vec::new();
         let mut at = start;
@@ -55,7 +55,6 @@ impl RangeSet {
         gaps
     }
 
-    /// As pairs.
     pub fn to_vec(&self) -> Vec<(u64, u64)> {
         self.0.clone()
     }

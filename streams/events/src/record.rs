@@ -1,4 +1,4 @@
-//! An event as Postgres stores it, with what the derived tables need of it.
+//! An event as Postgres stores it, with the fields that the derived tables need.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -11,12 +11,11 @@ use crate::{
     time,
 };
 
-/// A fully read event. Texts hold no U+0000.
+/// A completely parsed event. Texts contain no U+0000.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Its identity.
     pub id: EventId,
-    /// The configured sensor.
+    /// The configured sensor, never taken from the log.
     pub sensor: SensorId,
     /// As logged, never empty.
     pub eventid: String,
@@ -24,25 +23,22 @@ pub struct Record {
     pub session: Option<String>,
     /// Microseconds since 1970, UTC; `None` when unreadable or outside 2015–2099.
     pub ts: Option<i64>,
-    /// `None` when the logged text is no address. IPv4-mapped IPv6 is IPv4; a zone id is dropped.
+    /// `None` when the logged text is not an address. An IPv4-mapped IPv6 address becomes IPv4; a zone id is
+    /// dropped.
     pub src_ip: Option<IpAddr>,
-    /// JSON that `jsonb` accepts; differs from the line only where `exact` is false.
+    /// JSON that `jsonb` accepts; differs from the line only if `exact` is false.
     pub payload: String,
-    /// Whether `jsonb` of the payload gives back every value of the line.
+    /// Whether `jsonb` keeps every value of the line.
     pub exact: bool,
     /// Length of the line in bytes.
     pub length: u64,
     /// `ssh`, `telnet`, or as logged.
     pub protocol: Option<String>,
-    /// 0 to 65535.
     pub src_port: Option<u16>,
     /// `version` without the Python repr around it.
     pub version: Option<String>,
-    /// `hassh`.
     pub hassh: Option<String>,
-    /// `username`.
     pub username: Option<String>,
-    /// `password`.
     pub password: Option<String>,
     /// `duration_ms`, or `duration` in seconds, as milliseconds.
     pub duration_ms: Option<i64>,
@@ -50,12 +46,12 @@ pub struct Record {
     pub command: Option<String>,
     /// `shasum` of session.file_download and session.file_upload.
     pub shasum: Option<String>,
-    /// `dst_ip:dst_port` of direct-tcpip.request; only `dst_ip` when the port is no integer of 32 bits.
+    /// `dst_ip:dst_port` of direct-tcpip.request; only `dst_ip` when the port is not a 32-bit integer.
     pub forward: Option<String>,
 }
 
 impl Record {
-    /// Reads a line of a sensor. Accepts exactly what [`crate::Envelope::read`] accepts.
+    /// Parses a line of a sensor. Accepts exactly what [`crate::Envelope::read`] accepts.
     pub fn read(sensor: &SensorId, line: &[u8]) -> Result<Self, Unusable> {
         let text = std::str::from_utf8(line).map_err(|e| Unusable::NotUtf8(e.to_string()))?;
         let storable = json::storable(text);
@@ -97,13 +93,13 @@ impl Record {
     }
 }
 
-/// An address as logged.
+/// Parses an address as logged.
 fn address(text: &str) -> Option<IpAddr> {
     let without_zone = text.split('%').next().unwrap_or_default();
     without_zone.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-/// `b'SSH-2.0-Go'` and `'SSH-2.0-Go'`, as some Cowrie versions logged, without what Python put around it.
+/// Removes the Python repr around `b'SSH-2.0-Go'` and `'SSH-2.0-Go'`, as some Cowrie versions logged it.
 fn without_repr(text: &str) -> &str {
     let quoted = text.strip_prefix('b').unwrap_or(text);
     for quote in ['\'', '"'] {
@@ -114,7 +110,6 @@ fn without_repr(text: &str) -> &str {
     text
 }
 
-/// `host:port`.
 fn target(host: String, port: Option<&RawValue>) -> String {
     let port =
         port.and_then(|raw| json::string(raw).unwrap_or_else(|| raw.get().to_owned()).parse::<i32>().ok());
@@ -124,7 +119,7 @@ fn target(host: String, port: Option<&RawValue>) -> String {
     }
 }
 
-/// Milliseconds, from any of the three forms; `None` when negative or absurd (over 31 thousand years).
+/// Milliseconds, from any of the three forms; `None` when negative or over 31 thousand years.
 fn duration_ms(fields: &Fields<'_>) -> Option<i64> {
     let of = |raw: Option<&RawValue>, factor: f64| {
         let ms = (raw.and_then(json::number)? * factor).round();
@@ -158,7 +153,7 @@ struct Fields<'a> {
     shasum: Option<&'a RawValue>,
     dst_ip: Option<&'a RawValue>,
     dst_port: Option<&'a RawValue>,
-    /// A key stands twice.
+    /// A key occurs twice.
     repeated: bool,
 }
 

@@ -1,13 +1,13 @@
-//! Finds the events on a line that is no event by itself: what Cowrie glued together, tore apart at midnight,
-//! or what somebody exported as an array.
+//! Finds the events on a line that is not an event by itself: events that Cowrie glued together or split at
+//! midnight, or that somebody exported as an array.
 //!
-//! Frozen like the identity by `tests/golden/repair-v2.txt`: the text found here is what is hashed, so a
-//! change is a new version and not an edit.
+//! `tests/golden/repair-v2.txt` freezes the result, as for the identity: the event id is a hash of the text
+//! found here, so a change needs a new version, not an edit.
 //!
 //! - Version 1: glued, stitched and array lines.
-//! - Version 2: a carriage return at the end of a line is no part of the event ([`without_returns`]), so that
-//!   a copy with CRLF line ends holds the same events. Events that were stored by version 1 keep their
-//!   identity; the processor looks for it before it inserts one of version 2.
+//! - Version 2: a carriage return at the end of a line is not part of the event ([`without_returns`]), so
+//!   that a copy with CRLF line ends holds the same events. Events that version 1 stored keep their identity.
+//!   The processor looks for that identity before it inserts an event of version 2.
 
 use std::ops::Range;
 
@@ -16,38 +16,37 @@ use serde_json::value::RawValue;
 
 use crate::{Envelope, MAX_LINE};
 
-/// The version of the repair.
 pub const VERSION: u32 = 2;
 
-/// A line without the carriage returns at its end: an editor, FTP in text mode or `git` wrote the log with
-/// CRLF line ends.
+/// A line without the carriage returns at its end. An editor, FTP in text mode or `git` may have written the
+/// log with CRLF line ends.
 pub fn without_returns(line: &[u8]) -> &[u8] {
     let returns = line.iter().rev().take_while(|&&byte| byte == b'\r').count();
     &line[..line.len() - returns]
 }
 
-/// How often each byte of a line may be looked at, on average: bounds the work on a line made to be slow.
+/// How often each byte of a line may be scanned, on average. Bounds the work on a line crafted to be slow.
 const LOOKS: usize = 16;
 
-/// A stretch of a line.
+/// A part of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {
-    /// The event, or what is none, without white space around it.
+    /// The event, or other text, without white space around it.
     pub text: Range<usize>,
-    /// Where the stretch ends. It starts where the one before ends; the last ends with the line.
+    /// Where the part ends. It starts where the previous part ends; the last one ends with the line.
     pub end: usize,
     /// Whether the text is an event.
     pub event: bool,
 }
 
-/// The parts of a line that holds whole events and something else, as Cowrie before 3.0.6 left it after a
-/// value that it could not write (`{"eventid":"…","username":{"eventid":…}`), or as two writers leave it.
-/// Empty when there is no event on it.
+/// The parts of a line that contains whole events and other text. Cowrie before 3.0.6 wrote such lines after
+/// a value that it could not serialise (`{"eventid":"…","username":{"eventid":…}`), and so do two writers of
+/// one file. Empty when the line contains no event.
 pub fn glued(line: &[u8]) -> Vec<Part> {
     search(line).0
 }
 
-/// The parts, and how many bytes were looked at, each as often as it was.
+/// The parts, and the number of bytes scanned; a byte scanned twice counts twice.
 fn search(line: &[u8]) -> (Vec<Part>, usize) {
     let (mut parts, mut spent) = (Vec::new(), 0);
     let (mut at, mut done) = (0, 0);
@@ -60,7 +59,7 @@ fn search(line: &[u8]) -> (Vec<Part>, usize) {
             at = done;
             parts.push(Part { text: start..done, end: done, event: true });
         }
-        // The second look is the envelope's.
+        // Twice, because the envelope scans the bytes again.
         spent += 2 * looked.max(1);
         if spent >= LOOKS * line.len() {
             break;
@@ -72,8 +71,8 @@ fn search(line: &[u8]) -> (Vec<Part>, usize) {
     (close(parts, line), spent)
 }
 
-/// The elements of a line that is an array: those that are events, and those that are not. `None` when it is
-/// no array, or no event is in it.
+/// The elements of a line that is an array, both events and others. `None` when it is not an array or
+/// contains no event.
 pub fn elements(line: &[u8]) -> Option<Vec<Part>> {
     let text = std::str::from_utf8(line).ok()?;
     let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
@@ -86,8 +85,8 @@ pub fn elements(line: &[u8]) -> Option<Vec<Part>> {
     parts.iter().any(|part| part.event).then(|| close(parts, line))
 }
 
-/// The event that a log's last, unfinished line and the next log's first line make together: Cowrie before
-/// 3.0.6 rotates in the middle of an event.
+/// The event made of the unfinished last line of one log and the first line of the next. Cowrie before 3.0.6
+/// may rotate in the middle of an event.
 pub fn stitched(head: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
     if head.len() + tail.len() > MAX_LINE {
         return None;
@@ -96,18 +95,18 @@ pub fn stitched(head: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
     Envelope::read(&line).is_ok().then_some(line)
 }
 
-/// The length of the JSON value at the front, when it is whole; and how many bytes were looked at.
+/// The length of the JSON value at the front, if it is complete; and the number of bytes scanned.
 fn object(text: &[u8]) -> (Option<usize>, usize) {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
     match values.next() {
         Some(Ok(_)) => (Some(values.byte_offset()), values.byte_offset()),
-        // One line: the column is the offset.
+        // The text is one line, so the column is the offset.
         Some(Err(error)) => (None, error.column()),
         None => (None, 0),
     }
 }
 
-/// What stands between events, unless it is blank.
+/// Adds the text between events, unless it is blank.
 fn push_rest(parts: &mut Vec<Part>, line: &[u8], range: Range<usize>) {
     let rest = &line[range.clone()];
     let text = rest.trim_ascii();
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_an_attacker_typed_is_no_event() {
-        // Quotes inside a string are escaped, so text that looks like an event does not read as one.
+        // Quotes inside a string are escaped, so text that looks like an event is not parsed as one.
         let broken =
             r#"{"eventid":"cowrie.command.input","input":"echo {\"eventid\":\"cowrie.login.success\"}","x":"#;
         assert_eq!(texts(broken), []);

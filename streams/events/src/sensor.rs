@@ -1,4 +1,4 @@
-//! The sensor id: a subject token that is configured, never taken from a log.
+//! The sensor id: a subject token from the configuration, never from a log.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct SensorId(Arc<str>);
 
 impl SensorId {
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text is no sensor id.
+/// The text is not a valid sensor id.
 #[derive(Debug, thiserror::Error)]
 #[error("sensor id {0:?}: allowed are 1 to 64 characters of A-Z a-z 0-9 _ -")]
 pub struct BadSensorId(String);

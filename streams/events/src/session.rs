@@ -1,14 +1,14 @@
-//! What one event adds to its session and its sensor, and how such additions merge.
+//! What an event adds to its session and its sensor, and how such deltas are merged.
 //!
-//! **Invariant**: merging is commutative and associative, so any order and batching of the same events gives
-//! the same rows (the database merges by the same rules, see `streams/store/src/sessions.rs`).
+//! **Invariant**: merging is commutative and associative, so the same events give the same rows in any order
+//! and batching. The database merges by the same rules, see `streams/store/src/sessions.rs`.
 
 use std::net::IpAddr;
 
 use crate::{EventId, Record, SensorId, known};
 
-/// Orders candidates for a "first" value: an optional class, the time (no time last), the event id. The same
-/// order as that of its bytes, by which Postgres compares.
+/// Orders candidates for a "first" value: by an optional class, the time (no time last), the event id. The
+/// order is the same as that of its bytes, which Postgres compares.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Rank {
     class: Option<u8>,
@@ -21,7 +21,7 @@ impl Rank {
         Self { class: None, time: ts.map_or(u64::MAX, |micros| (micros as u64) ^ (1 << 63)), id }
     }
 
-    fn led_by(self, class: u8) -> Self {
+    fn with_class(self, class: u8) -> Self {
         Self { class: Some(class), ..self }
     }
 
@@ -36,7 +36,7 @@ impl Rank {
     }
 }
 
-/// A "first" value with the rank it won with.
+/// A "first" value with its rank.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ranked<T>(pub Rank, pub T);
 
@@ -69,14 +69,13 @@ pub struct SessionDelta {
 }
 
 impl SessionDelta {
-    /// What one event adds; `None` when it belongs to no session.
+    /// The delta of one event; `None` when it belongs to no session.
     pub fn of(record: &Record) -> Option<Self> {
         let mut delta = Self::nothing(record.sensor.clone(), record.session.clone()?);
         delta.add(record);
         Some(delta)
     }
 
-    /// What no events add to a session.
     pub fn nothing(sensor: SensorId, session: String) -> Self {
         Self {
             sensor,
@@ -103,7 +102,7 @@ impl SessionDelta {
         }
     }
 
-    /// Adds what another event of the same session adds.
+    /// Adds another event of the same session.
     pub fn add(&mut self, record: &Record) {
         let rank = Rank::of(record.ts, record.id);
         let (mut connect, mut closed) = (false, false);
@@ -125,7 +124,7 @@ impl SessionDelta {
             _ => (),
         }
         candidate(&mut self.protocol, rank, || record.protocol.clone());
-        candidate(&mut self.src_ip, rank.led_by(u8::from(!connect)), || record.src_ip);
+        candidate(&mut self.src_ip, rank.with_class(u8::from(!connect)), || record.src_ip);
         if connect {
             candidate(&mut self.src_port, rank, || record.src_port);
         }
@@ -140,7 +139,7 @@ impl SessionDelta {
         self.bytes += record.length as i64;
     }
 
-    /// Adds what other events of the same session add.
+    /// Adds the delta of other events of the same session.
     pub fn merge(&mut self, other: Self) {
         first(&mut self.protocol, other.protocol);
         first(&mut self.src_ip, other.src_ip);
@@ -178,7 +177,7 @@ pub struct SensorDelta {
 }
 
 impl SensorDelta {
-    /// What one event adds.
+    /// The delta of one event.
     pub fn of(record: &Record) -> Self {
         Self {
             sensor: record.sensor.clone(),
@@ -191,7 +190,7 @@ impl SensorDelta {
         }
     }
 
-    /// Adds what other events of the same sensor add.
+    /// Adds the delta of other events of the same sensor.
     pub fn merge(&mut self, other: &Self) {
         self.first_event_at = least(self.first_event_at, other.first_event_at);
         self.last_event_at = self.last_event_at.max(other.last_event_at);
@@ -202,7 +201,7 @@ impl SensorDelta {
     }
 }
 
-/// Takes a value, if there is one, when it comes before the one that is there.
+/// Takes the value, if there is one, when its rank is lower than the current one.
 fn candidate<T>(mine: &mut Option<Ranked<T>>, rank: Rank, value: impl FnOnce() -> Option<T>) {
     if mine.as_ref().is_none_or(|mine| rank < mine.0)
         && let Some(value) = value()

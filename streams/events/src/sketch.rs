@@ -1,19 +1,19 @@
-//! How many distinct values a set has: a bottom-k sketch, exact below [`SIZE`] values.
+//! Counts the distinct values of a set with a bottom-k sketch, exact below [`SIZE`] values.
 //!
-//! A value's hash is the first 8 bytes of SHA-256 of its text, big endian, as a signed integer; a sketch
+//! A value's hash is the first 8 bytes of SHA-256 of its text, big endian, as a signed integer. A sketch
 //! holds the [`SIZE`] smallest distinct hashes in ascending order. The union of two sketches is therefore the
 //! sketch of the union, in any order and with any repetition. Postgres has the same functions and gives the
 //! same numbers (`sketch_*` in `streams/store/migrations/0004_panes.sql`).
 
 use sha2::{Digest, Sha256};
 
-/// Hashes kept. Below it the count is exact; above it the estimate `(k - 1) / U` of Beyer et al. 2007 (On
-/// synopses for distinct-value estimation under multiset operations), where U is the largest kept hash on a
-/// scale of 0 to 1, has a relative standard error of `1 / sqrt(k - 2)` = 3.13 %.
+/// Number of hashes kept. Below it the count is exact. Above it, the estimate `(k - 1) / U` of Beyer et al.
+/// 2007 (On synopses for distinct-value estimation under multiset operations), where U is the largest kept
+/// hash on a scale of 0 to 1, has a relative standard error of `1 / sqrt(k - 2)` = 3.13 %.
 pub const SIZE: usize = 1_024;
 
-/// The hash by which a value is counted. Whoever chooses values can choose their hashes: beyond [`SIZE`]
-/// values the estimate holds for values that were not made to deceive it.
+/// The hash of a value. An attacker who chooses values can choose their hashes. So beyond [`SIZE`] values,
+/// the estimate only holds for values that were not crafted to deceive it.
 pub fn hash(text: &str) -> i64 {
     let digest = Sha256::digest(text.as_bytes());
     i64::from_be_bytes([
@@ -21,16 +21,16 @@ pub fn hash(text: &str) -> i64 {
     ])
 }
 
-/// A set of values, as far as it must be known to count them.
+/// The sketch of a set of values.
 #[derive(Clone, Default, Debug)]
 pub struct Sketch {
-    /// Sorted and distinct up to `sorted`; what was added since follows.
+    /// Sorted and distinct up to `sorted`; values added since then follow.
     hashes: Vec<i64>,
     sorted: usize,
 }
 
 impl Sketch {
-    /// The sketch that the database holds.
+    /// Restores a sketch that the database holds.
     pub fn stored(hashes: Vec<i64>) -> Self {
         let mut sketch = Self { hashes, sorted: 0 };
         sketch.settle();
@@ -48,7 +48,6 @@ impl Sketch {
         }
     }
 
-    /// Adds what another sketch has.
     pub fn merge(&mut self, other: &Self) {
         self.hashes.extend(&other.hashes);
         self.settle();
@@ -60,14 +59,14 @@ impl Sketch {
         self.hashes
     }
 
-    /// How many distinct values were added: exact below [`SIZE`], an estimate from there on.
+    /// The number of distinct values: exact below [`SIZE`], an estimate from there on.
     pub fn count(&self) -> i64 {
         let mut settled = self.clone();
         settled.settle();
         count(&settled.hashes)
     }
 
-    /// Whether both stand for the same set.
+    /// Whether both sketches are equal.
     pub fn same(&self, other: &Self) -> bool {
         self.clone().into_hashes() == other.clone().into_hashes()
     }
@@ -80,7 +79,7 @@ impl Sketch {
     }
 }
 
-/// The count that a settled sketch stands for.
+/// The count of a sketch that is sorted and has no duplicates.
 fn count(hashes: &[i64]) -> i64 {
     match hashes.last() {
         Some(&largest) if hashes.len() >= SIZE => {
@@ -126,7 +125,7 @@ mod tests {
         }
         let deviation: f64 = f64::sqrt(squares / looks);
         println!("relative error: worst {worst:.4}, root mean square {deviation:.4}");
-        // Five standard errors; the looks are not independent.
+        // Five standard errors; the samples are not independent.
         assert!(worst < 0.157, "{worst}");
     }
 

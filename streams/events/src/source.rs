@@ -1,4 +1,4 @@
-//! Where a message came from: files and byte ranges, as the header `Cowrie-Source` carries them.
+//! Where a message came from: files and byte ranges, as in the header `Cowrie-Source`.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FileId, Fingerprint};
 
-/// The byte ranges, file by file, that a message covers. Usually one range of one file.
+/// The byte ranges that a message covers, by file. Usually one range of one file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Source {
     /// Each file with its ranges (start inclusive, end exclusive; bytes of the decompressed stream).
@@ -14,7 +14,6 @@ pub struct Source {
 }
 
 impl Source {
-    /// One range of one file.
     pub fn one(file: FileId, start: u64, end: u64) -> Self {
         Self { files: vec![(file, vec![(start, end)])] }
     }
@@ -32,7 +31,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A `Cowrie-Source` header that does not read.
+/// A `Cowrie-Source` header that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("not a source: expected `<file id> <start>-<end>,…; …`")]
 pub struct BadSource;
@@ -55,24 +54,21 @@ fn file(text: &str) -> Option<(FileId, Vec<(u64, u64)>)> {
 fn range(text: &str) -> Option<(u64, u64)> {
     let (start, end) = text.split_once('-')?;
     let (start, end) = (start.parse().ok()?, end.parse().ok()?);
-    // Postgres counts in signed 64 bits.
+    // Postgres uses signed 64-bit integers.
     (start < end && end <= i64::MAX as u64).then_some((start, end))
 }
 
-/// What a file id is made of, told once per opening in the header `Cowrie-File`.
+/// What a file id is made of. Sent in the header `Cowrie-File`, once each time the file is opened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Announcement {
-    /// The file announced.
     pub file_id: FileId,
-    /// Where it lies now.
+    /// Its current path.
     pub path: String,
-    /// Its device number.
     pub device: u64,
-    /// Its inode number.
     pub inode: u64,
-    /// Truncations seen of this inode.
+    /// Number of truncations seen of this inode.
     pub generation: u32,
-    /// Of its first complete line.
+    /// Fingerprint of its first complete line.
     pub fingerprint: Fingerprint,
 }
 

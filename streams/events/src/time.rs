@@ -1,14 +1,14 @@
-//! Timestamps as Cowrie's versions write them.
+//! Parses timestamps in all forms that Cowrie's versions write.
 
 use chrono::NaiveDate;
 
-/// Microseconds since 1970 of the first instant that a log may plausibly hold: 2015-01-01.
+/// The earliest plausible time of a log, 2015-01-01, in microseconds since 1970.
 const EARLIEST: i64 = 1_420_070_400_000_000;
-/// And of the first that it may not: 2100-01-01.
+/// The first time that is too late to be plausible, 2100-01-01.
 const LATEST: i64 = 4_102_444_800_000_000;
 
-/// Reads `YYYY-MM-DDTHH:MM:SS[.f{1,9}]` followed by `Z`, `+HHMM`, `-HHMM`, `+HH:MM` or `-HH:MM` (a space may
-/// stand for the `T`). Returns microseconds since 1970, UTC; `None` when unreadable or outside 2015–2099.
+/// Parses `YYYY-MM-DDTHH:MM:SS[.f{1,9}]` followed by `Z`, `+HHMM`, `-HHMM`, `+HH:MM` or `-HH:MM` (a space may
+/// replace the `T`). Returns microseconds since 1970, UTC; `None` when unreadable or outside 2015–2099.
 pub fn read(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| digits(bytes.get(from..to)?);
@@ -31,7 +31,7 @@ pub fn read(text: &str) -> Option<i64> {
     (EARLIEST..LATEST).contains(&at).then_some(at)
 }
 
-/// A number of up to 9 ASCII digits.
+/// Parses a number of up to 9 ASCII digits.
 fn digits(bytes: &[u8]) -> Option<i32> {
     if bytes.is_empty() || bytes.len() > 9 || !bytes.iter().all(u8::is_ascii_digit) {
         return None;
@@ -48,7 +48,7 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     Some((nanos / 1000, zone))
 }
 
-/// The zone's distance from UTC in microseconds.
+/// The offset of the zone from UTC in microseconds.
 fn offset(zone: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match zone {
         b"Z" => return Some(0),

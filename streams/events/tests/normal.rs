@@ -1,4 +1,4 @@
-//! Real logs, where they are at hand: how far normalising makes one of what is one attack.
+//! Real logs, if available: how well normalising maps the runs of one attack to one sequence.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![allow(clippy::print_stdout, reason = "what a test measured")]
 
@@ -12,7 +12,7 @@ use std::{
 
 use events::normal::{normalise, sequence_fingerprint};
 
-/// Beside the checkout; they are never part of it.
+/// Next to the checkout, never part of it.
 fn samples() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples");
     let place = std::env::var_os("COWRIESTREAM_SAMPLES").map_or(beside, PathBuf::from);
@@ -30,7 +30,7 @@ fn text(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The commands of each session, once however often a log was copied.
+/// The commands of each session; copies of a log count once.
 fn sessions(samples: &Path) -> Vec<Vec<String>> {
     let expected: serde_json::Value =
         serde_json::from_slice(&fs::read(samples.join("EXPECTED.json")).unwrap()).unwrap();
@@ -61,7 +61,7 @@ fn attacks_of_the_samples_collapse() {
     let sessions = sessions(&samples);
     let commands: Vec<&str> = sessions.iter().flatten().map(String::as_str).collect();
 
-    // A session of one typed word says little; those that bring something are the attacks.
+    // A session with a single word says little. Sessions whose commands contain one of these are attacks.
     let attack = |session: &&Vec<String>| {
         ["http", "tftp", "ssh-rsa", "passwd", "busybox"].iter().any(|sign| session.concat().contains(sign))
     };

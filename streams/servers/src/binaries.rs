@@ -1,4 +1,4 @@
-//! Where the servers' programs are.
+//! Finds the programs of the servers.
 
 use std::{
     env,
@@ -69,7 +69,7 @@ fn tools() -> PathBuf {
     env::var_os("COWRIESTREAM_TOOLS").map_or_else(home, PathBuf::from)
 }
 
-/// What starts a program so that it ends when this process does.
+/// `setpriv`, which starts a program so that it ends when this process does.
 pub(super) fn setpriv() -> Option<PathBuf> {
     ["/usr/bin/setpriv", "/bin/setpriv"].map(PathBuf::from).into_iter().find(|path| path.exists())
 }

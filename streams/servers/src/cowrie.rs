@@ -1,7 +1,7 @@
-//! Cowrie itself: a virtual environment with the package of PyPI, or an installation that is there.
+//! Cowrie itself: a virtual environment with the package from PyPI, or an existing installation.
 //!
-//! **Invariant**: an environment is used only when its marker says that it is whole; a run that was
-//! interrupted is made anew.
+//! **Invariant**: an environment is used only if its marker says that it is complete. An incomplete one is
+//! deleted and created again.
 
 use std::{
     env, fs,
@@ -16,26 +16,24 @@ use tokio::process::Command;
 
 use super::{DataDir, binaries, passable};
 
-/// Written last.
+/// Written last, when the installation is complete.
 const MARKER: &str = "cowriestream-installed";
-/// How long one step of the installation may take.
+/// Time limit of one step of the installation.
 const STEP_LIMIT: Duration = Duration::from_secs(600);
-/// What Cowrie needs.
+/// The oldest Python that Cowrie supports.
 const OLDEST_PYTHON: (u32, u32) = (3, 11);
 const ADVICE: &str = "or set COWRIESTREAM_COWRIE to the bin directory of a Cowrie that is installed";
 
-/// An installed Cowrie.
 #[derive(Clone, Debug)]
 pub struct Cowrie {
     /// The directory of `twistd` and `python`.
     pub(super) bin: PathBuf,
-    /// Its version.
     pub version: String,
 }
 
 impl Cowrie {
-    /// The one that `COWRIESTREAM_COWRIE` names; else `version` in the data directory, from PyPI if it is not
-    /// there yet.
+    /// The Cowrie of `COWRIESTREAM_COWRIE`, if set; otherwise `version` in the data directory, installed from
+    /// PyPI if it is missing.
     pub async fn find(data: &DataDir, version: &str) -> anyhow::Result<Self> {
         if let Some(bin) = env::var_os("COWRIESTREAM_COWRIE").filter(|bin| !bin.is_empty()) {
             return Self::at(PathBuf::from(bin)).await;
@@ -71,7 +69,7 @@ impl Cowrie {
         let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
         if !out.status.success() || version.is_empty() {
             bail!(
-                "{named}: no Cowrie is installed there: {}",
+                "{named}: Cowrie is not installed there: {}",
                 boot::safe(last_line(&String::from_utf8_lossy(&out.stderr)))
             );
         }
@@ -82,17 +80,17 @@ impl Cowrie {
 async fn install(folder: &Path, version: &str, log: &Path) -> anyhow::Result<()> {
     let python = python().await?;
     let began = Instant::now();
-    tracing::info!(python = %python.display(), "installing Cowrie {version} from PyPI: the first time only, about a minute");
+    tracing::info!(python = %python.display(), "installing Cowrie {version} from PyPI, only at the first start; takes about a minute");
     if folder.exists() {
-        fs::remove_dir_all(folder).context("remove a virtual environment that was not finished")?;
+        fs::remove_dir_all(folder).context("remove an incomplete virtual environment")?;
     }
     fs::File::create(log).with_context(|| format!("create {}", boot::quoted(log)))?;
     fs::create_dir(folder).with_context(|| format!("create {}", folder.display()))?;
     let made = step(&python, &["-m", "venv", "."], folder, log).await;
-    made.with_context(|| format!("make a virtual environment: apt-get install python3-venv, {ADVICE}"))?;
+    made.with_context(|| format!("create a virtual environment: apt-get install python3-venv, {ADVICE}"))?;
     let bin = folder.join("bin");
     let package = format!("cowrie=={version}");
-    tracing::info!("virtual environment made; now Cowrie and what it needs");
+    tracing::info!("created the virtual environment; installing Cowrie and its dependencies");
     let installed = step(
         &bin.join("python"),
         &["-m", "pip", "install", "--disable-pip-version-check", "--no-input", &package],
@@ -101,18 +99,19 @@ async fn install(folder: &Path, version: &str, log: &Path) -> anyhow::Result<()>
     )
     .await;
     installed.with_context(|| format!("install {package} from PyPI: is there a network, and does this version exist? Try again, {ADVICE}"))?;
-    // Twisted keeps a list of its plugins beside them, where the honeypot may not write. Cowrie's plugin
-    // makes a `var` where it is loaded.
+    // Twisted caches a list of its plugins in their directory, where the honeypot must not write. Cowrie's
+    // plugin creates a `var` in the directory where it is loaded.
     let plugins = "from twisted.plugin import getPlugins, IPlugin; list(getPlugins(IPlugin))";
-    step(&bin.join("python"), &["-c", plugins], folder, log).await.context("look at Cowrie's plugins")?;
+    step(&bin.join("python"), &["-c", plugins], folder, log).await.context("list Cowrie's plugins")?;
     fs::remove_dir_all(folder.join("var")).ok();
-    fs::write(folder.join(MARKER), version).with_context(|| format!("mark {} as whole", folder.display()))?;
-    tracing::info!(seconds = began.elapsed().as_secs(), "Cowrie {version} is installed");
+    fs::write(folder.join(MARKER), version)
+        .with_context(|| format!("mark {} as complete", folder.display()))?;
+    tracing::info!(seconds = began.elapsed().as_secs(), "installed Cowrie {version}");
     Ok(())
 }
 
-/// Runs a step of the installation, its output into the log. It ends when this process does, and everybody
-/// may read what it writes.
+/// Runs a step of the installation, with its output in the log. The step ends when this process does, and its
+/// files are readable by all users.
 async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> anyhow::Result<()> {
     let out = fs::OpenOptions::new()
         .append(true)
@@ -141,7 +140,7 @@ async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> 
     if !status.with_context(|| format!("run {}", program.display()))?.success() {
         let text = fs::read(log).unwrap_or_default();
         bail!(
-            "{} (all of it in {})",
+            "{} (the whole output is in {})",
             boot::safe(last_line(&String::from_utf8_lossy(&text))),
             boot::quoted(log)
         );
@@ -149,13 +148,13 @@ async fn step(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> 
     Ok(())
 }
 
-/// The last line with something in it.
+/// The last line that is not blank.
 pub(super) fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given")
 }
 
-/// A Python that is new enough and can make virtual environments; one of the system first, because another
-/// user must be able to run it.
+/// A Python that is new enough and can create virtual environments. Prefers the system's Python, because
+/// another user must be able to run it.
 async fn python() -> anyhow::Result<PathBuf> {
     let system =
         ["/usr/bin/python3", "/usr/local/bin/python3", "/opt/homebrew/bin/python3"].map(PathBuf::from);
@@ -176,7 +175,7 @@ async fn python() -> anyhow::Result<PathBuf> {
 
 async fn usable(python: &Path) -> anyhow::Result<()> {
     let ask = "import sys; print(*sys.version_info[:2]); import ensurepip, venv";
-    let out = Command::new(python).args(["-I", "-c", ask]).output().await.context("does not run")?;
+    let out = Command::new(python).args(["-I", "-c", ask]).output().await.context("run it")?;
     let text = String::from_utf8_lossy(&out.stdout);
     let mut numbers = text.split_whitespace().map_while(|number| number.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());

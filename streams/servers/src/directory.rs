@@ -1,4 +1,4 @@
-//! The data directory of `up`: one process at a time, secrets readable by its owner only.
+//! The data directory of `up`: used by one process at a time; only its owner can read the secrets.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,14 +10,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// A data directory that this process holds.
+/// A data directory that this process has locked.
 pub struct DataDir {
     path: PathBuf,
     _lock: File,
 }
 
 impl DataDir {
-    /// Creates and takes it; fails when another `up` uses it.
+    /// Creates and locks the directory; fails when another `up` uses it.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
         if !path.exists() {
             fs::create_dir_all(path).with_context(|| format!("create data directory {}", path.display()))?;
@@ -29,7 +29,7 @@ impl DataDir {
         let lock =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path.join("lock"));
         let mut lock = lock.with_context(|| format!("open {}/lock", path.display()))?;
-        // A command that asks whether an `up` runs here holds the lock for a moment.
+        // A command that checks whether an `up` runs here also holds the lock for a moment.
         let taken = (0..5)
             .any(|_| lock.try_lock().inspect_err(|_| std::thread::sleep(Duration::from_millis(20))).is_ok());
         if !taken {
@@ -47,24 +47,23 @@ impl DataDir {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Its absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A path in it.
+    /// The path of a file in the directory.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// A directory in it, created when it is not there.
+    /// A directory in the data directory, created if it is missing.
     pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.join(name);
         fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(path)
     }
 
-    /// A random secret that stays the same from start to start.
+    /// A random secret. It is stored, and stays the same over restarts.
     pub fn secret(&self, name: &str) -> anyhow::Result<String> {
         let path = self.join(&format!("{name}.secret"));
         if let Ok(text) = fs::read_to_string(&path)
@@ -81,7 +80,7 @@ impl DataDir {
         Ok(secret)
     }
 
-    /// Writes a file that only its owner can read, whole or not at all.
+    /// Writes a file atomically that only its owner can read.
     pub fn write_private(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let (path, new) = (self.join(name), self.join(&format!("{name}.new")));
         let write = || {
@@ -100,7 +99,7 @@ impl DataDir {
         Ok(path)
     }
 
-    /// Writes `env`, for `set -a; . DIR/env`, so that psql, nats and redis-cli can join.
+    /// Writes `env`, for `set -a; . DIR/env`, so that psql, nats and redis-cli can connect.
     pub fn write_env(&self, values: &[(&str, String)]) -> anyhow::Result<PathBuf> {
         let quoted = |value: &str| value.replace('\'', r"'\''");
         let text: String =

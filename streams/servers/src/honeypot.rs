@@ -1,6 +1,6 @@
-//! A real Cowrie on loopback, as a user who is neither root nor the database's.
+//! A real Cowrie on loopback, run by a user who is neither root nor the database's.
 //!
-//! **Invariant**: it listens on loopback only, and can write to its own `var` only: neither to its program
+//! **Invariant**: it listens on loopback only, and can write only to its own `var`, neither to its program
 //! nor to its configuration.
 
 use std::{
@@ -21,24 +21,22 @@ use super::{
     users::{self, User},
 };
 
-/// What Cowrie's own default user database lets in.
+/// Who Cowrie's default user database lets in.
 const WHO_GETS_IN: &str =
     "Any user and password open it, but for root with root, 123456, or anything that contains honeypot.";
 
-/// A honeypot that runs.
 #[derive(Clone, Debug)]
 pub struct Honeypot {
-    /// Its log.
     pub log: PathBuf,
     version: String,
     ssh: u16,
     telnet: u16,
-    /// Who may log in is somebody's own choice.
+    /// The user has configured who may log in.
     userdb: bool,
 }
 
 impl Honeypot {
-    /// What `env` says of it.
+    /// Its variables in the file `env`.
     pub fn addresses(&self) -> [(&'static str, String); 2] {
         [
             ("HONEYPOT_SSH", format!("127.0.0.1:{}", self.ssh)),
@@ -46,7 +44,7 @@ impl Honeypot {
         ]
     }
 
-    /// How to try it.
+    /// Instructions for trying it.
     pub fn invitation(&self) -> String {
         let Self { version, ssh, telnet, .. } = self;
         let who = if self.userdb { "Its etc/userdb.txt says who gets in." } else { WHO_GETS_IN };
@@ -56,7 +54,7 @@ impl Honeypot {
     }
 }
 
-/// How to run it.
+/// The command that runs it.
 pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(Command, Honeypot)> {
     let home = data.folder("honeypot")?;
     let user = users::instead_of_root(&["nobody", "daemon"], postgres::user()?)?;
@@ -64,7 +62,7 @@ pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(
         && !passable(&home)
     {
         bail!(
-            "Cowrie must not run as root and runs as user {uid}, which may not enter {}: give a --data-dir whose parent directories others may pass (e.g. /var/lib/cowriestream), or run as another user",
+            "Cowrie must not run as root and runs as user {uid}, which may not enter {}: give a --data-dir whose parent directories other users may enter (e.g. /var/lib/cowriestream), or run as another user",
             boot::quoted(data.path())
         );
     }
@@ -99,7 +97,8 @@ pub(super) async fn prepare(data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<(
     ))
 }
 
-/// `etc/cowrie.cfg` is for who uses this; `cowrie.cfg`, which Cowrie reads after it, says where it listens.
+/// Writes the configuration. Users edit `etc/cowrie.cfg`. Cowrie reads `cowrie.cfg` after it, which sets the
+/// addresses.
 fn configure(home: &Path, ssh: u16, telnet: u16) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| {
         let path = home.join(name);
@@ -116,19 +115,19 @@ fn configure(home: &Path, ssh: u16, telnet: u16) -> anyhow::Result<()> {
     if !etc.join("cowrie.cfg").exists() {
         write(
             "etc/cowrie.cfg",
-            "# Your settings of this Cowrie. Where it listens and logs is written to ../cowrie.cfg at each start.\n",
+            "# Your settings for this Cowrie. Each start writes its addresses and log paths to ../cowrie.cfg.\n",
         )?;
     }
     write(
         "cowrie.cfg",
         &format!(
-            "# written by cowriestream up at each start; your settings belong into etc/cowrie.cfg\n[honeypot]\nlog_path = var/log/cowrie\nstate_path = var/lib/cowrie\n[ssh]\nenabled = true\nlisten_endpoints = tcp:{ssh}:interface=127.0.0.1\n[telnet]\nenabled = true\nlisten_endpoints = tcp:{telnet}:interface=127.0.0.1\n[output_jsonlog]\nenabled = true\nlogfile = ${{honeypot:log_path}}/cowrie.json\nepoch_timestamp = false\n"
+            "# written by cowriestream up at each start; put your settings into etc/cowrie.cfg\n[honeypot]\nlog_path = var/log/cowrie\nstate_path = var/lib/cowrie\n[ssh]\nenabled = true\nlisten_endpoints = tcp:{ssh}:interface=127.0.0.1\n[telnet]\nenabled = true\nlisten_endpoints = tcp:{telnet}:interface=127.0.0.1\n[output_jsonlog]\nenabled = true\nlogfile = ${{honeypot:log_path}}/cowrie.json\nepoch_timestamp = false\n"
         ),
     )
 }
 
-/// Makes `var`. What is in it belongs to the honeypot, which might put symbolic links there: so the
-/// honeypot's user makes the rest.
+/// Creates `var`. The honeypot owns its content and might put symbolic links there, so the directories in it
+/// are created as the honeypot's user.
 async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
     let var = home.join("var");
     fs::create_dir_all(&var).with_context(|| format!("create {}", var.display()))?;
@@ -144,7 +143,7 @@ async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
     let out = mkdir.output().await.context("run mkdir")?;
     if !out.status.success() {
         bail!(
-            "make the honeypot's directories: {}; did another user run it? Move {} away, or give it to the one who runs it now",
+            "make the honeypot's directories: {}; did another user run it? Move {} away, or change its owner to the current user",
             boot::safe(last_line(&String::from_utf8_lossy(&out.stderr))),
             boot::quoted(&var)
         );
@@ -152,7 +151,7 @@ async fn own(home: &Path, user: Option<User>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether it listens. Where the system tells, nobody connects: that would be in its log.
+/// Whether it listens. If `/proc` lists the sockets, no connection is made, because Cowrie would log it.
 async fn answers(ssh: u16, telnet: u16) -> bool {
     let Ok(sockets) = fs::read_to_string("/proc/net/tcp") else {
         return TcpStream::connect(("127.0.0.1", ssh)).await.is_ok()
@@ -162,7 +161,7 @@ async fn answers(ssh: u16, telnet: u16) -> bool {
     listens(ssh) && listens(telnet)
 }
 
-/// A line of `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state (0A:
+/// Parses a line of `/proc/net/tcp`: number, local address and port in hexadecimal, remote ones, state (0A:
 /// listening), …
 fn is_listening(line: &str, port: u16) -> bool {
     let mut words = line.split_whitespace().skip(1);

@@ -1,8 +1,8 @@
-//! Private NATS, Postgres and Redis servers, and a honeypot: child processes on free loopback ports, their
-//! data in one directory.
+//! Private NATS, Postgres and Redis servers, and a honeypot: child processes on free loopback ports, with
+//! their data in one directory.
 //!
-//! **Invariant**: nothing is left running. Each server dies with this process (where the system can do that),
-//! and a start first ends what a killed run left behind.
+//! **Invariant**: no server is left running. Each one ends with this process (where the system supports
+//! that), and a start first ends servers that a killed run left behind.
 
 mod binaries;
 mod cowrie;
@@ -30,27 +30,24 @@ pub use directory::DataDir;
 pub use honeypot::Honeypot;
 use process::Server;
 
-/// After a server ended by itself, before it is started again.
+/// Pause before a server that ended is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
-/// How often servers that may stop working while they run are asked.
+/// Interval of the checks on servers that may stop working while they run.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// A server that does not work for this long is started again.
+/// A server that has not worked for this long is restarted.
 const SICK_LIMIT: Duration = Duration::from_secs(20);
-/// A server that ends this often within a minute is given up.
+/// Supervision fails if a server ends more often than this within a minute.
 const MOST_RESTARTS: usize = 5;
 
-/// Which servers to start: those whose URL was not given.
+/// The servers to start: those whose URL was not given.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// NATS.
     pub nats: bool,
-    /// Postgres.
     pub postgres: bool,
-    /// Redis or Valkey.
     pub redis: bool,
 }
 
-/// Where the started servers answer.
+/// The URLs of the started servers.
 #[derive(Clone, Debug, Default)]
 pub struct Urls {
     /// `nats://…`
@@ -61,17 +58,14 @@ pub struct Urls {
     pub redis: Option<String>,
 }
 
-/// Running servers.
 pub struct Servers {
-    /// Where they answer.
     pub urls: Urls,
-    /// The data directory.
     folder: PathBuf,
     running: Vec<Server>,
 }
 
 impl Servers {
-    /// Starts what is wanted and waits until each answers (at most 60 s).
+    /// Starts the wanted servers and waits until each answers (at most 60 s).
     pub async fn start(data: &DataDir, wanted: Wanted) -> anyhow::Result<Self> {
         let mut servers = Self { urls: Urls::default(), folder: data.path().to_owned(), running: Vec::new() };
         let started = servers.start_all(data, wanted).await;
@@ -103,7 +97,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Starts a honeypot too, and waits until it listens.
+    /// Also starts a honeypot, and waits until it listens.
     pub async fn add_honeypot(&mut self, data: &DataDir, cowrie: &Cowrie) -> anyhow::Result<Honeypot> {
         let (command, honeypot) = honeypot::prepare(data, cowrie).await?;
         let mut server = Server::start(command).await?;
@@ -112,8 +106,8 @@ impl Servers {
         ready.map(|()| honeypot)
     }
 
-    /// Watches until stop: a server that ends, or no longer works, is started again on its port. While the
-    /// disk is full it waits. Fails when one keeps ending although there is room.
+    /// Supervises the servers until stop. A server that ends or no longer works is started again on its port.
+    /// While the disk is full, this waits. Fails when a server keeps ending although the disk has room.
     pub async fn supervise(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut ends = Vec::new();
         loop {
@@ -141,7 +135,7 @@ impl Servers {
                     server.log_tail()
                 );
             }
-            tracing::warn!(server = server.name(), "a server ended, or no longer works: starting it again");
+            tracing::warn!(server = server.name(), "a server ended or no longer works; starting it again");
             tokio::time::sleep(RESTART_PAUSE).await;
             match server.restart().await {
                 Err(error) if room::is_there(&self.folder) => return Err(error),
@@ -153,12 +147,12 @@ impl Servers {
         }
     }
 
-    /// The process ids, with the servers' names.
+    /// Names and process ids of the running servers.
     pub fn processes(&self) -> Vec<(&'static str, u32)> {
         self.running.iter().filter_map(|server| Some((server.name(), server.id()?))).collect()
     }
 
-    /// Stops all, the database last; a server that does not stop in time is killed.
+    /// Stops all servers, the database last. A server that does not stop in time is killed.
     pub async fn stop(&mut self) {
         for server in self.running.iter_mut().rev() {
             server.stop().await;
@@ -167,7 +161,7 @@ impl Servers {
     }
 }
 
-/// The index of the first server that ends, or that for some time does not work although it runs.
+/// Waits for the first server that ends, or that runs but has not worked for `SICK_LIMIT`; returns its index.
 async fn first_trouble(running: &mut [Server]) -> usize {
     let mut looked = Instant::now();
     let mut since = vec![None; running.len()];
@@ -192,7 +186,7 @@ async fn first_trouble(running: &mut [Server]) -> usize {
     }
 }
 
-/// Whether a directory lies where another user may pass.
+/// Whether other users may enter a directory and all its parents.
 pub(crate) fn passable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.ancestors().all(|parent| {

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{DataDir, binaries, ports, process::Command};
 
-/// How to run it, and its URL.
+/// The command that runs it, and its URL.
 pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     let program = binaries::nats()?;
     check_version(&program)?;
@@ -55,7 +55,7 @@ fn check_version(program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `GET /healthz` says 200 when JetStream is ready too.
+/// `GET /healthz` returns 200 when JetStream is ready, too.
 async fn healthy(monitor: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", monitor)).await?;

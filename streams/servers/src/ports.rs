@@ -1,4 +1,4 @@
-//! Free loopback ports, the same from start to start while they are free; never a well-known one.
+//! Free loopback ports that stay the same over restarts while they are free; never well-known ones.
 
 use std::{fs, net::TcpListener};
 
@@ -22,7 +22,7 @@ pub(super) fn port(data: &DataDir, purpose: &str) -> anyhow::Result<u16> {
     }
 }
 
-/// The port for a purpose that people have a habit for.
+/// The port for a purpose; `habit` if it is free and no port is stored yet.
 pub(super) fn preferred(data: &DataDir, purpose: &str, habit: u16) -> anyhow::Result<u16> {
     if remembered(data, purpose).is_none() && is_free(habit) {
         return remember(data, purpose, habit);
@@ -30,7 +30,7 @@ pub(super) fn preferred(data: &DataDir, purpose: &str, habit: u16) -> anyhow::Re
     port(data, purpose)
 }
 
-/// Whether nothing listens there.
+/// Whether nothing listens on the port.
 pub(super) fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }

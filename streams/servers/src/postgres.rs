@@ -1,4 +1,4 @@
-//! A private PostgreSQL server. It refuses to run as root, so another user runs it then.
+//! A private PostgreSQL server. It refuses to run as root; then another user runs it.
 
 use std::{
     fs,
@@ -19,15 +19,15 @@ use super::{
     users::{self, User},
 };
 
-/// Who runs it when we are root.
+/// Candidates for the user if this process runs as root.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
-/// Who runs it, when not we.
+/// The user who runs it, if it is not the current one.
 pub(super) fn user() -> anyhow::Result<Option<User>> {
     users::instead_of_root(&USERS, None)
 }
 
-/// How to run it, and its URL. The first time the cluster is made.
+/// The command that runs it, and its URL. Creates the cluster at the first start.
 pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     let bin = binaries::postgres()?;
     let folder = data.folder("postgres")?;
@@ -35,7 +35,7 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
     if let Some((uid, gid)) = user {
         if !passable(data.path()) {
             bail!(
-                "Postgres must not run as root and runs as user {uid}, which may not enter {}: give a --data-dir whose parent directories others may pass (e.g. /var/lib/cowriestream), or run as another user",
+                "Postgres must not run as root and runs as user {uid}, which may not enter {}: give a --data-dir whose parent directories other users may enter (e.g. /var/lib/cowriestream), or run as another user",
                 boot::quoted(data.path())
             );
         }
@@ -57,7 +57,7 @@ pub(super) async fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)>
         "max_wal_size=2GB".into(),
         "max_connections=100".into(),
         "wal_compression=on".into(),
-        // One transaction takes locks on every day it writes to.
+        // A transaction takes locks on the partition of every day it writes to.
         "max_locks_per_transaction=256".into(),
     ];
     let mut arguments = vec!["-D".into(), folder.clone().into()];
@@ -83,9 +83,9 @@ async fn create(
     user: Option<User>,
     secret: &str,
 ) -> anyhow::Result<()> {
-    tracing::info!("creating the database (the first time only)");
-    // What an interrupted initdb left.
-    for entry in folder.read_dir().context("look into the database directory")?.filter_map(Result::ok) {
+    tracing::info!("creating the database, only at the first start");
+    // Remove what an interrupted initdb left behind.
+    for entry in folder.read_dir().context("read the database directory")?.filter_map(Result::ok) {
         let path = entry.path();
         if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
             .with_context(|| format!("remove {}", path.display()))?;
@@ -120,8 +120,8 @@ fn password_file(data: &DataDir, user: Option<User>, secret: &str) -> anyhow::Re
     Ok(path)
 }
 
-/// The startup packet for a user that does not exist is answered by a request for a password once the server
-/// takes connections, and by an error of class 57 before.
+/// Whether the server accepts connections. It answers a startup packet with a request for a password then,
+/// and with an error of class 57 before.
 async fn answers(port: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

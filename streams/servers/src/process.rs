@@ -1,4 +1,4 @@
-//! One child process: start, readiness, end.
+//! A child process: start, readiness, end.
 
 use std::{
     ffi::OsString,
@@ -21,12 +21,12 @@ use tokio::process::Child;
 
 use super::binaries;
 
-/// How long a server may take to answer after its start; generous, for a busy machine.
+/// How long a server may take to answer after its start; long, for a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Asks a server whether it answers.
+/// Checks whether a server answers.
 pub(super) type Probe = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// How to run a server.
@@ -34,38 +34,37 @@ pub(super) struct Command {
     pub name: &'static str,
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
-    /// Its directory; its arguments name it, so that a left-over is recognised.
+    /// Its directory. The arguments must contain it, so that a left-over process is recognised.
     pub folder: PathBuf,
-    /// The user (uid, gid) it runs as, when not as we.
+    /// The user (uid, gid) it runs as, if not the current one.
     pub user: Option<(u32, u32)>,
-    /// What asks it to stop without waiting for its clients.
+    /// The signal that stops it without waiting for its clients.
     pub stop_signal: Signal,
     pub probe: Probe,
-    /// Whether it is asked now and then while it runs.
+    /// Whether it is probed regularly while it runs.
     pub asked: bool,
 }
 
-/// A server that was started.
 pub(super) struct Server {
     command: Command,
     child: Child,
 }
 
 impl Server {
-    /// Ends what an earlier run left, and starts it. Does not wait for it to answer.
+    /// Ends a left-over of an earlier run and starts the server. Does not wait until it answers.
     pub async fn start(command: Command) -> anyhow::Result<Self> {
         end_leftover(&command).await?;
         let child = spawn(&command)?;
         Ok(Self { command, child })
     }
 
-    /// Whether it still works. Only NATS is asked: it turns JetStream off when its disk is full, and not on
-    /// again.
+    /// Whether it still works. Only NATS is probed: it disables JetStream when its disk is full, and never
+    /// enables it again.
     pub async fn works(&self) -> bool {
         !self.command.asked || (self.command.probe)().await
     }
 
-    /// Ends it if it still runs, starts it again and waits until it answers.
+    /// Ends the server if it still runs, starts it again and waits until it answers.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         if !self.has_ended() {
             self.stop().await;
@@ -75,12 +74,11 @@ impl Server {
         self.ready().await
     }
 
-    /// Waits until it answers.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         while !(self.command.probe)().await {
-            if let Some(status) = self.child.try_wait().context("look at a server")? {
-                bail!("{} ended at its start ({status}):\n{}", self.command.name, self.log_tail());
+            if let Some(status) = self.child.try_wait().context("check whether a server runs")? {
+                bail!("{} ended during its start ({status}):\n{}", self.command.name, self.log_tail());
             }
             if tokio::time::Instant::now() > deadline {
                 bail!("{} did not answer within {START_LIMIT:?}:\n{}", self.command.name, self.log_tail());
@@ -95,7 +93,7 @@ impl Server {
         self.command.name
     }
 
-    /// Its process, while it runs.
+    /// Its process id, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
@@ -104,13 +102,13 @@ impl Server {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Asks it to stop; kills it when it takes too long.
+    /// Asks it to stop; kills it if that takes too long.
     pub async fn stop(&mut self) {
         if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             kill_process(pid, self.command.stop_signal).ok();
         }
         if tokio::time::timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
-            tracing::warn!(server = self.command.name, "a server did not stop in time: killing it");
+            tracing::warn!(server = self.command.name, "a server did not stop in time; killing it");
             self.child.kill().await.ok();
         }
         fs::remove_file(pid_file(&self.command)).ok();
@@ -138,8 +136,9 @@ fn pid_file(command: &Command) -> PathBuf {
     command.folder.with_extension("pid")
 }
 
-/// Starts it in a process group of its own (Ctrl-C in the terminal is ours to handle), and so that it gets a
-/// signal when this process ends however it ends. `setpriv` does that: Rust could only with unsafe code.
+/// Starts the server in a process group of its own (this process handles Ctrl-C), and so that it gets a
+/// signal when this process ends in any way. `setpriv` does the latter, because Rust could only do it with
+/// unsafe code.
 fn spawn(command: &Command) -> anyhow::Result<Child> {
     let log =
         File::create(log_file(command)).with_context(|| format!("create {}", log_file(command).display()))?;
@@ -185,9 +184,8 @@ fn spawn(command: &Command) -> anyhow::Result<Child> {
     Ok(child)
 }
 
-/// Does it on a thread that lives as long as this process: a child gets its signal when the *thread* that
-/// started it ends, and a worker of tokio that ever blocked in place ends when it has been idle for ten
-/// seconds.
+/// Runs `work` on a thread that lives as long as this process. A child gets its signal when the *thread* that
+/// started it ends. A tokio worker that ever blocked in place ends after ten idle seconds.
 fn on_lasting_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     type Work = Box<dyn FnOnce() + Send>;
     static THREAD: LazyLock<SyncSender<Work>> = LazyLock::new(|| {
@@ -226,7 +224,7 @@ async fn end_leftover(command: &Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the command line of a living process names our directory.
+/// Whether the command line of a running process contains our directory.
 fn is_ours(pid: Pid, folder: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) else { return false };
     let folder = folder.as_os_str().as_encoded_bytes();
@@ -263,7 +261,7 @@ mod tests {
             child
         };
         let mut child = std::thread::spawn(start).join().unwrap();
-        // A signal would come as the thread ends, not later.
+        // A signal would arrive when the thread ends, not later.
         let ended = tokio::time::timeout(Duration::from_millis(300), child.wait()).await;
         assert!(ended.is_err(), "it ended: {ended:?}");
         child.kill().await.unwrap();

@@ -1,4 +1,4 @@
-//! A private Redis server. It holds a mirror only, so nothing of it need be kept.
+//! A private Redis server. It holds only a mirror, so it need not persist anything.
 
 use rustix::process::Signal;
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
 
 use super::{DataDir, binaries, ports, process::Command};
 
-/// How to run it, and its URL.
+/// The command that runs it, and its URL.
 pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     let program = binaries::redis()?;
     let folder = data.folder("redis")?;
@@ -19,7 +19,8 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
         serde_json::to_string(&folder.to_string_lossy())?
     );
     let config = data.write_private("redis.conf", &config)?;
-    // Redis shows its configuration's path in the process list; that is how a left-over is recognised.
+    // Redis shows the path of its configuration in the process list; by that a left-over process is
+    // recognised.
     let folder = data.join("redis");
     let password = secret.clone();
     let probe = Box::new(move || Box::pin(answers(port, password.clone())) as _);
@@ -36,7 +37,7 @@ pub(super) fn prepare(data: &DataDir) -> anyhow::Result<(Command, String)> {
     Ok((command, format!("redis://default:{secret}@127.0.0.1:{port}")))
 }
 
-/// `AUTH`, `PING`
+/// Sends `AUTH` and `PING`.
 async fn answers(port: u16, password: String) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

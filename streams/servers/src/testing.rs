@@ -1,4 +1,5 @@
-//! For tests of several crates: private servers in a directory of their own, and waiting for a state.
+//! For the tests of several crates: private servers in a directory of their own, and helpers that wait for a
+//! state.
 
 use std::{
     fs,
@@ -10,10 +11,10 @@ use std::{
 
 use crate::{DataDir, Servers, Wanted};
 
-/// How long any state may take to come; generous, for a busy machine.
+/// How long to wait for a state; long, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Servers that can be stopped, changed on disk and started again on the same ports, each by itself.
+/// Servers that can be stopped, changed on disk and started again on the same ports.
 pub struct Backend {
     data: DataDir,
     wanted: Wanted,
@@ -47,7 +48,7 @@ impl Backend {
         all.next().expect("a server was started").clone()
     }
 
-    /// Stops the servers, lets `change` do something to their data directory, and starts them again.
+    /// Stops the servers, lets `change` modify their data directory, and starts them again.
     pub async fn restart(&mut self, change: impl FnOnce(&Path)) {
         self.servers.stop().await;
         change(self.data.path());
@@ -66,7 +67,7 @@ pub fn directory() -> tempfile::TempDir {
     dir
 }
 
-/// Waits for a state, looking often; panics after two minutes.
+/// Polls until a state is reached; panics after two minutes.
 pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
     let since = Instant::now();
     while !there() {
@@ -75,9 +76,9 @@ pub fn eventually(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Runs SQL with psql; the rows without header, columns separated by `|`.
+/// Runs SQL with psql; returns the rows without header, columns separated by `|`.
 pub fn psql(url: &str, sql: &str) -> String {
-    // Negotiating TLS costs psql more than the query.
+    // psql needs more time to negotiate TLS than for the query.
     let mut command = Command::new("psql");
     command.env("PGSSLMODE", "disable").env("PGGSSENCMODE", "disable");
     let out = command

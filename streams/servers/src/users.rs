@@ -5,10 +5,10 @@ use std::fs;
 use anyhow::Context as _;
 use rustix::process::geteuid;
 
-/// User and group.
+/// User id and group id.
 pub(super) type User = (u32, u32);
 
-/// When we are root: the first of these users that there is, but for one who runs something else.
+/// If this process runs as root: the first of these users that exists, except `taken`.
 pub(super) fn instead_of_root(names: &[&str], taken: Option<User>) -> anyhow::Result<Option<User>> {
     if !geteuid().is_root() {
         return Ok(None);
@@ -16,7 +16,10 @@ pub(super) fn instead_of_root(names: &[&str], taken: Option<User>) -> anyhow::Re
     let users = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
     let user = names.iter().filter_map(|name| id(&users, name)).find(|user| taken != Some(*user));
     user.map(Some).with_context(|| {
-        format!("what must not run as root needs one of the users {}, and there is none", names.join(", "))
+        format!(
+            "a server that must not run as root needs one of the users {}, but none exists",
+            names.join(", ")
+        )
     })
 }
 

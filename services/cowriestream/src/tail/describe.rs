@@ -1,10 +1,10 @@
-//! What an event says, in a few words.
+//! Describes an event in a few words.
 
 use events::Record;
 
 use super::line::Fields;
 
-/// Safe for a terminal; what has no words of its own is Cowrie's message.
+/// The description, safe for a terminal. For other kinds of events it is Cowrie's message.
 pub(super) fn event(record: &Record, fields: &Fields<'_>) -> String {
     let text = |key| fields.text(key);
     match record.eventid.strip_prefix("cowrie.").unwrap_or_default() {
@@ -60,7 +60,7 @@ fn closed(record: &Record) -> String {
     record.duration_ms.map_or_else(String::new, |ms| format!("after {}.{} s", ms / 1000, ms % 1000 / 100))
 }
 
-/// Where it came from and went to, and what it is.
+/// The source and target of a file, and the start of its hash.
 fn file(fields: &Fields<'_>) -> String {
     let from = [fields.text("url"), fields.text("filename"), fields.text("destfile")];
     let mut from: Vec<_> = from.iter().filter(|text| !text.is_empty()).map(String::as_str).collect();
@@ -69,7 +69,7 @@ fn file(fields: &Fields<'_>) -> String {
     join(&[&from.join(" "), &if sum.is_empty() { sum } else { format!("→ sha256 {sum}…") }])
 }
 
-/// host:port
+/// `host:port`; an IPv6 address in brackets.
 fn place(fields: &Fields<'_>, host: &str, port: &str) -> String {
     let (host, port) = (fields.text(host), fields.text(port));
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }

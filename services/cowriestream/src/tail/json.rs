@@ -1,9 +1,9 @@
-//! An event as JSON that is safe to print: the line itself, in printable ASCII.
+//! Prints an event as JSON that is safe for a terminal: the line itself, in printable ASCII.
 
 use boot::ascii;
 use events::{Envelope, SensorId};
 
-/// `{"sensor": …, "event": the line}`; `{"sensor": …, "unreadable": text}` for what is no event.
+/// `{"sensor": …, "event": the line}`; `{"sensor": …, "unreadable": text}` if the line is not an event.
 pub(super) fn object(sensor: &SensorId, line: &[u8]) -> String {
     match std::str::from_utf8(line) {
         Ok(text) if Envelope::read(line).is_ok() => {

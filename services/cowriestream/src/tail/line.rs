@@ -1,4 +1,4 @@
-//! An event as one line of text.
+//! Prints an event as one line of text.
 
 use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
@@ -7,25 +7,22 @@ use serde_json::value::RawValue;
 
 use super::describe;
 
-/// Characters of a value that are shown.
+/// Characters of a value that are printed.
 const MOST: usize = 200;
-/// Characters of a session that are shown.
+/// Characters of a session that are printed.
 const SESSION: usize = 8;
 
-/// An event that was looked at, or a message that is none.
+/// A parsed event, or a message that is not an event.
 pub(super) struct Seen<'a> {
     sensor: &'a SensorId,
     line: &'a [u8],
     record: Option<Record>,
 }
 
-/// How a line looks.
+/// How a line is formatted.
 pub(super) struct Look {
-    /// With the sensor.
     pub sensor: bool,
-    /// With the date.
     pub date: bool,
-    /// In colours.
     pub color: bool,
 }
 
@@ -58,7 +55,7 @@ impl<'a> Seen<'a> {
         let sensor = if look.sensor { format!("{} ", self.sensor) } else { String::new() };
         let Some(record) = &self.record else {
             return format!(
-                "--:--:--.---  {sensor}no event: {}",
+                "--:--:--.---  {sensor}not an event: {}",
                 boot::safe_up_to(&String::from_utf8_lossy(self.line), MOST)
             );
         };
@@ -87,22 +84,22 @@ impl<'a> Seen<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `None` when this is no JSON object.
+    /// `None` when this is not a JSON object.
     fn read(payload: &'a str) -> Option<Self> {
         serde_json::from_str(payload).map(Self).ok()
     }
 
-    /// A value as text, safe and not too long; empty when it is not there.
+    /// A value as text, escaped and shortened; empty when it is missing.
     pub(super) fn text(&self, key: &str) -> String {
         boot::safe_up_to(&self.raw(key), MOST)
     }
 
-    /// The start of a value, safe.
+    /// The start of a value, escaped.
     pub(super) fn start(&self, key: &str, characters: usize) -> String {
         boot::safe(&self.raw(key).chars().take(characters).collect::<String>())
     }
 
-    /// A value as text; empty when it is not there, or null. Not safe.
+    /// A value as text, not escaped; empty when it is missing or null.
     pub(super) fn raw(&self, key: &str) -> String {
         let Some(value) = self.0.get(key).map(|value| value.get()) else { return String::new() };
         match serde_json::from_str::<String>(value) {
@@ -126,7 +123,7 @@ mod tests {
         Seen::read(&"fra-1".parse().unwrap(), line.as_bytes()).text(&LOOK)
     }
 
-    /// A line with what Cowrie gives every event.
+    /// A line with the fields that Cowrie gives every event.
     fn event(rest: &str) -> String {
         format!(
             r#"{{"session":"7a93f0ee5273","protocol":"ssh","src_ip":"198.51.100.7","sensor":"vm","timestamp":"2026-11-23T21:31:50.927176Z","message":"m",{rest}}}"#
@@ -173,10 +170,10 @@ mod tests {
         let long =
             shown(&event(&format!(r#""eventid":"cowrie.command.input","input":"{}""#, "x".repeat(5000))));
         assert!(long.ends_with("x…(+4800 characters)`"), "{long}");
-        assert_eq!(shown("{\"a\":\u{7}}"), "--:--:--.---  fra-1 no event: {\"a\":\\u{7}}");
+        assert_eq!(shown("{\"a\":\u{7}}"), "--:--:--.---  fra-1 not an event: {\"a\":\\u{7}}");
     }
 
-    /// Lines as attackers might have them logged: JSON with anything in it, and anything at all.
+    /// Lines as attackers might get them logged: JSON with any content, and any bytes at all.
     fn lines() -> impl Strategy<Value = Vec<u8>> {
         let ids = prop::sample::select(vec![
             "cowrie.login.failed",
@@ -213,7 +210,7 @@ mod tests {
             prop_assert!(printed.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", printed);
             let object: HashMap<String, &RawValue> = serde_json::from_str(&printed).unwrap();
             if let Some(event) = object.get("event") {
-                // Compared without lone surrogates, which no string of ours can hold.
+                // Compared without lone surrogates, which Rust strings cannot hold.
                 let plain = |json: &str| serde_json::from_str::<serde_json::Value>(&Record::read(&sensor, json.as_bytes()).unwrap().payload).unwrap();
                 prop_assert_eq!(plain(event.get()), plain(std::str::from_utf8(&line).unwrap()));
             }

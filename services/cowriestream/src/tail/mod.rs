@@ -1,7 +1,7 @@
 //! `tail`: live events in the terminal.
 //!
-//! **Invariant**: attackers wrote the events. Nothing of them reaches the terminal but through `boot::safe`,
-//! nothing of them reaches `--json` but as printable ASCII.
+//! **Invariant**: attackers wrote the events. Their text reaches the terminal only through `boot::safe`, and
+//! `--json` only as printable ASCII.
 
 mod describe;
 mod filter;
@@ -20,8 +20,8 @@ use line::Look;
 
 use crate::target::Target;
 
-/// An event that happened after `--since` never came to the broker before it; unless its sensor's clock runs
-/// ahead, by at most this.
+/// An event that happened after `--since` also arrived at the broker after it, unless the clock of its sensor
+/// is ahead. That is tolerated up to this difference.
 const CLOCKS_DIFFER_US: i64 = 10 * 60 * 1_000_000;
 
 /// `cowriestream tail`
@@ -33,36 +33,36 @@ const CLOCKS_DIFFER_US: i64 = 10 * 60 * 1_000_000;
   cowriestream tail --since 2h --session 7a93f0ee5273 --no-follow
   cowriestream tail --since 10m --json | jq -r 'select(.event.input) | [.sensor, .event.src_ip, .event.input] | @tsv'")]
 pub struct Args {
-    /// Also events of the past that the stream still has: since this long ago (90s, 10m, 2h, 3d), or this
-    /// time
+    /// Also print past events that the stream still has: since this long ago (90s, 10m, 2h, 3d), or since
+    /// this time
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
     /// Only of this sensor; may be given several times
     #[arg(long = "sensor", value_name = "NAME")]
     sensors: Vec<SensorId>,
-    /// Only these events, with or without `cowrie.`; `*` stands for anything. May be given several times
+    /// Only these events, with or without `cowrie.`; `*` matches any text. May be given several times
     #[arg(long = "event", value_name = "EVENT|PATTERN")]
     events: Vec<EventPattern>,
-    /// Only from this address, or network
+    /// Only from this address or network
     #[arg(long, value_name = "ADDRESS|CIDR")]
     ip: Option<Net>,
-    /// Only of this session; its first characters do
+    /// Only of this session; the first characters of its id suffice
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Stop after this many
+    /// Stop after N events
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u64>,
-    /// Print JSON, one object per line: {"sensor": NAME, "event": the line as Cowrie wrote it}; ASCII only
+    /// Print JSON, one object per line: {"sensor": NAME, "event": the repaired line}; ASCII only
     #[arg(long)]
     json: bool,
-    /// Stop at the end of what is there; without --since that is all that the stream has
+    /// Stop at the end of the stream; without --since, print everything that it has
     #[arg(long)]
     no_follow: bool,
     #[command(flatten)]
     target: Target,
 }
 
-/// Prints until it is told to stop, has printed enough, or nobody reads any more.
+/// Prints until it is stopped, has printed enough, or the output is closed.
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.target.bus()?, "tail").await?;
     let beginning = match (&args.since, args.no_follow) {
@@ -106,14 +106,14 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything that comes, for whoever started the sensor itself.
+/// Prints all events live, for a user who started the sensor with `up --honeypot`.
 pub struct Live {
     following: Following,
     look: Look,
 }
 
 impl Live {
-    /// Begins with what comes from now on.
+    /// Starts with events that arrive from now on.
     pub async fn begin(bus: &Bus, with_sensor: bool) -> anyhow::Result<Self> {
         let following = Following::begin(bus, &Subjects::default(), Beginning::Now).await?;
         Ok(Self { following, look: Look { sensor: with_sensor, date: false, color: color() } })
@@ -134,11 +134,11 @@ impl Live {
                 some = self.following.next() => some,
             };
             let shown = printer.print(&some).unwrap_or_else(|error| {
-                tracing::warn!(error = format!("{error:#}"), "could not show the live events");
+                tracing::warn!(error = format!("{error:#}"), "could not print the live events");
                 false
             });
             if !shown {
-                tracing::warn!("nobody reads the live events any more; everything else goes on");
+                tracing::warn!("the reader of the live events closed the output; everything else goes on");
                 stop.cancelled().await;
                 return Ok(());
             }
@@ -146,7 +146,7 @@ impl Live {
     }
 }
 
-/// On a terminal whose user did not refuse.
+/// Whether to use colours: on a terminal, unless `NO_COLOR` is set.
 fn color() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -159,15 +159,15 @@ enum Form {
 struct Printer<W: Write> {
     wanted: Wanted,
     form: Form,
-    /// How many more to print.
+    /// Number of events that may still be printed.
     left: u64,
     out: W,
 }
 
 impl<W: Write> Printer<W> {
-    /// Prints those that are wanted; false when nobody reads any more.
+    /// Prints the wanted events; false when the output is closed.
     fn print(&mut self, some: &[Followed]) -> anyhow::Result<bool> {
-        // A terminal may be stopped, and whoever reads a pipe slow: nothing else shall wait for them.
+        // A terminal may be stopped, or the reader of a pipe slow. Nothing else may wait for them.
         match tokio::task::block_in_place(|| self.write(some)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),

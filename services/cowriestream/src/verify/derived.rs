@@ -1,4 +1,4 @@
-//! What is derived from events, against its recount from the stored events.
+//! Compares everything derived from events with a recount from the stored events.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::{read::Counted, report::Report};
 /// Sessions recounted in one query.
 const SESSIONS: usize = 200;
 
-/// Recounts the panes of every day of the span from its events, all sensors together.
+/// Recounts the panes of every day in the span from its events, over all sensors.
 pub(super) async fn verify_windows(store: &Store, span: Span, report: &mut Report) -> anyhow::Result<()> {
     let mut transaction = store.begin_reading().await?;
     report.window_days_to_add = store::backfill_left(&mut transaction).await?;
@@ -30,7 +30,7 @@ pub(super) async fn verify_windows(store: &Store, span: Span, report: &mut Repor
     Ok(())
 }
 
-/// Computes the features of every session once more, all sensors together.
+/// Computes the features of every session again, over all sensors.
 pub(super) async fn verify_features(store: &Store, report: &mut Report) -> anyhow::Result<()> {
     let mut transaction = store.begin_reading().await?;
     let mut after = store::SessionKey::default();
@@ -52,7 +52,7 @@ pub(super) async fn verify_features(store: &Store, report: &mut Report) -> anyho
     Ok(())
 }
 
-/// Recounts every derived row that the files of a sensor touch from the stored events.
+/// Recounts, from the stored events, every derived row that the files of a sensor affect.
 pub(super) async fn recount(
     on: &mut Connection,
     counted: &Counted,

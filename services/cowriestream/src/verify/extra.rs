@@ -1,4 +1,4 @@
-//! Stored events that are in no file.
+//! Finds stored events that are in no file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,8 +14,8 @@ use super::{files::Likeness, read::Counted, report::Report};
 /// Events read in one query.
 const PAGE: i64 = 20_000;
 
-/// Reports events that are stored as coming from these files, or from no known file, and are not in them.
-/// What came from other files is counted apart: those may have been deleted on purpose.
+/// Reports stored events whose source is one of these files, or no known file, and that are not in the files.
+/// Events from other files are counted separately, because those files may have been deleted on purpose.
 pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Report) -> anyhow::Result<()> {
     let known: HashMap<FileId, (Likeness, u64)> = counted
         .files
@@ -25,7 +25,7 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
     let files: Vec<_> = known.keys().copied().collect();
     let oldest = counted.oldest.and_then(DateTime::from_timestamp_micros);
     let is_older = |at: Option<DateTime<Utc>>| at.zip(oldest).is_some_and(|(at, oldest)| at < oldest);
-    // Files found by their path only: whether they are the ones on disk is known when all their events were
+    // Files found by their path only. Whether they are the files on disk is known after all their events were
     // seen.
     let (mut shared, mut doubtful) = (HashSet::new(), BTreeMap::<FileId, Vec<Origin>>::new());
     let mut last: Option<Origin> = None;
@@ -40,7 +40,7 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
                 continue;
             }
             match like {
-                // A copy that holds less than what was read.
+                // A copy that has less than was read.
                 Some((_, (Likeness::Copy, length)))
                     if origin.offset.is_some_and(|offset| offset as u64 >= length) =>
                 {
@@ -60,7 +60,7 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
             same.insert(file);
         }
         for origin in doubtful.remove(&file).into_iter().flatten().filter(|_| edited) {
-            // A log that was cut by writing a new one begins later than what was read.
+            // A log that was shortened by writing a new one starts later than what was read.
             if like == (Likeness::Path { same_inode: false }) && is_older(origin.ts) {
                 report.older(name(&origin), 1);
             } else {

@@ -1,4 +1,4 @@
-//! Which files of the database a file on disk is, and what is committed of it.
+//! Maps a file on disk to the files of the database, and to their committed ranges.
 
 use std::{
     fs::{self, File},
@@ -13,46 +13,42 @@ use store::{Connection, verify as db};
 
 use super::lines::Line;
 
-/// Why a file of the database is taken for one on disk.
+/// How a file of the database matches a file on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Likeness {
-    /// The same inode and first line.
+    /// The same first line, and the same inode or path.
     Same,
-    /// The same first line at another place. A copy may hold less than what was read, or more: only the
-    /// common part can be compared.
+    /// The same first line at another place. A copy may have less than was read, or more: only the common
+    /// part can be compared.
     Copy,
-    /// The same path, and the same inode or not, with another first line: the file was edited, or it is a new
-    /// one.
+    /// The same path with another first line: the file was edited, or it is a new one.
     Path {
-        /// The inode is the same.
+        /// The inode is also the same.
         same_inode: bool,
     },
 }
 
-/// A file on disk, and what the database knows it as.
+/// A file on disk, and its matches in the database.
 pub(super) struct Found {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// When it was last written.
     pub written: SystemTime,
     start: Option<Fingerprint>,
-    /// How much of it was read.
     pub length: u64,
-    /// The files of the database that it is.
+    /// The files of the database that match it best.
     pub known: Vec<(FileId, Likeness)>,
-    /// All files of the database that begin with the same line.
+    /// All files of the database that start with the same line.
     pub related: Vec<FileId>,
-    /// The bytes of it that are committed.
     committed: RangeSet,
 }
 
 impl Found {
-    /// An open file: what a path names may change meanwhile.
+    /// Takes an open file, because the path may lead to another file later.
     pub fn start(path: &Path, file: &File) -> anyhow::Result<Self> {
-        let meta = file.metadata().context("look at the file")?;
+        let meta = file.metadata().context("read the metadata of the file")?;
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let written = meta.modified().context("look at the file")?;
+        let written = meta.modified().context("read the metadata of the file")?;
         Ok(Self {
             path,
             device: meta.dev(),
@@ -71,18 +67,18 @@ impl Found {
         self.length
     }
 
-    /// Device and inode.
     pub fn place(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
-    /// Where it was when it was opened.
+    /// Its path when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes a line in; whether the file can be found in the database only from now on.
-    pub fn saw(&mut self, line: &Line) -> bool {
+    /// Adds a line. Returns true for the first line that is not blank: from then on the file can be found in
+    /// the database.
+    pub fn add_line(&mut self, line: &Line) -> bool {
         self.length = line.offset + line.length;
         let first = self.start.is_none() && !line.is_blank();
         if first {
@@ -92,7 +88,8 @@ impl Found {
         first
     }
 
-    /// The same inode and first line; else the same first line; else what was last read at this path.
+    /// Finds the file by the same inode and first line; otherwise by the same first line; otherwise the file
+    /// last read at this path.
     pub async fn resolve(&mut self, on: &mut Connection, sensor: &SensorId) -> anyhow::Result<()> {
         let path = self.path.to_string_lossy();
         let all = db::known_files(on, sensor, &path, self.device, self.inode, self.start).await?;
@@ -105,8 +102,8 @@ impl Found {
         let exact: Vec<_> = all.iter().filter(|known| known.same_start && known.same_inode).collect();
         let copies: Vec<_> = all.iter().filter(|known| known.same_start).collect();
         let here: Vec<_> = all.iter().filter(|known| known.same_path).take(1).collect();
-        // Of several generations of this file the newest is the one on disk; what one of several copies holds
-        // is committed. Another content at this path says nothing of this one.
+        // The newest generation of this file is the one on disk. With several copies, what any of them has is
+        // committed. A file with another content at this path proves nothing about this one.
         let committed = if exact.is_empty() { &copies[..] } else { &exact[..1] };
         self.committed = RangeSet::default();
         committed
@@ -119,13 +116,13 @@ impl Found {
         Ok(())
     }
 
-    /// Whether all of these bytes are committed.
+    /// Whether the whole range is committed.
     pub fn is_committed(&self, start: u64, end: u64) -> bool {
         self.committed.contains(start, end)
     }
 
-    /// Whether something that stands behind `offset` is committed.
-    pub fn is_committed_behind(&self, offset: u64) -> bool {
+    /// Whether any byte after `offset` is committed.
+    pub fn is_committed_after(&self, offset: u64) -> bool {
         self.committed.to_vec().last().is_some_and(|&(_, end)| end > offset)
     }
 }

@@ -1,4 +1,4 @@
-//! A line splitter of its own: `verify` must not trust the loader's.
+//! A separate line splitter, because `verify` must not rely on the loader's.
 
 use std::{
     fs::File,
@@ -7,26 +7,26 @@ use std::{
 
 use events::MAX_LINE;
 
-/// One line as it lies in the file.
+/// A line as it is in the file.
 #[derive(Debug)]
 pub(super) struct Line {
     /// Without NUL bytes and the newline; at most `MAX_LINE` + 1 bytes.
     pub bytes: Vec<u8>,
     /// Offset of its first byte that is not NUL.
     pub offset: u64,
-    /// Bytes from there to after the newline.
+    /// Number of bytes from `offset` to the end of the newline.
     pub length: u64,
-    /// NUL bytes before it.
+    /// Number of NUL bytes before it.
     pub leading: u64,
-    /// BLAKE3 of the bytes without NUL and newline.
+    /// BLAKE3 of the line without NUL bytes and newline.
     pub hash: [u8; 32],
-    /// Ends with a newline.
+    /// Whether it ends with a newline.
     pub ended: bool,
 }
 
 impl Line {
-    /// Without the carriage returns of a CRLF line end, which are no part of an event since version 2 of the
-    /// repair.
+    /// The line without the carriage returns of a CRLF line end. Since version 2 of the repair they are not
+    /// part of an event.
     pub fn text(&self) -> &[u8] {
         let mut text = &self.bytes[..];
         while let Some(rest) = text.strip_suffix(b"\r") {
@@ -35,7 +35,7 @@ impl Line {
         text
     }
 
-    /// Nothing but white space and NUL.
+    /// Whether it has only white space and NUL bytes.
     pub fn is_blank(&self) -> bool {
         self.bytes.iter().all(u8::is_ascii_whitespace)
     }
@@ -53,12 +53,12 @@ impl Lines {
         Ok(Self { input: BufReader::with_capacity(1 << 16, loader::Input::of(file)?), offset: 0 })
     }
 
-    /// Whether nothing will be added to the file. An archive that is cut off may still be on its way here.
+    /// Whether nothing will be appended to the file. An archive that is cut off may still be being copied.
     pub fn closed(&self) -> bool {
         self.input.get_ref().compressed() && self.damage().is_none()
     }
 
-    /// Why an archive could be read only up to some place; known after the last line.
+    /// Why an archive could be read only in part; known after the last line.
     pub fn damage(&self) -> Option<&str> {
         self.input.get_ref().damage()
     }

@@ -1,9 +1,10 @@
-//! `verify`: an independent recount of files against the database.
+//! `verify`: compares files with the database by an independent recount.
 //!
-//! **Invariant**: the files of a sensor are read after one snapshot of the database was taken, and everything
-//! is compared with that snapshot. So what is stored was in the files, and what is committed of a file (its
-//! receipts) must be stored. What is not yet committed is waited for.
+//! **Invariant**: the files of a sensor are read after a snapshot of the database was taken, and everything
+//! is compared with that snapshot. So every stored event was in the files, and the committed ranges of a file
+//! (its receipts) must be stored. For lines that are not yet committed, `verify` waits.
 
+mod content;
 mod derived;
 mod extra;
 mod files;
@@ -11,7 +12,6 @@ mod lines;
 mod pending;
 mod read;
 mod report;
-mod said;
 
 use std::time::Duration;
 
@@ -35,10 +35,10 @@ use report::Report;
   cowriestream verify --log /srv/cowrie/var/log/cowrie/cowrie.json --since 24h
   cowriestream verify --log fra-1='/backup/fra-1/cowrie.json*' --json
 
-The log may be written meanwhile: what was in it and was not committed is waited for (--wait), and counts as missing only when it stands still.
-Events of logs that are no longer there are counted apart, by log, and are no fault.
+The log may be written meanwhile. Lines that are not yet committed count as missing only if none of them is committed for some time (--wait).
+Events of logs that no longer exist are counted separately, by log, and are not an error.
 
-Exit status: 0 when the database holds exactly what the files say, 1 when anything is missing, extra or wrong, or a file
+Exit status: 0 when the database holds exactly what is in the files, 1 when anything is missing, extra or wrong, or a file
 cannot be read to its end.")]
 pub struct Args {
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub struct Args {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Event ids that the loader is told to drop; as its --drop
+    /// Event ids that the loader is configured to drop; as its --drop
     #[arg(long = "drop", env = "COWRIESTREAM_DROP", value_delimiter = ',', value_name = "[SENSOR=]EVENT")]
     drops: Vec<DropSpec>,
     /// The files were loaded with --expand-arrays
@@ -60,10 +60,10 @@ pub struct Args {
     /// Compare only events before this time: an age or a time
     #[arg(long, value_name = "AGE|TIME")]
     until: Option<Since>,
-    /// How long lines that are not yet committed may stand still before they are missing
+    /// How long to wait without progress before uncommitted lines count as missing
     #[arg(long, default_value_t = 20, value_name = "SECONDS")]
     wait: u64,
-    /// Name at most this many rows of each kind
+    /// List at most N rows of each kind
     #[arg(long, default_value_t = 100, value_name = "N")]
     show: usize,
 }
@@ -77,7 +77,7 @@ impl Args {
     }
 }
 
-/// Recounts and prints; whether everything agrees.
+/// Recounts and prints; returns whether everything agrees.
 pub async fn run(args: Args) -> anyhow::Result<bool> {
     let span = args.span()?;
     let sensors = args.logs.resolve()?;

@@ -1,4 +1,4 @@
-//! What is in the files and was not committed when `verify` began: it is waited for.
+//! Lines of the files that were not committed when `verify` began: waits for them.
 
 use std::{
     collections::BTreeSet,
@@ -14,17 +14,16 @@ use super::{
     report::Report,
 };
 
-/// Events that are kept to be compared later; of more, only the place is kept.
+/// Number of events that are kept for a later comparison. For further events only the place is kept.
 const KEPT: usize = 50_000;
-/// How often the database is asked.
+/// Interval of polling the database.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Waiting is announced after this long.
+/// The wait is logged after this long.
 const QUIET: Duration = Duration::from_secs(1);
-/// While lines are committed that stand behind others which are not, the wait is this many times as long: a
-/// processor that died gives back what it held after a minute.
+/// While later lines are committed before these, the wait is this many times as long: the messages of a dead
+/// processor are delivered again only after a minute.
 const LONGER: u32 = 3;
 
-/// Lines that are not committed.
 #[derive(Default)]
 pub(super) struct Pending {
     events: Vec<Read>,
@@ -54,7 +53,7 @@ impl Pending {
             .chain(self.places.iter().copied())
     }
 
-    /// Lines and bytes; several events on one line are one.
+    /// Lines and bytes; several events on one line count as one line.
     fn size(&self) -> (u64, u64) {
         let lines: BTreeSet<_> = self.spans().collect();
         (lines.len() as u64, lines.iter().map(|(_, start, end)| end - start).sum())
@@ -64,14 +63,13 @@ impl Pending {
         self.events.len() + self.dead.len() + self.places.len()
     }
 
-    /// Whether something stands before bytes that are committed.
+    /// Whether an uncommitted line is followed by committed bytes.
     fn is_overtaken(&self, files: &[Found]) -> bool {
-        self.spans().any(|(file, start, _)| files[file].is_committed_behind(start))
+        self.spans().any(|(file, start, _)| files[file].is_committed_after(start))
     }
 }
 
-/// Waits until everything that was in the files is committed, as long as something happens, and compares it
-/// then.
+/// Waits, as long as there is progress, until everything in the files is committed, and compares it then.
 pub(super) async fn settle(
     store: &Store,
     counted: &mut Counted,
@@ -97,18 +95,18 @@ pub(super) async fn settle(
         }
         if !announced && begun.elapsed() >= QUIET {
             let (lines, bytes) = pending.size();
-            tracing::info!(%sensor, lines, bytes, "waiting for what is not yet committed");
+            tracing::info!(%sensor, lines, bytes, "waiting for lines that are not yet committed");
             announced = true;
         }
         drop(on);
         tokio::time::sleep(PAUSE).await;
     }
-    let stands_still = moved.elapsed() >= wait;
-    report_rest(files, std::mem::take(pending), stands_still, report);
+    let stalled = moved.elapsed() >= wait;
+    report_rest(files, std::mem::take(pending), stalled, report);
     Ok(())
 }
 
-/// Compares what is committed now, or is stored as another file's copy, and keeps the rest.
+/// Compares events that are committed now, or are stored from a copy of the file; the others stay pending.
 async fn take_committed(
     on: &mut Connection,
     sensor: &SensorId,
@@ -127,7 +125,7 @@ async fn take_committed(
                 Verdict::Stored | Verdict::Refused => (),
                 Verdict::StoredEarlier => report.earlier += 1,
                 Verdict::Differs => report.wrong(format!("{}: a column differs from the line", read.name())),
-                // The receipts were read before: they cannot be newer than the events.
+                // The receipts were read first, so they cannot be newer than the events.
                 Verdict::Absent if committed(&read.place) => report.missing(read.name()),
                 Verdict::Absent => rest.push(read),
             }
@@ -147,9 +145,9 @@ async fn take_committed(
     Ok(())
 }
 
-/// What stands still, or was overtaken, is missing; the rest is on its way.
-fn report_rest(files: &[Found], mut rest: Pending, stands_still: bool, report: &mut Report) {
-    let late = |file: usize, start: u64| stands_still || files[file].is_committed_behind(start);
+/// Lines without progress, or followed by committed bytes, are missing. The others are still on their way.
+fn report_rest(files: &[Found], mut rest: Pending, stalled: bool, report: &mut Report) {
+    let late = |file: usize, start: u64| stalled || files[file].is_committed_after(start);
     let why = "is not committed";
     for read in rest.events.extract_if(.., |read| late(read.place.file, read.place.offset)) {
         report.missing(format!("{} {why}", read.name()));

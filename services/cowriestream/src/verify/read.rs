@@ -1,4 +1,4 @@
-//! Reading the files of one sensor, and comparing their events as they come.
+//! Reads the files of one sensor, and compares their events while reading.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,24 +17,24 @@ use store::{
 };
 
 use super::{
+    content::{Content, ParsedEvent, contents},
     files::Found,
     lines::{Line, Lines},
     pending::Pending,
     report::Report,
-    said::{Said, Spoken, said},
 };
 use crate::logs::SensorFiles;
 
 /// Events compared in one query.
 const CHUNK: usize = 2_000;
-/// How often the logs are looked for again, when some were rotated meanwhile.
+/// How often the logs are listed again, because some may be rotated meanwhile.
 const ROUNDS: usize = 4;
 
-/// What the files of one sensor say.
+/// The content of the files of one sensor.
 pub(super) struct Counted {
     pub sensor: SensorId,
     pub span: Span,
-    /// Event ids with nothing more: memory must hold all of them.
+    /// Only the ids, because memory must hold all of them.
     pub events: BTreeSet<EventId>,
     /// The time of the oldest event.
     pub oldest: Option<i64>,
@@ -42,20 +42,19 @@ pub(super) struct Counted {
     pub files: Vec<Found>,
     pub pending: Pending,
     dead: HashMap<DeadId, Place>,
-    /// Last lines without newline, and first lines, that are no events: halves, perhaps.
+    /// Last lines without newline, and first lines, that are not events. They may be halves of events.
     heads: Vec<(Place, Line)>,
     tails: Vec<(Place, Line)>,
     drops: Vec<DropSpec>,
     expand_arrays: bool,
 }
 
-/// Where a line stands.
+/// The position of a line.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// When the file was last written.
     written: SystemTime,
-    /// Which of the files.
+    /// Index of the file.
     pub file: usize,
     pub offset: u64,
     pub end: u64,
@@ -69,28 +68,27 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// An event read from a file.
 pub(super) struct Read {
-    pub spoken: Box<Spoken>,
+    pub parsed: Box<ParsedEvent>,
     pub place: Place,
     bytes: u64,
 }
 
 impl Read {
-    /// Its name for people.
+    /// A description for people.
     pub fn name(&self) -> String {
-        format!("event {} ({}, {})", self.spoken.record.id, self.place, self.spoken.record.eventid)
+        format!("event {} ({}, {})", self.parsed.record.id, self.place, self.parsed.record.eventid)
     }
 }
 
-/// What the database says of an event that was read.
+/// How the database has an event that was read.
 pub(super) enum Verdict {
     Stored,
-    /// Under the identity that version 1 of the repair gave it.
+    /// Stored under the id that version 1 of the repair gave it.
     StoredEarlier,
-    /// Stored, with a column that says something else.
+    /// Stored, but a column differs from the line.
     Differs,
-    /// Refused by the database, and kept as a dead letter.
+    /// Refused by the database, and stored as a dead letter.
     Refused,
     Absent,
 }
@@ -113,7 +111,7 @@ impl Counted {
         }
     }
 
-    /// Reads the files, and those that a rotation made of them meanwhile. `on` has its snapshot already.
+    /// Reads the files, and those that a rotation created meanwhile. `on` has its snapshot already.
     pub async fn read(
         &mut self,
         on: &mut Connection,
@@ -127,7 +125,7 @@ impl Counted {
             let before = places.len();
             for path in &paths {
                 let file = match loader::open_patiently(path) {
-                    // It was renamed or deleted since it was looked for.
+                    // It was renamed or deleted after it was listed.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => {
                         if refused.insert(path.clone()) {
@@ -142,7 +140,7 @@ impl Counted {
                     continue;
                 }
                 match self.read_file(on, path, file, found, report).await {
-                    // A file that is refused is named; the others are verified.
+                    // A file that cannot be read is reported; the others are still verified.
                     Err(error) if error.downcast_ref::<io::Error>().is_some() => {
                         report.unread(format!("{}: {error}", path.display()))
                     }
@@ -156,13 +154,13 @@ impl Counted {
         }
         anyhow::ensure!(
             !places.is_empty() || !refused.is_empty(),
-            "every log went away before it could be read"
+            "every log disappeared before it could be read"
         );
         self.stitch(on, report).await?;
         self.compare_dead(on, report).await
     }
 
-    /// Reads one file and compares its events as it goes. Halves of events are left for [`Self::stitch`].
+    /// Reads one file and compares its events. Half lines are left for [`Self::stitch`].
     async fn read_file(
         &mut self,
         on: &mut Connection,
@@ -180,7 +178,7 @@ impl Counted {
         while let Some(line) = lines.next()? {
             report.bytes += line.leading + line.length;
             report.skipped_bytes += line.leading;
-            if self.files[number].saw(&line) {
+            if self.files[number].add_line(&line) {
                 self.files[number].resolve(on, &self.sensor).await?;
             }
             if line.is_blank() {
@@ -198,13 +196,13 @@ impl Counted {
                 end,
                 unfinished: !line.ended && !lines.closed(),
             };
-            match said(&self.sensor, &line, self.expand_arrays) {
+            match contents(&self.sensor, &line, self.expand_arrays) {
                 None if !line.ended => self.heads.push((place, line)),
                 None if first => self.tails.push((place, line)),
                 None => self.unusable(place, &line, report),
-                Some(said) => {
-                    for (said, bytes) in said {
-                        chunk.extend(self.take(said, bytes, &place, report));
+                Some(contents) => {
+                    for (content, bytes) in contents {
+                        chunk.extend(self.take(content, bytes, &place, report));
                     }
                 }
             }
@@ -218,35 +216,35 @@ impl Counted {
                 .unread(format!("{}: damaged or cut off, read up to byte {read}: {damage}", path.display()));
         }
         self.compare(on, chunk, report).await?;
-        // An empty file is found by its path.
+        // No line has found the file in the database: find it by its path.
         if first {
             self.files[number].resolve(on, &self.sensor).await?;
         }
         Ok(())
     }
 
-    /// Takes in what a line says; an event that is to be compared is returned.
-    fn take(&mut self, said: Said, bytes: u64, place: &Place, report: &mut Report) -> Option<Read> {
-        match said {
-            Said::Event(spoken)
-                if self.drops.iter().any(|spec| spec.matches(&self.sensor, &spoken.record.eventid)) =>
+    /// Counts a part of a line; returns an event that must be compared.
+    fn take(&mut self, content: Content, bytes: u64, place: &Place, report: &mut Report) -> Option<Read> {
+        match content {
+            Content::Event(parsed)
+                if self.drops.iter().any(|spec| spec.matches(&self.sensor, &parsed.record.eventid)) =>
             {
                 report.dropped_bytes += bytes;
                 None
             }
-            Said::Event(spoken) => {
+            Content::Event(parsed) => {
                 report.event_bytes += bytes;
-                self.events.extend(spoken.ids());
-                let ts = spoken.record.ts;
+                self.events.extend(parsed.ids());
+                let ts = parsed.record.ts;
                 self.oldest = [self.oldest, ts].into_iter().flatten().min();
                 if !self.span.contains(ts) {
                     report.outside += 1;
                     return None;
                 }
-                self.sessions.extend(spoken.record.session.clone());
-                Some(Read { spoken, place: place.clone(), bytes })
+                self.sessions.extend(parsed.record.session.clone());
+                Some(Read { parsed, place: place.clone(), bytes })
             }
-            Said::Nothing(hash) => {
+            Content::Unusable(hash) => {
                 report.dead_bytes += bytes;
                 self.dead.insert(DeadId::of(&self.sensor, &hash), place.clone());
                 None
@@ -259,13 +257,13 @@ impl Counted {
         self.dead.insert(DeadId::of(&self.sensor, &line.hash), place);
     }
 
-    /// Puts together the halves of events that Cowrie tore apart at a rotation. What stays alone is unusable,
+    /// Stitches the halves of events that Cowrie split at a rotation. A half without counterpart is unusable,
     /// or unfinished.
     async fn stitch(&mut self, on: &mut Connection, report: &mut Report) -> anyhow::Result<()> {
         let (heads, mut tails) = (std::mem::take(&mut self.heads), std::mem::take(&mut self.tails));
         tails.sort_by(|(a, _), (b, _)| (a.written, &a.path).cmp(&(b.written, &b.path)));
         for (place, head) in heads {
-            // The files come in the order in which they were last written: the nearest one after is right.
+            // The tails are sorted by the time of the last write: the first one that fits is right.
             let mut later = tails
                 .iter()
                 .enumerate()
@@ -275,10 +273,10 @@ impl Counted {
             });
             if let Some((n, whole, returns)) = whole {
                 let (_, tail) = tails.remove(n);
-                let spoken = Spoken::read(&self.sensor, &whole[..whole.len() - returns], &whole)
-                    .context("read an event put together")?;
+                let parsed = ParsedEvent::read(&self.sensor, &whole[..whole.len() - returns], &whole)
+                    .context("parse a stitched event")?;
                 let read = self.take(
-                    Said::Event(Box::new(spoken)),
+                    Content::Event(Box::new(parsed)),
                     head.length + tail.length,
                     &Place { unfinished: false, ..place },
                     report,
@@ -299,8 +297,7 @@ impl Counted {
         Ok(())
     }
 
-    /// Reports events that are missing or that say something else than their line; what is not committed is
-    /// left for later.
+    /// Reports events that are missing or differ from their line. Events that are not committed stay pending.
     async fn compare(
         &mut self,
         on: &mut Connection,
@@ -316,7 +313,7 @@ impl Counted {
                 Verdict::Differs => report.wrong(format!("{}: a column differs from the line", read.name())),
                 Verdict::Refused => {
                     report.rejected += 1;
-                    for id in read.spoken.ids() {
+                    for id in read.parsed.ids() {
                         self.events.remove(&id);
                     }
                 }
@@ -336,7 +333,7 @@ impl Counted {
         Ok(())
     }
 
-    /// Reports dead letters that are missing; what is not committed is left for later.
+    /// Reports missing dead letters. Those that are not committed stay pending.
     async fn compare_dead(&mut self, on: &mut Connection, report: &mut Report) -> anyhow::Result<()> {
         let mut dead = std::mem::take(&mut self.dead);
         let ids: Vec<_> = dead.keys().copied().collect();
@@ -354,32 +351,32 @@ impl Counted {
     }
 }
 
-/// What the database says of each of these events.
+/// Looks up each of these events in the database.
 pub(super) async fn judge(
     on: &mut Connection,
     sensor: &SensorId,
     reads: &[Read],
 ) -> anyhow::Result<Vec<Verdict>> {
-    let records: Vec<&Record> = reads.iter().map(|read| &read.spoken.record).collect();
+    let records: Vec<&Record> = reads.iter().map(|read| &read.parsed.record).collect();
     let stored = db::stored_events(on, sensor, &records).await?;
     let absent: Vec<&Read> =
-        reads.iter().filter(|read| !stored.contains_key(&read.spoken.record.id)).collect();
-    let earlier: Vec<&Record> = absent.iter().filter_map(|read| read.spoken.earlier.as_ref()).collect();
+        reads.iter().filter(|read| !stored.contains_key(&read.parsed.record.id)).collect();
+    let earlier: Vec<&Record> = absent.iter().filter_map(|read| read.parsed.earlier.as_ref()).collect();
     let earlier =
         if earlier.is_empty() { HashMap::new() } else { db::stored_events(on, sensor, &earlier).await? };
-    let dead: Vec<_> = absent.iter().map(|read| read.spoken.dead).collect();
+    let dead: Vec<_> = absent.iter().map(|read| read.parsed.dead).collect();
     let refused: BTreeSet<_> = if dead.is_empty() {
         BTreeSet::new()
     } else {
         db::stored_dead(on, &dead).await?.into_iter().collect()
     };
     let verdict = |read: &Read| {
-        let earlier = || read.spoken.earlier.as_ref().and_then(|record| earlier.get(&record.id));
-        match (stored.get(&read.spoken.record.id), earlier()) {
+        let earlier = || read.parsed.earlier.as_ref().and_then(|record| earlier.get(&record.id));
+        match (stored.get(&read.parsed.record.id), earlier()) {
             (Some(true), _) => Verdict::Stored,
             (None, Some(true)) => Verdict::StoredEarlier,
             (Some(false), _) | (None, Some(false)) => Verdict::Differs,
-            (None, None) if refused.contains(&read.spoken.dead) => Verdict::Refused,
+            (None, None) if refused.contains(&read.parsed.dead) => Verdict::Refused,
             (None, None) => Verdict::Absent,
         }
     };

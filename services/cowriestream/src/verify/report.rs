@@ -1,11 +1,11 @@
-//! What `verify` found.
+//! The result of `verify`.
 
 use std::io::{self, Write};
 
 use boot::safe;
 use serde::Serialize;
 
-/// Counts, and names of what does not agree.
+/// Counts, and the names of everything that does not agree.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub files: u64,
@@ -18,28 +18,27 @@ pub(super) struct Report {
     pub dropped_bytes: u64,
     pub unfinished_bytes: u64,
     pub sessions: u64,
-    /// Events that the database refused and that stand among the dead letters.
+    /// Events that the database refused and that are stored as dead letters.
     pub rejected: u64,
     /// Events outside of --since and --until.
     pub outside: u64,
-    /// Events stored under the identity that version 1 of the repair gave to lines that end with a carriage
-    /// return.
+    /// Events stored under the id that version 1 of the repair gave to lines that end with a carriage return.
     pub earlier: u64,
-    /// What was not yet committed, and is on its way.
+    /// Lines that are not yet committed, but on their way.
     pub not_committed: Lines,
     /// Lines that are missing because they are not committed.
     pub stuck: u64,
     /// Lines that were committed while `verify` ran and were too many to be compared.
     pub committed_meanwhile: u64,
-    /// Days of earlier events that the windows still lack.
+    /// Days of earlier events that the windows do not have yet.
     pub window_days_to_add: i64,
-    /// Sessions whose features are still to be computed.
+    /// Sessions whose features are not computed yet.
     pub features_to_add: u64,
     missing: Names,
     extra: Names,
     wrong: Names,
     unfinished: Names,
-    /// Files that cannot be read, or not to their ends: nobody knows what the rest holds.
+    /// Files that cannot be read, or not to their ends. The content of the rest is unknown.
     unread: Names,
     older: Names,
     elsewhere: Names,
@@ -57,7 +56,7 @@ pub(super) struct Lines {
 struct Names {
     count: u64,
     names: Vec<String>,
-    /// How many are not among the names.
+    /// Number of entries that are not among the names.
     #[serde(skip)]
     more: u64,
 }
@@ -110,7 +109,7 @@ impl Report {
         self.older.add(name, events, self.show);
     }
 
-    /// Stored events of other files of the sensor.
+    /// Stored events from other files of the sensor.
     pub fn elsewhere(&mut self, name: String, events: u64) {
         self.elsewhere.add(name, events, self.show);
     }
@@ -171,8 +170,10 @@ impl Report {
         }
         self.print_notes(out)?;
         let clean = match lines.lines {
-            0 => "clean: the database holds exactly what the files say",
-            _ => "clean: the database holds exactly what the files say, up to what is not yet committed",
+            0 => "clean: the database holds exactly what is in the files",
+            _ => {
+                "clean: the database holds exactly what is in the files, except lines that are not yet committed"
+            }
         };
         writeln!(out, "{}", if self.agrees() { clean } else { "NOT CLEAN" })?;
         Ok(())
@@ -182,9 +183,9 @@ impl Report {
         let notes = [
             (
                 self.stuck,
-                "lines are not committed, and nothing moves: is a loader running on these files, and a processor? `cowriestream status` says",
+                "lines are not committed, and there is no progress: is a loader running on these files, and a processor? See `cowriestream status`",
             ),
-            (self.outside, "events lie outside of --since and --until and were not compared"),
+            (self.outside, "events are outside of --since and --until and were not compared"),
             (
                 self.earlier,
                 "events are stored under the identity of an earlier version, with the carriage return of their lines",
@@ -200,14 +201,14 @@ impl Report {
         if self.window_days_to_add > 0 {
             writeln!(
                 out,
-                "not looked at: windows of {} days of earlier events, which are still being added",
+                "not verified: windows of {} days of earlier events, which are still being added",
                 self.window_days_to_add
             )?;
         }
         if self.features_to_add > 0 {
             writeln!(
                 out,
-                "not looked at: features of {} sessions, which are still to be computed (`cowriestream backfill`)",
+                "not verified: features of {} sessions, which are not computed yet (`cowriestream backfill`)",
                 self.features_to_add
             )?;
         }

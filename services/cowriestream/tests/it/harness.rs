@@ -123,7 +123,7 @@ impl Hub {
     pub fn assert_verified(&self, log: &Path) {
         let out = self.run(&["verify", "--sensor", "s", "--log", log.to_str().unwrap()]);
         let text = String::from_utf8_lossy(&out.stdout);
-        assert!(text.contains("clean") && !text.contains("not looked at"), "{text}");
+        assert!(text.contains("clean") && !text.contains("not verified"), "{text}");
     }
 
     /// What is stored once the sweep has judged every session.

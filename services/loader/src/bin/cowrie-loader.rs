@@ -1,4 +1,4 @@
-//! The loader alone, small enough for an edge device.
+//! The loader as a separate program, small enough for an edge device.
 
 use std::process::ExitCode;
 

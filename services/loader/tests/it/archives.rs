@@ -1,4 +1,4 @@
-//! Archives that are damaged, cut off, unsupported, padded, from the future.
+//! Archives that are damaged, cut off, unsupported, padded, or modified in the future.
 
 use std::{
     fs::{self, File},
@@ -41,7 +41,7 @@ async fn whole_archives_of_every_format_are_read_with_members_and_padding() {
         ("6.bz2", joined(&[&bzip2(&texts[4]), &[0; 10]])),
         ("7.zst", joined(&[&zstd(&texts[5], 20), b"\x50\x2a\x4d\x18\x03\0\0\0abc", &zstd(&texts[6], 23)])),
         ("8.zst", zstd("", 20)),
-        // The name says nothing.
+        // The name has no extension of an archive.
         ("9", zstd(&texts[7], 20)),
     ] {
         fs::write(site.path(&format!("cowrie.json.{name}")), bytes).unwrap();
@@ -103,7 +103,7 @@ async fn damaged_archives_count_up_to_the_damage_and_are_told_by_every_run() {
     let again = site.loader_with(&["--once"]).summary_of_failure().await;
     assert_eq!((&again["damaged"], &again["events"]), (&6.into(), &0.into()), "{again}");
     assert_eq!(site.processor.postgres().deliveries(), deliveries);
-    // Whole archives in their places are read, and all is well.
+    // Whole archives in their places are read without problems.
     for ((name, _), text) in damaged.iter().zip(&texts) {
         fs::write(site.path(&format!("cowrie.json.{name}")), gzip(&[text])).unwrap();
     }
@@ -150,13 +150,16 @@ async fn an_archive_that_is_copied_slowly_heals_and_one_from_the_future_is_read(
         .unwrap();
     let whole = gzip(&[&site.events(500)]);
     fs::write(&slow, &whole[..whole.len() / 2]).unwrap();
-    site.until("the damage is told", &loader, |postgres| {
+    site.until("the damage is reported", &loader, |postgres| {
         postgres.reasons().contains(&events::Reason::Damaged)
     })
     .await;
-    let told = beat(&site).await;
-    assert_eq!(told.damaged, 1);
-    assert!(told.files.iter().any(|file| file.path.ends_with("2.gz") && file.problem.is_some()), "{told:?}");
+    let heartbeat = beat(&site).await;
+    assert_eq!(heartbeat.damaged, 1);
+    assert!(
+        heartbeat.files.iter().any(|file| file.path.ends_with("2.gz") && file.problem.is_some()),
+        "{heartbeat:?}"
+    );
     File::options().append(true).open(&slow).unwrap().write_all(&whole[whole.len() / 2..]).unwrap();
     site.until_all_committed(&loader).await;
     while beat(&site).await.damaged > 0 {
@@ -164,7 +167,7 @@ async fn an_archive_that_is_copied_slowly_heals_and_one_from_the_future_is_read(
     }
 }
 
-/// The next heartbeat.
+/// Waits for the next heartbeat.
 pub async fn beat(site: &Site) -> bus::Heartbeat {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
     loop {

@@ -1,4 +1,4 @@
-//! A private `nats-server` that can be killed, started again, and robbed of its store.
+//! A private `nats-server` that can be killed, restarted, and lose its store.
 
 use std::{
     env, fs,
@@ -36,7 +36,7 @@ impl Broker {
         Bus::connect(&args, "test").await.unwrap()
     }
 
-    /// kill -9
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("the broker runs");
         child.kill().unwrap();
@@ -49,13 +49,13 @@ impl Broker {
         self.spawn(&port);
     }
 
-    /// Deletes everything it stored; it must not run.
+    /// Deletes its store; it must not run.
     pub fn forget(&self) {
         assert!(self.child.is_none());
         fs::remove_dir_all(self.store()).unwrap();
     }
 
-    /// A copy of what it stored; it must not run.
+    /// Copies its store; it must not run.
     pub fn copy(&self) -> tempfile::TempDir {
         assert!(self.child.is_none());
         let copy = tempfile::tempdir().unwrap();
@@ -63,7 +63,7 @@ impl Broker {
         copy
     }
 
-    /// Puts a copy in the place of its store; it must not run.
+    /// Replaces its store by a copy; it must not run.
     pub fn restore(&self, copy: &tempfile::TempDir) {
         self.forget();
         copy_tree(copy.path(), &self.store());
@@ -89,7 +89,7 @@ impl Drop for Broker {
     }
 }
 
-/// What the tests provision.
+/// The topology that the tests provision.
 pub fn topology() -> TopologyArgs {
     TopologyArgs { replicas: 1, events_max_bytes: 1 << 30, ack_wait_seconds: 5 }
 }

@@ -1,4 +1,4 @@
-//! The broker goes away, comes back, and has forgotten.
+//! The broker stops, starts again, and has lost messages.
 
 use crate::{
     broker::topology,
@@ -25,7 +25,7 @@ async fn while_the_broker_is_away_the_log_is_the_buffer() {
 async fn a_broker_killed_under_load_costs_nothing() {
     let mut site = Site::new().await;
     let mut log = Writer::open(&site.path("cowrie.json"));
-    // Few in flight: the loader stands waiting for room when the broker goes.
+    // Few messages may be in flight, so the loader waits for room when the broker stops.
     let loader = site.loader_with(&["--in-flight", "8"]);
     for round in 0..4 {
         log.write(site.events(20_000));
@@ -81,7 +81,7 @@ async fn a_broker_restored_from_a_copy_gets_again_what_it_lost() {
     site.broker.kill();
     site.broker.restore(&copy);
     site.broker.restart();
-    // What is written now gets sequences that were given before.
+    // Lines written now get sequences that were assigned before.
     log.write(site.events(10));
     site.processor.postgres().paused = false;
     site.until_all_committed(&loader).await;
@@ -102,7 +102,7 @@ async fn a_missing_stream_is_waited_for() {
     site.until_all_committed(&loader).await;
 }
 
-/// Waits until the broker holds so many events.
+/// Waits until the broker has stored this many events.
 async fn acknowledged(site: &Site, events: u64) {
     site.bus.provision(&topology()).await.ok();
     loop {

@@ -123,7 +123,7 @@ async fn memory_is_bounded_whatever_the_log_holds() {
     }
     log.write("\n");
     log.write(site.events(50_000));
-    // A gigabyte of nothing, and an event.
+    // A gigabyte of NUL bytes, and an event.
     let mut archive = flate2::write::GzEncoder::new(
         fs::File::create(site.path("cowrie.json.1.gz")).unwrap(),
         flate2::Compression::fast(),

@@ -1,4 +1,4 @@
-//! Files that leave the pattern, are replaced whole, or go on after they seemed to be finished.
+//! Files that leave the pattern, are replaced as a whole, or continue after they seemed to be finished.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -47,7 +47,7 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
     writers.iter_mut().for_each(|log| log.write(site.events(10)));
     site.until_all_committed(&loader).await;
 
-    // Moved once more; then the loader is killed, and they are moved while it is down.
+    // The directories are moved once more. Then the loader is killed, and they are moved while it is down.
     fs::create_dir_all(site.path("kept/below")).unwrap();
     fs::rename(site.path("olddir/old/cowrie.json.1"), site.path("kept/below/olddir")).unwrap();
     until_names_count(&site, &loader, "symlink/cowrie.json.2.gz").await;
@@ -65,7 +65,7 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
     let loader = site.loader_with(&["--log", pattern.to_str().unwrap()]);
     site.until_all_committed(&loader).await;
     assert!(site.processor.postgres().dead.is_empty());
-    // What the checkpoint did not have yet may come again.
+    // Lines that the checkpoint did not have yet may be published again.
     assert!(
         site.processor.postgres().deliveries() <= deliveries + 80,
         "files were read again from their starts"
@@ -76,7 +76,7 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
 async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_resolved() {
     let mut site = Site::new().await;
     Writer::open(&site.path("cowrie.json")).write(site.events(1));
-    // Within the first line, within a later one, and within a later one while the loader is down.
+    // Half lines: a first line, a later one, and a later one while the loader is down.
     let mut parts = Vec::new();
     for (name, lines) in [("cowrie.json.1", 0), ("cowrie.json.2", 5), ("cowrie.json.3", 5)] {
         let (before, text, after) = (site.events(lines), site.events(1), site.events(3));
@@ -118,7 +118,7 @@ async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_
 #[tokio::test]
 async fn a_log_that_is_replaced_whole_again_and_again_has_no_gap() {
     let mut site = Site::new().await;
-    // A loss that is reported: half a line of another live log, truncated away.
+    // A reported loss: half a line of another live log is truncated away.
     let mut truncated = Writer::open(&site.path("other.json"));
     truncated.write(format!("{}half of a line", site.events(1)));
     let mut content = site.events(1);
@@ -134,7 +134,7 @@ async fn a_log_that_is_replaced_whole_again_and_again_has_no_gap() {
     site.until_all_committed(&loader).await;
     for _ in 0..400 {
         content.push_str(&site.events(1));
-        // As rsync finds it while it is written.
+        // The copy that rsync makes while the log is being written.
         fs::write(site.path(".cowrie.json.rsync"), &content[..content.len() - 30]).unwrap();
         fs::rename(site.path(".cowrie.json.rsync"), site.path("cowrie.json")).unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -20,7 +20,7 @@ async fn more_archives_than_descriptors_are_read_in_turns() {
         fs::write(site.path(&format!("cowrie.json.{day}.gz")), gzip(&[&site.events(5)])).unwrap();
     }
     fs::write(site.path("cowrie.json"), site.events(5)).unwrap();
-    // Hard and soft.
+    // Limits both the hard and the soft limit.
     let mut loader = site.loader_limited("ulimit -n 64", &["--once"]);
     let summary = loader.summary().await;
     assert_eq!((&summary["files"], &summary["events"]), (&301.into(), &1505.into()));
@@ -57,7 +57,7 @@ async fn the_soft_limit_of_descriptors_is_raised() {
     assert_eq!(files[3..5], ["512", "512"]);
 }
 
-/// What `/readyz` answers.
+/// The response of `/readyz`.
 fn readiness(port: u16) -> String {
     let mut text = String::new();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -76,19 +76,20 @@ async fn while_the_disk_is_full_the_loader_goes_on_and_says_so() {
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
     assert!(readiness(port).contains("200 OK"));
     let before = site.checkpoint();
-    // Everything that is written here meets a full disk.
+    // Writes to this path fail because the disk is full.
     fs::remove_file(site.path("state/s.json.new")).ok();
     symlink("/dev/full", site.path("state/s.json.new")).unwrap();
     log.write(site.events(10));
     site.until_all_committed(&loader).await;
-    let degraded = |told: &bus::Heartbeat| {
-        told.state == "degraded" && told.trouble.as_ref().is_some_and(|why| why.contains("No space left"))
+    let degraded = |heartbeat: &bus::Heartbeat| {
+        heartbeat.state == "degraded"
+            && heartbeat.trouble.as_ref().is_some_and(|why| why.contains("No space left"))
     };
     let since = Instant::now();
-    let mut told = beat(&site).await;
-    while !degraded(&told) {
-        assert!(since.elapsed() < Duration::from_secs(60), "{told:?}");
-        told = beat(&site).await;
+    let mut heartbeat = beat(&site).await;
+    while !degraded(&heartbeat) {
+        assert!(since.elapsed() < Duration::from_secs(60), "{heartbeat:?}");
+        heartbeat = beat(&site).await;
     }
     assert!(readiness(port).contains("missing: checkpoint"));
     assert_eq!(site.checkpoint(), before);
@@ -98,7 +99,7 @@ async fn while_the_disk_is_full_the_loader_goes_on_and_says_so() {
     // A stop does not wait for the disk.
     symlink("/dev/full", site.path("state/s.json.new")).unwrap();
     assert!(loader.stop().await.success());
-    // `--once` does.
+    // `--once` waits for the disk.
     log.write(site.events(10));
     let mut once = site.loader_with(&["--once"]);
     site.until("the loader waits", &once, |_| {
@@ -126,7 +127,7 @@ async fn a_hole_of_a_hundred_gigabytes_costs_nothing() {
     let number = |name: &str| summary[name].as_u64().unwrap();
     assert_eq!((number("bytes"), number("skipped_bytes")), (log.size(), 200 << 30));
     assert_eq!(number("event_bytes") + number("skipped_bytes"), log.size());
-    // One that begins with a hole: its first line identifies it.
+    // A file that starts with a hole: its first line identifies it.
     let mut log = Writer::open(&site.path("cowrie.json.1"));
     log.skip(100 << 30);
     log.write(site.events(3));

@@ -1,7 +1,7 @@
 //! The loader as it ships, against a real `nats-server`, with a processor that keeps its Postgres in memory
-//! and can be told to misbehave.
+//! and can be made to misbehave.
 //!
-//! Needs `nats-server` 2.10 or newer on PATH, where `tools/install` puts it, or named by
+//! Needs `nats-server` 2.10 or newer: on PATH, where `tools/install` puts it, or set in
 //! `COWRIESTREAM_NATS_SERVER`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]

@@ -1,4 +1,4 @@
-//! `--once`, and what the loader refuses.
+//! `--once`, and the arguments that the loader refuses.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A processor whose Postgres is a map. It can be told to misbehave as networks, databases and brokers do.
+//! A processor whose Postgres is a map. It can be made to misbehave as networks, databases and brokers do.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,25 +14,25 @@ use events::{Announcement, DeadId, DeadLetter, FileId, RangeSet, Reason, SensorI
 
 use crate::broker::topology;
 
-/// What is committed, and how the processor behaves.
+/// The committed data, and settings of the processor's behaviour.
 #[derive(Default)]
 pub struct Postgres {
-    /// Each line, and how often it was delivered.
+    /// Each line, with the number of its deliveries.
     pub events: BTreeMap<String, usize>,
     pub dead: BTreeMap<DeadId, DeadLetter>,
     pub committed: BTreeMap<FileId, RangeSet>,
     pub files: BTreeMap<FileId, Announcement>,
     /// Dead letters that a later message resolved.
     pub resolved: BTreeSet<DeadId>,
-    /// Each message's bytes, in order of arrival.
+    /// The source of each message, in order of arrival.
     pub sources: Vec<Source>,
-    /// Takes nothing.
+    /// The processor consumes nothing.
     pub paused: bool,
-    /// Sends no receipts.
+    /// The processor sends no receipts.
     pub mute: bool,
-    /// Leaves questions unanswered.
+    /// The processor does not answer requests for receipts.
     pub deaf: bool,
-    /// Acknowledges and commits nothing.
+    /// The processor acknowledges messages but commits nothing.
     pub forgetful: bool,
     pub questions: usize,
 }
@@ -102,7 +102,7 @@ impl Processor {
         Self { state, tasks: vec![ingest, answer] }
     }
 
-    /// Looks at what is committed, or changes it.
+    /// The committed data, to read or change it.
     pub fn postgres(&self) -> MutexGuard<'_, Postgres> {
         self.state.lock().unwrap()
     }
@@ -120,14 +120,14 @@ async fn ingest(bus: Bus, state: Arc<Mutex<Postgres>>) {
         let known = marks(&bus).await;
         match Intake::open(&bus, limits).await {
             Ok(mut intake) => follow(&bus, &state, &mut intake, known).await,
-            // Provisioning fails while the broker is away.
+            // Provisioning fails while the broker is down.
             Err(_) => drop(bus.provision(&topology()).await),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Works until a stream was made anew.
+/// Consumes until a stream was created again.
 async fn follow(bus: &Bus, state: &Mutex<Postgres>, intake: &mut Intake, known: [Option<StreamMark>; 2]) {
     let created = |marks: [Option<StreamMark>; 2]| marks.map(|mark| mark.map(|mark| mark.created));
     loop {
@@ -171,7 +171,7 @@ async fn answer(bus: Bus, state: Arc<Mutex<Postgres>>) {
     }
 }
 
-/// How far the consumers are, if they are there.
+/// The floors of the consumers that exist.
 async fn marks(bus: &Bus) -> [Option<StreamMark>; 2] {
     let mut marks = [None; 2];
     for (mark, stream) in marks.iter_mut().zip([EVENTS, DEAD]) {

@@ -1,5 +1,5 @@
-//! Receipts that get lost, a database that was restored, messages that vanished: publishing again only on
-//! evidence.
+//! Lost receipts, a restored database, vanished messages: the loader publishes again only on evidence of
+//! loss.
 
 use std::fs;
 
@@ -62,12 +62,12 @@ async fn a_restored_database_is_believed() {
     log.write(site.events(1000));
     let mut loader = site.loader();
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
-    // While it runs.
+    // Restored while the loader runs.
     forget_half(&site);
     log.write(site.events(1));
     site.until_all_committed(&loader).await;
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
-    // While it is down.
+    // Restored while the loader is down.
     assert!(loader.stop().await.success());
     forget_half(&site);
     let loader = site.loader();
@@ -75,21 +75,21 @@ async fn a_restored_database_is_believed() {
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
 }
 
-/// A copy of five minutes ago.
+/// Restores the database from an older backup: half of the events are lost.
 fn forget_half(site: &Site) {
     let mut postgres = site.processor.postgres();
     let half = postgres.events.len() / 2;
     let kept: std::collections::BTreeSet<_> = site.written.iter().take(half).cloned().collect();
     postgres.events.retain(|line, _| kept.contains(line));
-    // What was committed first; lines are sorted by text, so this is not the same half: everything before 100
-    // bytes.
+    // Only the first bytes of the committed ranges are left. Lines are sorted by their text, so the lost
+    // events and ranges differ.
     postgres.committed.values_mut().for_each(|ranges| {
         *ranges = ranges.to_vec().iter().map(|&(start, end)| (start, end.min(104))).collect()
     });
 }
 
 #[tokio::test]
-async fn bytes_that_vanished_everywhere_are_told_as_a_gap() {
+async fn bytes_that_vanished_everywhere_are_reported_as_a_gap() {
     let mut site = Site::new().await;
     let mut log = Writer::open(&site.path("cowrie.json"));
     log.write(site.events(50));
@@ -102,8 +102,8 @@ async fn bytes_that_vanished_everywhere_are_told_as_a_gap() {
     let lost = log.size() - before;
     site.until("the processor took and forgot them", &loader, |postgres| postgres.questions > asked).await;
     fs::remove_file(site.path("cowrie.json")).unwrap();
-    // The writer has ended: no descriptor leads to the old content once the loader starts again. Another
-    // content has its name.
+    // The writer has ended and another file has the name, so no descriptor leads to the old content after the
+    // loader's restart.
     drop(log);
     Writer::open(&site.path("cowrie.json")).write(site.events(1));
     let mut loader = loader;

@@ -96,7 +96,7 @@ async fn a_log_truncated_and_grown_beyond_the_old_offset_unseen_is_read_from_its
     log.write(site.events(100));
     let loader = site.loader();
     site.until_checkpoint(&loader, &[("cowrie.json", log.size())]).await;
-    // Longer than what was there before anybody can look.
+    // The new content is longer than the old one, before the loader can notice the truncation.
     let longer = format!("{{\"eventid\":\"cowrie.session.params\",\"message\":[]}}\n{}", site.events(300));
     site.written.insert("{\"eventid\":\"cowrie.session.params\",\"message\":[]}".into());
     fs::write(site.path("cowrie.json"), longer).unwrap();
@@ -148,7 +148,7 @@ async fn archives_are_read_through_and_what_a_crash_cut_off_is_kept() {
     let (first, second, third) = (site.events(1000), site.events(1000), site.events(1000));
     let (middle, end) = second.split_at(second.len() / 2);
     fs::write(site.path("cowrie.json.2.gz"), gzip(&[&first, middle, end])).unwrap();
-    // The container was killed while it compressed.
+    // The container was killed while it compressed the log.
     let cut = gzip(&[&third]);
     fs::write(site.path("cowrie.json.1.gz"), &cut[..cut.len() / 2]).unwrap();
     site.written.retain(|line| !third.contains(line));
@@ -159,7 +159,7 @@ async fn archives_are_read_through_and_what_a_crash_cut_off_is_kept() {
     assert!(postgres.events.keys().all(|line| site.written.contains(line) || third.contains(line)));
     assert!(postgres.reasons().iter().all(|reason| ["truncated", "damaged"].contains(&reason.as_str())));
     assert_eq!(summary["events"], postgres.events.len());
-    // That the archive is damaged is a dead letter without bytes of the log.
+    // The dead letter about the damaged archive has no bytes of the log.
     assert_eq!(summary["dead_letters"], postgres.dead.len() - 1);
 }
 
@@ -167,7 +167,7 @@ async fn archives_are_read_through_and_what_a_crash_cut_off_is_kept() {
 async fn events_torn_over_archives_are_put_together_and_read_again_without_a_change() {
     let mut site = Site::new().await;
     let texts: Vec<String> = (0..3).map(|_| site.events(20)).collect();
-    // Two events are torn: between the archives, and between the second and the live log.
+    // Two events are split: between the archives, and between the second archive and the live log.
     let (first, rest) = texts[0].split_at(texts[0].len() - 40);
     let (second, tail) = texts[1].split_at(texts[1].len() - 60);
     let mut age = 3;

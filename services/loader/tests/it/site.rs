@@ -1,4 +1,4 @@
-//! A sensor's host: its log, a writer that behaves as Cowrie's does, and the loader.
+//! The host of a sensor: its log, a writer that behaves like Cowrie, and the loader.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use crate::{
     processor::{Postgres, Processor},
 };
 
-/// How long a state may take to be reached on a busy machine.
+/// How long to wait for a state on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Site {
@@ -50,7 +50,7 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    /// The next `count` events as a log holds them.
+    /// The next `count` events, as lines of a log.
     pub fn events(&mut self, count: usize) -> String {
         let mut text = String::new();
         for _ in 0..count {
@@ -75,7 +75,7 @@ impl Site {
         self.loader_limited("", more)
     }
 
-    /// Starts it after a shell command such as `ulimit -n 64`.
+    /// Starts the loader after a shell command such as `ulimit -n 64`.
     pub fn loader_limited(&self, limit: &str, more: &[&str]) -> Loader {
         let log = self.path("cowrie.json");
         let mut arguments = vec!["--poll-ms", "100"];
@@ -87,7 +87,7 @@ impl Site {
         Loader::start(limit, &arguments, &self.path("state"), &self.broker.url(), output)
     }
 
-    /// Every event written is committed once, and nothing else is.
+    /// Waits until every event written is committed once, and nothing else is.
     pub async fn until_all_committed(&self, loader: &Loader) {
         self.until("every event is committed", loader, |postgres| {
             self.written.len() == postgres.events.len()
@@ -97,7 +97,7 @@ impl Site {
         assert!(self.written.iter().eq(postgres.events.keys()), "other events than were written");
     }
 
-    /// The checkpoint says so: these files are committed up to these offsets.
+    /// Waits until these files are committed up to these offsets according to the checkpoint.
     pub async fn until_checkpoint(&self, loader: &Loader, expected: &[(&str, u64)]) {
         let mut expected: Vec<_> =
             expected.iter().map(|&(name, position)| (name.to_owned(), position)).collect();
@@ -123,7 +123,7 @@ impl Site {
         files
     }
 
-    /// Waits for a state.
+    /// Waits until a state is reached.
     pub async fn until(&self, what: &str, loader: &Loader, reached: impl Fn(&Postgres) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !reached(&self.processor.postgres()) {
@@ -161,12 +161,12 @@ impl Writer {
         self.at += text.as_ref().len() as u64;
     }
 
-    /// Leaves a hole.
+    /// Skips bytes, which leaves a hole.
     pub fn skip(&mut self, bytes: u64) {
         self.at += bytes;
     }
 
-    /// Makes the file as long as it would be with what was skipped.
+    /// Extends the file to its offset, including skipped bytes.
     pub fn end(&mut self) {
         self.file.set_len(self.at).unwrap();
     }
@@ -182,7 +182,7 @@ impl Writer {
     }
 }
 
-/// `gzip`, one member for each part.
+/// A `gzip` archive with one member per part.
 pub fn gzip(parts: &[&str]) -> Vec<u8> {
     let member = |part: &&str| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -213,19 +213,19 @@ impl Loader {
         Self { child: child.stdin(Stdio::null()).spawn().unwrap(), output }
     }
 
-    /// What it logged.
+    /// The log of the loader.
     pub fn log(&self) -> String {
         fs::read_to_string(self.output.with_extension("log")).unwrap_or_default()
     }
 
-    /// SIGTERM, and its exit status.
+    /// Sends SIGTERM, and waits for the exit status.
     pub async fn stop(&mut self) -> ExitStatus {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
         self.end().await
     }
 
-    /// kill -9
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -254,7 +254,7 @@ impl Loader {
         self.printed()
     }
 
-    /// The summary of a `--once` that names files which it could not read whole.
+    /// The summary of a `--once` that fails because it could not read some files whole.
     pub async fn summary_of_failure(&mut self) -> serde_json::Value {
         let status = self.end().await;
         assert!(!status.success(), "{}", self.log());
@@ -265,7 +265,7 @@ impl Loader {
         serde_json::from_slice(&fs::read(self.output.with_extension("out")).unwrap()).unwrap()
     }
 
-    /// The most memory it ever used, in bytes.
+    /// Its peak memory in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();

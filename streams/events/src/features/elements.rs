@@ -1,23 +1,23 @@
-//! The elements of the vector: names, units and scalings. The table `feature_elements` says the same to those
-//! who read SQL.
+//! The elements of the vector: names, units and scalings. The table `feature_elements` has the same content
+//! for SQL.
 
 use super::facts::Facts;
 
-/// What is done to a number before it is an element, so that all are of about the same size.
+/// How a number is scaled, so that all elements have about the same size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scaling {
     /// ln(1 + x): counts and times, which span many orders of magnitude.
     Log,
-    /// x / (1 + x): what has no upper end and is rarely large.
+    /// x / (1 + x): values that have no upper limit and are rarely large.
     Squash,
-    /// x / 8: bits a byte.
+    /// x / 8: bits per byte.
     Byte,
     /// x: a share, or 1 for yes and 0 for no.
     Plain,
 }
 
 impl Scaling {
-    /// As in the table `feature_elements`.
+    /// The formula as in the table `feature_elements`.
     pub fn formula(self) -> &'static str {
         match self {
             Self::Log => "ln(1 + x)",
@@ -37,13 +37,10 @@ impl Scaling {
     }
 }
 
-/// An element of the vector.
 pub struct Element {
-    /// Its name.
     pub name: &'static str,
-    /// Of the number before scaling.
+    /// Unit of the number before scaling.
     pub unit: &'static str,
-    /// What is done to it.
     pub scaling: Scaling,
     of: fn(&Facts) -> f64,
 }
@@ -101,14 +98,14 @@ pub const ELEMENTS: &[Element] = &[
     element("terminal", "1 when the size of a terminal was told", Scaling::Plain, |f| f.terminal),
 ];
 
-/// Families of clients: an element each after [`ELEMENTS`], 1 for the session's and 0 for the others. `other`
-/// is a version not known, `none` no version.
+/// Families of clients. Each has an element after [`ELEMENTS`]: 1 for the session's family, 0 for the others.
+/// `other` is an unknown version, `none` no version.
 pub const CLIENTS: &[&str] = &[
     "openssh", "putty", "libssh2", "libssh", "paramiko", "go", "java", "dotnet", "dropbear", "python",
     "scanner", "other", "none",
 ];
 
-/// What a version contains, in lower case; the first that matches names the family.
+/// Substrings of versions, in lower case. The first match determines the family.
 const FAMILIES: &[(&str, &str)] = &[
     ("scanner", "zgrab"),
     ("scanner", "nmap"),
@@ -138,14 +135,14 @@ const FAMILIES: &[(&str, &str)] = &[
     ("go", "-golang"),
 ];
 
-/// The last elements: 1 for the bucket of the hassh (of the first client.kex that has one), 0 for the others;
-/// all 0 without a hassh. The bucket is the first byte of the BLAKE3 of the text, modulo their number.
+/// Number of the last elements: 1 for the bucket of the hassh (of the first client.kex that has one), 0 for
+/// the others; all 0 without a hassh. The bucket is the first byte of the BLAKE3 of the text, modulo this
+/// number.
 pub const HASSH_BUCKETS: usize = 16;
 
-/// Elements in all.
+/// Length of the vector.
 pub const LENGTH: usize = ELEMENTS.len() + CLIENTS.len() + HASSH_BUCKETS;
 
-/// The family of a client's version.
 fn family(version: Option<&str>) -> &'static str {
     let Some(version) = version else { return "none" };
     let version = version.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! The numbers of a session before they are scaled.
+//! The numbers of a session before scaling.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,7 @@ pub(super) struct Facts<'a> {
     pub hassh: Option<&'a str>,
 }
 
-/// Times between events that follow each other, in seconds.
+/// Statistics of the times between consecutive events, in seconds.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Intervals {
     pub median: f64,
@@ -49,7 +49,7 @@ pub(super) struct Intervals {
 }
 
 impl<'a> Facts<'a> {
-    /// Of events in the order of time, and their commands, normalised.
+    /// Computes the numbers from events in order of time, and from their normalised commands.
     pub fn of(events: &[&'a Record], typed: &[&str]) -> Self {
         let kinds = Kinds::of(events);
         let count = |kind: &str| kinds.of_kind(kind).len() as f64;
@@ -111,7 +111,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Events by what they are, each in the order of time.
+/// Events by kind, each kind in order of time.
 struct Kinds<'a>(BTreeMap<&'a str, Vec<&'a Record>>);
 
 impl<'a> Kinds<'a> {
@@ -128,13 +128,13 @@ impl<'a> Kinds<'a> {
     }
 }
 
-/// What follows `cowrie.`.
+/// The event id without `cowrie.`.
 fn kind(record: &Record) -> &str {
     record.eventid.strip_prefix("cowrie.").unwrap_or_default()
 }
 
 impl Intervals {
-    /// Of times in microseconds, in order.
+    /// Computes the intervals between sorted times in microseconds.
     fn of(times: impl Iterator<Item = i64>) -> Self {
         let times: Vec<i64> = times.collect();
         let mut gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect();
@@ -149,7 +149,7 @@ impl Intervals {
     }
 }
 
-/// Between the two nearest values, as numpy's default and SQL's percentile_cont.
+/// Interpolates linearly between the two nearest values, like numpy's default and SQL's percentile_cont.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
@@ -170,7 +170,7 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     if count == 0 { 0.0 } else { sum / f64::from(count) }
 }
 
-/// Shannon's, in bits a byte of UTF-8.
+/// Shannon entropy, in bits per byte of UTF-8.
 fn entropy(text: &str) -> f64 {
     let mut counts = [0_u32; 256];
     text.bytes().for_each(|byte| counts[usize::from(byte)] += 1);

@@ -1,6 +1,6 @@
-//! Names that tell one attack from another, and so stay as they are.
+//! Names that distinguish attacks, and therefore are kept.
 
-/// A directory whose content is a system's own: a plain name below it stays.
+/// A directory that belongs to the system: a plain name below it is kept.
 #[rustfmt::skip]
 pub(super) fn is_system_root(first: &str) -> bool {
     matches!(
@@ -9,21 +9,21 @@ pub(super) fn is_system_root(first: &str) -> bool {
     )
 }
 
-/// A directory that stays as long as nothing in it is named; `path` has no slash at either end.
+/// A directory that is kept if nothing follows it; `path` has no slash at either end.
 #[rustfmt::skip]
 pub(super) fn is_directory(path: &str) -> bool {
     matches!(
         path.as_bytes(),
         b"tmp" | b"var" | b"var/run" | b"var/tmp" | b"var/log" | b"var/lib" | b"var/spool" | b"var/cache" | b"var/www" | b"var/www/html" | b"run"
         | b"mnt" | b"root" | b"home" | b"opt" | b"srv" | b"media" | b"dev/shm" | b"data" | b"data/local" | b"data/local/tmp" | b"jffs"
-        // Below a process of /proc.
+        // Files of a process in /proc.
         | b"exe" | b"maps" | b"cmdline" | b"status" | b"stat" | b"fd" | b"environ" | b"comm" | b"cwd" | b"cgroup" | b"mem"
         // Menus of a router's shell.
         | b"ip" | b"system" | b"interface" | b"user" | b"tool" | b"import" | b"export"
     )
 }
 
-/// Names of files and directories found on many machines, at any depth and on their own.
+/// Names of files and directories that are common on many machines, at any depth and alone.
 #[rustfmt::skip]
 pub(super) fn is_name(name: &str) -> bool {
     matches!(
@@ -37,7 +37,7 @@ pub(super) fn is_name(name: &str) -> bool {
     )
 }
 
-/// What ends the name of a script, a program, an archive or a source file.
+/// Extensions of scripts, programs, archives and source files.
 #[rustfmt::skip]
 pub(super) fn is_extension(end: &str) -> bool {
     matches!(
@@ -50,7 +50,7 @@ pub(super) fn is_extension(end: &str) -> bool {
     )
 }
 
-/// Words with the look of a random name that are none.
+/// Words that look like random names but are not.
 #[rustfmt::skip]
 pub(super) fn is_word(word: &str) -> bool {
     matches!(
@@ -61,8 +61,8 @@ pub(super) fn is_word(word: &str) -> bool {
     )
 }
 
-/// Programs inside busybox; any other name after it asks whether this is a real one, and is made up for each
-/// run.
+/// Applets of busybox. Attackers ask for any other name to test whether this is a real busybox, and invent it
+/// for each run.
 #[rustfmt::skip]
 pub(super) fn is_applet(word: &str) -> bool {
     matches!(

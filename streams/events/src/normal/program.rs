@@ -1,6 +1,6 @@
-//! What is known of programs.
+//! Classifies programs by what they do with their arguments.
 
-/// What a command does with its arguments, as far as it matters here.
+/// How a command's arguments are interpreted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Program {
     /// The next word is a program.
@@ -10,7 +10,7 @@ pub(super) enum Program {
     Chmod,
     /// Its bare arguments are files.
     Files,
-    /// As `Files`, and after `-c` comes a command.
+    /// As `Files`; a command follows `-c`.
     Interpreter,
     Web,
     Tftp,
@@ -19,12 +19,11 @@ pub(super) enum Program {
     OpensslPasswd,
     /// It reads passwords.
     Passwords,
-    /// Its quoted argument is a program of its own, with slashes that are no paths.
+    /// Its quoted argument is a program of its own, whose slashes are not paths.
     Text,
 }
 
 impl Program {
-    /// The program of this name.
     pub(super) fn named(name: &str) -> Self {
         match name.as_bytes() {
             b"busybox" => Self::Busybox,

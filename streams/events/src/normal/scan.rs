@@ -1,8 +1,8 @@
 //! One pass over a command, from left to right.
 //!
-//! **Invariant** (why a second pass changes nothing): a token is either emitted as it is or replaced whole by
-//! a placeholder; placeholders are tokens of their own; what is remembered between tokens follows from what
-//! was emitted. Where a decision looks at the next character, `<` decides like the text that a placeholder
+//! **Invariant** (why normalising is idempotent): a token is either emitted unchanged or replaced as a whole
+//! by a placeholder. Placeholders are tokens themselves. The state kept between tokens depends only on what
+//! was emitted. Where a decision depends on the next character, `<` decides like the text that a placeholder
 //! may have replaced.
 
 mod address;
@@ -14,7 +14,7 @@ use super::{
     word::{self, Look},
 };
 
-/// Every placeholder, as it is recognised in a command that has been through here.
+/// All placeholders, to recognise them in a command that was already normalised.
 const PLACEHOLDERS: [&str; 11] = [
     "<url>",
     "<ip>",
@@ -30,10 +30,10 @@ const PLACEHOLDERS: [&str; 11] = [
 ];
 pub(super) const CUT: &str = "<cut>";
 
-/// The most bytes of a normalised command, before `<cut>`.
+/// Longest normalised command in bytes, without `<cut>`.
 pub(super) const LIMIT: usize = 4096;
 
-/// How many names of fetched files are remembered.
+/// Number of names of fetched files that are remembered.
 const NAMES: usize = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ enum Expected {
 struct Piped {
     start: usize,
     end: usize,
-    /// Its last character closes a quotation that an earlier line began.
+    /// Its last character closes a quotation that started on an earlier line.
     closes: bool,
 }
 
@@ -55,18 +55,18 @@ pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     out: String,
-    /// White space not yet written: none, a space, or a line's end.
+    /// White space not yet written: none, a space, or a line end.
     gap: Option<char>,
     program: Program,
     expected: Expected,
     redirected: bool,
-    /// Where in `out` the output was last turned elsewhere.
+    /// Position in `out` of the last redirection.
     turned: usize,
-    /// The open quotation mark, and where it is in `out`.
+    /// The open quotation mark, and its position in `out`.
     quote: Option<(u8, usize)>,
-    /// Where the command at hand begins in `out`.
+    /// Start of the current command in `out`.
     start: usize,
-    /// The command whose output the next one reads.
+    /// The command that is piped into the next one.
     piped: Option<Piped>,
     names: [&'a str; NAMES],
     named: usize,
@@ -149,8 +149,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Writes one token and what is between it and the last; false when there is no room, and nothing more is
-    /// written.
+    /// Writes the pending white space and one token. Returns false when the limit is reached; nothing more is
+    /// written then.
     fn emit(&mut self, token: &str) -> bool {
         if self.cut {
             return false;
@@ -187,7 +187,7 @@ impl<'a> Scanner<'a> {
             return self.mark(b'<');
         };
         if *placeholder == CUT {
-            // Beyond the limit, as where it was written.
+            // The limit was reached here when the text was first normalised.
             if let Some(gap) = self.gap.take() {
                 self.out.push(gap);
             }
@@ -209,7 +209,7 @@ impl<'a> Scanner<'a> {
         };
     }
 
-    /// Any other mark: it ends a command, turns output elsewhere, or stands for itself.
+    /// Any other mark: it ends a command, redirects output, or is kept as it is.
     fn mark(&mut self, c: u8) {
         let from = self.at;
         self.at += 1;
@@ -254,7 +254,7 @@ impl<'a> Scanner<'a> {
         self.emit(picture.encode_utf8(&mut [0; 4]));
     }
 
-    /// Bytes written as `\x7f` or `\177`, with what is printable between them; or backslashes.
+    /// Bytes written as `\x7f` or `\177`, with printable characters between them; or backslashes.
     fn backslash(&mut self) {
         let (from, bytes) = (self.at, self.text.as_bytes());
         let run = bytes[from..].iter().take_while(|c| **c == b'\\').count();
@@ -271,7 +271,7 @@ impl<'a> Scanner<'a> {
             self.at = self.boundary(next + length);
             return self.put("<hex>");
         }
-        // The mark after an odd number of them is no quotation mark.
+        // After an odd number of backslashes, the mark is escaped and not a quotation mark.
         self.at = if run % 2 == 1 && matches!(self.byte(next), b'"' | b'\'') { next + 1 } else { next };
         let text = self.text;
         self.emit(&text[from..self.at]);
@@ -284,7 +284,7 @@ impl<'a> Scanner<'a> {
         at
     }
 
-    /// A password's hash (`$1$salt$hash`), or the name of a variable, which stays.
+    /// A password's hash (`$1$salt$hash`), or the name of a variable, which is kept.
     fn dollar(&mut self) {
         let (from, bytes) = (self.at, self.text.as_bytes());
         let kind = bytes[from + 1..].iter().take(2).take_while(|c| c.is_ascii_alphanumeric()).count();
@@ -307,7 +307,7 @@ impl<'a> Scanner<'a> {
         self.passed();
     }
 
-    /// A token was an argument, or the program itself.
+    /// Updates the state after a token that was an argument, or the program itself.
     fn passed(&mut self) {
         self.redirected = false;
         if self.program != Program::OpensslPasswd {
@@ -371,7 +371,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The last name of a link is likely to come again as a file.
+    /// Remembers the last name in a link, which is likely to occur again as a file.
     fn remember(&mut self, path: &'a str) {
         let name = path.rsplit('/').next().unwrap_or(path);
         if !name.is_empty() && name.len() <= 64 && !self.names.contains(&name) {
@@ -385,7 +385,7 @@ impl<'a> Scanner<'a> {
         self.put(placeholder);
     }
 
-    /// A number that is a word, unless it is a file's mode or names a stream.
+    /// A number that is a word, unless it is a file mode or a stream number.
     fn number(&mut self, word: &'a str) {
         if self.byte(self.at) == b'>' {
             let text = self.text;
@@ -431,7 +431,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A bare name: whether it is a file follows from what is done with it.
+    /// A bare name. The command decides whether it is a file.
     fn name(&mut self, word: &'a str, look: Look) {
         let bare = word.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
         let named = match self.program {
@@ -477,7 +477,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// `evil.example`: a name with a dot whose last part is letters.
+/// `evil.example`: a name with a dot whose last part has only letters.
 fn is_host(word: &str) -> bool {
     word.rsplit_once('.').is_some_and(|(host, end)| {
         !host.is_empty() && end.len() >= 2 && end.bytes().all(|c| c.is_ascii_alphabetic())
@@ -488,7 +488,7 @@ fn is_word(c: u8) -> bool {
     WORD[usize::from(c)]
 }
 
-/// The characters of words, as a table: most of the time goes into finding where one ends.
+/// The characters of words, as a table, because finding the end of a word takes most of the time.
 const WORD: [bool; 256] = {
     let mut table = [false; 256];
     let mut c = 0_u8;
@@ -500,13 +500,12 @@ const WORD: [bool; 256] = {
     table
 };
 
-/// Characters that show nothing, or turn the text around them.
+/// Characters that are invisible, or change the direction of the text around them.
 fn is_unseen(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Characters beyond ASCII that are no part of a word; among them what stands here for those that show
-/// nothing.
+/// Non-ASCII characters that are not part of a word, including the replacements of invisible characters.
 fn is_break(c: char) -> bool {
     c.is_whitespace() || is_unseen(c) || matches!(c, '\u{2400}'..='\u{2426}' | '\u{fffd}')
 }

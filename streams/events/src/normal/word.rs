@@ -1,10 +1,10 @@
-//! What one word is, by its own letters.
+//! Classifies one word by its own characters.
 
 use std::net::Ipv4Addr;
 
 use super::known;
 
-/// What a run of word characters that is no address, link or flag looks like.
+/// What a word looks like that is not an address, link or flag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Look {
     Number,
@@ -12,14 +12,14 @@ pub(super) enum Look {
     Hex,
     Base64,
     File,
-    /// A name or path of the system's own.
+    /// A name or path of the system.
     System,
     Random,
-    /// None of these.
+    /// None of the others.
     Plain,
 }
 
-/// The shortest base64 that is told from a name.
+/// The shortest word that is recognised as base64 rather than a name.
 const BASE64: usize = 24;
 
 pub(super) fn look(word: &str) -> Look {
@@ -51,7 +51,7 @@ pub(super) fn look(word: &str) -> Look {
     }
 }
 
-/// `1.2.3.4` at the start, alone or before a slash: its length.
+/// Length of an IPv4 address at the start of the word, if it is the whole word or a slash follows.
 pub(super) fn ipv4(word: &str) -> Option<usize> {
     if !word.as_bytes()[0].is_ascii_digit() {
         return None;
@@ -81,8 +81,7 @@ fn is_base64(word: &str) -> bool {
         && (turns(word.as_bytes()) * 5 >= word.len() || (is_hex(word) && is_mixed(word)))
 }
 
-/// A path is the system's own when it begins where a system's files are and nothing in it is hidden or
-/// random.
+/// A path belongs to the system if it starts in a system directory and no part of it is hidden or random.
 fn path(word: &str) -> Look {
     let mut inner = word.trim_matches('/');
     let absolute = word.starts_with('/');
@@ -121,11 +120,11 @@ fn path(word: &str) -> Look {
     if dropped || inner.split('/').any(strange) { Look::File } else { Look::System }
 }
 
-/// The shortest name that can be told to be random.
+/// The shortest name that can be recognised as random.
 const RANDOM: usize = 6;
 
-/// A name in which letters, capitals and digits take turns as in no word, or with more consonants on end than
-/// can be said.
+/// Whether a name looks random: letters, capitals and digits alternate as in no word, or it has a run of
+/// consonants that cannot be pronounced.
 pub(super) fn is_random(word: &str) -> bool {
     word.len() >= RANDOM
         && word
@@ -145,7 +144,7 @@ fn known_part(part: &[u8]) -> bool {
     std::str::from_utf8(part).is_ok_and(known::is_word)
 }
 
-/// How often the kind of character changes; the capital that begins a word costs nothing.
+/// Number of changes of the character class. A capital at the start of a word does not count.
 fn turns(word: &[u8]) -> usize {
     let kind = |c: u8| {
         u8::from(c.is_ascii_lowercase())
@@ -163,7 +162,7 @@ fn turns(word: &[u8]) -> usize {
     turns
 }
 
-/// The longest run of lower case consonants.
+/// Length of the longest run of lower-case consonants.
 fn consonants(word: &[u8]) -> usize {
     let (mut run, mut longest) = (0, 0);
     for c in word {

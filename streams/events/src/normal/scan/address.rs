@@ -43,7 +43,7 @@ impl<'a> Scanner<'a> {
         true
     }
 
-    /// `somebody@host.example`, of which `who` has been read.
+    /// `somebody@host.example`; `who` has been read already.
     pub(super) fn mailbox(&mut self, who: &str) -> bool {
         if who.contains('/') || who.starts_with('-') {
             return false;
@@ -71,7 +71,7 @@ impl<'a> Scanner<'a> {
         self.remember(&text[from..self.at]);
     }
 
-    /// After the four numbers: a port, a network's length, `/dev/tcp`'s port, or a path.
+    /// What follows an IPv4 address: a port, a network prefix, the port of `/dev/tcp`, or a path.
     pub(super) fn address(&mut self, path: &'a str) {
         if path.is_empty() && self.byte(self.at) == b':' {
             let port =
@@ -93,9 +93,10 @@ impl<'a> Scanner<'a> {
         self.put("<ip>");
     }
 
-    /// `/dev/tcp/` before an address, `/proc/` before a process: what follows is looked at by itself.
+    /// `/dev/tcp/` before an address, or `/proc/` before a process id. The rest of the word is scanned
+    /// separately.
     pub(super) fn opened(&mut self, from: usize, word: &'a str) -> bool {
-        // Once: a path of thousands of these would be looked at thousands of times.
+        // Only once per word: otherwise a path of thousands of these would be scanned thousands of times.
         let again = self.gap.is_none() && (self.out.ends_with('/') || self.out.ends_with("<n>"));
         if word.as_bytes()[0] != b'/' || again {
             return false;

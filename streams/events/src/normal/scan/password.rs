@@ -1,9 +1,9 @@
-//! Passwords: announced by the words before them, or echoed into a command that sets one.
+//! Passwords: a word that follows an option for passwords, or text echoed into a command that sets one.
 
 use super::{CUT, LIMIT, Piped, Scanner};
 
 impl Scanner<'_> {
-    /// The password that the words before it announced.
+    /// The password that the previous words led to expect.
     pub(super) fn password(&mut self) -> bool {
         let (from, bytes, c) = (self.at, self.text.as_bytes(), self.byte(self.at));
         if matches!(c, b'"' | b'\'') && self.quote.is_none() {
@@ -37,8 +37,8 @@ impl Scanner<'_> {
         true
     }
 
-    /// `<<EOF`, the lines up to `EOF`, and it: the lines are a password. Without that end, all that follows
-    /// is.
+    /// `<<EOF`, the lines up to `EOF`, and `EOF`. The lines are a password. If `EOF` is missing, all of the
+    /// remaining text is.
     pub(super) fn heredoc(&mut self) -> bool {
         let (rest, space) = (&self.text[self.at..], |c: char| c.is_whitespace() && c != '\n');
         let Some(quoted) = rest
@@ -73,7 +73,8 @@ impl Scanner<'_> {
         true
     }
 
-    /// What was echoed into a command that sets passwords is one; false when there is no room for it.
+    /// Replaces the command that was piped into a command that sets passwords. Returns false when the limit
+    /// is reached.
     pub(super) fn hide_piped(&mut self) -> bool {
         let Some(Piped { start, end, closes }) = self.piped.take() else { return true };
         let segment = self.out[start..end].trim();
@@ -86,13 +87,13 @@ impl Scanner<'_> {
         if !self.replace(start, end, &hidden) {
             return false;
         }
-        // Both are behind the pipe.
+        // Both positions are after the pipe.
         self.start = self.start + self.out.len() - length;
         self.quote = self.quote.map(|(mark, at)| (mark, at + self.out.len() - length));
         true
     }
 
-    /// The name and password a session began with are noted in this file by the planters of one key.
+    /// One group of attackers writes the username and password of the session to this file.
     pub(super) fn hide_noted(&mut self, file: &str) -> bool {
         let noted =
             file == "/tmp/up.txt" && self.redirected && self.quote.is_none() && self.turned > self.start;
@@ -102,7 +103,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Writes over a command, but not over the spaces around it; false when that made the text too long.
+    /// Replaces a command, but keeps the spaces around it. Returns false when that made the text too long.
     fn replace(&mut self, start: usize, end: usize, hidden: &str) -> bool {
         let [before, after] = [self.out[start..end].starts_with(' '), self.out[start..end].ends_with(' ')]
             .map(|space| if space { " " } else { "" });
@@ -114,7 +115,7 @@ impl Scanner<'_> {
     }
 }
 
-/// A command that echoes something, as one that echoes a password.
+/// If the command echoes something, the same command echoing `<password>`.
 fn echoed(command: &str) -> Option<String> {
     let mut kept =
         ["echo ", "printf ", "yes "].into_iter().find(|echo| command.starts_with(echo))?.to_owned();

@@ -1,4 +1,4 @@
-//! What the loader keeps and tells of itself: checkpoint and heartbeat.
+//! Writes the checkpoint and sends heartbeats.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,20 +6,19 @@ use bus::{FileBeat, Heartbeat};
 
 use crate::{checkpoint::Checkpoint, statistics::Problem, tailer::Tailer};
 
-/// How often a heartbeat is sent.
-const BEAT: Duration = Duration::from_secs(5);
-/// Files named in a heartbeat.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Files listed in one heartbeat, at most.
 const NAMED: usize = 50;
-/// Writing the checkpoint takes at most one part in this many of the time.
+/// Writing checkpoints takes at most 1/N of the time.
 const SAVE_SHARE: u32 = 20;
-/// Two checkpoints are at most this far apart, however long they take to write.
+/// Upper limit of the interval between two checkpoints, however long one takes to write.
 const LONGEST_SAVE_GAP: Duration = Duration::from_secs(10);
-/// At the end, before a checkpoint that could not be written is tried again.
+/// Pause between attempts to write the last checkpoint.
 const SAVE_PAUSE: Duration = Duration::from_millis(500);
 
 impl Tailer {
-    /// Writes the checkpoint when something moved. With very many files that takes long, and is done less
-    /// often.
+    /// Writes the checkpoint if something changed. With very many files a checkpoint takes long to write, so
+    /// it is written less often.
     pub fn save(&mut self) {
         let (last, took) = self.saved;
         if self.dirty && last.elapsed() >= (took * SAVE_SHARE).min(LONGEST_SAVE_GAP) {
@@ -27,8 +26,8 @@ impl Tailer {
         }
     }
 
-    /// Writes the checkpoint. Where that fails (disk full, read-only, no descriptor) it is written later:
-    /// nothing is lost meanwhile, because what is not in the checkpoint is read again after a restart.
+    /// Writes the checkpoint. If that fails (disk full, read-only, no descriptor), it is retried later.
+    /// Nothing is lost meanwhile: after a restart, bytes that the checkpoint does not have are read again.
     pub fn save_now(&mut self) {
         let begun = Instant::now();
         let mut checkpoint = Checkpoint::new(self.sensor.clone());
@@ -38,7 +37,7 @@ impl Tailer {
         match self.place.save(&checkpoint) {
             Ok(()) => {
                 if self.save_trouble.take().is_some() {
-                    tracing::info!("the checkpoint is written again");
+                    tracing::info!("the checkpoint can be written again");
                 }
                 (self.dirty, self.saved) = (false, (Instant::now(), begun.elapsed()));
             }
@@ -53,12 +52,12 @@ impl Tailer {
         self.statistics.set_checkpoint_trouble(self.save_trouble.clone());
     }
 
-    /// Writes the checkpoint before the loader ends. In `once` mode it waits until that is possible; a stop
-    /// does not wait.
+    /// Writes the last checkpoint. In `once` mode it retries until the write succeeds; when the loader is
+    /// stopped, it does not wait.
     pub async fn save_at_end(&mut self) {
         self.save_now();
         while self.save_trouble.is_some() && self.once && !self.stop.is_cancelled() {
-            self.beat(false).await;
+            self.heartbeat(false).await;
             tokio::select! {
                 () = self.stop.cancelled() => (),
                 () = tokio::time::sleep(SAVE_PAUSE) => (),
@@ -67,8 +66,8 @@ impl Tailer {
         }
     }
 
-    /// Sizes and problems for the statistics.
-    pub fn total(&self) {
+    /// Sets the sizes and problems in the statistics.
+    pub fn update_statistics(&self) {
         let total = self
             .files
             .values()
@@ -89,17 +88,21 @@ impl Tailer {
         self.statistics.set_problems(problems);
     }
 
-    /// Sends a heartbeat when it is time, or at the end.
-    pub async fn beat(&mut self, last: bool) {
-        self.total();
+    /// Sends a heartbeat when one is due; always if `last`.
+    pub async fn heartbeat(&mut self, last: bool) {
+        self.update_statistics();
         let summary = self.statistics.summary();
-        // That everything is committed is news.
-        let wait = if summary.lag_bytes == 0 && self.told_lag > 0 { BEAT / 5 } else { BEAT };
-        if !self.bus.connected() || (!last && self.beaten.is_some_and(|at| at.elapsed() < wait)) {
+        // Report sooner that the lag has become 0.
+        let wait = if summary.lag_bytes == 0 && self.reported_lag > 0 {
+            HEARTBEAT_INTERVAL / 5
+        } else {
+            HEARTBEAT_INTERVAL
+        };
+        if !self.bus.connected() || (!last && self.last_heartbeat.is_some_and(|at| at.elapsed() < wait)) {
             return;
         }
-        self.beaten = Some(Instant::now());
-        self.told_lag = summary.lag_bytes;
+        self.last_heartbeat = Some(Instant::now());
+        self.reported_lag = summary.lag_bytes;
         let state = match () {
             () if last => "stopped",
             () if self.stream_missing => "paused",
@@ -115,11 +118,11 @@ impl Tailer {
         files.sort_by_key(|file| {
             (file.problem().is_none(), !file.live, std::cmp::Reverse(file.stamp.mtime_ns))
         });
-        let beat = Heartbeat {
+        let heartbeat = Heartbeat {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64),
             state: state.to_owned(),
-            files: files.into_iter().take(NAMED).map(file_beat).collect(),
+            files: files.into_iter().take(NAMED).map(file_heartbeat).collect(),
             lag_bytes: summary.lag_bytes,
             events: summary.events,
             dead_letters: summary.dead_letters,
@@ -135,13 +138,13 @@ impl Tailer {
             unreadable: summary.unreadable,
             trouble: self.save_trouble.clone(),
         };
-        if let Err(error) = self.bus.heartbeat(&self.sensor, &beat).await {
+        if let Err(error) = self.bus.heartbeat(&self.sensor, &heartbeat).await {
             tracing::debug!(error = format!("{error:#}"), "could not send a heartbeat");
         }
     }
 }
 
-fn file_beat(file: &crate::tracked::Tracked) -> FileBeat {
+fn file_heartbeat(file: &crate::tracked::Tracked) -> FileBeat {
     FileBeat {
         path: file.path.to_string_lossy().into_owned(),
         file_id: file.identity.map(|(id, _)| id),
