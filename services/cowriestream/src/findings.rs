@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use store::{FindingFilter, Store, StoredFinding};
 
-use crate::{analyse::evidence, tail::Since, target::Target};
+use crate::{analyse::evidence, since::Since, target::Target};
 
 /// Sessions that are shown of a finding.
 const MOST_SESSIONS: i64 = 20;
@@ -32,7 +32,8 @@ enum Command {
         /// Only of these severities: info, low, medium, high, critical
         #[arg(long, value_delimiter = ',', value_name = "SEVERITY")]
         severity: Vec<String>,
-        /// Only what was found or changed since this long ago (10m, 2h, 3d), or this time
+        /// Only what was found or changed since this long ago (30m, 24h, 7d, 4w), or this
+        /// time
         #[arg(long, value_name = "AGE|TIME")]
         since: Option<Since>,
         /// At most so many
@@ -62,7 +63,7 @@ enum Command {
 pub async fn run(args: Findings) -> anyhow::Result<()> {
     match args.command {
         Command::List { kind, severity, since, limit, json, target } => {
-            let since = since.and_then(|since| DateTime::<Utc>::from_timestamp_micros(since.0));
+            let since = since.and_then(|since| DateTime::<Utc>::from_timestamp_micros(since.before_now()));
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
             let found = store::list_findings(
                 &mut connection,

@@ -14,6 +14,7 @@ pub mod native;
 pub mod ready;
 pub mod rules;
 pub mod servers;
+mod since;
 pub mod status;
 pub mod tail;
 pub mod target;

@@ -1,9 +1,10 @@
 //! The rules of live signals: a file.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use events::Dimension;
+use fields::Age;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use store::Measure;
 
@@ -202,38 +203,24 @@ fn measure<'de, D: Deserializer<'de>>(from: D) -> Result<Measure, D::Error> {
     })
 }
 
+/// Shortest and longest window of a rule.
+const LENGTHS: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
+
 fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    read_length(&text).map_err(D::Error::custom)
+    Age::window(&text, &LENGTHS).map(Duration::from).map_err(D::Error::custom)
 }
 
 fn some_length<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     length(from).map(Some)
 }
 
-/// `5m`, `1h`, `7d`: whole minutes, up to 90 days.
-fn read_length(text: &str) -> anyhow::Result<Duration> {
-    let (number, unit) =
-        text.split_at(text.len().saturating_sub(text.chars().next_back().map_or(0, char::len_utf8)));
-    let minutes = match unit {
-        "m" => 1,
-        "h" => 60,
-        "d" => 1_440,
-        _ => bail!("{text:?} is no length of time: 5m, 1h or 7d"),
-    };
-    let number: u64 =
-        number.parse().with_context(|| format!("{text:?} is no length of time: 5m, 1h or 7d"))?;
-    let minutes = number.saturating_mul(minutes);
-    ensure!((1..=90 * 1_440).contains(&minutes), "{text:?} is not between 1m and 90d");
-    Ok(Duration::from_secs(minutes * 60))
-}
-
 fn hour() -> Duration {
-    Duration::from_secs(3_600)
+    Age::hours(1).into()
 }
 
 fn week() -> Duration {
-    Duration::from_secs(7 * 86_400)
+    Age::days(7).into()
 }
 
 #[cfg(test)]
@@ -255,8 +242,9 @@ mod tests {
         for (from, to, why) in [
             ("\"hassh\"", "\"hash\"", "no dimension \"hash\""),
             ("measure = \"events\"", "measure = \"event\"", "no measure \"event\""),
-            ("window = \"1h\"", "window = \"1 hour\"", "is no length of time"),
-            ("window = \"1h\"", "window = \"91d\"", "not between"),
+            ("window = \"1h\"", "window = \"1 hour\"", "expected a duration like"),
+            ("window = \"1h\"", "window = \"91d\"", "from 1m to 90d"),
+            ("window = \"1h\"", "window = \"90s\"", "in whole minutes"),
             ("first_seen_within = \"30d\"", "first_seen_within = \"30m\"", "longer than the window"),
             ("at_least = 1", "at_least = 0", "at_least"),
             ("\"new-hassh\"", "\"new hassh\"", "a name is"),

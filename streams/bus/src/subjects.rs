@@ -3,6 +3,7 @@
 use std::fmt;
 
 use events::{EventName, SensorId};
+use fields::Name;
 
 use crate::News;
 
@@ -36,9 +37,9 @@ impl Subject {
         Self(format!("cowrie.receipts.{sensor}.ask"))
     }
 
-    /// `cowrie.jobs.<queue>`; `None` when the queue's name is no token.
+    /// `cowrie.jobs.<queue>`; `None` when `queue` is not a name.
     pub fn jobs(queue: &str) -> Option<Self> {
-        is_token(queue).then(|| Self(format!("cowrie.jobs.{queue}")))
+        Name::is_valid(queue).then(|| Self(format!("cowrie.jobs.{queue}")))
     }
 
     /// `cowrie.status.<job_id>` or `cowrie.progress.<job_id>`; `*` for all jobs.
@@ -47,7 +48,7 @@ impl Subject {
             News::Status => "status",
             News::Progress => "progress",
         };
-        (job_id == "*" || is_token(job_id)).then(|| Self(format!("cowrie.{kind}.{job_id}")))
+        (job_id == "*" || Name::is_valid(job_id)).then(|| Self(format!("cowrie.{kind}.{job_id}")))
     }
 
     /// A subject this program stored earlier (the outbox).
@@ -55,7 +56,6 @@ impl Subject {
         Self(subject)
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -71,11 +71,6 @@ impl From<Subject> for String {
     fn from(subject: Subject) -> Self {
         subject.0
     }
-}
-
-fn is_token(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a subject that is not ours.

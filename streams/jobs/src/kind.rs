@@ -1,15 +1,16 @@
 //! The types of jobs and what each takes.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
+use fields::{Age, FieldError, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{FieldError, Fields};
-
-/// Longest time range of a report, in seconds.
-const LONGEST_REPORT: i64 = 90 * 86_400;
-/// Longest time range of an analysis, in seconds.
-const LONGEST_ANALYSIS: i64 = 366 * 86_400;
+/// Shortest and longest time range of a report.
+const REPORT: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
+/// Shortest and longest time range of an analysis.
+const ANALYSIS: RangeInclusive<Age> = Age::minutes(1)..=Age::days(366);
 
 /// Seconds since 1970 of the earliest end of a range, and of the first moment that is too late for one.
 const EARLIEST: i64 = 0;
@@ -136,7 +137,7 @@ impl Kind {
                     job_type.chars().take(60).collect::<String>(),
                     known.join(", ")
                 );
-                errors.push(FieldError { field: "job_type".into(), message });
+                errors.push(FieldError::new("job_type", message));
                 return None;
             }
         };
@@ -187,12 +188,12 @@ impl Kind {
 
 impl Report {
     fn read(fields: &mut Fields<'_>) -> Self {
-        let sensor = sensor(fields);
-        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_REPORT, "24h");
+        let sensor = fields.name("sensor").map(String::from);
+        let (time_window, window) = fields.window("time_window", REPORT, "24h");
         Self {
             sensor,
             time_window,
-            window_seconds,
+            window_seconds: window.seconds(),
             until: until(fields),
             top: fields.integer("top", 1..=100, 10),
         }
@@ -210,21 +211,11 @@ fn until(fields: &mut Fields<'_>) -> Option<DateTime<Utc>> {
     None
 }
 
-fn sensor(fields: &mut Fields<'_>) -> Option<String> {
-    let sensor = fields.text("sensor", 64);
-    if let Some(sensor) = &sensor
-        && !crate::is_name(sensor)
-    {
-        fields.wrong("sensor", "expected a sensor id: letters, digits, _ and -");
-    }
-    sensor
-}
-
 impl AnalysisRange {
     fn read(fields: &mut Fields<'_>, default: &'static str) -> Self {
-        let sensor = sensor(fields);
-        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_ANALYSIS, default);
-        Self { sensor, time_window, window_seconds, until: until(fields) }
+        let sensor = fields.name("sensor").map(String::from);
+        let (time_window, window) = fields.window("time_window", ANALYSIS, default);
+        Self { sensor, time_window, window_seconds: window.seconds(), until: until(fields) }
     }
 }
 

@@ -4,7 +4,6 @@
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
 mod cron;
-mod fields;
 mod kind;
 pub mod mirror;
 mod request;
@@ -12,8 +11,7 @@ mod status;
 mod worker;
 
 pub use cron::Cron;
-pub use fields::{FieldError, Fields, is_time};
 pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
-pub use request::{Request, Requirements, is_name};
+pub use request::{Request, Requirements};
 pub use status::{JobError, State, Status};
 pub use worker::{Capabilities, Preference, WorkerSpec};

@@ -1,11 +1,12 @@
 //! A request to run a job.
 
 use chrono::{DateTime, Duration, Utc};
+use fields::{FieldError, Fields, Name};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{FieldError, Fields, Kind};
+use crate::Kind;
 
 /// A valid request.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,10 +67,7 @@ impl Request {
             fields.wrong("parameters", format!("larger than {LARGEST_PARAMETERS} bytes"));
         }
         let requirements = fields.take("requirements").unwrap_or_default();
-        let queue = fields.text("queue", 64);
-        if queue.as_deref().is_some_and(|queue| !is_name(queue)) {
-            fields.wrong("queue", "expected letters, digits, _ and -, at most 64");
-        }
+        let queue = fields.name("queue");
         let (not_before, deadline) = (fields.time("not_before"), fields.time("deadline"));
         if not_before.is_some_and(|time| time > now + FURTHEST) {
             fields.wrong("not_before", "more than a year ahead");
@@ -104,7 +102,7 @@ impl Request {
         let kind = job_type.and_then(|job_type| Kind::read(&job_type, parameters, &mut errors));
         match kind {
             Some(kind) if errors.is_empty() => {
-                request.queue = queue.unwrap_or_else(|| kind.queue().to_owned());
+                request.queue = queue.map_or_else(|| kind.queue().to_owned(), String::from);
                 Ok(Self { kind, ..request })
             }
             _ => Err(errors),
@@ -124,19 +122,13 @@ impl Requirements {
             Some(_) => None,
         };
         let accelerator =
-            accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| is_name(name)));
+            accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| Name::is_valid(name)));
         if accelerator.is_none() {
             fields.wrong("accelerator", "expected up to 16 names like nvidia_cuda or apple_neural_engine");
         }
         fields.end();
         Self { min_memory_gb, min_cpu_cores, accelerator: accelerator.unwrap_or_default() }
     }
-}
-
-/// Whether a text may name a queue, a worker or a schedule: `[A-Za-z0-9_-]{1,64}`.
-pub fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]

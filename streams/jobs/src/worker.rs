@@ -1,5 +1,6 @@
 //! What a worker says of itself.
 
+use fields::Name;
 use serde::{Deserialize, Serialize};
 
 /// Most queues, and most job types, of a worker.
@@ -38,12 +39,7 @@ impl WorkerSpec {
     pub fn check(&self) -> Result<(), String> {
         let short = |text: &str| text.len() <= 200 && !text.chars().any(char::is_control);
         let Capabilities { accelerator, memory_gb, cpu_cores } = &self.capabilities;
-        if !crate::is_name(&self.name) {
-            return Err(format!(
-                "name {:?}: expected letters, digits, _ and -, at most 64",
-                shortened(&self.name)
-            ));
-        }
+        self.name.parse::<Name>().map_err(|error| format!("name: {error}"))?;
         if !(1..=256).contains(&self.concurrency) {
             return Err(format!("concurrency {}: expected 1 to 256", self.concurrency));
         }
@@ -55,12 +51,7 @@ impl WorkerSpec {
             ));
         }
         for (n, Preference { queue, priority, .. }) in self.queues.iter().enumerate() {
-            if !crate::is_name(queue) {
-                return Err(format!(
-                    "queue {:?}: expected letters, digits, _ and -, at most 64",
-                    shortened(queue)
-                ));
-            }
+            queue.parse::<Name>().map_err(|error| format!("queue: {error}"))?;
             if self.queues[..n].iter().any(|other| other.queue == *queue) {
                 return Err(format!("queue {queue} is named twice"));
             }
@@ -85,11 +76,6 @@ impl WorkerSpec {
         }
         Ok(())
     }
-}
-
-/// A text as an error may quote it.
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 /// A queue that a worker serves.

@@ -1,10 +1,6 @@
 //! Which events are wanted.
 
-use std::{
-    net::IpAddr,
-    str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, str::FromStr};
 
 use bus::Events;
 
@@ -129,36 +125,6 @@ impl Net {
     }
 }
 
-/// `10m`, `2h`, or a time: microseconds since 1970.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Since(pub i64);
-
-impl FromStr for Since {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-        let ago = age(text).map(|age| now.saturating_sub(age));
-        let wrong =
-            || "expected an age, e.g. 90s, 10m, 2h or 3d, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
-        ago.or_else(|| events::time::read(text)).map(Self).ok_or_else(wrong)
-    }
-}
-
-/// Microseconds.
-fn age(text: &str) -> Option<i64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    let number: i64 = number.parse().ok().filter(|&number| number >= 0)?;
-    number.checked_mul(seconds * 1_000_000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,16 +184,6 @@ mod tests {
         );
         for bad in ["", "x", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/-1", "::/129"] {
             assert!(bad.parse::<Net>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn since_is_an_age_or_a_time() {
-        assert_eq!("2018-06-16T03:00:00Z".parse(), Ok(Since(1_529_118_000_000_000)));
-        let (minutes, days) = ("10m".parse::<Since>().unwrap().0, "3d".parse::<Since>().unwrap().0);
-        assert!((minutes - days - 259_200_000_000 + 600_000_000).abs() < 1_000_000);
-        for bad in ["", "m", "10", "-1m", "10é", "yesterday", "9999999999999999999d"] {
-            assert!(bad.parse::<Since>().is_err(), "{bad}");
         }
     }
 }
