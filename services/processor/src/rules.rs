@@ -5,21 +5,21 @@ use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, time::Duration
 use anyhow::{Context as _, ensure};
 use events::Dimension;
 use fields::Age;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use findings::Severity;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use store::Measure;
 
-/// The rules that hold unless a file is given.
+/// The rules that apply unless the user gives a file.
 pub const DEFAULT: &str = include_str!("../rules.toml");
 
-/// Rules, each with a name of its own.
+/// Rules with distinct names.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Vec<Rule>);
 
-/// What is looked for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Rule {
-    /// A window with at least so much of something.
+    /// A window that reaches a value.
     Activity(Activity),
     /// A sensor that sends nothing.
     Silence(Silence),
@@ -28,7 +28,6 @@ pub enum Rule {
 /// See `rules.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the file documents each field")]
 pub struct Activity {
     pub name: String,
     pub title: String,
@@ -53,7 +52,6 @@ pub struct Activity {
 /// See `rules.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the file documents each field")]
 pub struct Silence {
     pub name: String,
     pub title: String,
@@ -63,31 +61,6 @@ pub struct Silence {
     pub usual: i64,
     #[serde(default = "week", deserialize_with = "length")]
     pub usual_over: Duration,
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Severity {
-    Info,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl Severity {
-    /// As in subjects.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
 }
 
 impl Rules {
@@ -103,7 +76,6 @@ impl Rules {
         }
     }
 
-    /// Reads rules.
     pub fn read(text: &str) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -115,29 +87,25 @@ impl Rules {
         let mut names = BTreeSet::new();
         for rule in &rules {
             rule.check().with_context(|| format!("rule {:?}", rule.name()))?;
-            ensure!(names.insert(rule.name()), "rule {:?} stands twice", rule.name());
+            ensure!(names.insert(rule.name()), "rule {:?} is there twice", rule.name());
         }
         Ok(Self(rules))
     }
 
-    /// All of them.
     pub fn all(&self) -> &[Rule] {
         &self.0
     }
 
-    /// The rules on windows.
     pub fn activities(&self) -> impl Iterator<Item = &Activity> {
         self.0.iter().filter_map(|rule| if let Rule::Activity(rule) = rule { Some(rule) } else { None })
     }
 
-    /// The rules on silence.
     pub fn silences(&self) -> impl Iterator<Item = &Silence> {
         self.0.iter().filter_map(|rule| if let Rule::Silence(rule) = rule { Some(rule) } else { None })
     }
 }
 
 impl Rule {
-    /// Its name.
     pub fn name(&self) -> &str {
         match self {
             Self::Activity(rule) => &rule.name,
@@ -234,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_named() {
+    fn an_error_names_the_wrong_value() {
         let rules: String =
             DEFAULT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
         let refused =
@@ -248,7 +216,7 @@ mod tests {
             ("first_seen_within = \"30d\"", "first_seen_within = \"30m\"", "longer than the window"),
             ("at_least = 1", "at_least = 0", "at_least"),
             ("\"new-hassh\"", "\"new hassh\"", "a name is"),
-            ("\"new-hassh\"", "\"new-download\"", "stands twice"),
+            ("\"new-hassh\"", "\"new-download\"", "is there twice"),
             ("\"activity\"", "\"activities\"", "unknown variant"),
             ("severity = \"info\"", "severity = \"worst\"", "unknown variant"),
             ("window = \"1h\"", "windows = \"1h\"", "unknown field"),

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use events::SensorId;
 use fields::Age;
+use findings::Finding;
 use indicatif::{ProgressBar, ProgressStyle};
 use loader::logs::LogSpec;
 use serde_json::json;
@@ -34,7 +35,7 @@ use crate::{since::Since, target::Target};
   cowriestream analyse snowshoe --input november.arrow                 and analyses that again, on any machine
   cowriestream analyse longtail --log cowrie.json --json | jq '.findings[] | [.severity, .title]'
 
-Nothing is stored, unless --store says so: then as a job would (`cowriestream jobs submit longtail_analysis`).")]
+Nothing is stored without --store, which stores findings as a job does (`cowriestream jobs submit longtail_analysis`).")]
 pub struct Args {
     /// What to look for
     #[arg(value_name = "ANALYSIS")]
@@ -48,13 +49,13 @@ pub struct Args {
     /// Only of this sensor; of logs, the sensor of those that name none (`local`)
     #[arg(long, value_name = "NAME")]
     sensor: Option<SensorId>,
-    /// From which score (longtail) or confidence on something is a finding, 0 to 1
+    /// The least score (longtail) or confidence of a finding, 0 to 1
     #[arg(long, default_value_t = 0.7, value_parser = part, value_name = "X")]
     threshold: f64,
-    /// Fewer sources are no campaign (snowshoe, botnet)
+    /// The least number of sources of a campaign (snowshoe, botnet)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
     min_sources: u32,
-    /// Of everything random (longtail)
+    /// Random seed (longtail)
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given
@@ -64,14 +65,14 @@ pub struct Args {
     /// All of a data set that --save wrote
     #[arg(long, conflicts_with_all = ["logs", "since", "until", "sensor"], value_name = "FILE.arrow")]
     input: Option<PathBuf>,
-    /// Write what is analysed to a file, and analyse it as --input will: without what earlier runs kept. It
-    /// has the passwords
+    /// Write the data set to a file, passwords included, and analyse it as --input will: without the parts
+    /// that earlier runs stored
     #[arg(long, conflicts_with = "input", value_name = "FILE.arrow")]
     save: Option<PathBuf>,
-    /// Read every day anew, whatever earlier runs kept
+    /// Read every day again, also those that earlier runs stored
     #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     full: bool,
-    /// Keep what is found: in the table `findings`, and on FINDINGS when it is new
+    /// Store the findings in the table `findings`, and publish new ones on FINDINGS
     #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     store: bool,
     /// Findings to show; the JSON has all
@@ -130,8 +131,7 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let answer = if live { of_database(&args, &tasks).await? } else { of_data(&args, &tasks).await? };
     let seconds = (since.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     if args.json {
-        let findings: Vec<_> =
-            answer.findings.iter().map(|finding| analyses::finding_json(finding, false)).collect();
+        let findings: Vec<_> = answer.findings.iter().map(Finding::full_json).collect();
         let mut summary = json!({
             "analysis": args.question().kind(), "sessions": answer.sessions, "cached_sessions": answer.cached_sessions,
             "new_sessions": answer.sessions - answer.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": answer.kept,

@@ -1,4 +1,4 @@
-//! Which events are wanted.
+//! Which events `tail` prints.
 
 use std::{net::IpAddr, str::FromStr};
 
@@ -6,10 +6,10 @@ use bus::Events;
 
 use super::line::Seen;
 
-/// What an event must be like.
+/// The conditions of the flags; an event must meet all.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// Not before, in microseconds since 1970; an event without a readable time is wanted.
+    /// Microseconds since 1970. An event without a readable time passes.
     pub since: Option<i64>,
     pub events: Vec<EventPattern>,
     pub ip: Option<Net>,
@@ -30,7 +30,7 @@ impl Wanted {
     }
 }
 
-/// `login.*`: an event id with or without `cowrie.`; `*` stands for anything, `>` at the end too.
+/// `login.*`: an event id with or without `cowrie.`; `*` matches anything, and so does `>` at the end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventPattern(String);
 
@@ -51,7 +51,7 @@ impl EventPattern {
         glob(&self.0, eventid.strip_prefix("cowrie.").unwrap_or(eventid))
     }
 
-    /// The subjects where such events are, when they can be named.
+    /// The subjects of such events; `None` when they may have any.
     fn subjects(&self) -> Option<Events> {
         let token = |t: &str| {
             !t.is_empty()
@@ -66,12 +66,12 @@ impl EventPattern {
     }
 }
 
-/// The subjects for some patterns; all (none named) when one of them may be anywhere.
+/// The subjects of patterns; none, which means all, when the events of one pattern may have any subject.
 pub(super) fn subjects(patterns: &[EventPattern]) -> Vec<Events> {
     patterns.iter().map(EventPattern::subjects).collect::<Option<_>>().unwrap_or_default()
 }
 
-/// Whether a text is like a pattern in which `*` stands for anything.
+/// Whether a text matches a pattern, in which `*` matches anything.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };
