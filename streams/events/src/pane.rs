@@ -14,7 +14,6 @@ pub const MINUTE: i64 = 60_000_000;
 /// By what windows are asked for. A pane's key is the value of the event's own field; an event without it
 /// adds nothing there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[allow(missing_docs, reason = "each is named as what it holds")]
 pub enum Dimension {
     /// Every event; the key is empty.
     All,
@@ -93,7 +92,6 @@ impl std::str::FromStr for Dimension {
 
 /// Which pane: its key is bounded (see [`bounded`]), its minute in minutes since 1970.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct PaneKey<'a> {
     pub dimension: Dimension,
     pub key: Cow<'a, str>,

@@ -1,5 +1,4 @@
-//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and the
-//! keys of the Redis mirror.
+//! What a job is: types and their parameters, requests, status, and the keys of the Redis mirror.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 

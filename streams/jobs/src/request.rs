@@ -11,25 +11,20 @@ use crate::Kind;
 /// A valid request.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Request {
-    /// Type and parameters.
     pub kind: Kind,
-    /// Where it waits.
     pub queue: String,
     /// 1 (last) to 10 (first).
     pub priority: i16,
-    /// Of one attempt.
+    /// The limit of one attempt.
     pub timeout_seconds: i32,
-    /// Attempts before it is given up.
     pub max_attempts: i32,
-    /// What its worker must have.
     pub requirements: Requirements,
-    /// Not started before; at once without it.
     pub not_before: Option<DateTime<Utc>>,
-    /// Given up when not started by then.
+    /// The job fails if it has not started by then.
     pub deadline: Option<DateTime<Utc>>,
-    /// The same key again is the same job.
+    /// A second request with the same key is the same job.
     pub idempotency_key: Option<String>,
-    /// No second job with it while one waits or runs.
+    /// While a job with this key waits or runs, no second one is accepted.
     pub unique_key: Option<String>,
     /// SHA-256 of the request as it was made.
     pub hash: [u8; 32],
@@ -38,22 +33,21 @@ pub struct Request {
 /// What a worker must have.
 #[derive(Clone, PartialEq, Default, Debug, Serialize)]
 pub struct Requirements {
-    /// GiB.
+    /// In GiB.
     pub min_memory_gb: f64,
-    /// Cores.
     pub min_cpu_cores: i32,
-    /// One of these; empty: any, or none.
+    /// The worker has one of these; empty: any worker.
     pub accelerator: Vec<String>,
 }
 
 /// Most bytes of parameters.
 const LARGEST_PARAMETERS: usize = 64 << 10;
-/// Furthest that a job may be put off.
+/// Furthest that `not_before` may lie ahead.
 const FURTHEST: Duration = Duration::days(366);
 
 impl Request {
-    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON). Everything that is wrong
-    /// is said at once.
+    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON), and reports every wrong
+    /// field.
     pub fn read(body: Value, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let hash = Sha256::digest(body.to_string().as_bytes()).into();
@@ -147,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_silent_gets_its_default() {
+    fn an_absent_field_gets_its_default() {
         let request =
             Request::read(json!({"job_type": "report", "parameters": {"time_window": "7d"}}), now()).unwrap();
         assert_eq!(
