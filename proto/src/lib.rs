@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: nothing here is written by hand but this page.
 
-#![allow(clippy::all, missing_docs, unused_qualifications, reason = "generated code")]
+#![allow(clippy::all, unused_qualifications, reason = "generated code")]
 
 tonic::include_proto!("cowrie.v1");
 

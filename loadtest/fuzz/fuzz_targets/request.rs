@@ -2,7 +2,8 @@
 //! database.
 #![no_main]
 
-use jobs::{Kind, Request, is_name};
+use fields::Name;
+use jobs::{Kind, Request};
 
 libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     let Ok(body) = serde_json::from_slice(text) else { return };
@@ -10,7 +11,7 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     match Request::read(body, now) {
         Err(errors) => assert!(!errors.is_empty()),
         Ok(request) => {
-            assert!((1..=10).contains(&request.priority) && is_name(&request.queue));
+            assert!((1..=10).contains(&request.priority) && Name::is_valid(&request.queue));
             assert!((1..=604_800).contains(&request.timeout_seconds) && (1..=100).contains(&request.max_attempts));
             assert_eq!(Kind::stored(request.kind.name(), request.kind.parameters()).as_ref(), Ok(&request.kind));
         }

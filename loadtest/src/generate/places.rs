@@ -9,7 +9,6 @@ use super::{
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Place {
     Profile,
     Sessions(Profile),

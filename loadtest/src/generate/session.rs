@@ -9,7 +9,6 @@ pub type Text = Cow<'static, str>;
 
 /// One event.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub enum Step {
     Connect,
     Version,

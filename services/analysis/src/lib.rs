@@ -19,5 +19,5 @@ pub mod tfidf;
 pub mod watch;
 
 pub use data::{Data, DataBuilder};
-pub use finding::{Finding, Severity};
+pub use findings::{Detector, Finding, Severity};
 pub use watch::{Stopped, Watch};

@@ -5,7 +5,8 @@ use std::{ops::DerefMut, sync::Arc, time::Duration};
 use boot::CancellationToken;
 use bus::Bus;
 use chrono::{DateTime, Utc};
-use jobs::{Request, Status, is_name};
+use fields::{Cursor, Name, PageSize};
+use jobs::{Request, Status};
 use serde_json::Value;
 use store::{Job, JobFilter, NewJob, Queue, Removed, Store, Submitted, Worker};
 use tokio::sync::Notify;
@@ -17,10 +18,6 @@ use crate::{
     submissions::{Submissions, tell},
 };
 
-/// Jobs of a page, unless another number is asked for.
-const PAGE: u32 = 100;
-/// Most jobs of a page.
-const LONGEST_PAGE: u32 = 1_000;
 /// How long a call waits for a connection to the database.
 const DATABASE_LIMIT: Duration = Duration::from_secs(8);
 
@@ -118,24 +115,16 @@ impl Desk {
         size: u32,
         token: &str,
     ) -> Result<(Vec<(Job, Status)>, Option<String>), Problem> {
-        let size = if size == 0 { PAGE } else { size };
-        if size > LONGEST_PAGE {
-            return Err(Problem::field("page_size", format!("expected 1 to {LONGEST_PAGE}")));
-        }
+        let size = PageSize::read(size)?;
         for (field, name) in [("queue", &filter.queue), ("job_type", &filter.job_type)] {
-            if name.as_deref().is_some_and(|name| !is_name(name)) {
-                return Err(Problem::field(field, "expected letters, digits, _ and -, at most 64"));
+            if name.as_deref().is_some_and(|name| !Name::is_valid(name)) {
+                return Err(Problem::field(field, Name::EXPECTED));
             }
         }
         filter.after = read_token(token)?;
         let mut connection = self.connection().await?;
-        let mut jobs = store::list_jobs(&mut connection, &filter, i64::from(size) + 1).await?;
-        let more = jobs.len() > size as usize;
-        jobs.truncate(size as usize);
-        let next = jobs
-            .last()
-            .filter(|_| more)
-            .map(|job| format!("{}_{}", job.created_at.timestamp_micros(), job.job_id));
+        let mut jobs = store::list_jobs(&mut connection, &filter, size.rows()).await?;
+        let next = size.cut(&mut jobs, |job| (job.created_at, job.job_id)).map(String::from);
         let jobs =
             jobs.into_iter().map(|job| job.status().map(|status| (job, status))).collect::<Result<_, _>>()?;
         Ok((jobs, next))
@@ -191,8 +180,8 @@ impl Desk {
 
     /// Starts no more jobs of a queue, or starts them again.
     pub async fn pause(&self, queue: &str, paused: bool) -> Result<(), Problem> {
-        if !is_name(queue) {
-            return Err(Problem::field("queue", "expected letters, digits, _ and -, at most 64"));
+        if !Name::is_valid(queue) {
+            return Err(Problem::field("queue", Name::EXPECTED));
         }
         let mut connection = self.connection().await?;
         Ok(store::pause_queue(&mut connection, queue, paused).await?)
@@ -209,8 +198,8 @@ impl Desk {
 
     /// Removes a dead worker, with what makes queues exclusive to it.
     pub async fn remove_worker(&self, name: &str) -> Result<(), Problem> {
-        if !is_name(name) {
-            return Err(Problem::field("name", "expected letters, digits, _ and -, at most 64"));
+        if !Name::is_valid(name) {
+            return Err(Problem::field("name", Name::EXPECTED));
         }
         let mut connection = self.store.connection().await?;
         match store::remove_worker(&mut connection, name).await? {
@@ -231,16 +220,10 @@ pub(crate) fn no_job(id: Uuid) -> Problem {
     Problem::NotFound(format!("there is no job {id}"))
 }
 
+/// After which job a page begins.
 fn read_token(token: &str) -> Result<Option<(DateTime<Utc>, Uuid)>, Problem> {
-    if token.is_empty() {
-        return Ok(None);
+    match Cursor::read::<(DateTime<Utc>, Uuid)>(token)? {
+        Some((at, _)) if !fields::is_time(at) => Err(Cursor::wrong().into()),
+        place => Ok(place),
     }
-    let read = || {
-        let (micros, id) = token.split_once('_')?;
-        let at = DateTime::from_timestamp_micros(micros.parse().ok()?).filter(|&at| jobs::is_time(at))?;
-        Some((at, Uuid::try_parse(id).ok()?))
-    };
-    read()
-        .map(Some)
-        .ok_or_else(|| Problem::field("page_token", "expected next_page_token of the page before"))
 }

@@ -4,7 +4,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use jobs::FieldError;
+use fields::FieldError;
 use serde_json::json;
 use store::Failure;
 use tonic::{Code, Status, metadata::MetadataValue};
@@ -30,7 +30,7 @@ pub enum Problem {
 impl Problem {
     /// One wrong field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::Invalid(vec![FieldError::new(field, message)])
     }
 
     fn codes(&self) -> (StatusCode, Code, &'static str) {
@@ -59,6 +59,12 @@ impl Problem {
             Self::Invalid(errors) => errors,
             _ => &[],
         }
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(vec![error])
     }
 }
 

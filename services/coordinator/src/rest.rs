@@ -236,7 +236,7 @@ async fn schedules(State(desk): State<Desk>) -> Answer {
 
 async fn put_schedule(State(desk): State<Desk>, Path(name): Path<String>, body: Bytes) -> Answer {
     let mut errors = Vec::new();
-    let mut fields = jobs::Fields::of(read(&body)?, "", &mut errors);
+    let mut fields = fields::Fields::of(read(&body)?, "", &mut errors);
     let (cron, job) = (fields.text("cron", 100).unwrap_or_default(), fields.take("job").unwrap_or_default());
     let catch_up = match fields.take("catch_up") {
         None => false,

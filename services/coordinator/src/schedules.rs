@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::{Cron, FieldError, Request, is_name};
+use fields::{FieldError, Name};
+use jobs::{Cron, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Failure, Lease, Schedule, Store};
@@ -75,9 +76,9 @@ fn checked(
     from_file: bool,
 ) -> Result<Schedule, Vec<FieldError>> {
     let mut errors = Vec::new();
-    let mut wrong = |field: &str, message: String| errors.push(FieldError { field: field.into(), message });
-    if !is_name(&name) {
-        wrong("name", "expected letters, digits, _ and -, at most 64".into());
+    let mut wrong = |field: &str, message: String| errors.push(FieldError::new(field, message));
+    if !Name::is_valid(&name) {
+        wrong("name", Name::EXPECTED.into());
     }
     let next_at =
         Cron::parse(&cron).and_then(|cron| cron.next(Utc::now()).ok_or_else(|| "never fires".into()));
@@ -242,8 +243,8 @@ impl Desk {
 
     /// Deletes a schedule.
     pub async fn delete_schedule(&self, name: &str) -> Result<(), Problem> {
-        if !is_name(name) {
-            return Err(Problem::field("name", "expected letters, digits, _ and -, at most 64"));
+        if !Name::is_valid(name) {
+            return Err(Problem::field("name", Name::EXPECTED));
         }
         let mut connection = self.connection().await?;
         match store::delete_schedule(&mut connection, name).await? {

@@ -1,13 +1,14 @@
-//! `findings`: what signals and analyses found.
+//! `findings`: the findings of live rules and analyses.
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
+use findings::{Kind, Severity};
 use serde_json::json;
 use store::{FindingFilter, Store, StoredFinding};
 
-use crate::{analyse::evidence, tail::Since, target::Target};
+use crate::{analyse::evidence, since::Since, target::Target};
 
-/// Sessions that are shown of a finding.
+/// Most sessions that `show` prints.
 const MOST_SESSIONS: i64 = 20;
 
 /// `cowriestream findings`
@@ -28,14 +29,15 @@ enum Command {
     List {
         /// Only of these kinds: signal, longtail, snowshoe, botnet
         #[arg(long, value_delimiter = ',', value_name = "KIND")]
-        kind: Vec<String>,
+        kind: Vec<Kind>,
         /// Only of these severities: info, low, medium, high, critical
         #[arg(long, value_delimiter = ',', value_name = "SEVERITY")]
-        severity: Vec<String>,
-        /// Only what was found or changed since this long ago (10m, 2h, 3d), or this time
+        severity: Vec<Severity>,
+        /// Only findings that are new or changed since this long ago (30m, 24h, 7d, 4w), or this
+        /// time
         #[arg(long, value_name = "AGE|TIME")]
         since: Option<Since>,
-        /// At most so many
+        /// At most this many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000), value_name = "N")]
         limit: i64,
         /// Print JSON
@@ -58,11 +60,10 @@ enum Command {
     },
 }
 
-/// Does it.
 pub async fn run(args: Findings) -> anyhow::Result<()> {
     match args.command {
         Command::List { kind, severity, since, limit, json, target } => {
-            let since = since.and_then(|since| DateTime::<Utc>::from_timestamp_micros(since.0));
+            let since = since.and_then(|since| DateTime::<Utc>::from_timestamp_micros(since.before_now()));
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
             let found = store::list_findings(
                 &mut connection,
@@ -150,4 +151,34 @@ async fn show(id: &str, json: bool, target: &Target) -> anyhow::Result<()> {
     }
     evidence(&finding.evidence).iter().for_each(|line| boot::say!("{line}"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        findings: Findings,
+    }
+
+    #[test]
+    fn a_kind_severity_or_age_that_does_not_exist_is_refused() {
+        let parse = |arguments: &str| Line::try_parse_from(format!("test list {arguments}").split(' '));
+        assert!(parse("--kind signal,botnet --severity high,critical --since 4w").is_ok());
+        for (bad, flag, expected) in [
+            ("--severity hgih", "--severity", "info, low, medium, high, critical"),
+            ("--severity high,hgih", "--severity", "info, low, medium, high, critical"),
+            ("--kind xyz", "--kind", "signal, longtail, snowshoe, botnet"),
+            ("--since 7y", "--since", "90s, 30m, 24h, 7d or 4w"),
+        ] {
+            let error = parse(bad).unwrap_err();
+            let said = error.to_string();
+            assert_eq!(error.exit_code(), 2, "{bad}");
+            assert!(said.contains(flag) && said.contains(expected), "{bad}: {said}");
+        }
+    }
 }

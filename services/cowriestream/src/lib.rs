@@ -13,6 +13,7 @@ pub mod logs;
 pub mod native;
 pub mod ready;
 pub mod rules;
+mod since;
 pub mod status;
 pub mod tail;
 pub mod target;

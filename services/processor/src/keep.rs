@@ -16,7 +16,6 @@ use crate::{
 
 /// Whether events add to the sliding windows and to the features of sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Windows {
     Kept,
     /// For measuring what they cost.

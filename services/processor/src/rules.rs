@@ -1,24 +1,25 @@
 //! The rules of live signals: a file.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use events::Dimension;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use fields::Age;
+use findings::Severity;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use store::Measure;
 
-/// The rules that hold unless a file is given.
+/// The rules that apply unless the user gives a file.
 pub const DEFAULT: &str = include_str!("../rules.toml");
 
-/// Rules, each with a name of its own.
+/// Rules with distinct names.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Vec<Rule>);
 
-/// What is looked for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Rule {
-    /// A window with at least so much of something.
+    /// A window that reaches a value.
     Activity(Activity),
     /// A sensor that sends nothing.
     Silence(Silence),
@@ -27,7 +28,6 @@ pub enum Rule {
 /// See `rules.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the file documents each field")]
 pub struct Activity {
     pub name: String,
     pub title: String,
@@ -52,7 +52,6 @@ pub struct Activity {
 /// See `rules.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the file documents each field")]
 pub struct Silence {
     pub name: String,
     pub title: String,
@@ -62,31 +61,6 @@ pub struct Silence {
     pub usual: i64,
     #[serde(default = "week", deserialize_with = "length")]
     pub usual_over: Duration,
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Severity {
-    Info,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl Severity {
-    /// As in subjects.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
 }
 
 impl Rules {
@@ -102,7 +76,6 @@ impl Rules {
         }
     }
 
-    /// Reads rules.
     pub fn read(text: &str) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -114,29 +87,25 @@ impl Rules {
         let mut names = BTreeSet::new();
         for rule in &rules {
             rule.check().with_context(|| format!("rule {:?}", rule.name()))?;
-            ensure!(names.insert(rule.name()), "rule {:?} stands twice", rule.name());
+            ensure!(names.insert(rule.name()), "rule {:?} is there twice", rule.name());
         }
         Ok(Self(rules))
     }
 
-    /// All of them.
     pub fn all(&self) -> &[Rule] {
         &self.0
     }
 
-    /// The rules on windows.
     pub fn activities(&self) -> impl Iterator<Item = &Activity> {
         self.0.iter().filter_map(|rule| if let Rule::Activity(rule) = rule { Some(rule) } else { None })
     }
 
-    /// The rules on silence.
     pub fn silences(&self) -> impl Iterator<Item = &Silence> {
         self.0.iter().filter_map(|rule| if let Rule::Silence(rule) = rule { Some(rule) } else { None })
     }
 }
 
 impl Rule {
-    /// Its name.
     pub fn name(&self) -> &str {
         match self {
             Self::Activity(rule) => &rule.name,
@@ -202,38 +171,24 @@ fn measure<'de, D: Deserializer<'de>>(from: D) -> Result<Measure, D::Error> {
     })
 }
 
+/// Shortest and longest window of a rule.
+const LENGTHS: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
+
 fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    read_length(&text).map_err(D::Error::custom)
+    Age::window(&text, &LENGTHS).map(Duration::from).map_err(D::Error::custom)
 }
 
 fn some_length<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     length(from).map(Some)
 }
 
-/// `5m`, `1h`, `7d`: whole minutes, up to 90 days.
-fn read_length(text: &str) -> anyhow::Result<Duration> {
-    let (number, unit) =
-        text.split_at(text.len().saturating_sub(text.chars().next_back().map_or(0, char::len_utf8)));
-    let minutes = match unit {
-        "m" => 1,
-        "h" => 60,
-        "d" => 1_440,
-        _ => bail!("{text:?} is no length of time: 5m, 1h or 7d"),
-    };
-    let number: u64 =
-        number.parse().with_context(|| format!("{text:?} is no length of time: 5m, 1h or 7d"))?;
-    let minutes = number.saturating_mul(minutes);
-    ensure!((1..=90 * 1_440).contains(&minutes), "{text:?} is not between 1m and 90d");
-    Ok(Duration::from_secs(minutes * 60))
-}
-
 fn hour() -> Duration {
-    Duration::from_secs(3_600)
+    Age::hours(1).into()
 }
 
 fn week() -> Duration {
-    Duration::from_secs(7 * 86_400)
+    Age::days(7).into()
 }
 
 #[cfg(test)]
@@ -247,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_named() {
+    fn an_error_names_the_wrong_value() {
         let rules: String =
             DEFAULT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
         let refused =
@@ -255,12 +210,13 @@ mod tests {
         for (from, to, why) in [
             ("\"hassh\"", "\"hash\"", "no dimension \"hash\""),
             ("measure = \"events\"", "measure = \"event\"", "no measure \"event\""),
-            ("window = \"1h\"", "window = \"1 hour\"", "is no length of time"),
-            ("window = \"1h\"", "window = \"91d\"", "not between"),
+            ("window = \"1h\"", "window = \"1 hour\"", "expected a duration like"),
+            ("window = \"1h\"", "window = \"91d\"", "from 1m to 90d"),
+            ("window = \"1h\"", "window = \"90s\"", "in whole minutes"),
             ("first_seen_within = \"30d\"", "first_seen_within = \"30m\"", "longer than the window"),
             ("at_least = 1", "at_least = 0", "at_least"),
             ("\"new-hassh\"", "\"new hassh\"", "a name is"),
-            ("\"new-hassh\"", "\"new-download\"", "stands twice"),
+            ("\"new-hassh\"", "\"new-download\"", "is there twice"),
             ("\"activity\"", "\"activities\"", "unknown variant"),
             ("severity = \"info\"", "severity = \"worst\"", "unknown variant"),
             ("window = \"1h\"", "windows = \"1h\"", "unknown field"),

@@ -1,8 +1,8 @@
-//! Live signals: rules held against the windows of the keys that live events touched. A duty of the leader.
+//! Live signals: rules, evaluated on the windows of the keys that live events touched. A duty of the leader.
 //!
-//! Batches mark keys in their own transactions; one transaction here takes the marks, looks at the windows,
-//! opens episodes and queues findings. Killed before its commit, the marks are still there; after it, the
-//! finding is in the outbox.
+//! Batches mark keys in their own transactions; one transaction here takes the marks, reads the windows,
+//! opens episodes and queues findings. If the process is killed before the commit, the marks are still there;
+//! after it, the finding is in the outbox.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,25 +14,25 @@ use boot::CancellationToken;
 use bus::topology::EVENTS;
 use chrono::{DateTime, Utc};
 use events::{Dimension, MINUTE, Pane, PaneKey};
+use findings::{Finding, Rule};
 use serde_json::{Value, json};
-use store::{Connection, Failure, Lease, NewFinding, Store, Window};
+use store::{Connection, Failure, Lease, Store, Window};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::{
     Shared,
-    rules::{Activity, Rules, Severity, Silence},
+    rules::{Activity, Rules, Silence},
 };
 
-/// How often marks are looked at.
+/// How often marks are evaluated.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often silent sensors are looked for.
 const SILENCE_INTERVAL: Duration = Duration::from_secs(10);
-/// Silence counts only after so long with a broker whose backlog is worked off: what was down was us.
+/// Silence counts only after the backlog of the broker has been empty for this long: before, we were down.
 const CAUGHT_UP: Duration = Duration::from_secs(60);
-/// An event is live when its time is so near the clock.
+/// An event is live when its time is at most this far from the clock.
 const LIVE_MINUTES: i64 = 10;
-/// Before there is so much history, everything is seen for the first time.
+/// With less history than this, every key looks new.
 const HISTORY: chrono::Duration = chrono::Duration::days(1);
 
 /// What batches need to know to mark keys.
@@ -44,7 +44,6 @@ pub struct Live {
 }
 
 impl Live {
-    /// By these rules and the clock.
     pub fn of(rules: &Rules) -> Self {
         Self {
             dimensions: Arc::new(rules.activities().map(|rule| rule.dimension).collect()),
@@ -96,7 +95,10 @@ pub(crate) async fn judge(
             continue;
         };
         if let Err(failure) = judge_marks(&shared.store, &rules, &held).await {
-            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the signals wait");
+            tracing::debug!(
+                error = format!("{:#}", anyhow::Error::from(failure)),
+                "could not evaluate live rules; will retry"
+            );
             continue;
         }
         shared.queued.notify_one();
@@ -109,7 +111,10 @@ pub(crate) async fn judge(
         } else if caught_up.get_or_insert_with(Instant::now).elapsed() >= CAUGHT_UP
             && let Err(failure) = judge_silence(&shared.store, &rules, &held).await
         {
-            tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "the signals wait");
+            tracing::debug!(
+                error = format!("{:#}", anyhow::Error::from(failure)),
+                "could not evaluate live rules; will retry"
+            );
         }
     }
 }
@@ -121,7 +126,7 @@ async fn worked_off(shared: &Shared) -> bool {
         && facts.is_ok_and(|facts| facts.is_some_and(|facts| facts.pending == 0 && facts.unacknowledged == 0))
 }
 
-/// Judges every mark that is there; returns how many findings came of them.
+/// Evaluates every mark; returns the number of findings.
 pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<u64, Failure> {
     let mut findings = 0;
     loop {
@@ -168,22 +173,16 @@ async fn judge_activity(
             continue;
         }
         if let Some(evidence) = evidence(on, rule, &key, minute, value).await? {
-            open(
-                on,
-                (&rule.name, &rule.title, rule.severity),
-                (rule.dimension, &key),
-                minute,
-                None,
-                evidence,
-            )
-            .await?;
+            let live = Rule::Live { name: rule.name.clone(), dimension: rule.dimension };
+            let finding = Finding::signal(live, rule.severity, &rule.title, &key, evidence);
+            open(on, &finding, rule.dimension, minute).await?;
             findings += 1;
         }
     }
     Ok(findings)
 }
 
-/// The window and what it was held against; `None` when the rule does not hold.
+/// The window and the values it was compared with; `None` when the rule does not hold.
 async fn evidence(
     on: &mut Connection,
     rule: &Activity,
@@ -237,7 +236,7 @@ fn measured(window: &Window, rule: &Activity) -> i64 {
     }
 }
 
-/// Looks for sensors that were live and are not any more; returns how many findings came of it.
+/// Looks for sensors that were live and are silent now; returns the number of findings.
 pub async fn judge_silence(store: &Store, rules: &Rules, lease: &Lease) -> Result<u64, Failure> {
     let mut findings = 0;
     for rule in rules.silences() {
@@ -274,66 +273,24 @@ async fn judge_sensor(
         return Ok(false);
     }
     let evidence = json!({ "last_live_at": last, "silent_seconds": silent.num_seconds(), "usual": usual, "at_least": rule.usual });
-    open(
-        on,
-        (&rule.name, &rule.title, rule.severity),
-        (Dimension::Sensor, sensor),
-        Utc::now(),
-        Some(sensor),
-        evidence,
-    )
-    .await?;
+    let live = Rule::Live { name: rule.name.clone(), dimension: Dimension::Sensor };
+    let finding = Finding {
+        sensor: Some(sensor.to_owned()),
+        ..Finding::signal(live, rule.severity, &rule.title, sensor, evidence)
+    };
+    open(on, &finding, Dimension::Sensor, Utc::now()).await?;
     Ok(true)
 }
 
+/// Opens an episode, and thereby publishes its finding.
 async fn open(
     on: &mut Connection,
-    (rule, title, severity): (&str, &str, Severity),
-    (dimension, key): (Dimension, &str),
+    finding: &Finding,
+    dimension: Dimension,
     found_at: DateTime<Utc>,
-    sensor: Option<&str>,
-    evidence: Value,
 ) -> Result<(), Failure> {
-    let id = Uuid::new_v4();
-    let payload = json!({
-        "schema": 1, "finding_id": id, "kind": "signal", "severity": severity.name(), "rule": rule, "title": title, "sensor": sensor,
-        "dimension": dimension.name(), "key": public(dimension, key), "found_at": found_at, "evidence": evidence,
-    });
-    tracing::info!(rule, dimension = dimension.name(), severity = severity.name(), "a rule holds: a finding");
-    metrics::counter!("cowriestream_processor_findings_total", "severity" => severity.name()).increment(1);
-    let finding = NewFinding {
-        id,
-        severity: severity.name(),
-        rule,
-        title,
-        sensor,
-        dimension,
-        key,
-        found_at,
-        evidence: evidence.to_string(),
-        payload: payload.to_string(),
-    };
-    store::open_episode(on, &finding).await
-}
-
-/// A key as it leaves the database: of a password its first character and its length.
-fn public(dimension: Dimension, key: &str) -> String {
-    match dimension {
-        Dimension::Password => store::hidden_password(key),
-        Dimension::Credential => store::hidden_credential(key),
-        _ => key.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_stays_inside() {
-        assert_eq!(public(Dimension::Credential, r"ro\:ot:hunter2"), r"ro\:ot:h… (7 characters)");
-        assert_eq!(public(Dimension::Credential, "root:abc"), "root:… (3 characters)");
-        assert_eq!(public(Dimension::Password, "pässwort"), "p… (8 characters)");
-        assert_eq!(public(Dimension::SrcNet, "192.0.2.0/24"), "192.0.2.0/24");
-    }
+    let (rule, severity) = (finding.rule.name(), finding.severity.name());
+    tracing::info!(rule, dimension = dimension.name(), severity, "live rule holds; finding opened");
+    metrics::counter!("cowriestream_processor_findings_total", "severity" => severity).increment(1);
+    store::open_episode(on, finding, found_at).await
 }

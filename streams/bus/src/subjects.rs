@@ -3,6 +3,7 @@
 use std::fmt;
 
 use events::{EventName, SensorId};
+use fields::Name;
 
 use crate::News;
 
@@ -38,7 +39,7 @@ impl Subject {
 
     /// `cowrie.jobs.<queue>`; `None` when the queue's name is not a valid token.
     pub fn jobs(queue: &str) -> Option<Self> {
-        is_token(queue).then(|| Self(format!("cowrie.jobs.{queue}")))
+        Name::is_valid(queue).then(|| Self(format!("cowrie.jobs.{queue}")))
     }
 
     /// `cowrie.status.<job_id>` or `cowrie.progress.<job_id>`; `*` for all jobs.
@@ -47,7 +48,7 @@ impl Subject {
             News::Status => "status",
             News::Progress => "progress",
         };
-        (job_id == "*" || is_token(job_id)).then(|| Self(format!("cowrie.{kind}.{job_id}")))
+        (job_id == "*" || Name::is_valid(job_id)).then(|| Self(format!("cowrie.{kind}.{job_id}")))
     }
 
     /// A subject that this program stored earlier (in the outbox).
@@ -72,12 +73,7 @@ impl From<Subject> for String {
     }
 }
 
-fn is_token(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-}
-
-/// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a foreign subject.
+/// The sensor in `cowrie.<kind>.<sensor>[.…]`; `None` for a subject that is not ours.
 pub(crate) fn sensor_of(subject: &str) -> Option<SensorId> {
     subject.strip_prefix("cowrie.")?.split('.').nth(1)?.parse().ok()
 }

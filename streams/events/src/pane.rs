@@ -14,7 +14,6 @@ pub const MINUTE: i64 = 60_000_000;
 /// What windows are grouped by. A pane's key is the value of the event's own field. An event without that
 /// field adds nothing in this dimension.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[allow(missing_docs, reason = "each is named as what it holds")]
 pub enum Dimension {
     /// Every event; the key is empty.
     All,
@@ -92,7 +91,6 @@ impl std::str::FromStr for Dimension {
 
 /// Identifies a pane. Its key is bounded (see [`bounded`]), its minute is in minutes since 1970.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct PaneKey<'a> {
     pub dimension: Dimension,
     pub key: Cow<'a, str>,

@@ -42,7 +42,6 @@ pub struct Ranked<T>(pub Rank, pub T);
 
 /// What some events add to their session row; columns as in the table `sessions`.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct SessionDelta {
     pub sensor: SensorId,
     pub session: String,
@@ -165,7 +164,6 @@ impl SessionDelta {
 
 /// What some events add to their sensor row; columns as in the table `sensors`.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct SensorDelta {
     pub sensor: SensorId,
     pub first_event_at: Option<i64>,

@@ -1,15 +1,16 @@
 //! The types of jobs and what each takes.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
+use fields::{Age, FieldError, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{FieldError, Fields};
-
-/// Longest time range of a report, in seconds.
-const LONGEST_REPORT: i64 = 90 * 86_400;
-/// Longest time range of an analysis, in seconds.
-const LONGEST_ANALYSIS: i64 = 366 * 86_400;
+/// Shortest and longest time range of a report.
+const REPORT: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
+/// Shortest and longest time range of an analysis.
+const ANALYSIS: RangeInclusive<Age> = Age::minutes(1)..=Age::days(366);
 
 /// Seconds since 1970 of the earliest end of a range, and of the first moment that is too late for one.
 const EARLIEST: i64 = 0;
@@ -26,7 +27,6 @@ pub const TYPES: [(&str, &str); 5] = [
 
 /// A job's type with its parameters.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the structs say it")]
 pub enum Kind {
     Report(Report),
     Longtail(Longtail),
@@ -35,14 +35,13 @@ pub enum Kind {
     Diagnostic(Diagnostic),
 }
 
-/// The time range that an analysis is of.
+/// The time range of an analysis.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AnalysisRange {
-    /// Of one sensor; of all without it.
+    /// All sensors without it.
     pub sensor: Option<String>,
-    /// As it was given: `24h`.
+    /// The length as the request has it, e.g. `24h`.
     pub time_window: String,
-    /// Its length in seconds.
     pub window_seconds: i64,
     /// The end of the range; the job's start without it.
     pub until: Option<DateTime<Utc>>,
@@ -52,13 +51,11 @@ pub struct AnalysisRange {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Longtail {
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "the struct says it")]
     pub range: AnalysisRange,
-    /// From which score on something is a finding, in [0, 1].
+    /// The least score of a finding, in [0, 1].
     pub threshold: f64,
-    /// Compute everything anew, whatever earlier runs kept.
+    /// Ignore the parts that earlier runs stored.
     pub full: bool,
-    /// Of everything random.
     pub seed: i64,
 }
 
@@ -66,22 +63,20 @@ pub struct Longtail {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Campaigns {
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "the struct says it")]
     pub range: AnalysisRange,
-    /// From which confidence on a campaign is a finding, in [0, 1].
+    /// The least confidence of a finding, in [0, 1].
     pub threshold: f64,
-    /// Fewer sources than this are no campaign.
+    /// The least number of sources of a campaign.
     pub min_sources: i64,
 }
 
 /// Counts and tops of a time range.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// Of one sensor; of all without it.
+    /// All sensors without it.
     pub sensor: Option<String>,
-    /// As it was given: `24h`.
+    /// The length as the request has it, e.g. `24h`.
     pub time_window: String,
-    /// Its length in seconds.
     pub window_seconds: i64,
     /// The end of the range; the minute of the job's start without it.
     pub until: Option<DateTime<Utc>>,
@@ -89,27 +84,23 @@ pub struct Report {
     pub top: i64,
 }
 
-/// Steps that do nothing, in the way that is asked for: for trying a deployment.
+/// Steps that do no work, to try a deployment.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Diagnostic {
-    /// How many.
     pub steps: i64,
-    /// Seconds that each takes.
     pub step_seconds: f64,
-    /// Memory that is held meanwhile, in MiB.
+    /// Memory that the job holds, in MiB.
     pub memory_mb: i64,
-    /// Whether and how an attempt ends.
     pub fail: Fail,
-    /// Before this step; the steps before it are done.
+    /// The attempt fails before this step.
     pub fail_at_step: i64,
-    /// Only so many attempts end so.
+    /// The number of attempts that fail; later ones succeed.
     pub fail_attempts: i64,
 }
 
 /// How an attempt of a diagnostic job ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Fail {
     Never,
     Retry,
@@ -120,7 +111,7 @@ pub enum Fail {
 }
 
 impl Kind {
-    /// Reads a type and its parameters; everything that is wrong is added to `errors`.
+    /// Reads a type and its parameters; adds each wrong field to `errors`.
     pub fn read(job_type: &str, parameters: Value, errors: &mut Vec<FieldError>) -> Option<Self> {
         let mut fields = Fields::of(parameters, "parameters.", errors);
         let kind = match job_type {
@@ -136,7 +127,7 @@ impl Kind {
                     job_type.chars().take(60).collect::<String>(),
                     known.join(", ")
                 );
-                errors.push(FieldError { field: "job_type".into(), message });
+                errors.push(FieldError::new("job_type", message));
                 return None;
             }
         };
@@ -144,7 +135,7 @@ impl Kind {
         Some(kind)
     }
 
-    /// Reads what was stored by [`Self::parameters`].
+    /// Reads the stored form, as [`Self::parameters`] wrote it.
     pub fn stored(job_type: &str, parameters: Value) -> Result<Self, String> {
         match job_type {
             "report" => serde_json::from_value(parameters).map(Self::Report),
@@ -157,7 +148,6 @@ impl Kind {
         .map_err(|error| format!("stored parameters of {job_type}: {error}"))
     }
 
-    /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Report(_) => "report",
@@ -168,12 +158,12 @@ impl Kind {
         }
     }
 
-    /// The queue its jobs go to unless another is named.
+    /// The queue of a request that names none.
     pub fn queue(&self) -> &'static str {
         TYPES.iter().find(|(name, _)| *name == self.name()).map_or("reports", |(_, queue)| queue)
     }
 
-    /// What is stored: defaults filled in.
+    /// The stored form: the parameters with their defaults.
     pub fn parameters(&self) -> Value {
         match self {
             Self::Report(report) => serde_json::to_value(report),
@@ -187,20 +177,19 @@ impl Kind {
 
 impl Report {
     fn read(fields: &mut Fields<'_>) -> Self {
-        let sensor = sensor(fields);
-        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_REPORT, "24h");
+        let sensor = fields.name("sensor").map(String::from);
+        let (time_window, window) = fields.window("time_window", REPORT, "24h");
         Self {
             sensor,
             time_window,
-            window_seconds,
+            window_seconds: window.seconds(),
             until: until(fields),
             top: fields.integer("top", 1..=100, 10),
         }
     }
 }
 
-/// The end of a range. Not so late or so early that what is computed from it, such as its beginning, cannot
-/// be written as RFC 3339.
+/// The end of a range. Times computed from it, such as the start of the range, must be within RFC 3339.
 fn until(fields: &mut Fields<'_>) -> Option<DateTime<Utc>> {
     let until = fields.time("until")?;
     if (EARLIEST..LATEST).contains(&until.timestamp()) {
@@ -210,21 +199,11 @@ fn until(fields: &mut Fields<'_>) -> Option<DateTime<Utc>> {
     None
 }
 
-fn sensor(fields: &mut Fields<'_>) -> Option<String> {
-    let sensor = fields.text("sensor", 64);
-    if let Some(sensor) = &sensor
-        && !crate::is_name(sensor)
-    {
-        fields.wrong("sensor", "expected a sensor id: letters, digits, _ and -");
-    }
-    sensor
-}
-
 impl AnalysisRange {
     fn read(fields: &mut Fields<'_>, default: &'static str) -> Self {
-        let sensor = sensor(fields);
-        let (time_window, window_seconds) = fields.span("time_window", 60..=LONGEST_ANALYSIS, default);
-        Self { sensor, time_window, window_seconds, until: until(fields) }
+        let sensor = fields.name("sensor").map(String::from);
+        let (time_window, window) = fields.window("time_window", ANALYSIS, default);
+        Self { sensor, time_window, window_seconds: window.seconds(), until: until(fields) }
     }
 }
 

@@ -1,10 +1,8 @@
-//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and the
-//! keys of the Redis mirror.
+//! What a job is: types and their parameters, requests, status, and the keys of the Redis mirror.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
 mod cron;
-mod fields;
 mod kind;
 pub mod mirror;
 mod request;
@@ -12,8 +10,7 @@ mod status;
 mod worker;
 
 pub use cron::Cron;
-pub use fields::{FieldError, Fields, is_time};
 pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
-pub use request::{Request, Requirements, is_name};
+pub use request::{Request, Requirements};
 pub use status::{JobError, State, Status};
 pub use worker::{Capabilities, Preference, WorkerSpec};

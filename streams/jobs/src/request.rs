@@ -1,34 +1,30 @@
 //! A request to run a job.
 
 use chrono::{DateTime, Duration, Utc};
+use fields::{FieldError, Fields, Name};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{FieldError, Fields, Kind};
+use crate::Kind;
 
 /// A valid request.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Request {
-    /// Type and parameters.
     pub kind: Kind,
-    /// Where it waits.
     pub queue: String,
     /// 1 (last) to 10 (first).
     pub priority: i16,
-    /// Of one attempt.
+    /// The limit of one attempt.
     pub timeout_seconds: i32,
-    /// Attempts before it is given up.
     pub max_attempts: i32,
-    /// What its worker must have.
     pub requirements: Requirements,
-    /// Not started before; at once without it.
     pub not_before: Option<DateTime<Utc>>,
-    /// Given up when not started by then.
+    /// The job fails if it has not started by then.
     pub deadline: Option<DateTime<Utc>>,
-    /// The same key again is the same job.
+    /// A second request with the same key is the same job.
     pub idempotency_key: Option<String>,
-    /// No second job with it while one waits or runs.
+    /// While a job with this key waits or runs, no second one is accepted.
     pub unique_key: Option<String>,
     /// SHA-256 of the request as it was made.
     pub hash: [u8; 32],
@@ -37,22 +33,21 @@ pub struct Request {
 /// What a worker must have.
 #[derive(Clone, PartialEq, Default, Debug, Serialize)]
 pub struct Requirements {
-    /// GiB.
+    /// In GiB.
     pub min_memory_gb: f64,
-    /// Cores.
     pub min_cpu_cores: i32,
-    /// One of these; empty: any, or none.
+    /// The worker has one of these; empty: any worker.
     pub accelerator: Vec<String>,
 }
 
 /// Most bytes of parameters.
 const LARGEST_PARAMETERS: usize = 64 << 10;
-/// Furthest that a job may be put off.
+/// Furthest that `not_before` may lie ahead.
 const FURTHEST: Duration = Duration::days(366);
 
 impl Request {
-    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON). Everything that is wrong
-    /// is said at once.
+    /// Reads a request as it comes over REST (gRPC's is turned into the same JSON), and reports every wrong
+    /// field.
     pub fn read(body: Value, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let hash = Sha256::digest(body.to_string().as_bytes()).into();
@@ -66,10 +61,7 @@ impl Request {
             fields.wrong("parameters", format!("larger than {LARGEST_PARAMETERS} bytes"));
         }
         let requirements = fields.take("requirements").unwrap_or_default();
-        let queue = fields.text("queue", 64);
-        if queue.as_deref().is_some_and(|queue| !is_name(queue)) {
-            fields.wrong("queue", "expected letters, digits, _ and -, at most 64");
-        }
+        let queue = fields.name("queue");
         let (not_before, deadline) = (fields.time("not_before"), fields.time("deadline"));
         if not_before.is_some_and(|time| time > now + FURTHEST) {
             fields.wrong("not_before", "more than a year ahead");
@@ -104,7 +96,7 @@ impl Request {
         let kind = job_type.and_then(|job_type| Kind::read(&job_type, parameters, &mut errors));
         match kind {
             Some(kind) if errors.is_empty() => {
-                request.queue = queue.unwrap_or_else(|| kind.queue().to_owned());
+                request.queue = queue.map_or_else(|| kind.queue().to_owned(), String::from);
                 Ok(Self { kind, ..request })
             }
             _ => Err(errors),
@@ -124,19 +116,13 @@ impl Requirements {
             Some(_) => None,
         };
         let accelerator =
-            accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| is_name(name)));
+            accelerator.filter(|names| names.len() <= 16 && names.iter().all(|name| Name::is_valid(name)));
         if accelerator.is_none() {
             fields.wrong("accelerator", "expected up to 16 names like nvidia_cuda or apple_neural_engine");
         }
         fields.end();
         Self { min_memory_gb, min_cpu_cores, accelerator: accelerator.unwrap_or_default() }
     }
-}
-
-/// Whether a text may name a queue, a worker or a schedule: `[A-Za-z0-9_-]{1,64}`.
-pub fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -155,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_silent_gets_its_default() {
+    fn an_absent_field_gets_its_default() {
         let request =
             Request::read(json!({"job_type": "report", "parameters": {"time_window": "7d"}}), now()).unwrap();
         assert_eq!(

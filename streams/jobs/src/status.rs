@@ -9,7 +9,6 @@ use uuid::Uuid;
 /// Where a job stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum State {
     Queued,
     InProgress,

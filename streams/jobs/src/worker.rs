@@ -1,5 +1,6 @@
-//! What a worker says of itself.
+//! What a worker registers.
 
+use fields::Name;
 use serde::{Deserialize, Serialize};
 
 /// Most queues, and most job types, of a worker.
@@ -14,7 +15,6 @@ const MOST_CORES: i32 = 65_536;
 /// A worker as it registers.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct WorkerSpec {
-    /// By which preferences and exclusive queues know it.
     pub name: String,
     /// `name@host`.
     pub hostname: String,
@@ -23,27 +23,19 @@ pub struct WorkerSpec {
     pub place: String,
     /// `linux-amd64`.
     pub platform: String,
-    /// Jobs at the same time.
+    /// Most jobs at the same time.
     pub concurrency: i32,
-    /// The queues it serves.
     pub queues: Vec<Preference>,
-    /// The job types it knows.
     pub job_types: Vec<String>,
-    /// What its machine has.
     pub capabilities: Capabilities,
 }
 
 impl WorkerSpec {
-    /// Whether a worker may say this of itself; if not, what is wrong.
+    /// Checks each value; returns the first wrong one.
     pub fn check(&self) -> Result<(), String> {
         let short = |text: &str| text.len() <= 200 && !text.chars().any(char::is_control);
         let Capabilities { accelerator, memory_gb, cpu_cores } = &self.capabilities;
-        if !crate::is_name(&self.name) {
-            return Err(format!(
-                "name {:?}: expected letters, digits, _ and -, at most 64",
-                shortened(&self.name)
-            ));
-        }
+        self.name.parse::<Name>().map_err(|error| format!("name: {error}"))?;
         if !(1..=256).contains(&self.concurrency) {
             return Err(format!("concurrency {}: expected 1 to 256", self.concurrency));
         }
@@ -55,12 +47,7 @@ impl WorkerSpec {
             ));
         }
         for (n, Preference { queue, priority, .. }) in self.queues.iter().enumerate() {
-            if !crate::is_name(queue) {
-                return Err(format!(
-                    "queue {:?}: expected letters, digits, _ and -, at most 64",
-                    shortened(queue)
-                ));
-            }
+            queue.parse::<Name>().map_err(|error| format!("queue: {error}"))?;
             if self.queues[..n].iter().any(|other| other.queue == *queue) {
                 return Err(format!("queue {queue} is named twice"));
             }
@@ -87,29 +74,22 @@ impl WorkerSpec {
     }
 }
 
-/// A text as an error may quote it.
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
-}
-
 /// A queue that a worker serves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Preference {
-    /// Its name.
     pub queue: String,
-    /// The higher, the earlier this worker is asked.
+    /// Of several workers the one with the highest priority gets a job first.
     pub priority: i32,
     /// Only exclusive workers take its jobs.
     pub exclusive: bool,
 }
 
-/// What a machine has.
+/// The hardware of a worker.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Capabilities {
     /// `none`, `nvidia_cuda`, `apple_neural_engine`.
     pub accelerator: String,
-    /// GiB.
+    /// In GiB.
     pub memory_gb: f64,
-    /// Cores.
     pub cpu_cores: i32,
 }

@@ -199,7 +199,6 @@ pub async fn set_checkpoint(on: &mut PgConnection, job_id: Uuid, checkpoint: &Va
 
 /// How far an attempt is.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct Progress {
     pub percent: f64,
     pub step: String,

@@ -77,7 +77,6 @@ pub async fn resolve_dead_letters(
 
 /// A dead letter as listed.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct DeadLetterRow {
     pub dead_id: Uuid,
     pub sensor: String,

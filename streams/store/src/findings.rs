@@ -3,91 +3,39 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use findings::{Finding, Kind, Severity};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Failure, SessionKey, published};
+use crate::{Failure, SessionKey};
 
-/// Findings written with one statement.
+/// Findings that one statement writes.
 const AT_ONCE: usize = 200;
-/// Sessions that are kept of a finding.
+/// Sessions that are stored with a finding.
 const MOST_SESSIONS: usize = 10_000;
-/// Campaigns that an analysis is told of: those seen last.
+/// Most known campaigns that an analysis gets, those seen last first.
 const MOST_KNOWN: i64 = 5_000;
 
-/// What an analysis found.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-#[allow(missing_docs, reason = "the table documents each column")]
-pub struct AnalysisFinding {
-    pub kind: String,
-    pub rule: String,
-    pub key: String,
-    pub title: String,
-    pub severity: String,
-    pub confidence: f64,
-    pub first_seen: DateTime<Utc>,
-    pub last_seen: DateTime<Utc>,
-    pub sensor: Option<String>,
-    pub evidence: Value,
-    pub sources: Vec<String>,
-    pub sessions: Vec<SessionKey>,
-}
-
-impl AnalysisFinding {
-    /// Its id: 128 bits of BLAKE3 over a tag and the length-prefixed kind, rule and key, so that who finds it
-    /// again finds the same.
-    pub fn id(&self) -> Uuid {
-        let mut hasher = blake3::Hasher::new();
-        for part in ["cowriestream finding 1", &self.kind, &self.rule, &self.key] {
-            hasher.update(&(part.len() as u64).to_be_bytes());
-            hasher.update(part.as_bytes());
-        }
-        let mut id = [0; 16];
-        hasher.finalize_xof().fill(&mut id);
-        Uuid::from_bytes(id)
-    }
-
-    /// Hash of what makes a revision: how urgent, how sure (to a tenth), when, and who. Titles and evidence
-    /// tell of the whole window too ("1 of 5 203 sessions"), so with them every finding of a window that
-    /// moves would be said again.
-    fn content(&self) -> Result<[u8; 32], Failure> {
-        let said = (
-            &self.severity,
-            (self.confidence * 10.0).floor() as i64,
-            self.first_seen,
-            self.last_seen,
-            &self.sensor,
-            &self.sources,
-            &self.sessions,
-        );
-        let text = serde_json::to_vec(&said).map_err(|error| Failure::Reject(error.into()))?;
-        Ok(*blake3::hash(&text).as_bytes())
-    }
-}
-
-/// What became of findings.
+/// How many findings an upsert wrote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Upserted {
-    /// Found for the first time.
     pub new: u64,
-    /// Found again, and there is something to say: a new revision.
+    /// Found again with other content: a new revision.
     pub updated: u64,
-    /// Found again as they were: nothing was written.
+    /// Found again with the same content: nothing was written.
     pub unchanged: u64,
 }
 
-/// Keeps findings; what is new or says something else is queued for FINDINGS.
+/// Inserts or updates findings, and queues the new and the changed ones for FINDINGS.
 pub async fn upsert_findings(
     on: &mut PgConnection,
     job_id: Option<Uuid>,
-    findings: &[AnalysisFinding],
+    findings: &[Finding],
 ) -> Result<Upserted, Failure> {
-    // One order for all, so that two runs do not wait for each other; of two with the same id the first
-    // counts.
-    let mut sorted: Vec<(Uuid, &AnalysisFinding)> =
-        findings.iter().map(|finding| (finding.id(), finding)).collect();
+    // Ordered by id, so that two runs cannot deadlock. Of two findings with the same id the first is kept.
+    let mut sorted: Vec<(Uuid, &Finding)> = findings.iter().map(|finding| (finding.id(), finding)).collect();
     sorted.sort_by_key(|(id, _)| *id);
     sorted.dedup_by_key(|(id, _)| *id);
     let mut all = Upserted::default();
@@ -116,17 +64,17 @@ struct Kept {
 async fn keep(
     on: &mut PgConnection,
     job_id: Option<Uuid>,
-    some: &[(Uuid, &AnalysisFinding)],
+    some: &[(Uuid, &Finding)],
 ) -> Result<Vec<Kept>, Failure> {
     let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let row = |(id, finding): &(Uuid, &AnalysisFinding)| {
-        Ok(json!({
-            "finding_id": id, "kind": finding.kind, "severity": finding.severity, "rule": finding.rule, "title": finding.title, "sensor": finding.sensor,
-            "key": finding.key, "evidence": finding.evidence, "confidence": finding.confidence, "first_seen": finding.first_seen,
-            "last_seen": finding.last_seen, "sources": finding.sources, "content": hex(finding.content()?),
-        }))
+    let row = |(id, finding): &(Uuid, &Finding)| {
+        json!({
+            "finding_id": id, "kind": finding.kind, "severity": finding.severity, "rule": finding.rule.name(), "title": finding.title, "sensor": finding.sensor,
+            "key": finding.key, "evidence": finding.evidence, "confidence": finding.finite_confidence(), "first_seen": finding.first_seen(),
+            "last_seen": finding.last_seen(), "sources": finding.sources, "content": hex(finding.revision_hash()),
+        })
     };
-    let rows = some.iter().map(row).collect::<Result<Vec<_>, Failure>>()?;
+    let rows = some.iter().map(row).collect();
     let kept = sqlx::query_as!(
         Kept,
         "insert into findings as f (finding_id, kind, severity, rule, title, sensor, key, found_at, evidence, confidence, first_seen, last_seen, updated_at,
@@ -149,8 +97,8 @@ async fn keep(
     Ok(kept)
 }
 
-/// Writes which sessions they are made of.
-async fn link(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> Result<(), Failure> {
+/// Replaces the rows of `finding_sessions`.
+async fn link(on: &mut PgConnection, changed: &[(&Kept, &Finding)]) -> Result<(), Failure> {
     let ids: Vec<_> = changed.iter().map(|(kept, _)| kept.finding_id).collect();
     sqlx::query!("delete from finding_sessions where finding_id = any($1)", &ids).execute(&mut *on).await?;
     for (kept, finding) in changed {
@@ -170,17 +118,17 @@ async fn link(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> R
     Ok(())
 }
 
-async fn queue(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> Result<(), Failure> {
+/// Where a finding is published.
+pub(crate) fn subject(finding: &Finding) -> String {
+    format!("cowrie.findings.{}", finding.subject_tokens().join("."))
+}
+
+async fn queue(on: &mut PgConnection, changed: &[(&Kept, &Finding)]) -> Result<(), Failure> {
     let (mut subjects, mut ids, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
     for (kept, finding) in changed {
-        subjects.push(format!(
-            "cowrie.findings.{}.{}.{}",
-            finding.kind,
-            finding.severity,
-            finding.sensor.as_deref().unwrap_or("all")
-        ));
-        ids.push(format!("finding.{}.{}", kept.finding_id, kept.revision));
-        payloads.push(published::finding(finding, kept.finding_id, kept.revision, kept.found_at).to_string());
+        subjects.push(subject(finding));
+        ids.push(finding.message_id(kept.finding_id, kept.revision));
+        payloads.push(finding.message(kept.finding_id, kept.revision, kept.found_at).to_string());
     }
     sqlx::query!(
         "insert into outbox (subject, msg_id, payload)
@@ -198,9 +146,7 @@ async fn queue(on: &mut PgConnection, changed: &[(&Kept, &AnalysisFinding)]) -> 
 /// A campaign that was found before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KnownCampaign {
-    /// Its key.
     pub key: String,
-    /// Its addresses.
     pub sources: Vec<String>,
     /// What its members have in common.
     pub indicators: Vec<String>,
@@ -209,7 +155,7 @@ pub struct KnownCampaign {
 /// The campaigns of a kind that were seen since a moment, those seen last first.
 pub async fn known_campaigns(
     on: &mut PgConnection,
-    kind: &str,
+    kind: Kind,
     since: DateTime<Utc>,
 ) -> Result<Vec<KnownCampaign>, Failure> {
     let known = sqlx::query_as!(
@@ -217,7 +163,7 @@ pub async fn known_campaigns(
         r#"select key, coalesce(sources, '{}') as "sources!",
             array(select jsonb_array_elements_text(case when jsonb_typeof(evidence -> 'indicators') = 'array' then evidence -> 'indicators' end)) as "indicators!"
         from findings where kind = $1 and rule = 'campaign' and last_seen >= $2 order by last_seen desc, finding_id limit $3"#,
-        kind,
+        kind.name(),
         since,
         MOST_KNOWN,
     )
@@ -226,9 +172,8 @@ pub async fn known_campaigns(
     Ok(known)
 }
 
-/// A finding as it is shown.
+/// A row of `findings`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct StoredFinding {
     pub finding_id: Uuid,
     pub revision: i32,
@@ -247,18 +192,17 @@ pub struct StoredFinding {
     pub job_id: Option<Uuid>,
     pub evidence: Value,
     pub sources: Vec<String>,
-    /// How many sessions it is made of.
     pub session_count: i64,
 }
 
 /// Which findings to list.
 #[derive(Clone, Debug, Default)]
 pub struct FindingFilter {
-    /// Of these kinds; empty: all.
-    pub kinds: Vec<String>,
-    /// Of these severities; empty: all.
-    pub severities: Vec<String>,
-    /// Written since then.
+    /// Empty: all.
+    pub kinds: Vec<Kind>,
+    /// Empty: all.
+    pub severities: Vec<Severity>,
+    /// Inserted or updated since then.
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -268,6 +212,8 @@ pub async fn list_findings(
     filter: &FindingFilter,
     limit: i64,
 ) -> Result<Vec<StoredFinding>, Failure> {
+    let kinds: Vec<_> = filter.kinds.iter().map(|kind| kind.name().to_owned()).collect();
+    let severities: Vec<_> = filter.severities.iter().map(|severity| severity.name().to_owned()).collect();
     let found = sqlx::query_as!(
         StoredFinding,
         r#"select f.finding_id, revision, kind, severity, rule, title, sensor, dimension::text, key, found_at,
@@ -277,8 +223,8 @@ pub async fn list_findings(
         where (cardinality($1::text[]) = 0 or kind = any($1)) and (cardinality($2::text[]) = 0 or severity = any($2))
             and ($3::timestamptz is null or coalesce(updated_at, created_at) >= $3)
         order by coalesce(updated_at, created_at) desc, f.finding_id limit $4"#,
-        &filter.kinds,
-        &filter.severities,
+        &kinds,
+        &severities,
         filter.since,
         limit,
     )
@@ -287,7 +233,8 @@ pub async fn list_findings(
     Ok(found)
 }
 
-/// Findings whose id begins so, with the first sessions of each; at most two, to tell whether it is one.
+/// Findings whose id begins with a text, each with its first sessions. At most two: the caller wants to know
+/// whether there is exactly one.
 pub async fn findings_like(
     on: &mut PgConnection,
     beginning: &str,

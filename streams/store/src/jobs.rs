@@ -110,7 +110,6 @@ async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitte
 
 /// A job as it is shown.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct Job {
     pub job_id: Uuid,
     pub job_type: String,

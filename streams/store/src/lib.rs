@@ -21,7 +21,6 @@ mod longtail;
 mod outbox;
 mod panes;
 mod positions;
-mod published;
 mod recount;
 mod rollup;
 mod schedules;
@@ -51,8 +50,8 @@ pub use features::{
 };
 pub use files::{FileReceipt, committed_of, merge_receipts};
 pub use findings::{
-    AnalysisFinding, FindingFilter, KnownCampaign, StoredFinding, Upserted, findings_like, known_campaigns,
-    list_findings, upsert_findings,
+    FindingFilter, KnownCampaign, StoredFinding, Upserted, findings_like, known_campaigns, list_findings,
+    upsert_findings,
 };
 pub use jobs::{
     Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, forget_jobs, job, job_event_ids, job_events,
@@ -68,7 +67,6 @@ pub use outbox::{
 };
 pub use panes::{Grain, PaneRow, add_panes, insert_panes};
 pub use positions::{Position, position, record_position};
-pub use published::{hidden_credential, hidden_password, public, public_key};
 pub use recount::{backfill_day, backfill_left, pane_differences, recountable_days};
 pub use rollup::{Visit, drop_oldest, due_visits, end_visit, visit};
 pub use schedules::{
@@ -78,8 +76,8 @@ pub use schedules::{
 pub use sensors::{merge_sensors, newest_events};
 pub use sessions::{MergedSession, close_idle, merge_sessions};
 pub use signals::{
-    Mark, NewFinding, crossing, end_episodes, end_episodes_of, first_event, live_sensors, mark_signals,
-    open_episode, prolong_episode, take_marks,
+    Mark, crossing, end_episodes, end_episodes_of, first_event, live_sensors, mark_signals, open_episode,
+    prolong_episode, take_marks,
 };
 /// A transaction, or a connection outside one.
 pub use sqlx::PgConnection as Connection;

@@ -16,7 +16,6 @@ const AT_ONCE: usize = 5_000;
 
 /// How long a pane is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Grain {
     Minute,
     Hour,
@@ -45,7 +44,6 @@ impl Grain {
 
 /// A row.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct PaneRow<'a> {
     pub dimension: Dimension,
     pub key: &'a str,

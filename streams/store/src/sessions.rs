@@ -11,7 +11,6 @@ const SWEEP: i64 = 1_000;
 
 /// A session as it is after a merge.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct MergedSession {
     pub sensor: String,
     pub session: String,

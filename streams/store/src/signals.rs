@@ -1,13 +1,14 @@
-//! The tables `signal_marks`, `episodes` and `findings`: what live events touched, and what rules made of it.
+//! The tables `signal_marks`, `episodes` and `findings`: the keys that live events touched, and the findings of live rules.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use events::Dimension;
+use findings::{Finding, Rule};
 use sqlx::{PgConnection, postgres::types::PgInterval};
 use uuid::Uuid;
 
-use crate::{Failure, Measure};
+use crate::{Failure, Measure, findings::subject};
 
 /// Marks judged in one transaction.
 const MARKS_AT_ONCE: i64 = 500;
@@ -48,8 +49,8 @@ pub async fn take_marks(on: &mut PgConnection) -> Result<BTreeSet<Mark>, Failure
     Ok(rows.into_iter().filter_map(|row| Some((row.dimension.parse().ok()?, row.key, row.minute))).collect())
 }
 
-/// Of these keys, each with the minute with which its window ends, those whose window has at least so much of
-/// a measure; with how much.
+/// Returns the keys whose window, of this length and ending with the key's minute, reaches `at_least` of a
+/// measure, each with the value.
 pub async fn crossing(
     on: &mut PgConnection,
     dimension: Dimension,
@@ -83,7 +84,8 @@ pub async fn crossing(
     Ok(rows.into_iter().map(|row| (row.key, row.minute, row.value)).collect())
 }
 
-/// Lets an episode of a rule last on. Returns whether there is one, open or over, that has this minute.
+/// Prolongs the open episode of a rule and key. Returns whether there is an episode, open or closed, that
+/// covers this minute.
 pub async fn prolong_episode(
     on: &mut PgConnection,
     rule: &str,
@@ -102,56 +104,46 @@ pub async fn prolong_episode(
     Ok(prolonged.there)
 }
 
-/// What a rule found.
-#[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
-pub struct NewFinding<'a> {
-    pub id: Uuid,
-    pub severity: &'a str,
-    pub rule: &'a str,
-    pub title: &'a str,
-    pub sensor: Option<&'a str>,
-    pub dimension: Dimension,
-    pub key: &'a str,
-    pub found_at: DateTime<Utc>,
-    /// JSON.
-    pub evidence: String,
-    /// What is published of it: JSON.
-    pub payload: String,
-}
-
-/// Opens an episode with its finding, and queues the finding for FINDINGS. Fails where one is open.
-pub async fn open_episode(on: &mut PgConnection, finding: &NewFinding<'_>) -> Result<(), Failure> {
+/// Opens an episode with its finding, and queues the finding for FINDINGS. Fails when the rule has an open
+/// episode of the key, or when the finding is not of a live rule.
+pub async fn open_episode(
+    on: &mut PgConnection,
+    finding: &Finding,
+    found_at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let Rule::Live { name: rule, dimension } = &finding.rule else {
+        return Err(Failure::Reject(anyhow::anyhow!("{} is not a live rule", finding.rule.name())));
+    };
+    let id = Uuid::new_v4();
     sqlx::query!(
         "insert into findings (finding_id, kind, severity, rule, title, sensor, dimension, key, found_at, evidence)
         values ($1, 'signal', $2, $3, $4, $5, $6::text::pane_dimension, $7, $8, $9::text::jsonb)",
-        finding.id,
-        finding.severity,
-        finding.rule,
+        id,
+        finding.severity.name(),
+        rule,
         finding.title,
-        finding.sensor,
-        finding.dimension.name(),
+        finding.sensor.as_deref(),
+        dimension.name(),
         finding.key,
-        finding.found_at,
-        finding.evidence,
+        found_at,
+        finding.evidence.to_string(),
     )
     .execute(&mut *on)
     .await?;
     sqlx::query!(
         "insert into episodes (rule, key, opened_at, last_at, finding_id) values ($1, $2, $3, $3, $4)",
-        finding.rule,
+        rule,
         finding.key,
-        finding.found_at,
-        finding.id
+        found_at,
+        id
     )
     .execute(&mut *on)
     .await?;
     sqlx::query!(
-        "insert into outbox (subject, msg_id, payload) values ('cowrie.findings.signal.' || $1 || '.' || coalesce($2, 'all'), 'finding.' || $3::text, $4::text::json)",
-        finding.severity,
-        finding.sensor,
-        finding.id.to_string(),
-        finding.payload,
+        "insert into outbox (subject, msg_id, payload) values ($1, $2, $3::text::json)",
+        subject(finding),
+        finding.message_id(id, 1),
+        finding.message(id, 1, found_at).to_string(),
     )
     .execute(on)
     .await?;

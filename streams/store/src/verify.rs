@@ -258,7 +258,6 @@ pub async fn recount_sessions(
 
 /// A session's row, as far as events decide it.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the table documents each column")]
 pub struct SessionRow {
     pub session: String,
     pub protocol: Option<String>,

@@ -11,7 +11,6 @@ use crate::Failure;
 
 /// What a window says. Distinct counts are exact below [`events::SKETCH_SIZE`].
 #[derive(Clone, PartialEq, Debug, Serialize)]
-#[allow(missing_docs, reason = "the table feature_panes documents each measure")]
 pub struct Window {
     /// What was counted: from here,
     pub from_at: DateTime<Utc>,
@@ -36,7 +35,6 @@ pub struct Window {
 
 /// By what a top list is ordered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the table feature_panes documents each measure")]
 pub enum Measure {
     Events,
     Sessions,

@@ -74,12 +74,11 @@ pub enum Kind {
     Botnet,
 }
 
-impl Kind {
-    /// As findings name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Snowshoe => "snowshoe",
-            Self::Botnet => "botnet",
+impl From<Kind> for findings::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Snowshoe => Self::Snowshoe,
+            Kind::Botnet => Self::Botnet,
         }
     }
 }

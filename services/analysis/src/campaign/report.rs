@@ -11,7 +11,7 @@ use super::{
     quiet::Overview,
     source::{Family, Source, Sources, Token},
 };
-use crate::{Data, Finding, Severity, finding::SessionName};
+use crate::{Data, Detector, Finding, Severity, finding::SessionName};
 
 /// Sessions of a campaign that its finding names.
 const MOST_SESSIONS: usize = 10_000;
@@ -86,8 +86,8 @@ impl Reporter<'_> {
         }
         let first_name = self.data.name(first);
         let finding = Finding {
-            kind: self.kind.name().into(),
-            rule: "campaign".into(),
+            kind: self.kind.into(),
+            rule: Detector::Campaign.into(),
             key: String::new(),
             title: self.title(
                 campaign,

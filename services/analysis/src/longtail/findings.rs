@@ -12,7 +12,7 @@ use super::{
     score::{FormScore, SCORERS, Scores, SequenceScore},
     shape::names,
 };
-use crate::{Finding, Severity, finding::credential};
+use crate::{Detector, Finding, Severity, finding::credential};
 
 /// With fewer sessions than this everything is rare, and nothing is told.
 const LEAST_SESSIONS: u64 = 20;
@@ -50,7 +50,7 @@ impl Found {
                 .confidence
                 .total_cmp(&one.confidence)
                 .then_with(|| other.severity.cmp(&one.severity))
-                .then_with(|| (&one.rule, &one.key).cmp(&(&other.rule, &other.key)))
+                .then_with(|| (one.rule.name(), &one.key).cmp(&(other.rule.name(), &other.key)))
         };
         let mut findings = Vec::new();
         for (_, mut found) in detectors {
@@ -128,7 +128,7 @@ impl<'a> Teller<'a> {
         let title =
             format!("{} of {} sessions typed `{}`{more}", sessions, self.all.typing, short(&commands[0]));
         self.finding(
-            "rare_command",
+            Detector::RareCommand,
             commands[0].clone(),
             title,
             Severity::Low,
@@ -167,7 +167,7 @@ impl<'a> Teller<'a> {
             short(commands.first().copied().unwrap_or_default())
         );
         self.finding(
-            "anomalous_sequence",
+            Detector::AnomalousSequence,
             hex(&one.fingerprint),
             title,
             Severity::Medium,
@@ -235,7 +235,7 @@ impl<'a> Teller<'a> {
         };
         let examples: Vec<&Example> = form.form.examples.iter().collect();
         let mut finding = self.finding(
-            "outlier_session",
+            Detector::OutlierSession,
             key.finalize().to_hex()[..32].to_owned(),
             title,
             severity,
@@ -312,7 +312,7 @@ impl<'a> Teller<'a> {
             format!("{kind}:{}", one.text)
         };
         let mut finding =
-            self.finding("emerging_pattern", key, title, severity, confidence, evidence, &examples);
+            self.finding(Detector::EmergingPattern, key, title, severity, confidence, evidence, &examples);
         if examples.is_empty() {
             self.times(one, &mut finding);
         }
@@ -374,7 +374,7 @@ impl<'a> Teller<'a> {
             let severity = if payload.looks_like.is_some() { Severity::High } else { Severity::Medium };
             let examples: Vec<&Example> = carried.examples.iter().collect();
             let mut finding = self.finding(
-                "high_entropy_payload",
+                Detector::HighEntropyPayload,
                 hex(name),
                 title,
                 severity,
@@ -430,7 +430,7 @@ impl<'a> Teller<'a> {
     #[allow(clippy::too_many_arguments, reason = "a finding has as many fields, and all callers give all")]
     fn finding(
         &self,
-        rule: &str,
+        detector: Detector,
         key: String,
         title: String,
         severity: Severity,
@@ -445,8 +445,8 @@ impl<'a> Teller<'a> {
         let sensors: std::collections::BTreeSet<&str> =
             examples.iter().map(|example| example.name.0.as_str()).collect();
         Finding {
-            kind: "longtail".into(),
-            rule: rule.into(),
+            kind: ::findings::Kind::Longtail,
+            rule: detector.into(),
             key,
             title,
             severity,

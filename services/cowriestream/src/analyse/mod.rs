@@ -12,6 +12,8 @@ use boot::Tasks;
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use events::SensorId;
+use fields::Age;
+use findings::Finding;
 use indicatif::{ProgressBar, ProgressStyle};
 use loader::logs::LogSpec;
 use serde_json::json;
@@ -20,7 +22,7 @@ use tokio::sync::watch;
 use worker::analyses::{self, Answer, Desk, Keep, Question, Told};
 
 pub(crate) use self::show::evidence;
-use crate::target::Target;
+use crate::{since::Since, target::Target};
 
 /// `cowriestream analyse`
 #[derive(Debug, clap::Args)]
@@ -33,12 +35,12 @@ use crate::target::Target;
   cowriestream analyse snowshoe --input november.arrow                 and analyses that again, on any machine
   cowriestream analyse longtail --log cowrie.json --json | jq '.findings[] | [.severity, .title]'
 
-Nothing is stored, unless --store says so: then as a job would (`cowriestream jobs submit longtail_analysis`).")]
+Nothing is stored without --store, which stores findings as a job does (`cowriestream jobs submit longtail_analysis`).")]
 pub struct Args {
     /// What to look for
     #[arg(value_name = "ANALYSIS")]
     what: What,
-    /// How far back: an age before --until (12h, 7d, 4w), or a time; 7d of a database, everything of logs
+    /// How far back: a duration before --until (30m, 24h, 7d, 4w), or a time; 7d of a database, everything of logs
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
     /// Until when, as 2026-11-24T08:00:00Z; now without it, of logs their end
@@ -47,13 +49,13 @@ pub struct Args {
     /// Only of this sensor; of logs, the sensor of those that name none (`local`)
     #[arg(long, value_name = "NAME")]
     sensor: Option<SensorId>,
-    /// From which score (longtail) or confidence on something is a finding, 0 to 1
+    /// The least score (longtail) or confidence of a finding, 0 to 1
     #[arg(long, default_value_t = 0.7, value_parser = part, value_name = "X")]
     threshold: f64,
-    /// Fewer sources are no campaign (snowshoe, botnet)
+    /// The least number of sources of a campaign (snowshoe, botnet)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
     min_sources: u32,
-    /// Of everything random (longtail)
+    /// Random seed (longtail)
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given
@@ -63,14 +65,14 @@ pub struct Args {
     /// All of a data set that --save wrote
     #[arg(long, conflicts_with_all = ["logs", "since", "until", "sensor"], value_name = "FILE.arrow")]
     input: Option<PathBuf>,
-    /// Write what is analysed to a file, and analyse it as --input will: without what earlier runs kept. It
-    /// has the passwords
+    /// Write the data set to a file, passwords included, and analyse it as --input will: without the parts
+    /// that earlier runs stored
     #[arg(long, conflicts_with = "input", value_name = "FILE.arrow")]
     save: Option<PathBuf>,
-    /// Read every day anew, whatever earlier runs kept
+    /// Read every day again, also those that earlier runs stored
     #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     full: bool,
-    /// Keep what is found: in the table `findings`, and on FINDINGS when it is new
+    /// Store the findings in the table `findings`, and publish new ones on FINDINGS
     #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     store: bool,
     /// Findings to show; the JSON has all
@@ -102,46 +104,6 @@ fn part(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
-/// An age, or a time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Since {
-    /// Microseconds before the end.
-    Age(i64),
-    /// Microseconds since 1970.
-    At(i64),
-}
-
-impl std::str::FromStr for Since {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let age = || {
-            let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-            let seconds = match unit {
-                "m" => 60,
-                "h" => 3_600,
-                "d" => 86_400,
-                "w" => 604_800,
-                _ => return None,
-            };
-            number.parse::<u32>().ok().map(|number| i64::from(number) * seconds * 1_000_000)
-        };
-        let wrong =
-            || "expected an age, e.g. 90m, 12h, 7d or 4w, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
-        age().map(Self::Age).or_else(|| events::time::read(text).map(Self::At)).ok_or_else(wrong)
-    }
-}
-
-impl Since {
-    /// In microseconds since 1970.
-    fn before(self, until: i64) -> i64 {
-        match self {
-            Self::Age(age) => until.saturating_sub(age),
-            Self::At(at) => at,
-        }
-    }
-}
-
 impl Args {
     fn question(&self) -> Question {
         let campaigns = |kind| {
@@ -169,8 +131,7 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let answer = if live { of_database(&args, &tasks).await? } else { of_data(&args, &tasks).await? };
     let seconds = (since.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     if args.json {
-        let findings: Vec<_> =
-            answer.findings.iter().map(|finding| analyses::finding_json(finding, false)).collect();
+        let findings: Vec<_> = answer.findings.iter().map(Finding::full_json).collect();
         let mut summary = json!({
             "analysis": args.question().kind(), "sessions": answer.sessions, "cached_sessions": answer.cached_sessions,
             "new_sessions": answer.sessions - answer.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": answer.kept,
@@ -192,7 +153,7 @@ async fn database(args: &Args, tasks: &Tasks) -> anyhow::Result<(Desk, watch::Re
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
     let to = args.until.unwrap_or_else(Utc::now);
-    let from = args.since.unwrap_or(Since::Age(7 * 86_400_000_000)).before(to.timestamp_micros());
+    let from = args.since.unwrap_or(Since::Age(Age::days(7))).before(to.timestamp_micros());
     let from = DateTime::from_timestamp_micros(from).unwrap_or_default();
     anyhow::ensure!(from < to, "--since must be before --until");
     let keep = if args.store { Keep::Plain } else { Keep::Nothing };
@@ -247,22 +208,6 @@ async fn watched<T>(
                 bar.set_position((told.done * 1_000.0) as u64);
                 bar.set_message(format!("of {} sessions: {}", told.sessions, told.step));
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn since_is_an_age_before_the_end_or_a_time() {
-        let before = |text: &str| text.parse::<Since>().map(|since| since.before(86_400_000_000_000));
-        assert_eq!(before("7d"), Ok(86_400_000_000_000 - 7 * 86_400_000_000));
-        assert_eq!(before("1970-01-02T00:00:00Z"), before("x").or(before("1970-01-02T00:00:00Z")));
-        assert_eq!("2018-06-16T03:00:00Z".parse(), Ok(Since::At(1_529_118_000_000_000)));
-        for bad in ["", "d", "-1d", "7", "7y", "99999999999d", "é"] {
-            assert!(bad.parse::<Since>().is_err(), "{bad}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Findings for people. Whatever attackers wrote is made safe for a terminal.
 
-use analysis::Finding;
 use boot::safe_up_to;
+use chrono::{DateTime, Utc};
+use findings::Finding;
 use serde_json::Value;
 use worker::analyses::{Answer, Question};
 
@@ -40,13 +41,11 @@ fn show(finding: &Finding) {
         "{:<8} {:.2}  {}  {}",
         finding.severity.name(),
         finding.confidence,
-        finding.rule,
+        finding.rule.name(),
         safe_up_to(&finding.title, WIDE)
     );
-    let time = |micros| {
-        chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default().format("%Y-%m-%d %H:%M:%S")
-    };
-    boot::say!("    when      {} to {} UTC", time(finding.first_seen), time(finding.last_seen));
+    let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S");
+    boot::say!("    when      {} to {} UTC", time(finding.first_seen()), time(finding.last_seen()));
     for line in evidence(&finding.evidence) {
         boot::say!("    {line}");
     }

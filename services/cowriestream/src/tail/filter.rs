@@ -1,19 +1,15 @@
-//! Which events are wanted.
+//! Which events `tail` prints.
 
-use std::{
-    net::IpAddr,
-    str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, str::FromStr};
 
 use bus::Events;
 
 use super::line::Seen;
 
-/// What an event must be like.
+/// The conditions of the flags; an event must meet all.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// Not before, in microseconds since 1970; an event without a readable time is wanted.
+    /// Microseconds since 1970. An event without a readable time passes.
     pub since: Option<i64>,
     pub events: Vec<EventPattern>,
     pub ip: Option<Net>,
@@ -34,7 +30,7 @@ impl Wanted {
     }
 }
 
-/// `login.*`: an event id with or without `cowrie.`; `*` stands for anything, `>` at the end too.
+/// `login.*`: an event id with or without `cowrie.`; `*` matches anything, and so does `>` at the end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventPattern(String);
 
@@ -55,7 +51,7 @@ impl EventPattern {
         glob(&self.0, eventid.strip_prefix("cowrie.").unwrap_or(eventid))
     }
 
-    /// The subjects where such events are, when they can be named.
+    /// The subjects of such events; `None` when they may have any.
     fn subjects(&self) -> Option<Events> {
         let token = |t: &str| {
             !t.is_empty()
@@ -70,12 +66,12 @@ impl EventPattern {
     }
 }
 
-/// The subjects for some patterns; all (none named) when one of them may be anywhere.
+/// The subjects of patterns; none, which means all, when the events of one pattern may have any subject.
 pub(super) fn subjects(patterns: &[EventPattern]) -> Vec<Events> {
     patterns.iter().map(EventPattern::subjects).collect::<Option<_>>().unwrap_or_default()
 }
 
-/// Whether a text is like a pattern in which `*` stands for anything.
+/// Whether a text matches a pattern, in which `*` matches anything.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };
@@ -127,36 +123,6 @@ impl Net {
             _ => false,
         }
     }
-}
-
-/// `10m`, `2h`, or a time: microseconds since 1970.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Since(pub i64);
-
-impl FromStr for Since {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-        let ago = age(text).map(|age| now.saturating_sub(age));
-        let wrong =
-            || "expected an age, e.g. 90s, 10m, 2h or 3d, or a time, e.g. 2026-11-23T10:00:00Z".to_owned();
-        ago.or_else(|| events::time::read(text)).map(Self).ok_or_else(wrong)
-    }
-}
-
-/// Microseconds.
-fn age(text: &str) -> Option<i64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    let number: i64 = number.parse().ok().filter(|&number| number >= 0)?;
-    number.checked_mul(seconds * 1_000_000)
 }
 
 #[cfg(test)]
@@ -218,16 +184,6 @@ mod tests {
         );
         for bad in ["", "x", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/-1", "::/129"] {
             assert!(bad.parse::<Net>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn since_is_an_age_or_a_time() {
-        assert_eq!("2018-06-16T03:00:00Z".parse(), Ok(Since(1_529_118_000_000_000)));
-        let (minutes, days) = ("10m".parse::<Since>().unwrap().0, "3d".parse::<Since>().unwrap().0);
-        assert!((minutes - days - 259_200_000_000 + 600_000_000).abs() < 1_000_000);
-        for bad in ["", "m", "10", "-1m", "10é", "yesterday", "9999999999999999999d"] {
-            assert!(bad.parse::<Since>().is_err(), "{bad}");
         }
     }
 }

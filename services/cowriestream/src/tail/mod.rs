@@ -15,10 +15,10 @@ use boot::CancellationToken;
 use bus::{Beginning, Bus, Followed, Following, Subjects};
 use events::SensorId;
 use filter::Wanted;
-pub use filter::{EventPattern, Net, Since};
+pub use filter::{EventPattern, Net};
 use line::Look;
 
-use crate::target::Target;
+use crate::{since::Since, target::Target};
 
 /// An event that happened after `--since` also arrived at the broker after it, unless the clock of its sensor
 /// is ahead. That is tolerated up to this difference.
@@ -33,7 +33,7 @@ const CLOCKS_DIFFER_US: i64 = 10 * 60 * 1_000_000;
   cowriestream tail --since 2h --session 7a93f0ee5273 --no-follow
   cowriestream tail --since 10m --json | jq -r 'select(.event.input) | [.sensor, .event.src_ip, .event.input] | @tsv'")]
 pub struct Args {
-    /// Also print past events that the stream still has: since this long ago (90s, 10m, 2h, 3d), or since
+    /// Also print past events that the stream still has: since this long ago (90s, 30m, 24h, 7d, 4w), or since
     /// this time
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
@@ -65,8 +65,9 @@ pub struct Args {
 /// Prints until it is stopped, has printed enough, or the output is closed.
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.target.bus()?, "tail").await?;
-    let beginning = match (&args.since, args.no_follow) {
-        (Some(since), _) => Beginning::Arrived(since.0 - CLOCKS_DIFFER_US),
+    let since = args.since.map(Since::before_now);
+    let beginning = match (since, args.no_follow) {
+        (Some(since), _) => Beginning::Arrived(since - CLOCKS_DIFFER_US),
         (None, true) => Beginning::Oldest,
         (None, false) => Beginning::Now,
     };
@@ -81,12 +82,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
             color: color(),
         })
     };
-    let wanted = Wanted {
-        since: args.since.map(|since| since.0),
-        events: args.events,
-        ip: args.ip,
-        session: args.session,
-    };
+    let wanted = Wanted { since, events: args.events, ip: args.ip, session: args.session };
     let mut printer = Printer {
         wanted,
         form,

@@ -21,7 +21,7 @@ use store::{Store, verify::Span};
 
 use crate::{
     logs::{FilesArgs, SensorFiles},
-    tail::Since,
+    since::Since,
     target::Target,
 };
 use read::Counted;
@@ -54,10 +54,10 @@ pub struct Args {
     /// The files were loaded with --expand-arrays
     #[arg(long)]
     expand_arrays: bool,
-    /// Compare only events from this time on: an age (90m, 12h, 7d) or a time
+    /// Compare only events from this time on: a duration back from now (90m, 24h, 7d) or a time
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
-    /// Compare only events before this time: an age or a time
+    /// Compare only events before this time: a duration back from now, or a time
     #[arg(long, value_name = "AGE|TIME")]
     until: Option<Since>,
     /// How long to wait without progress before uncommitted lines count as missing
@@ -70,7 +70,8 @@ pub struct Args {
 
 impl Args {
     fn span(&self) -> anyhow::Result<Span> {
-        let span = Span { since: self.since.map(|at| at.0), until: self.until.map(|at| at.0) };
+        let span =
+            Span { since: self.since.map(Since::before_now), until: self.until.map(Since::before_now) };
         let ordered = span.since.zip(span.until).is_none_or(|(since, until)| since < until);
         anyhow::ensure!(ordered, "--since must be before --until");
         Ok(span)

@@ -28,7 +28,7 @@ window = "15m"
 
 [[rule]]
 kind = "activity"
-name = "new-credential"
+name = "spray"
 title = "A new credential"
 severity = "medium"
 dimension = "credential"
@@ -112,7 +112,7 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     commit(&one, &lines(now, 12..20, "hunter2")).await;
     assert_eq!(judge(&one, &lease).await, 0, "the episodes are open");
     let found = "select rule || ' ' || key || ' ' || (evidence ->> 'value') from findings order by 1";
-    assert_eq!(hub.psql(found), "busy-net 203.0.113.0/24 12\nnew-credential root:hunter2 6\n");
+    assert_eq!(hub.psql(found), "busy-net 203.0.113.0/24 12\nspray root:hunter2 6\n");
 
     // A judge that lost its duty writes nothing.
     hub.psql("update leases set epoch = epoch + 1; delete from episodes");

@@ -6,7 +6,7 @@ use analysis::{
 };
 use store::DataRange;
 
-use super::{Answer, Question, desk::Desk, load::load, micros, span, stored};
+use super::{Answer, desk::Desk, load::load, micros, span};
 use crate::attempt::Ended;
 
 /// How far back campaigns are known, before the range begins.
@@ -25,8 +25,7 @@ pub(crate) async fn of_database(
     let mut transaction = desk.store()?.begin_long().await?;
     let sessions: i64 =
         store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
-    let name = Question::Campaigns(kind, parameters.clone()).kind();
-    let known = store::known_campaigns(&mut transaction, name, range.from - KNOWN).await?;
+    let known = store::known_campaigns(&mut transaction, kind.into(), range.from - KNOWN).await?;
     drop(transaction);
     desk.sessions(sessions.unsigned_abs());
     let tell = |loaded: u64| {
@@ -50,9 +49,8 @@ pub(crate) async fn of_database(
 
 async fn keep(desk: &Desk, outcome: &Outcome) -> Result<store::Upserted, Ended> {
     desk.tell("keeping what was found", 0.99)?;
-    let findings: Vec<_> = outcome.findings.iter().map(stored).collect();
     let mut transaction = desk.store()?.begin_long().await?;
-    let kept = store::upsert_findings(&mut transaction, desk.job_id(), &findings).await?;
+    let kept = store::upsert_findings(&mut transaction, desk.job_id(), &outcome.findings).await?;
     desk.commit(transaction).await?;
     Ok(kept)
 }

@@ -2,6 +2,7 @@
 
 use analysis::{campaign, longtail};
 use chrono::Utc;
+use findings::Finding;
 use jobs::{AnalysisRange, Campaigns, Longtail};
 use serde_json::{Value, json};
 use store::DataRange;
@@ -10,23 +11,22 @@ use tokio::sync::watch;
 use super::{
     Answer, Question, ask,
     desk::{Before, Clock, Desk, JobRun, Keep, Told},
-    finding_json, markdown,
+    markdown,
 };
 use crate::attempt::{Ended, Run};
 
-/// Findings that a result holds; the rest is in the table.
+/// Most findings of a result; the rest is in the table.
 const MOST_FINDINGS: usize = 100;
-/// Bytes of findings that a result holds: it must fit into one answer of 4 MiB.
+/// Most bytes of findings in a result: it must fit into one gRPC answer of 4 MiB.
 const LARGEST_RESULT: usize = 1 << 20;
 
-/// Which analysis a job is.
 pub(crate) enum Job {
     Longtail(Longtail),
     Snowshoe(Campaigns),
     Botnet(Campaigns),
 }
 
-/// Runs one; what is kept on the way is what a later attempt need not do again.
+/// Runs an analysis. A later attempt skips what this one stored.
 pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
     let (question, range, full) = question(job);
     let clock = Clock::start();
@@ -48,12 +48,12 @@ pub(crate) async fn run(run: &Run, job: Job) -> Result<Value, Ended> {
     Ok(result(&question, &range, &answer, clock.seconds()))
 }
 
-/// Writes how far the analysis is, until the desk is gone or the attempt does not run any more.
+/// Writes the progress of the analysis until the desk is dropped or the attempt has ended.
 async fn write_progress(run: &Run, before: f64, mut hear: watch::Receiver<Told>) -> Result<(), Ended> {
     let mut resumed = false;
     while hear.changed().await.is_ok() {
         let told = hear.borrow_and_update().clone();
-        // There is no bar before it is known how long it is.
+        // No progress before the number of sessions is known.
         if told.sessions == 0 {
             continue;
         }
@@ -61,7 +61,7 @@ async fn write_progress(run: &Run, before: f64, mut hear: watch::Receiver<Told>)
             run.resumed_at(before * told.sessions as f64).await;
             resumed = true;
         }
-        // The end is told when it is kept.
+        // 1.0 is reported after the findings are stored.
         run.progress_of(&told.step, told.done.min(0.999), told.sessions.cast_signed()).await?;
     }
     Ok(())
@@ -95,7 +95,7 @@ fn result(question: &Question, range: &DataRange, answer: &Answer, seconds: f64)
         .findings
         .iter()
         .take(MOST_FINDINGS)
-        .map(|finding| finding_json(finding, true))
+        .map(Finding::public_json)
         .take_while(|finding| {
             let length = finding.to_string().len();
             left = left.saturating_sub(length);
@@ -105,13 +105,13 @@ fn result(question: &Question, range: &DataRange, answer: &Answer, seconds: f64)
     json!({
         "analysis": question.kind(), "analysis_type": analysis_type(answer), "from": range.from, "to": range.to, "sensor": range.sensor,
         "sessions": answer.sessions, "cached_sessions": answer.cached_sessions, "new_sessions": answer.sessions - answer.cached_sessions,
-        "duration_seconds": seconds, "summary": store::public(&answer.summary), "findings_total": answer.findings.len(), "findings_new": kept.new,
+        "duration_seconds": seconds, "summary": findings::public(&answer.summary), "findings_total": answer.findings.len(), "findings_new": kept.new,
         "findings_updated": kept.updated, "findings_unchanged": kept.unchanged, "findings": findings,
         "markdown": markdown(question, Some((range.from, range.to)), answer, seconds),
     })
 }
 
-/// Whether anything came from an earlier run.
+/// `incremental` if a part came from an earlier run.
 pub(crate) fn analysis_type(answer: &Answer) -> &'static str {
     if answer.cached_sessions > 0 { "incremental" } else { "full" }
 }

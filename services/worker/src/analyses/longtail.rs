@@ -15,7 +15,7 @@ use super::{
     days::{days, is_whole, within},
     desk::Desk,
     load::load,
-    micros, span, stored,
+    micros, span,
 };
 use crate::attempt::Ended;
 
@@ -202,9 +202,8 @@ async fn keep(
     outcome: &Outcome,
 ) -> Result<Upserted, Ended> {
     desk.tell("keeping what was found", 0.99)?;
-    let findings: Vec<_> = outcome.findings.iter().map(stored).collect();
     let mut transaction = desk.store()?.begin_long().await?;
-    let kept = store::upsert_findings(&mut transaction, desk.job_id(), &findings).await?;
+    let kept = store::upsert_findings(&mut transaction, desk.job_id(), &outcome.findings).await?;
     store::replace_longtail_scores(
         &mut transaction,
         range,

@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 
-use super::{Answer, Question, finding_json, job::analysis_type};
+use super::{Answer, Question, job::analysis_type};
 use crate::report::code;
 
-/// Findings that are shown.
+/// Most findings in the table.
 const MOST: usize = 20;
 
-/// The answer to a question as Markdown, without passwords. What attackers wrote stands as code.
+/// An answer as Markdown, without passwords. Attackers' text is written as code.
 pub fn markdown(
     question: &Question,
     range: Option<(DateTime<Utc>, DateTime<Utc>)>,
@@ -47,8 +47,7 @@ pub fn markdown(
         );
     }
     for finding in answer.findings.iter().take(MOST) {
-        let shown = finding_json(finding, true);
-        let id = shown["finding_id"].as_str().unwrap_or_default();
+        let id = finding.id().to_string();
         let _ = writeln!(
             out,
             "| {} | {:.2} | {} | {} | {} | {} |",

@@ -1,21 +1,13 @@
-//! Reading a JSON object from outside field by field, so that everything that is wrong is said at once.
+//! A JSON object from outside, read field by field, so that one answer names every wrong field.
 
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Datelike, Utc};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What is wrong with a field.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct FieldError {
-    /// Its path: `parameters.steps`.
-    pub field: String,
-    /// What is wrong, and what is allowed.
-    pub message: String,
-}
+use crate::{Age, FieldError, Name, quoted, shortened};
 
-/// The fields of an object, taken one by one; what nobody took is unknown.
+/// The fields of an object, taken one by one. A field that was not taken before [`Fields::end`] is unknown.
 pub struct Fields<'a> {
     object: Map<String, Value>,
     prefix: &'static str,
@@ -23,17 +15,13 @@ pub struct Fields<'a> {
     known: Vec<&'static str>,
 }
 
-/// Whether a time can be written as RFC 3339 and stored: of the years 1 to 9999. Another offset than UTC can
-/// move it out of them.
+/// Whether a time can be written as RFC 3339 and stored: its year in UTC is 1 to 9999.
 pub fn is_time(time: DateTime<Utc>) -> bool {
     (1..=9_999).contains(&time.year())
 }
 
-/// Longest text of an error that quotes a value.
-const QUOTED: usize = 60;
-
 impl<'a> Fields<'a> {
-    /// Of a value, which must be an object or absent. `prefix` goes before the names in errors:
+    /// Reads a value, which must be an object or null. Errors name a field with `prefix` before it, e.g.
     /// `parameters.`.
     pub fn of(value: Value, prefix: &'static str, errors: &'a mut Vec<FieldError>) -> Self {
         let object = match value {
@@ -41,28 +29,25 @@ impl<'a> Fields<'a> {
             Value::Null => Map::new(),
             other => {
                 let field = if prefix.is_empty() { "body" } else { prefix.trim_end_matches('.') };
-                errors.push(FieldError {
-                    field: field.into(),
-                    message: format!("expected an object, got {}", quoted(&other)),
-                });
+                errors.push(FieldError::new(field, format!("expected an object, got {}", quoted(&other))));
                 Map::new()
             }
         };
         Self { object, prefix, errors, known: Vec::new() }
     }
 
-    /// Notes that a field is wrong.
+    /// Reports a wrong field.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
-        self.errors.push(FieldError { field: format!("{}{name}", self.prefix), message: message.into() });
+        self.errors.push(FieldError::new(format!("{}{name}", self.prefix), message));
     }
 
-    /// Any value; `None` when absent or null.
+    /// Takes any value; `None` when it is absent or null.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.object.remove(name).filter(|value| !value.is_null())
     }
 
-    /// A whole number. One with a fraction of zero counts: protobuf's Struct knows no others.
+    /// A whole number; `3.0` is one too, because protobuf's Struct has only doubles.
     pub fn integer(&mut self, name: &'static str, allowed: RangeInclusive<i64>, default: i64) -> i64 {
         let Some(value) = self.take(name) else { return default };
         let whole = value
@@ -85,7 +70,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number.
     pub fn number(&mut self, name: &'static str, allowed: RangeInclusive<f64>, default: f64) -> f64 {
         let Some(value) = self.take(name) else { return default };
         match value.as_f64().filter(|x| allowed.contains(x)) {
@@ -105,7 +89,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// True or false.
     pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
         let Some(value) = self.take(name) else { return default };
         value.as_bool().unwrap_or_else(|| {
@@ -135,7 +118,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One of some words.
     pub fn one_of(&mut self, name: &'static str, words: &[&'static str]) -> Option<&'static str> {
         let value = self.take(name)?;
         let found = words.iter().find(|word| value.as_str() == Some(word)).copied();
@@ -145,7 +127,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// A time as in RFC 3339.
+    /// A time in RFC 3339.
     pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
         let value = self.take(name)?;
         let time = value
@@ -159,29 +141,39 @@ impl<'a> Fields<'a> {
         time
     }
 
-    /// A span of time: a number and m, h, d or w. Returns seconds.
-    pub fn span(
+    /// A name: `[A-Za-z0-9_-]{1,64}`; an empty text counts as absent.
+    pub fn name(&mut self, name: &'static str) -> Option<Name> {
+        let value = self.take(name).filter(|value| value.as_str() != Some(""))?;
+        let read = value.as_str().and_then(|text| text.parse().ok());
+        if read.is_none() {
+            self.wrong(name, format!("{}, got {}", Name::EXPECTED, quoted(&value)));
+        }
+        read
+    }
+
+    /// The length of a window, in whole minutes: the text as the request has it, and the length. `default`
+    /// must be valid.
+    pub fn window(
         &mut self,
         name: &'static str,
-        allowed: RangeInclusive<i64>,
+        allowed: RangeInclusive<Age>,
         default: &'static str,
-    ) -> (String, i64) {
-        let value = self.take(name).unwrap_or_else(|| default.into());
-        match value.as_str().and_then(seconds).filter(|s| allowed.contains(s)) {
-            Some(s) => (value.as_str().unwrap_or_default().to_owned(), s),
-            None => {
-                let message = format!(
-                    "expected a span like 30m, 24h, 7d or 4w, of 1m to {}d, got {}",
-                    allowed.end() / 86_400,
-                    quoted(&value)
-                );
-                self.wrong(name, message);
-                (default.to_owned(), seconds(default).unwrap_or_default())
+    ) -> (String, Age) {
+        let text = match self.take(name) {
+            None => default.to_owned(),
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+        };
+        match Age::window(&text, &allowed) {
+            Ok(age) => (text, age),
+            Err(error) => {
+                self.wrong(name, error.to_string());
+                (default.to_owned(), default.parse().unwrap_or(*allowed.start()))
             }
         }
     }
 
-    /// Notes what nobody took.
+    /// Reports the fields that were not taken.
     pub fn end(mut self) {
         for (name, _) in std::mem::take(&mut self.object).into_iter().take(10) {
             let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
@@ -190,72 +182,36 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Seconds of `30m`, `24h`, `7d`, `4w`.
-fn seconds(text: &str) -> Option<i64> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let scale = match unit {
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<i64>().ok()?.checked_mul(scale)
-}
-
-/// A value as it may stand in an error.
-fn quoted(value: &Value) -> String {
-    shortened(&value.to_string())
-}
-
-fn shortened(text: &str) -> String {
-    let safe: String = text
-        .chars()
-        .take(QUOTED)
-        .flat_map(|c| if c.is_control() { c.escape_unicode().collect() } else { vec![c] })
-        .collect();
-    if text.chars().count() > QUOTED { format!("{safe}…") } else { safe }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
+    fn every_wrong_field_is_reported() {
         let mut errors = Vec::new();
         let mut fields = Fields::of(
-            json!({"n": 1.5, "w": "7y", "t": "a\u{7}", "x": 1, "ok": 3.0}),
+            json!({"n": 1.5, "w": "7y", "t": "a\u{7}", "x": 1, "ok": 3.0, "q": "a.b", "p": "fast_1"}),
             "parameters.",
             &mut errors,
         );
         assert_eq!(fields.integer("n", 0..=9, 2), 2);
         assert_eq!(fields.integer("ok", 0..=9, 2), 3);
-        assert_eq!(fields.span("w", 60..=86_400, "24h").1, 86_400);
+        let (text, age) = fields.window("w", Age::minutes(1)..=Age::days(1), "24h");
+        assert_eq!((text.as_str(), age.seconds()), ("24h", 86_400));
         assert_eq!(fields.text("t", 5), None);
+        assert_eq!((fields.name("q"), fields.name("p")), (None, "fast_1".parse().ok()));
         fields.end();
         let said: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         assert_eq!(
             said,
             [
                 "parameters.n: expected a whole number from 0 to 9, got 1.5",
-                "parameters.w: expected a span like 30m, 24h, 7d or 4w, of 1m to 1d, got \"7y\"",
+                "parameters.w: expected a duration like 30m, 24h, 7d or 4w, from 1m to 1d, in whole minutes, got \"7y\"",
                 "parameters.t: expected text of at most 5 characters without control characters, got \"a\\u0007\"",
-                "parameters.x: unknown field; known: n, ok, w, t",
+                "parameters.q: expected letters, digits, _ and -, at most 64, got \"a.b\"",
+                "parameters.x: unknown field; known: n, ok, w, t, q, p",
             ]
         );
-    }
-
-    #[test]
-    fn spans_do_not_overflow() {
-        assert_eq!(seconds("9223372036854775807w"), None);
-        assert_eq!(seconds("+7d"), None);
-        assert_eq!(seconds("é"), None);
-        assert_eq!(seconds(""), None);
-        assert_eq!(seconds("7d"), Some(604_800));
     }
 }
