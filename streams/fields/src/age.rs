@@ -50,7 +50,7 @@ impl Age {
 
     /// Reads the length of a window: whole minutes, because windows are counted in minutes.
     pub fn window(text: &str, allowed: &RangeInclusive<Self>) -> Result<Self, AgeError> {
-        let age = text.parse::<Self>().ok().filter(|age| allowed.contains(age) && age.0 % 60 == 0);
+        let age = text.parse::<Self>().ok().filter(|age| allowed.contains(age) && age.0.is_multiple_of(60));
         age.ok_or_else(|| AgeError {
             text: beginning(text),
             from: *allowed.start(),
@@ -114,7 +114,7 @@ impl FromStr for Age {
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut units = UNITS.into_iter().skip(1);
-        match units.find(|(_, scale)| self.0 % scale == 0) {
+        match units.find(|(_, scale)| self.0.is_multiple_of(*scale)) {
             Some((unit, scale)) => write!(f, "{}{unit}", self.0 / scale),
             None => write!(f, "{}s", self.0),
         }

@@ -58,8 +58,8 @@ impl Finding {
     }
 
     /// The id of an analysis's finding: 128 bits of BLAKE3 over a tag and the length-prefixed kind, rule and
-    /// key. So each run that finds the same thing gives it the same id. A live rule's finding has a random id,
-    /// because each episode is a finding of its own.
+    /// key. So each run that finds the same thing gives it the same id. A live rule's finding has a random
+    /// id, because each episode is a finding of its own.
     pub fn id(&self) -> Uuid {
         let mut hasher = blake3::Hasher::new();
         for part in ["cowriestream finding 1", self.kind.name(), self.rule.name(), &self.key] {
@@ -71,9 +71,9 @@ impl Finding {
         Uuid::from_bytes(id)
     }
 
-    /// Hash of what makes a new revision: how urgent, how sure (to a tenth), when, and who. Title and evidence
-    /// are left out: they contain counts of the whole window ("1 of 5 203 sessions"), so that each run over a
-    /// moving window would publish every finding again.
+    /// Hash of what makes a new revision: severity, confidence (to a tenth), times, sensor, sources and
+    /// sessions. Title and evidence are left out: they contain counts of the whole window ("1 of 5 203
+    /// sessions"), so each run over a moving window would publish every finding again.
     pub fn revision_hash(&self) -> [u8; 32] {
         let content = json!([
             self.severity,

@@ -1,7 +1,7 @@
 //! A finding of a live rule or of an analysis: its identity, its revision, and its one JSON form.
 //!
-//! **Invariant**: pure. No password leaves through [`Finding::message`] or [`Finding::public_json`]: what of a
-//! key is hidden is decided by the dimension or the detector, never by a name that a user chose.
+//! **Invariant**: pure. No password leaves through [`Finding::message`] or [`Finding::public_json`]: the
+//! dimension or the detector decides what of a key is hidden, never a name that a user chose.
 
 mod finding;
 mod kind;

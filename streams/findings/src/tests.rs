@@ -27,7 +27,8 @@ fn emerging() -> Finding {
         last_seen: 1_790_000_360_250_000,
         sensor: Some("fra-1".into()),
         evidence: json!({
-            "credential": "root:hunter2", "passwords": ["hunter2", "abc"], "sessions": 3, "q": 0.01, "nearest": null
+            "credential": "root:hunter2", "passwords": ["hunter2", "abc"], "sessions": 3, "q": 0.01,
+            "nearest": null,
         }),
         sources: vec!["192.0.2.1".into(), "192.0.2.9".into()],
         sessions: vec![("fra-1".into(), "0a1b2c3d4e5f".into())],

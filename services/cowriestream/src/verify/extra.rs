@@ -42,10 +42,7 @@ pub(super) async fn find(on: &mut Connection, counted: &Counted, report: &mut Re
             match like {
                 // A copy that has less than was read.
                 Some((_, (Likeness::Copy, length)))
-                    if origin.offset.is_some_and(|offset| offset as u64 >= length) =>
-                {
-                    ()
-                }
+                    if origin.offset.is_some_and(|offset| offset as u64 >= length) => {}
                 Some((file, (Likeness::Path { .. }, _))) => doubtful.entry(file).or_default().push(origin),
                 None if is_older(origin.ts) => report.older(name(&origin), 1),
                 _ => report.extra(name(&origin)),
