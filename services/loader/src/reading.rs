@@ -253,7 +253,19 @@ impl Tailer {
         }
         self.met |= met;
         self.keep_met();
-        for piece in wanted {
+        self.publish_pieces(key, id, turn, before, wanted).await;
+    }
+
+    /// Publishes the pieces of one line; `before` is the half of it that was taken as a line earlier.
+    async fn publish_pieces(
+        &mut self,
+        key: u64,
+        id: FileId,
+        turn: u64,
+        before: Option<Half>,
+        pieces: Vec<Piece>,
+    ) {
+        for piece in pieces {
             let replaces = before.and_then(|half| half.replaced_by(&piece));
             let place = Place { key, turn, file: id, start: piece.start, end: piece.end, replaces };
             let bytes = match &piece.what {
