@@ -9,7 +9,7 @@ use std::{
 use crate::generate::{Busy, Generator, Made, Plan, Sensor, line::line, random::Random, session::Session};
 
 use super::{
-    botnet, busy, emerging,
+    botnet, busy, decoys, emerging,
     ground::Ground,
     intruders, odd, payloads, snowshoe,
     truth::Truth,
@@ -43,6 +43,8 @@ impl Planted {
         many(Plant::Intruders).for_each(|_| intruders::plant(&mut ground));
         many(Plant::Payloads).for_each(|_| payloads::plant(&mut ground));
         many(Plant::Odd).for_each(|_| odd::plant(&mut ground));
+        // Last, so that decoys do not change what else is planted.
+        many(Plant::Decoys).for_each(|_| decoys::plant(&mut ground));
         let Ground { sessions, mut truth, .. } = ground;
         truth.anomalies.sort();
         let turns = sessions
@@ -97,7 +99,8 @@ pub fn counts(truth: &Truth) -> BTreeMap<String, usize> {
     let campaigns =
         truth.campaigns.iter().map(|campaign| format!("{} {}", campaign.kind, campaign.mechanism));
     let mut counts = BTreeMap::new();
-    for name in campaigns.chain(truth.anomalies.iter().map(|anomaly| anomaly.class.clone())) {
+    let decoys = truth.decoys.iter().map(|decoys| format!("decoys {}", decoys.what));
+    for name in campaigns.chain(truth.anomalies.iter().map(|anomaly| anomaly.class.clone())).chain(decoys) {
         *counts.entry(name).or_insert(0) += 1;
     }
     counts

@@ -8,6 +8,7 @@ mod botnet;
 mod busy;
 mod campaign;
 mod credentials;
+mod decoys;
 mod emerging;
 mod fill;
 mod ground;
@@ -24,7 +25,7 @@ mod wanted;
 
 pub use log::{Planted, counts};
 pub use recipe::{Recipe, Scene};
-pub use truth::{Anomaly, Campaign, Truth};
+pub use truth::{Anomaly, Campaign, Decoys, Truth};
 pub use wanted::{Plant, Wanted};
 
 /// The first seed that no detector may be tuned with.

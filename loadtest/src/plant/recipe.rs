@@ -57,6 +57,12 @@ impl Recipe {
         Self { plan, end, wanted: Wanted(wanted(scene, &mut random)) }
     }
 
+    /// The same log without decoys.
+    pub fn without_decoys(mut self) -> Self {
+        self.wanted.0.remove(&Plant::Decoys);
+        self
+    }
+
     /// Its log.
     pub fn log(&self) -> Planted {
         Planted::new(self.plan.clone(), self.end, &self.wanted)
@@ -70,6 +76,7 @@ fn wanted(scene: Scene, random: &mut Random) -> BTreeMap<Plant, usize> {
             (Plant::Botnet, 2 + random.below(4)),
             (Plant::Intruders, random.below(6)),
             (Plant::Busy, random.below(2)),
+            (Plant::Decoys, 2 + random.below(4)),
         ]),
         Scene::Longtail => BTreeMap::from([
             (Plant::Intruders, 10 + random.below(31)),
@@ -77,7 +84,9 @@ fn wanted(scene: Scene, random: &mut Random) -> BTreeMap<Plant, usize> {
             (Plant::Emerging, 1 + random.below(3)),
             (Plant::Odd, 5 + random.below(16)),
         ]),
-        Scene::Clean => BTreeMap::from([(Plant::Busy, 2 + random.below(4))]),
+        Scene::Clean => {
+            BTreeMap::from([(Plant::Busy, 2 + random.below(4)), (Plant::Decoys, 2 + random.below(4))])
+        }
     }
 }
 

@@ -20,6 +20,18 @@ pub struct Truth {
     pub anomalies: Vec<Anomaly>,
     /// Addresses of the crowd that comes on busy days: unrelated to each other.
     pub crowd: Vec<String>,
+    /// Groups of addresses that look alike but do not act together.
+    #[serde(default)]
+    pub decoys: Vec<Decoys>,
+}
+
+/// Addresses that look alike but do not act together: no finding should group them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decoys {
+    /// `guessers`, `family` or `scanners`.
+    pub what: String,
+    /// Those with a session in the log, sorted.
+    pub addresses: Vec<String>,
 }
 
 /// Sources that act together.

@@ -19,11 +19,13 @@ pub enum Plant {
     Odd,
     /// Days on which several times as many unrelated attackers come.
     Busy,
+    /// Groups of addresses that look alike but do not act together.
+    Decoys,
 }
 
 impl Plant {
     /// All of them, with how many `all` means.
-    pub const ALL: [(Self, usize); 7] = [
+    pub const ALL: [(Self, usize); 8] = [
         (Self::Snowshoe, 4),
         (Self::Botnet, 3),
         (Self::Intruders, 20),
@@ -31,6 +33,7 @@ impl Plant {
         (Self::Emerging, 2),
         (Self::Odd, 10),
         (Self::Busy, 1),
+        (Self::Decoys, 3),
     ];
 
     /// As on the command line.
@@ -43,6 +46,7 @@ impl Plant {
             Self::Emerging => "emerging",
             Self::Odd => "odd",
             Self::Busy => "busy",
+            Self::Decoys => "decoys",
         }
     }
 }
@@ -70,7 +74,7 @@ impl FromStr for Wanted {
         }
         let wrong = |part: &str| {
             format!(
-                "{part:?}: expected `all`, or numbers such as snowshoe=3,botnet=2,intruders=10,payloads=5,emerging=1,odd=5,busy=1"
+                "{part:?}: expected `all`, or numbers such as snowshoe=3,botnet=2,intruders=10,payloads=5,emerging=1,odd=5,busy=1,decoys=3"
             )
         };
         let one = |part: &str| {
@@ -96,7 +100,7 @@ mod tests {
     fn a_wish_is_read_or_refused_with_what_it_should_look_like() {
         let wanted: Wanted = "snowshoe=3, odd=0".parse().unwrap();
         assert_eq!((wanted.of(Plant::Snowshoe), wanted.of(Plant::Odd), wanted.of(Plant::Busy)), (3, 0, 0));
-        assert_eq!("all".parse::<Wanted>().unwrap().0.len(), 7);
+        assert_eq!("all".parse::<Wanted>().unwrap().0.len(), 8);
         for wrong in ["", "snowshoe", "snow=1", "odd=-1", "odd=99999"] {
             assert!(wrong.parse::<Wanted>().unwrap_err().contains("snowshoe=3"), "{wrong}");
         }

@@ -11,7 +11,7 @@ use super::{
     logs, ours,
     ours::Group,
     peer::{self, Peer},
-    predecessor, rate,
+    predecessor, rare, rate,
     sources::{self, Sources},
     table::{self, Table},
 };
@@ -50,6 +50,11 @@ pub fn planted(args: &Args, peer: Option<&Peer>) -> anyhow::Result<Vec<Table>> {
             of(&mut partitions, name).add(&log, groups);
             of(&mut flagged, name).add(&log, groups);
         }
+        let rare = rare::groups(&log.data);
+        of(&mut snowshoes, "one rare indicator").add(&log, "snowshoe", &rare);
+        of(&mut botnets, "one rare indicator").add(&log, "botnet", &rare);
+        of(&mut partitions, "one rare indicator").add(&log, &rare);
+        of(&mut flagged, "one rare indicator").add(&log, &rare);
         if args.alone {
             continue;
         }
@@ -100,6 +105,7 @@ pub fn clean(args: &Args) -> anyhow::Result<Table> {
         days += log.days();
         *of(&mut ways, "ours, snowshoe") += ours::campaigns(Kind::Snowshoe, &log)?.len();
         *of(&mut ways, "ours, botnet") += ours::campaigns(Kind::Botnet, &log)?.len();
+        *of(&mut ways, "one rare indicator") += rare::groups(&log.data).len();
         if !args.alone {
             let windows = predecessor::windows(&log);
             *of(&mut ways, "predecessor, snowshoe") +=

@@ -14,8 +14,8 @@ use super::{
 pub struct Tally {
     /// By row: planted, seen at a Jaccard index of at least 0.5, of at least 0.3.
     rows: BTreeMap<String, [usize; 3]>,
-    /// Found; like a planted one by at least 0.5, 0.3; mostly sources of one.
-    found: [usize; 4],
+    /// Found; like a planted one by at least 0.5, 0.3; mostly sources of one; mostly decoys.
+    found: [usize; 5],
 }
 
 /// Both as many as one of them, and how alike two sets are.
@@ -46,6 +46,7 @@ impl Tally {
             self.found[1] += usize::from(best >= 0.5);
             self.found[2] += usize::from(best >= 0.3);
             self.found[3] += usize::from(2 * most > group.len());
+            self.found[4] += usize::from(2 * group.intersection(&log.decoys).count() > group.len());
         }
     }
 
@@ -118,6 +119,7 @@ pub fn table(caption: &str, tallies: &[(String, Tally)]) -> Table {
     of_found("precision", &|tally| share(tally.found[1], tally.found[0]));
     of_found("precision, at 0.3", &|tally| share(tally.found[2], tally.found[0]));
     of_found("mostly of one planted", &|tally| share(tally.found[3], tally.found[0]));
+    of_found("found, mostly decoys", &|tally| tally.found[4].to_string());
     of_found("F1", &|tally| number(tally.figures().2));
     table
 }

@@ -22,12 +22,15 @@ pub struct Labelled {
     pub range: Range<i64>,
     /// Addresses of each campaign of [`Truth::campaigns`].
     pub campaigns: Vec<BTreeSet<IpAddr>>,
+    /// Addresses that look alike but do not act together, of all groups of [`Truth::decoys`].
+    pub decoys: BTreeSet<IpAddr>,
 }
 
 impl Labelled {
     /// Makes the log and reads it.
-    pub fn make(scene: Scene, seed: u64) -> anyhow::Result<Self> {
+    pub fn make(scene: Scene, seed: u64, decoys: bool) -> anyhow::Result<Self> {
         let recipe = Recipe::of(scene, seed);
+        let recipe = if decoys { recipe } else { recipe.without_decoys() };
         let log = recipe.log();
         let sensors: Vec<SensorId> = log
             .sensors()
@@ -44,7 +47,8 @@ impl Labelled {
             gathered.push(Record::read(&sensors[made.sensor], &made.line).context("read a made line")?);
         }
         let campaigns = truth.campaigns.iter().map(|campaign| addresses(&campaign.addresses)).collect();
-        Ok(Self { truth, data: gathered.build(range.clone()), range, campaigns })
+        let decoys = truth.decoys.iter().flat_map(|decoys| addresses(&decoys.addresses)).collect();
+        Ok(Self { truth, data: gathered.build(range.clone()), range, campaigns, decoys })
     }
 
     /// Days of the log.

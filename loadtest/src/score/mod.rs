@@ -8,6 +8,7 @@ pub mod metrics;
 mod ours;
 pub(crate) mod peer;
 mod predecessor;
+mod rare;
 mod rate;
 mod sessions;
 mod sources;
@@ -38,9 +39,12 @@ pub struct Args {
     /// Which logs: FROM..TO without TO
     #[arg(long, default_value = "10000..10040", value_parser = seeds)]
     seeds: Range<u64>,
-    /// Ours alone
+    /// Score only ours and the baseline of one rare indicator
     #[arg(long)]
     alone: bool,
+    /// Make the same logs without decoys (addresses that look alike but do not act together)
+    #[arg(long)]
+    without_decoys: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -89,7 +93,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// One after the other, saying how far it is.
 fn logs(args: &Args, scene: Scene) -> impl Iterator<Item = anyhow::Result<Labelled>> {
     args.seeds.clone().map(move |seed| {
-        let log = Labelled::make(scene, seed).with_context(|| format!("make log {seed}"))?;
+        let log =
+            Labelled::make(scene, seed, !args.without_decoys).with_context(|| format!("make log {seed}"))?;
         tracing::info!(
             "{scene} {seed}: {} sessions, {} sources, {:.0} days, {:?}",
             log.data.sessions.len(),

@@ -21,7 +21,7 @@ pub fn campaigns(kind: Kind, log: &Labelled) -> anyhow::Result<Vec<Group>> {
         kind,
         &log.data,
         log.range.clone(),
-        &[],
+        &campaign::Earlier::default(),
         &campaign::Parameters::default(),
         &mut Watch::new(&mut tell),
     )?;

@@ -102,6 +102,8 @@ fn add(builder: &mut DataBuilder, data: &Data, session: &Session) {
             .map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
         files: texts(data.files(session)),
         urls: texts(data.urls(session)),
+        targets: texts(data.targets(session)),
+        keys: texts(data.keys(session)),
         vector: data.vector(session),
     });
 }

@@ -79,7 +79,7 @@ pub fn measure(what: What, dir: &Path) -> anyhow::Result<Took> {
                 kind,
                 &data,
                 range,
-                &[],
+                &campaign::Earlier::default(),
                 &campaign::Parameters::default(),
                 &mut Watch::new(&mut tell),
             )?;

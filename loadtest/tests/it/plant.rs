@@ -107,6 +107,30 @@ fn members_of_a_snowshoe_stay_below_ten_sessions_in_ten_minutes() {
 }
 
 #[test]
+fn decoys_are_sources_of_the_log_and_change_nothing_else() {
+    let end = Plan::default().start + 2 * DAY;
+    let made = |wanted: &str| {
+        let log = Planted::new(plan(8), end, &wanted.parse().unwrap());
+        let truth = log.truth().clone();
+        (log.take_while(|made| made.at_micros < end).collect::<Vec<Made>>(), truth)
+    };
+    let (without, truth) = made("snowshoe=1,botnet=1");
+    let (with, with_truth) = made("snowshoe=1,botnet=1,decoys=4");
+    assert_eq!(with_truth.campaigns, truth.campaigns);
+    let mut rest = with.iter();
+    assert!(without.iter().all(|line| rest.any(|other| other == line)), "in the same order");
+    let sources: HashSet<String> = sessions(&with, "cowrie.session.connect").into_values().collect();
+    assert_eq!(with_truth.decoys.len(), 4);
+    for decoys in &with_truth.decoys {
+        assert!(decoys.addresses.len() >= 8, "{}", decoys.what);
+        for address in &decoys.addresses {
+            assert!(sources.contains(address), "{}", decoys.what);
+            assert!(truth.campaigns.iter().all(|campaign| !campaign.addresses.contains(address)));
+        }
+    }
+}
+
+#[test]
 fn clean_days_have_a_crowd_and_no_plant() {
     let recipe = Recipe::of(Scene::Clean, 9);
     let log = recipe.log();

@@ -69,6 +69,16 @@ fn item(kind: DataType) -> Arc<Field> {
 
 /// The columns, in this order.
 fn schema() -> SchemaRef {
+    let Schema { fields, .. } = earlier_schema().as_ref().clone();
+    let texts = |name| Arc::new(Field::new(name, DataType::List(item(DataType::Utf8)), false));
+    Arc::new(Schema::new(fields.iter().cloned().chain(LATER.map(texts)).collect::<Vec<_>>()))
+}
+
+/// Columns that files of earlier versions do not have; they are empty then.
+const LATER: [&str; 2] = ["targets", "keys"];
+
+/// The columns of earlier versions.
+fn earlier_schema() -> SchemaRef {
     let texts = || DataType::List(item(DataType::Utf8));
     let microseconds = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     Arc::new(Schema::new(vec![
@@ -109,8 +119,16 @@ pub fn write(data: &Data, to: impl Write) -> Result<(), Error> {
 }
 
 fn text_bytes(data: &Data, session: &Session) -> usize {
-    let lists =
-        [data.inputs(session), data.files(session), data.urls(session)].into_iter().flatten().copied();
+    let lists = [
+        data.inputs(session),
+        data.files(session),
+        data.urls(session),
+        data.targets(session),
+        data.keys(session),
+    ]
+    .into_iter()
+    .flatten()
+    .copied();
     let logins =
         data.logins(session).iter().flat_map(|login| [Some(login.username), login.password]).flatten();
     let commands = data.sequence(session).map_or(0, |sequence| sequence.commands.len());
@@ -161,6 +179,8 @@ fn columns(data: &Data, sessions: &[Session]) -> Result<RecordBatch, Error> {
             Arc::new(vectors),
             None,
         )?),
+        texts(data, &each().map(|session| data.targets(session)).collect::<Vec<_>>())?,
+        texts(data, &each().map(|session| data.keys(session)).collect::<Vec<_>>())?,
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
@@ -199,14 +219,16 @@ pub fn read(bytes: &[u8]) -> Result<Data, Error> {
     let footer = root_as_footer(&bytes[from..trailer])
         .map_err(|error| damaged(&format!("its end is damaged: {error}")))?;
     let found = try_fb_to_schema(footer.schema().ok_or_else(|| damaged("it has no schema"))?)?;
-    same_columns(&found)?;
+    let columns = if found.field_with_name(LATER[0]).is_ok() { schema() } else { earlier_schema() };
+    same_columns(&found, &columns)?;
+    let units = units(&columns);
     if footer.dictionaries().is_some_and(|dictionaries| !dictionaries.is_empty()) {
         return Err(damaged("it has dictionaries, which ours have not"));
     }
-    let decoder = FileDecoder::new(schema(), footer.version());
+    let decoder = FileDecoder::new(columns, footer.version());
     let mut builder = DataBuilder::default();
     for block in footer.recordBatches().into_iter().flatten() {
-        let part = checked(&file, block)?;
+        let part = checked(&file, block, &units)?;
         if let Some(batch) = decoder.read_record_batch(block, &part)? {
             push(&mut builder, &batch)?;
         }
@@ -214,8 +236,8 @@ pub fn read(bytes: &[u8]) -> Result<Data, Error> {
     Ok(builder.build())
 }
 
-fn same_columns(found: &Schema) -> Result<(), Error> {
-    for field in schema().fields() {
+fn same_columns(found: &Schema, expected: &Schema) -> Result<(), Error> {
+    for field in expected.fields() {
         match found.field_with_name(field.name()) {
             Ok(other) if other == field.as_ref() => {}
             Ok(other) => {
@@ -229,7 +251,7 @@ fn same_columns(found: &Schema) -> Result<(), Error> {
             Err(_) => return Err(damaged(&format!("column {} is missing", field.name()))),
         }
     }
-    if found.fields() == schema().fields() {
+    if found.fields() == expected.fields() {
         Ok(())
     } else {
         Err(damaged("its columns are in another order, or more than ours"))
@@ -238,7 +260,7 @@ fn same_columns(found: &Schema) -> Result<(), Error> {
 
 /// The bytes of a batch, when everything that it says about itself lies within them: the decoder below panics
 /// where it does not.
-fn checked(file: &Buffer, block: &Block) -> Result<Buffer, Error> {
+fn checked(file: &Buffer, block: &Block, units: &[i64]) -> Result<Buffer, Error> {
     let wrong = || damaged("a batch lies outside of the file");
     let number = |value: i64| usize::try_from(value).map_err(|_| wrong());
     let (offset, head, body) =
@@ -266,13 +288,12 @@ fn checked(file: &Buffer, block: &Block) -> Result<Buffer, Error> {
             && from % ALIGNMENT as i64 == 0
             && from.checked_add(length).is_some_and(|end| end <= body as i64)
     };
-    let units = units();
     let whole = |(buffer, unit): (&arrow_ipc::Buffer, &i64)| {
         within(buffer.offset(), buffer.length()) && buffer.length() % unit == 0
     };
     let buffers = batch
         .buffers()
-        .is_some_and(|buffers| buffers.len() == units.len() && buffers.iter().zip(&units).all(whole));
+        .is_some_and(|buffers| buffers.len() == units.len() && buffers.iter().zip(units).all(whole));
     let nodes = batch.nodes().is_some_and(|nodes| {
         nodes.iter().all(|node| {
             (0..=MOST_LINES).contains(&node.length()) && (0..=node.length()).contains(&node.null_count())
@@ -286,7 +307,7 @@ fn checked(file: &Buffer, block: &Block) -> Result<Buffer, Error> {
 }
 
 /// Of each buffer of a batch, in their order, the bytes of one of its numbers.
-fn units() -> Vec<i64> {
+fn units(columns: &Schema) -> Vec<i64> {
     fn add(kind: &DataType, units: &mut Vec<i64>) {
         // First which are null, by bits.
         units.push(1);
@@ -302,7 +323,7 @@ fn units() -> Vec<i64> {
         }
     }
     let mut units = Vec::new();
-    schema().fields().iter().for_each(|field| add(field.data_type(), &mut units));
+    columns.fields().iter().for_each(|field| add(field.data_type(), &mut units));
     units
 }
 
@@ -325,11 +346,14 @@ fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
     let sequences = column("sequence")?.as_fixed_size_binary_opt().ok_or_else(wrong)?;
     let vectors = column("vector")?.as_fixed_size_list_opt().ok_or_else(wrong)?;
     let (logins, inputs, files, urls) = (lists("logins")?, lists("inputs")?, lists("files")?, lists("urls")?);
+    let [targets, keys] =
+        LATER.map(|name| batch.column_by_name(name).and_then(|column| column.as_list_opt::<i32>()));
     for row in 0..batch.num_rows() {
         let source = optional(sources, row).map(str::parse::<IpAddr>).transpose();
         let vector = vectors.value(row);
         let (login, input, file, url) =
             (logins.value(row), inputs.value(row), files.value(row), urls.value(row));
+        let [targets, keys] = [targets, keys].map(|lists| lists.map(|lists| lists.value(row)));
         let fingerprint: Option<[u8; 16]> =
             if sequences.is_valid(row) { sequences.value(row).try_into().ok() } else { None };
         builder.push(&Row {
@@ -347,6 +371,8 @@ fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
             }),
             files: strings(&file).ok_or_else(wrong)?,
             urls: strings(&url).ok_or_else(wrong)?,
+            targets: targets.as_ref().map_or(Some(Vec::new()), strings).ok_or_else(wrong)?,
+            keys: keys.as_ref().map_or(Some(Vec::new()), strings).ok_or_else(wrong)?,
             vector: vector.as_primitive_opt::<Float32Type>().ok_or_else(wrong)?.values(),
         });
     }
@@ -394,6 +420,8 @@ mod tests {
                 sequence: (n % 4 > 0).then_some(([(n % 7) as u8; 16], 3, "uname\n\necho")),
                 files: vec!["00"; n % 2],
                 urls: vec![],
+                targets: vec!["ya.ru:80", "192.0.2.1:443"][..n % 3 % 2].to_vec(),
+                keys: vec!["aa:bb"; n % 2],
                 vector: &[n as f32; LENGTH],
             });
         }
@@ -423,7 +451,14 @@ mod tests {
                 session.seconds,
                 session.client.map(|text| data.text(text)),
             );
-            let lists = [texts(data.inputs(session)), texts(data.files(session)), texts(data.urls(session))];
+            let lists = [
+                data.inputs(session),
+                data.files(session),
+                data.urls(session),
+                data.targets(session),
+                data.keys(session),
+            ]
+            .map(texts);
             format!("{named:?} {logins:?} {lists:?} {:?} {:?}", data.sequence(session), data.vector(session))
         };
         data.sessions.iter().map(line).collect()
@@ -434,6 +469,27 @@ mod tests {
         let data = data();
         assert_eq!(listed(&read(&written(&data)).unwrap()), listed(&data));
         assert!(read(&written(&Data::default())).unwrap().sessions.is_empty());
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read_without_the_columns_that_it_has_not() {
+        let data = data();
+        let columns = columns(&data, &data.sessions[..5]).unwrap().columns()
+            [..earlier_schema().fields().len()]
+            .to_vec();
+        let mut bytes = Vec::new();
+        let mut file = FileWriter::try_new(&mut bytes, &earlier_schema()).unwrap();
+        file.write(&RecordBatch::try_new(earlier_schema(), columns).unwrap()).unwrap();
+        file.finish().unwrap();
+        drop(file);
+        let read = read(&bytes).unwrap();
+        assert!(
+            read.sessions.len() == 5
+                && read
+                    .sessions
+                    .iter()
+                    .all(|session| read.targets(session).is_empty() && read.keys(session).is_empty())
+        );
     }
 
     #[test]

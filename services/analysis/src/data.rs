@@ -3,7 +3,11 @@
 //! Texts are stored once and named by number. Sessions are in the order of (start, sensor, session), whatever
 //! order they came in.
 
-use std::{collections::HashMap, net::IpAddr, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    ops::Range,
+};
 
 use events::features::LENGTH;
 
@@ -22,6 +26,8 @@ impl Text {
 pub const MOST_LOGINS: usize = 1_000;
 /// Commands of a session that are kept as they were typed: the first so many.
 pub const MOST_INPUTS: usize = 1_000;
+/// Distinct forward targets of a session that are kept, and distinct offered keys: the first ones.
+pub const MOST_LISTED: usize = 64;
 /// Of a command that is kept as it was typed: the first so many bytes.
 pub const LONGEST_INPUT: usize = 64 << 10;
 
@@ -54,6 +60,10 @@ pub struct Row<'a> {
     pub files: Vec<&'a str>,
     /// Links that files were fetched from.
     pub urls: Vec<&'a str>,
+    /// Targets of forwarded connections, as `host:port`; each is kept once.
+    pub targets: Vec<&'a str>,
+    /// Fingerprints of the public keys that the client offered; each is kept once.
+    pub keys: Vec<&'a str>,
     /// `events::features::Features::vector`: [`LENGTH`] numbers; what is not finite counts as 0.
     pub vector: &'a [f32],
 }
@@ -92,6 +102,8 @@ pub struct Session {
     inputs: Range<u32>,
     files: Range<u32>,
     urls: Range<u32>,
+    targets: Range<u32>,
+    keys: Range<u32>,
     vector: u32,
 }
 
@@ -155,6 +167,16 @@ impl Data {
         &self.lists[session.urls.start as usize..session.urls.end as usize]
     }
 
+    /// Targets of forwarded connections, as `host:port`, each once.
+    pub fn targets(&self, session: &Session) -> &[Text] {
+        &self.lists[session.targets.start as usize..session.targets.end as usize]
+    }
+
+    /// Fingerprints of the public keys that were offered, each once.
+    pub fn keys(&self, session: &Session) -> &[Text] {
+        &self.lists[session.keys.start as usize..session.keys.end as usize]
+    }
+
     /// The features of a session: [`LENGTH`] finite numbers.
     pub fn vector(&self, session: &Session) -> &[f32] {
         let from = session.vector as usize * LENGTH;
@@ -191,6 +213,8 @@ impl DataBuilder {
         let inputs = self.list(row.inputs.iter().take(MOST_INPUTS).map(|input| cut(input)));
         let files = self.list(row.files.iter().take(MOST_INPUTS).copied());
         let urls = self.list(row.urls.iter().take(MOST_INPUTS).copied());
+        let targets = self.list(each_once(&row.targets));
+        let keys = self.list(each_once(&row.keys));
         let sequence = row.sequence.map(|(fingerprint, length, commands)| {
             let next = self.data.sequences.len() as u32;
             *self.sequences.entry(fingerprint).or_insert_with(|| {
@@ -214,6 +238,8 @@ impl DataBuilder {
             inputs,
             files,
             urls,
+            targets,
+            keys,
             vector,
         };
         self.data.sessions.push(session);
@@ -255,6 +281,14 @@ impl DataBuilder {
         }
         from..self.data.lists.len() as u32
     }
+}
+
+/// The first [`MOST_LISTED`] distinct texts.
+fn each_once<'a>(texts: &[&'a str]) -> impl Iterator<Item = &'a str> + use<'a> {
+    let mut seen = HashSet::new();
+    let distinct: Vec<&str> =
+        texts.iter().copied().filter(|&text| seen.insert(text)).take(MOST_LISTED).collect();
+    distinct.into_iter()
 }
 
 /// The first [`LONGEST_INPUT`] bytes, or a few less, so that it ends with a whole character.

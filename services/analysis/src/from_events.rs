@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use events::{EventId, Record, features::features};
 use serde::Deserialize;
 
-use crate::data::{Data, DataBuilder, Row};
+use crate::data::{Data, DataBuilder, MOST_INPUTS, Row};
 
 /// Gathers events; the same event twice counts once.
 #[derive(Debug, Default)]
@@ -44,6 +44,9 @@ fn push(builder: &mut DataBuilder, sensor: &str, session: &str, started: i64, re
     let of =
         |kinds: &'static [&'static str]| records.iter().filter(move |record| kinds.contains(&kind(record)));
     let urls: Vec<String> = of(&["session.file_download"]).filter_map(url).collect();
+    let targets: Vec<String> =
+        records.iter().filter(|record| forwards(kind(record))).filter_map(target).take(MOST_INPUTS).collect();
+    let keys: Vec<String> = of(&["client.fingerprint"]).filter_map(key).take(MOST_INPUTS).collect();
     let last = records.iter().filter_map(|record| record.ts).max().unwrap_or(started);
     let reported = of(&["session.closed"]).find_map(|record| record.duration_ms);
     builder.push(&Row {
@@ -70,6 +73,8 @@ fn push(builder: &mut DataBuilder, sensor: &str, session: &str, started: i64, re
             .map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
         files: records.iter().filter_map(|record| record.shasum.as_deref()).collect(),
         urls: urls.iter().map(String::as_str).collect(),
+        targets: targets.iter().map(String::as_str).collect(),
+        keys: keys.iter().map(String::as_str).collect(),
         vector: &features.vector,
     });
 }
@@ -86,4 +91,33 @@ fn url(record: &Record) -> Option<String> {
     }
     let payload: Payload = serde_json::from_str(&record.payload).ok()?;
     payload.url?.as_str().filter(|url| !url.is_empty()).map(str::to_owned)
+}
+
+/// Whether an event names the target of a forwarded connection.
+fn forwards(kind: &str) -> bool {
+    kind.starts_with("direct-tcpip.") || kind == "tunnelproxy-tcpip.data"
+}
+
+/// `host:port`; the port is a number, in some versions of Cowrie as text.
+fn target(record: &Record) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Payload {
+        dst_ip: Option<serde_json::Value>,
+        dst_port: Option<serde_json::Value>,
+    }
+    let payload: Payload = serde_json::from_str(&record.payload).ok()?;
+    let (host, port) = (payload.dst_ip?, payload.dst_port?);
+    let port =
+        port.as_i64().or_else(|| port.as_str()?.parse().ok()).filter(|port| i32::try_from(*port).is_ok())?;
+    host.as_str().filter(|host| !host.is_empty()).map(|host| format!("{host}:{port}"))
+}
+
+/// The fingerprint of an offered public key.
+fn key(record: &Record) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Payload {
+        fingerprint: Option<serde_json::Value>,
+    }
+    let payload: Payload = serde_json::from_str(&record.payload).ok()?;
+    payload.fingerprint?.as_str().filter(|key| !key.is_empty()).map(str::to_owned)
 }

@@ -54,6 +54,10 @@ pub struct DataSession {
     pub files: Vec<String>,
     /// Links that files were fetched from, in the order of time.
     pub urls: Vec<String>,
+    /// Targets of forwarded connections as `host:port`, in the order of time.
+    pub targets: Vec<String>,
+    /// Fingerprints of the public keys that were offered, in the order of time.
+    pub keys: Vec<String>,
 }
 
 /// A row of `command_sequences`.
@@ -86,7 +90,8 @@ pub async fn data_sessions(
     let rows = sqlx::query!(
         r#"select s.sensor, s.session, host(s.src_ip) as source, s.started_at as "started_at!", s.client_version as client, s.hassh,
             coalesce(s.reported_duration_ms / 1e3, extract(epoch from s.last_event_at - s.started_at), 0)::float8 as "seconds!",
-            f.sequence, f.vector, s.login_attempts > 0 as "logins!", s.command_count > 0 as "inputs!", s.download_count + s.upload_count > 0 as "files!"
+            f.sequence, f.vector, s.login_attempts > 0 as "logins!", s.command_count > 0 as "inputs!",
+            s.download_count + s.upload_count > 0 as "files!", s.forward_count > 0 as "forwards!"
         from sessions s join session_features f on f.sensor = s.sensor and f.session = s.session
         where s.started_at >= $1 and s.started_at < $2 and (s.started_at, s.sensor, s.session) > ($1, $3, $4)
             and ($5::text is null or s.sensor = $5) and f.version = $6
@@ -109,11 +114,11 @@ pub async fn data_sessions(
         .filter(|sequence| !place.sequences.contains_key(sequence))
         .collect();
     place.sequences.extend(sequences(on, &unknown).await?);
-    let which = |has: fn(bool, bool, bool) -> bool| {
-        (0..rows.len()).filter(|&n| has(rows[n].logins, rows[n].inputs, rows[n].files)).collect::<Vec<_>>()
-    };
-    let (with_logins, with_inputs, with_files) =
-        (which(|logins, _, _| logins), which(|_, inputs, _| inputs), which(|_, _, files| files));
+    let which = |has: &dyn Fn(usize) -> bool| (0..rows.len()).filter(|&n| has(n)).collect::<Vec<_>>();
+    let (with_logins, with_inputs) = (which(&|n| rows[n].logins), which(&|n| rows[n].inputs));
+    // Only SSH clients, which send their version, offer keys.
+    let (with_files, with_targets, with_keys) =
+        (which(&|n| rows[n].files), which(&|n| rows[n].forwards), which(&|n| rows[n].client.is_some()));
     let mut sessions: Vec<_> = rows
         .into_iter()
         .map(|row| DataSession {
@@ -130,11 +135,15 @@ pub async fn data_sessions(
             inputs: Vec::new(),
             files: Vec::new(),
             urls: Vec::new(),
+            targets: Vec::new(),
+            keys: Vec::new(),
         })
         .collect();
     add_logins(on, &mut sessions, &with_logins).await?;
     add_inputs(on, &mut sessions, &with_inputs).await?;
     add_files(on, &mut sessions, &with_files).await?;
+    add_targets(on, &mut sessions, &with_targets).await?;
+    add_keys(on, &mut sessions, &with_keys).await?;
     Ok(sessions)
 }
 
@@ -259,6 +268,68 @@ async fn add_files(
         let session = &mut sessions[row.n as usize];
         session.files.extend(row.shasum.filter(|shasum| !shasum.is_empty()));
         session.urls.extend(row.url.filter(|url| !url.is_empty() && row.kind == "download"));
+    }
+    Ok(())
+}
+
+async fn add_targets(
+    on: &mut PgConnection,
+    sessions: &mut [DataSession],
+    which: &[usize],
+) -> Result<(), Failure> {
+    if which.is_empty() {
+        return Ok(());
+    }
+    let (sensors, names, places) = keys(sessions, which);
+    let rows = sqlx::query!(
+        r#"select k.n as "n!", f.dst_host || ':' || f.dst_port as "target!"
+        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
+        cross join lateral (
+            select dst_host, dst_port, ts, event_id from forwards f
+            where f.sensor = k.sensor and f.session = k.session and f.dst_host <> '' and f.dst_port is not null
+            order by ts = '-infinity', ts, event_id limit $4
+        ) f
+        order by k.n, f.ts = '-infinity', f.ts, f.event_id"#,
+        &sensors,
+        &names,
+        &places,
+        MOST,
+    )
+    .fetch_all(on)
+    .await?;
+    for row in rows {
+        sessions[row.n as usize].targets.push(row.target);
+    }
+    Ok(())
+}
+
+async fn add_keys(
+    on: &mut PgConnection,
+    sessions: &mut [DataSession],
+    which: &[usize],
+) -> Result<(), Failure> {
+    if which.is_empty() {
+        return Ok(());
+    }
+    let (sensors, names, places) = keys(sessions, which);
+    let rows = sqlx::query!(
+        r#"select k.n as "n!", c.fingerprint as "fingerprint!"
+        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
+        cross join lateral (
+            select fingerprint, ts, event_id from client_fingerprints c
+            where c.sensor = k.sensor and c.session = k.session and c.kind = 'key' and c.fingerprint <> ''
+            order by ts = '-infinity', ts, event_id limit $4
+        ) c
+        order by k.n, c.ts = '-infinity', c.ts, c.event_id"#,
+        &sensors,
+        &names,
+        &places,
+        MOST,
+    )
+    .fetch_all(on)
+    .await?;
+    for row in rows {
+        sessions[row.n as usize].keys.push(row.fingerprint);
     }
     Ok(())
 }

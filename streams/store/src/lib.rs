@@ -7,6 +7,7 @@
 
 mod claims;
 mod connect;
+mod credentials;
 mod data_set;
 mod dead_letters;
 mod deliveries;
@@ -37,6 +38,7 @@ pub use claims::{
     renew_jobs, set_checkpoint, set_progress, starving_jobs, sweep_jobs,
 };
 pub use connect::{Membership, Store, StoreArgs, unhurried};
+pub use credentials::{credential_sources_before, sources_before};
 pub use data_set::{DataPlace, DataRange, DataSequence, DataSession, DayDigest, data_sessions, day_digests};
 pub use dead_letters::{
     DeadLetterRow, dead_letter, dead_letters, insert_dead_letters, limit_dead_letters, resolve_dead_letters,

@@ -5,20 +5,27 @@
 //! sources is held against everybody else by a naive Bayes mixture ([`model`]); groups that share something
 //! grow into campaigns ([`grow`]), which are told with what speaks for them ([`report`]).
 
+mod apart;
+mod familiar;
 mod grow;
 mod identity;
 mod model;
 mod quiet;
 mod report;
+mod seeds;
 mod source;
 mod summary;
 
-use std::ops::Range;
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    ops::Range,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Data, Finding, Stopped, Watch};
+use crate::{Data, Finding, Stopped, Watch, data::Text};
 
 use self::{
     grow::{Campaign, Search},
@@ -55,6 +62,57 @@ pub struct Known {
     pub indicators: Vec<String>,
 }
 
+/// What is known about the time before the range.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Earlier {
+    /// Campaigns of earlier runs.
+    pub campaigns: Vec<Known>,
+    /// Number of sources.
+    pub sources: u64,
+    /// How many of them tried a user name with a password; a missing entry counts as 0.
+    pub credentials: HashMap<(String, String), u64>,
+}
+
+/// With fewer earlier sources than this, shares mean nothing.
+const ENOUGH_EARLIER: u64 = 100;
+
+impl Earlier {
+    /// The share of the sources that tried a credential.
+    fn share(&self, user: &str, password: &str) -> f64 {
+        if self.sources < ENOUGH_EARLIER || self.credentials.is_empty() {
+            return 0.0;
+        }
+        let count = self.credentials.get(&(user.to_owned(), password.to_owned())).copied().unwrap_or(0);
+        (count as f64 / self.sources as f64).min(1.0)
+    }
+}
+
+/// Credentials that at least two sources tried, for [`Earlier::credentials`]: at most `most`, those with the
+/// most sources first.
+pub fn shared_credentials(data: &Data, most: usize) -> Vec<(String, String)> {
+    let mut triers = HashMap::<(Text, Text), HashSet<IpAddr>>::new();
+    for session in &data.sessions {
+        for login in data.logins(session) {
+            if let Some((source, password)) = session.source.zip(login.password) {
+                triers.entry((login.username, password)).or_default().insert(source);
+            }
+        }
+    }
+    let mut shared: Vec<_> = triers
+        .into_iter()
+        .map(|(pair, sources)| (sources.len(), pair))
+        .filter(|(sources, _)| *sources >= 2)
+        .collect();
+    let texts = |(user, password): (Text, Text)| (data.text(user), data.text(password));
+    shared.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| texts(one.1).cmp(&texts(other.1))));
+    shared
+        .into_iter()
+        .take(most)
+        .map(|(_, pair)| texts(pair))
+        .map(|(user, password)| (user.to_owned(), password.to_owned()))
+        .collect()
+}
+
 /// What came out.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
@@ -88,12 +146,12 @@ pub fn detect(
     kind: Kind,
     data: &Data,
     range: Range<i64>,
-    known: &[Known],
+    earlier: &Earlier,
     parameters: &Parameters,
     watch: &mut Watch<'_>,
 ) -> Result<Outcome, Stopped> {
     watch.phase("sources", 0.2)?;
-    let sources = Sources::of(data, &range, watch)?;
+    let sources = Sources::of(data, &range, earlier, watch)?;
     watch.phase("campaigns", 0.95)?;
     let campaigns = Search::of(&sources, parameters.min_sources).run(watch)?;
     watch.phase("findings", 1.0)?;
@@ -120,7 +178,7 @@ pub fn detect(
             first: &one.first,
         })
         .collect();
-    let ids = identity::identify(&faces, known);
+    let ids = identity::identify(&faces, &earlier.campaigns);
     let (reported, mut findings): (Vec<&Campaign>, Vec<Finding>) =
         drawn.into_iter().map(|(campaign, one)| (campaign, one.finding)).unzip();
     findings.iter_mut().zip(ids).for_each(|(finding, id)| finding.key = id);

@@ -1,10 +1,12 @@
 //! How much more likely a source is as a member of a group than as one of all: a naive Bayes mixture over
 //! families of evidence.
 //!
-//! For a family with tokens t of the source, the evidence is Σ ln((λ q(t) + (1 − λ) p(t)) / p(t)): q is the
-//! share of t among the tokens of the *other* members, p its share among everybody who is not one (add-½
-//! smoothed). So a campaign of hundreds is not hidden by its own weight, and nobody speaks for himself. What
-//! a family may say is bounded, because its tokens are not independent of each other.
+//! For a family with tokens t of the source, the evidence is Σ ln((λ q(t) + (1 − λ) p(t)) / p(t)). For
+//! commands, sequences, artefacts and forward targets, q is the share of the *other* members that have t, and
+//! p is the share of all other sources. For the other families, q and p are shares of t among the tokens of
+//! the family. p is smoothed, and it is never below the prior of t ([`Sources::priors`]). A campaign of
+//! hundreds is not hidden by its own weight, because p leaves it out; a member is compared with the other
+//! members only. What a family may say is bounded, because its tokens depend on each other.
 
 use super::source::{FAMILIES, Family, Source, Sources, Token};
 
@@ -14,8 +16,14 @@ const LAMBDA: f64 = 0.8;
 const TRIMMED: usize = 20;
 /// In microseconds.
 const HOUR: i64 = 3_600_000_000;
-/// Smoothing of the background.
+/// Smoothing of the background. It is smaller for artefacts: unrelated sources do not have the same hash or
+/// key by chance.
 const ALPHA: f64 = 0.5;
+const ALPHA_UNIQUE: f64 = 0.1;
+/// A token is familiar if its prior is at least this. All familiar tokens of a family together say at most
+/// [`MOST_OF_FAMILIAR`] nats for a group, however many of them the members share.
+const FAMILIAR: f64 = 0.002;
+const MOST_OF_FAMILIAR: f64 = 1.8;
 
 /// What a family may say, in nats: at least, at most, and how much more for each token in common.
 struct Bounds(f64, f64, f64);
@@ -28,6 +36,7 @@ fn bounds(family: Family) -> Bounds {
         Family::Sequence => Bounds(-1.0, 6.0, 0.0),
         Family::Command => Bounds(-1.5, 3.0, 1.0),
         Family::Artefact => Bounds(0.0, 7.0, 1.0),
+        Family::Target => Bounds(0.0, 6.0, 0.5),
         Family::Net => Bounds(0.0, 4.0, 0.0),
         Family::Region => Bounds(0.0, 1.5, 0.0),
         Family::Time => Bounds(-3.0, 3.0, 0.0),
@@ -53,6 +62,8 @@ pub(super) struct Background {
     counts: Vec<u32>,
     totals: [u32; FAMILIES],
     distinct: [u32; FAMILIES],
+    priors: Vec<f64>,
+    sources: u32,
     /// Of all sources, in order.
     came: Vec<i64>,
     went: Vec<i64>,
@@ -71,6 +82,8 @@ impl Background {
             counts: vec![0; sources.families.len()],
             totals: [0; FAMILIES],
             distinct: [0; FAMILIES],
+            priors: sources.priors.clone(),
+            sources: 0,
             came: sorted(|source| source.came),
             went: sorted(|source| source.went),
             without_group: false,
@@ -83,6 +96,7 @@ impl Background {
     }
 
     fn add(&mut self, source: &Source, by: i32) {
+        self.sources = self.sources.saturating_add_signed(by);
         for family in Family::ALL {
             let tokens = source.of(family);
             self.totals[family as usize] =
@@ -115,6 +129,7 @@ pub(super) struct Group {
     counts: Vec<u32>,
     touched: Vec<Token>,
     totals: [u32; FAMILIES],
+    members: u32,
     /// Of the members, in order.
     came: Vec<i64>,
     went: Vec<i64>,
@@ -126,6 +141,7 @@ impl Group {
             counts: vec![0; tokens],
             touched: Vec::new(),
             totals: [0; FAMILIES],
+            members: 0,
             came: Vec::new(),
             went: Vec::new(),
         }
@@ -136,6 +152,7 @@ impl Group {
             self.counts[token as usize] = 0;
         }
         self.totals = [0; FAMILIES];
+        self.members = members.len() as u32;
         self.came = members.iter().map(|&member| sources.all[member as usize].came).collect();
         self.went = members.iter().map(|&member| sources.all[member as usize].went).collect();
         self.came.sort_unstable();
@@ -198,27 +215,51 @@ impl Group {
         trust: f64,
     ) -> f64 {
         let index = family as usize;
-        let all = self.totals[index].saturating_sub(own * tokens.len() as u32);
+        let per_source = family.is_per_source();
+        let all = if per_source {
+            self.members - own
+        } else {
+            self.totals[index].saturating_sub(own * tokens.len() as u32)
+        };
         if tokens.is_empty() || all == 0 {
             return 0.0;
         }
+        let alpha = if family == Family::Artefact { ALPHA_UNIQUE } else { ALPHA };
         // What of the background is the group itself, with one who is no member: he does not speak against
         // himself either.
         let contained = u32::from(!background.without_group);
-        let outside = f64::from(background.totals[index].saturating_sub(contained * self.totals[index]))
-            + ALPHA * f64::from(background.distinct[index]);
-        let (mut sum, mut shared) = (0.0, 0.0);
+        let outside = if per_source {
+            f64::from(background.sources.saturating_sub(contained * (self.members + (1 - own)))) + 2.0 * alpha
+        } else {
+            f64::from(background.totals[index].saturating_sub(contained * self.totals[index]))
+                + alpha * f64::from(background.distinct[index])
+        };
+        // A source that forwards to N targets has N chances to share one.
+        let chances = if family == Family::Target { tokens.len() as f64 } else { 1.0 };
+        let (mut speaks_for, mut familiar, mut against, mut shared) = (0.0, 0.0, 0.0, 0.0);
         for &token in tokens {
             let inside = self.counts[token as usize];
             let others = inside - own;
             let elsewhere =
                 background.counts[token as usize].saturating_sub(contained * (inside + (1 - own)));
-            let p = (f64::from(elsewhere) + ALPHA) / outside.max(1.0);
+            let p = ((f64::from(elsewhere) + alpha) / outside.max(1.0))
+                .max(background.priors[token as usize])
+                * chances;
+            let p = p.min(1.0);
             let q = f64::from(others) / f64::from(all);
-            sum += ((LAMBDA * q + (1.0 - LAMBDA) * p) / p).ln();
-            shared += f64::from(u8::from(others > 0));
+            let nats = ((LAMBDA * q + (1.0 - LAMBDA) * p) / p).ln();
+            let is_familiar = background.priors[token as usize] >= FAMILIAR;
+            match nats {
+                _ if nats <= 0.0 => against += nats,
+                _ if is_familiar => familiar += nats,
+                _ => speaks_for += nats,
+            }
+            shared += f64::from(u8::from(others > 0 && !is_familiar));
         }
+        speaks_for += f64::min(familiar, MOST_OF_FAMILIAR);
         let Bounds(least, most, each) = bounds(family);
+        // Tokens that only one source has do not outweigh the shared ones, however many there are.
+        let sum = if per_source { speaks_for + f64::max(against, least) } else { speaks_for + against };
         sum.clamp(least * trust, (most + each * shared) * trust)
     }
 }

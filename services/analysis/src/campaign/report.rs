@@ -27,12 +27,13 @@ const AT_MARGIN: f64 = 0.7;
 const LARGE: usize = 50;
 
 /// What lists stand in the evidence.
-const LISTS: [(Family, &str); 6] = [
+const LISTS: [(Family, &str); 7] = [
     (Family::Client, "clients"),
     (Family::Credential, "credentials"),
     (Family::Sequence, "command_sequences"),
     (Family::Command, "commands"),
     (Family::Artefact, "artefacts"),
+    (Family::Target, "forward_targets"),
     (Family::Sensor, "sensors"),
 ];
 
@@ -199,6 +200,7 @@ impl Reporter<'_> {
         let mut indicators = Vec::new();
         for (family, prefix) in [
             (Family::Artefact, ""),
+            (Family::Target, "forward:"),
             (Family::Client, "client:"),
             (Family::Sequence, "sequence:"),
             (Family::Credential, "credential:"),

@@ -8,6 +8,7 @@ use std::{
 
 use events::features::ELEMENTS;
 
+use super::{Earlier, familiar};
 use crate::{
     Data, Stopped, Watch,
     data::{Session, Text},
@@ -29,8 +30,10 @@ pub(super) enum Family {
     Sequence,
     /// A normalised command.
     Command,
-    /// A file, a link's host, a public key.
+    /// A file, a host that is fetched from, a public key that is left or offered.
     Artefact,
+    /// Where connections are forwarded to.
+    Target,
     /// /24 or /48.
     Net,
     /// /16 or /32.
@@ -46,7 +49,7 @@ pub(super) enum Family {
 }
 
 /// How many families there are.
-pub(super) const FAMILIES: usize = 12;
+pub(super) const FAMILIES: usize = 13;
 
 impl Family {
     pub const ALL: [Self; FAMILIES] = [
@@ -56,6 +59,7 @@ impl Family {
         Self::Sequence,
         Self::Command,
         Self::Artefact,
+        Self::Target,
         Self::Net,
         Self::Region,
         Self::Time,
@@ -63,6 +67,12 @@ impl Family {
         Self::Pace,
         Self::Shape,
     ];
+
+    /// Whether a token's probability is the share of the sources that have it. In the other families it is
+    /// the share of the family's tokens.
+    pub fn is_per_source(self) -> bool {
+        matches!(self, Self::Sequence | Self::Command | Self::Artefact | Self::Target)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -72,6 +82,7 @@ impl Family {
             Self::Sequence => "command_sequence",
             Self::Command => "commands",
             Self::Artefact => "artefacts",
+            Self::Target => "forward_targets",
             Self::Net => "network",
             Self::Region => "region",
             Self::Time => "time",
@@ -121,6 +132,8 @@ pub(super) struct Sources {
     pub all: Vec<Source>,
     /// Of each token.
     pub families: Vec<Family>,
+    /// Least probability of each token, from the lists of [`familiar`] and from [`Earlier`].
+    pub priors: Vec<f64>,
     /// Of each token, for people; see [`Sources::label`].
     names: Vec<Name>,
 }
@@ -155,7 +168,12 @@ impl Tokens {
 
 impl Sources {
     /// Of the sessions that have an address.
-    pub fn of(data: &Data, range: &Range<i64>, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
+    pub fn of(
+        data: &Data,
+        range: &Range<i64>,
+        earlier: &Earlier,
+        watch: &mut Watch<'_>,
+    ) -> Result<Self, Stopped> {
         let mut by_address = BTreeMap::<IpAddr, Vec<u32>>::new();
         for (session, index) in data.sessions.iter().zip(0..) {
             if let Some(address) = session.source {
@@ -179,7 +197,33 @@ impl Sources {
             gather.pace(&sessions);
             all.push(gather.source(address, sessions));
         }
-        Ok(Self { all, families: tokens.families, names: tokens.names })
+        let mut sources = Self { all, families: tokens.families, priors: Vec::new(), names: tokens.names };
+        sources.priors = sources
+            .names
+            .iter()
+            .zip(&sources.families)
+            .map(|(name, &family)| sources.prior(data, earlier, name, family))
+            .collect();
+        Ok(sources)
+    }
+
+    /// Least probability of a token.
+    fn prior(&self, data: &Data, earlier: &Earlier, name: &Name, family: Family) -> f64 {
+        let of_token = |token: Token| {
+            self.prior(data, earlier, &self.names[token as usize], self.families[token as usize])
+        };
+        match name {
+            Name::Pair(user, Some(password)) => {
+                let (user, password) = (data.text(*user), data.text(*password));
+                familiar::credential(user, password).max(earlier.share(user, password))
+            }
+            Name::Two(first, second) => familiar::order(of_token(*first), of_token(*second)),
+            Name::Text(text) if family == Family::Target => {
+                familiar::host(data.text(*text).rsplit_once(':').map_or("", |(host, _)| host))
+            }
+            Name::Line(line) if family == Family::Artefact => familiar::host(line),
+            _ => 0.0,
+        }
     }
 
     /// A token for people and machines: short, unescaped text of attackers among it.
@@ -269,13 +313,19 @@ impl Gather<'_> {
 
     fn artefacts(&mut self, session: &Session) {
         let data = self.data;
-        for &file in data.files(session) {
+        for &file in data.files(session).iter().filter(|&&file| !familiar::is_empty(data.text(file))) {
             self.add(Family::Artefact, Name::Text(file));
         }
         for &url in data.urls(session) {
             if let Some(host) = host(data.text(url)) {
-                self.add(Family::Artefact, Name::Line(host.into()));
+                self.host(host);
             }
+        }
+        for &key in data.keys(session) {
+            self.add(Family::Artefact, Name::Text(key));
+        }
+        for &target in data.targets(session) {
+            self.add(Family::Target, Name::Text(target));
         }
         for &input in data.inputs(session).iter().take(MOST_TOKENS) {
             if self.found[Family::Artefact as usize].len() >= MOST_TOKENS {
@@ -285,10 +335,18 @@ impl Gather<'_> {
             for indicator in indicators(data.text(input)) {
                 match indicator {
                     Indicator::Key(key) => _ = self.add(Family::Artefact, Name::Line(key.into())),
-                    Indicator::Host(host) => _ = self.add(Family::Artefact, Name::Line(host.into())),
+                    Indicator::Host(host) => self.host(host),
                     Indicator::Url(_) => (),
                 }
             }
+        }
+    }
+
+    /// A host that files are fetched from; loopback addresses do not count.
+    fn host(&mut self, host: &str) {
+        let is_itself = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+        if !host.parse().is_ok_and(is_itself) && host != "localhost" {
+            self.add(Family::Artefact, Name::Line(host.into()));
         }
     }
 

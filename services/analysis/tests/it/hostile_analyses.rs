@@ -38,6 +38,8 @@ struct One {
     inputs: Vec<String>,
     files: Vec<String>,
     urls: Vec<String>,
+    targets: Vec<String>,
+    keys: Vec<String>,
     vector: Vec<f32>,
 }
 
@@ -71,6 +73,8 @@ fn data<'a>(all: impl IntoIterator<Item = &'a One>) -> Data {
                 .map(|(fingerprint, length, commands)| (*fingerprint, *length, commands.as_str())),
             files: one.files.iter().map(String::as_str).collect(),
             urls: one.urls.iter().map(String::as_str).collect(),
+            targets: one.targets.iter().map(String::as_str).collect(),
+            keys: one.keys.iter().map(String::as_str).collect(),
             vector: &one.vector,
         });
     }
@@ -134,7 +138,16 @@ fn analysed(parts: &longtail::Parts<'_>) -> longtail::Outcome {
 }
 
 fn detected(kind: Kind, data: &Data) -> campaign::Outcome {
-    unwatched(|watch| campaign::detect(kind, data, span(data), &[], &campaign::Parameters::default(), watch))
+    unwatched(|watch| {
+        campaign::detect(
+            kind,
+            data,
+            span(data),
+            &campaign::Earlier::default(),
+            &campaign::Parameters::default(),
+            watch,
+        )
+    })
 }
 
 /// What is found must be of the data, whatever that is.
@@ -302,7 +315,14 @@ fn any_time_is_a_time() {
             analysed(&[(span.clone(), &part)]);
             for kind in KINDS {
                 unwatched(|watch| {
-                    campaign::detect(kind, &data, span.clone(), &[], &campaign::Parameters::default(), watch)
+                    campaign::detect(
+                        kind,
+                        &data,
+                        span.clone(),
+                        &campaign::Earlier::default(),
+                        &campaign::Parameters::default(),
+                        watch,
+                    )
                 });
             }
         }
@@ -471,7 +491,15 @@ fn a_no_stops_an_analysis_wherever_it_is_and_the_bar_is_full_at_its_end() {
     stops_wherever_it_is_told_to(&|watch| Part::of(&data, watch).map(drop));
     for kind in KINDS {
         stops_wherever_it_is_told_to(&|watch| {
-            campaign::detect(kind, &data, span(&data), &[], &campaign::Parameters::default(), watch).map(drop)
+            campaign::detect(
+                kind,
+                &data,
+                span(&data),
+                &campaign::Earlier::default(),
+                &campaign::Parameters::default(),
+                watch,
+            )
+            .map(drop)
         });
     }
     let device = Device::open().unwrap();

@@ -7,6 +7,7 @@
     reason = "tests, and some of them measure"
 )]
 
+mod campaigns;
 mod hostile;
 mod hostile_analyses;
 mod parity;

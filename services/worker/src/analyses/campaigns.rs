@@ -1,8 +1,10 @@
 //! Snowshoe and botnet: sources that act together.
 
+use std::collections::HashMap;
+
 use analysis::{
     Data,
-    campaign::{Kind, Known, Outcome, Parameters, detect},
+    campaign::{Earlier, Kind, Known, Outcome, Parameters, detect, shared_credentials},
 };
 use store::DataRange;
 
@@ -11,6 +13,9 @@ use crate::attempt::Ended;
 
 /// How far back campaigns are known, before the range begins.
 const KNOWN: chrono::Duration = chrono::Duration::days(90);
+/// Most credentials whose share before the range is read, and the size of one query.
+const MOST_CREDENTIALS: usize = 5_000;
+const CREDENTIALS_A_QUERY: usize = 500;
 /// Of the bar, what reading takes: measured as for longtail.
 const READING: f64 = 0.8;
 
@@ -40,11 +45,40 @@ pub(crate) async fn of_database(
             indicators: campaign.indicators,
         })
         .collect();
+    let (data, shared) = desk
+        .compute((READING, READING), move |_| {
+            let shared = shared_credentials(&data, MOST_CREDENTIALS);
+            Ok((data, shared))
+        })
+        .await?;
+    let (sources, credentials) = credentials_before(desk, range, shared).await?;
+    let earlier = Earlier { campaigns: known, sources, credentials };
     let sessions = data.sessions.len() as u64;
-    let outcome = outcome(desk, kind, parameters, data, micros(range), known, READING).await?;
+    let outcome = outcome(desk, kind, parameters, data, micros(range), earlier, READING).await?;
     let kept = if desk.keeps() { Some(keep(desk, &outcome).await?) } else { None };
     desk.tell("done", 1.0)?;
     Ok(Answer { findings: outcome.findings, summary: outcome.summary, sessions, cached_sessions: 0, kept })
+}
+
+/// Number of sources that came before a range, and how many of them tried each of the credentials.
+async fn credentials_before(
+    desk: &Desk,
+    range: &DataRange,
+    credentials: Vec<(String, String)>,
+) -> Result<(u64, HashMap<(String, String), u64>), Ended> {
+    desk.tell("counting earlier credentials", READING)?;
+    let mut connection = desk.store()?.connection().await?;
+    let sources = store::sources_before(&mut connection, range.from).await?;
+    let mut counts = HashMap::new();
+    if sources == 0 {
+        return Ok((0, counts));
+    }
+    for some in credentials.chunks(CREDENTIALS_A_QUERY) {
+        desk.tell("counting earlier credentials", READING)?;
+        let sources = store::credential_sources_before(&mut connection, range.from, some).await?;
+        counts.extend(some.iter().cloned().zip(sources));
+    }
+    Ok((sources, counts))
 }
 
 async fn keep(desk: &Desk, outcome: &Outcome) -> Result<store::Upserted, Ended> {
@@ -64,7 +98,7 @@ pub(crate) async fn of_data(
 ) -> Result<Answer, Ended> {
     let (sessions, range) = (data.sessions.len() as u64, span(&data));
     desk.sessions(sessions);
-    let outcome = outcome(desk, kind, parameters, data, range, Vec::new(), 0.0).await?;
+    let outcome = outcome(desk, kind, parameters, data, range, Earlier::default(), 0.0).await?;
     desk.tell("done", 1.0)?;
     Ok(Answer {
         findings: outcome.findings,
@@ -81,9 +115,9 @@ async fn outcome(
     parameters: &Parameters,
     data: Data,
     range: std::ops::Range<i64>,
-    known: Vec<Known>,
+    earlier: Earlier,
     from: f64,
 ) -> Result<Outcome, Ended> {
     let mine = parameters.clone();
-    desk.compute((from, 0.99), move |watch| detect(kind, &data, range, &known, &mine, watch)).await
+    desk.compute((from, 0.99), move |watch| detect(kind, &data, range, &earlier, &mine, watch)).await
 }

@@ -61,6 +61,8 @@ fn row<'a>(data: &'a Data, session: &Session) -> Row<'a> {
             .map(|sequence| (sequence.fingerprint, sequence.length, sequence.commands.as_str())),
         files: data.files(session).iter().map(|&text| data.text(text)).collect(),
         urls: data.urls(session).iter().map(|&text| data.text(text)).collect(),
+        targets: data.targets(session).iter().map(|&text| data.text(text)).collect(),
+        keys: data.keys(session).iter().map(|&text| data.text(text)).collect(),
         vector: data.vector(session),
     }
 }

@@ -70,6 +70,8 @@ fn push(builder: &mut DataBuilder, session: &DataSession) {
         sequence,
         files: texts(&session.files),
         urls: texts(&session.urls),
+        targets: texts(&session.targets),
+        keys: texts(&session.keys),
         vector: &session.vector,
     });
 }
