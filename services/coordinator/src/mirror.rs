@@ -18,7 +18,7 @@ use serde_json::Value;
 use store::JobEvent;
 use uuid::Uuid;
 
-use crate::desk::Desk;
+use crate::service::Service;
 
 /// How often Postgres is asked for states when nobody tells of any, and for rows that appeared late.
 const LOOK: Duration = Duration::from_millis(500);
@@ -100,7 +100,7 @@ pub(crate) fn open(url: &str) -> anyhow::Result<Client> {
 }
 
 struct Mirror {
-    desk: Desk,
+    service: Service,
     redis: ConnectionManager,
     script: Script,
     days: u32,
@@ -151,7 +151,7 @@ impl Memory {
 /// Mirrors until stop. Redis being away delays nothing but the mirror.
 pub(crate) async fn mirror(
     client: Client,
-    desk: Desk,
+    service: Service,
     days: u32,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -159,7 +159,7 @@ pub(crate) async fn mirror(
     loop {
         let outcome = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            outcome = follow(&client, &desk, days, &mut memory) => outcome,
+            outcome = follow(&client, &service, days, &mut memory) => outcome,
         };
         if let Err(error) = outcome
             && memory.may_log()
@@ -173,20 +173,20 @@ pub(crate) async fn mirror(
     }
 }
 
-async fn follow(client: &Client, desk: &Desk, days: u32, memory: &mut Memory) -> anyhow::Result<()> {
+async fn follow(client: &Client, service: &Service, days: u32, memory: &mut Memory) -> anyhow::Result<()> {
     let config = redis::aio::ConnectionManagerConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
         .set_response_timeout(Some(Duration::from_secs(5)))
         .set_number_of_retries(0);
     let redis =
         ConnectionManager::new_with_config(client.clone(), config).await.context("connect to Redis")?;
-    let mut live = desk.bus.follow_jobs(None).await?.ready_chunks(NEWS);
-    let mut connection = desk.store.connection().await?;
+    let mut live = service.bus.follow_jobs(None).await?.ready_chunks(NEWS);
+    let mut connection = service.store.connection().await?;
     let newest = store::newest_job_event(&mut connection).await?;
     drop(connection);
     let script = Script::new(WRITE);
     let mut mirror = Mirror {
-        desk: desk.clone(),
+        service: service.clone(),
         redis,
         script,
         days,
@@ -205,7 +205,7 @@ async fn follow(client: &Client, desk: &Desk, days: u32, memory: &mut Memory) ->
                     mirror.states(mirror.newest, memory).await?;
                 }
             }
-            () = desk.changed.notified() => {
+            () = service.changed.notified() => {
                 tokio::time::sleep(GATHER).await;
                 mirror.states(mirror.newest, memory).await?;
             }
@@ -234,7 +234,7 @@ impl Mirror {
         self.incomplete = false;
         let mut after = Uuid::nil();
         loop {
-            let mut connection = self.desk.store.connection().await?;
+            let mut connection = self.service.store.connection().await?;
             let kept = f64::from(self.days) * 86_400.0;
             let some = store::mirrored_jobs(&mut connection, after, kept, REBUILD_AT_ONCE).await?;
             drop(connection);
@@ -261,7 +261,7 @@ impl Mirror {
     /// Writes the states that Postgres has after a row, and the mirror lacks.
     async fn states(&mut self, mut after: i64, memory: &mut Memory) -> anyhow::Result<()> {
         loop {
-            let mut connection = self.desk.store.connection().await?;
+            let mut connection = self.service.store.connection().await?;
             let mut ids = store::job_event_ids(&mut connection, after, AT_ONCE).await?;
             let (count, Some(&last)) = (ids.len() as i64, ids.last()) else { return Ok(()) };
             ids.retain(|id| !self.written.contains(id));
@@ -325,7 +325,7 @@ impl Mirror {
                 some.iter().filter(|one| one.result_bytes > 0).map(|one| one.status.job_id).collect();
             let mut results = HashMap::new();
             if !with_result.is_empty() {
-                let mut connection = self.desk.store.connection().await?;
+                let mut connection = self.service.store.connection().await?;
                 results.extend(store::job_results(&mut connection, &with_result).await?);
             }
             let mut pipeline = redis::pipe();

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{FieldError, Fields};
 
@@ -35,87 +36,105 @@ pub enum Kind {
     Diagnostic(Diagnostic),
 }
 
-/// The time range that an analysis is of.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// The time range of an analysis
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnalysisRange {
-    /// Of one sensor; of all without it.
+    /// Only events of this sensor; null: of all sensors
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub sensor: Option<String>,
-    /// As it was given: `24h`.
+    /// Its length: a number and m, h, d or w; at most 366 d
+    #[schema(required = false, pattern = "^[0-9]+[mhdw]$")]
     pub time_window: String,
-    /// Its length in seconds.
+    /// The same in seconds
+    #[schema(required = false, read_only)]
     pub window_seconds: i64,
-    /// The end of the range; the job's start without it.
+    /// Its end; null: the start of the job
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What is rare, odd or new.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Parameters of longtail_analysis: what is rare, odd or new
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = LongtailParameters)]
 pub struct Longtail {
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "the struct says it")]
     pub range: AnalysisRange,
-    /// From which score on something is a finding, in [0, 1].
+    /// The lowest score of a finding
+    #[schema(required = false, minimum = 0, maximum = 1, default = 0.7)]
     pub threshold: f64,
-    /// Compute everything anew, whatever earlier runs kept.
+    /// Compute everything again, also what earlier runs stored
+    #[schema(required = false, default = false)]
     pub full: bool,
-    /// Of everything random.
+    /// Random seed
+    #[schema(required = false, minimum = 0, maximum = 9007199254740992_i64, default = 1)]
     pub seed: i64,
 }
 
-/// Sources that act together.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Parameters of snowshoe_detection and botnet_coordination: sources that act together
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = CampaignParameters)]
 pub struct Campaigns {
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "the struct says it")]
     pub range: AnalysisRange,
-    /// From which confidence on a campaign is a finding, in [0, 1].
+    /// The lowest confidence of a finding
+    #[schema(required = false, minimum = 0, maximum = 1, default = 0.7)]
     pub threshold: f64,
-    /// Fewer sources than this are no campaign.
+    /// Fewer sources than this are not a campaign
+    #[schema(required = false, minimum = 2, maximum = 100000, default = 3)]
     pub min_sources: i64,
 }
 
-/// Counts and tops of a time range.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// Parameters of report: counts and top lists of a time range
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReportParameters)]
 pub struct Report {
-    /// Of one sensor; of all without it.
+    /// Only events of this sensor; null: of all sensors
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub sensor: Option<String>,
-    /// As it was given: `24h`.
+    /// Length of the time range: a number and m, h, d or w; at most 90 d
+    #[schema(required = false, pattern = "^[0-9]+[mhdw]$", default = "24h")]
     pub time_window: String,
-    /// Its length in seconds.
+    /// The same in seconds
+    #[schema(required = false, read_only)]
     pub window_seconds: i64,
-    /// The end of the range; the minute of the job's start without it.
+    /// End of the time range; null: the minute in which the job starts
     pub until: Option<DateTime<Utc>>,
-    /// Entries of each top list.
+    /// Entries of each top list
+    #[schema(required = false, minimum = 1, maximum = 100, default = 10)]
     pub top: i64,
 }
 
-/// Steps that do nothing, in the way that is asked for: for trying a deployment.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Parameters of diagnostic: steps that do nothing, for trying a deployment
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = DiagnosticParameters)]
 pub struct Diagnostic {
-    /// How many.
+    #[schema(required = false, minimum = 0, maximum = 100000, default = 3)]
     pub steps: i64,
-    /// Seconds that each takes.
+    /// Seconds that each step takes
+    #[schema(required = false, minimum = 0, maximum = 3600, default = 1.0)]
     pub step_seconds: f64,
-    /// Memory that is held meanwhile, in MiB.
+    /// Memory that is held meanwhile, in MiB
+    #[schema(required = false, minimum = 0, maximum = 65536, default = 0)]
     pub memory_mb: i64,
-    /// Whether and how an attempt ends.
+    /// Whether and how an attempt ends early
+    #[schema(required = false)]
     pub fail: Fail,
-    /// Before this step; the steps before it are done.
+    /// It ends before this step
+    #[schema(required = false, minimum = 0, maximum = 100000, default = 0)]
     pub fail_at_step: i64,
-    /// Only so many attempts end so.
+    /// Only this many attempts end early
+    #[schema(required = false, minimum = 0, maximum = 100, default = 100)]
     pub fail_attempts: i64,
 }
 
-/// How an attempt of a diagnostic job ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How an attempt of a diagnostic job ends early
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Fail {
     Never,
     Retry,
     GiveUp,
     Panic,
-    /// The process of the attempt dies.
+    /// The worker's process is killed
     Crash,
 }
 

@@ -1,5 +1,5 @@
-//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and the
-//! keys of the Redis mirror.
+//! What a job is: its types and their parameters, requests and what is wrong with them, its status, its views, and
+//! the keys of the Redis mirror.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
@@ -8,12 +8,15 @@ mod fields;
 mod kind;
 pub mod mirror;
 mod request;
+mod schema;
 mod status;
+pub mod views;
 mod worker;
 
 pub use cron::Cron;
 pub use fields::{FieldError, Fields, is_time};
 pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
 pub use request::{Request, Requirements, is_name};
+pub use schema::{JobRequest, JobType, Parameters};
 pub use status::{JobError, State, Status};
 pub use worker::{Capabilities, Preference, WorkerSpec};

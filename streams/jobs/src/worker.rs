@@ -92,24 +92,21 @@ fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-/// A queue that a worker serves.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A queue that a worker serves
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Preference {
-    /// Its name.
     pub queue: String,
-    /// The higher, the earlier this worker is asked.
+    /// Of the workers that may take a job, those with the highest are asked first
     pub priority: i32,
-    /// Only exclusive workers take its jobs.
+    /// Only workers for which the queue is exclusive may take its jobs
     pub exclusive: bool,
 }
 
-/// What a machine has.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// What a worker's machine has
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Capabilities {
-    /// `none`, `nvidia_cuda`, `apple_neural_engine`.
+    /// none, nvidia_cuda, apple_neural_engine
     pub accelerator: String,
-    /// GiB.
     pub memory_gb: f64,
-    /// Cores.
     pub cpu_cores: i32,
 }
