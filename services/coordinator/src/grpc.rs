@@ -84,16 +84,15 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) -> anyhow::Re
     };
     tokio::select! {
         served = served => served.context("serve gRPC"),
-        // What is still open belongs to clients that do not answer.
+        // Connections that are still open belong to clients that do not answer.
         () = overdue => Ok(()),
     }
 }
 
-/// A connection that must soon begin as HTTP/2 does. From then on pings notice a client that is gone or
-/// stuck.
+/// A connection that must begin as HTTP/2 in limited time. From then on, pings notice a client that is gone.
 struct GrpcConnection {
     connection: boot::Connection,
-    /// Bytes of the beginning that are still missing, and until when.
+    /// Bytes of the beginning that are missing, and the time limit.
     begins: Option<(usize, Pin<Box<Sleep>>)>,
 }
 

@@ -50,7 +50,7 @@ pub struct Args {
     )]
     pub grpc_listen: SocketAddr,
     /// Further hosts that REST is served as, e.g. behind a proxy or in a cluster: host or host:port. Loopback
-    /// names and the listen address always are
+    /// names and the listen address are always served
     #[arg(long, env = "COWRIESTREAM_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST[:PORT]")]
     pub allowed_hosts: Vec<String>,
     /// Takes a free port when the address is in use: several `up` may run on one machine.
@@ -62,7 +62,7 @@ pub struct Args {
     /// Days that the status of an ended job stays in Redis
     #[arg(long, env = "COWRIESTREAM_MIRROR_DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365), value_name = "DAYS")]
     pub mirror_days: u32,
-    /// Days that an ended job stays in Postgres, with its result; for ever without it
+    /// Days that an ended job stays in Postgres, with its result; default: unlimited
     #[arg(long, env = "COWRIESTREAM_JOBS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36500), value_name = "DAYS")]
     pub jobs_days: Option<u32>,
 }

@@ -139,9 +139,9 @@ pub(crate) async fn fire(service: &Service, lease: &Lease) -> Result<bool, Failu
     Ok(false)
 }
 
-/// Fires some of the schedules that are due; whether more may be due.
+/// Fires some of the schedules that are due; returns whether more may be due.
 ///
-/// No connection is held while jobs are submitted: a submission takes one too, and the pool may have a single
+/// Holds no connection while jobs are submitted: a submission takes a connection too, and the pool may have only
 /// one.
 async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     let mut transaction = service.store.begin().await?;

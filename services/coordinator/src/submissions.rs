@@ -14,7 +14,7 @@ use crate::problem::failed;
 
 /// Most submissions that wait for a transaction; further callers wait until there is room.
 const WAITING: usize = 4_096;
-/// Most in one transaction.
+/// Most submissions of one transaction.
 const LARGEST_BATCH: usize = 256;
 /// Transactions at the same time.
 const WRITERS: usize = 2;
