@@ -161,7 +161,10 @@ pub(crate) async fn mirror(
         if let Err(error) = outcome
             && memory.may_log()
         {
-            tracing::warn!(error = format!("{error:#}"), "could not write the mirror in Redis; will retry, jobs go on");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "could not write the mirror in Redis; will retry, jobs go on"
+            );
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
