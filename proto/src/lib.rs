@@ -13,7 +13,7 @@ pub use json::{object_of, struct_of, timestamp};
 pub use request::{TooDeep, request_json, request_message};
 
 mod generated {
-    #![allow(clippy::all, unused_qualifications, reason = "generated code")]
+    #![allow(clippy::all, clippy::too_many_lines, unused_qualifications, reason = "generated code")]
     tonic::include_proto!("cowrie.v1");
 }
 

@@ -121,10 +121,7 @@ impl Listener {
                         io::ErrorKind::ConnectionAborted
                             | io::ErrorKind::ConnectionReset
                             | io::ErrorKind::Interrupted
-                    ) =>
-                {
-                    ()
-                }
+                    ) => {}
                 Err(error) => {
                     if self.may_log() {
                         tracing::warn!(%error, listener = self.name, "could not accept a connection; will retry");

@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(9_500);
 pub(crate) async fn limit(request: Request, next: Next) -> Response {
     let request = match whole(request).await {
         Ok(request) => request,
-        Err(response) => return response,
+        Err(problem) => return problem.into_response(),
     };
     match tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await {
         Ok(response) => response,
@@ -40,8 +40,8 @@ pub(crate) async fn limit(request: Request, next: Next) -> Response {
 }
 
 /// The request with its whole body in memory.
-async fn whole(request: Request) -> Result<Request, Response> {
-    let refuse = |code, detail: String| Err(Problem::new(code, detail).into_response());
+async fn whole(request: Request) -> Result<Request, Problem> {
+    let refuse = |code, detail: String| Err(Problem::new(code, detail));
     if let Some((code, detail)) = too_long(request.uri(), request.headers()) {
         return refuse(code, detail);
     }
