@@ -1,5 +1,5 @@
-//! What only one coordinator does: takes jobs from workers that are gone, fires schedules, and forgets old
-//! jobs.
+//! The duties of the coordinator that holds the lease: takes jobs from dead workers, fires schedules, and deletes
+//! old jobs.
 
 use std::time::Duration;
 
@@ -7,16 +7,15 @@ use boot::CancellationToken;
 use bus::topology::{JOBS, STATUS, TopologyArgs};
 use store::{Failure, Lease};
 
-use crate::{desk::Desk, schedules, submissions::tell};
+use crate::{schedules, service::Service, submissions::publish_status};
 
-/// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The duty's name.
+/// Name of the lease.
 const DUTY: &str = "coordinator";
 
-/// Holds or tries for the lease until stop, and does what is due while it is ours.
+/// Holds or tries to get the lease until stop, and works while it is held.
 pub(crate) async fn lead(
-    desk: Desk,
+    service: Service,
     topology: TopologyArgs,
     jobs_days: Option<u32>,
     stop: CancellationToken,
@@ -29,9 +28,9 @@ pub(crate) async fn lead(
             () = tokio::time::sleep(if more { Duration::ZERO } else { INTERVAL }) => (),
         }
         let outcome = async {
-            held = desk.store.lease(DUTY, held.as_ref()).await?;
+            held = service.store.lease(DUTY, held.as_ref()).await?;
             match &held {
-                Some(lease) => work(&desk, lease, jobs_days).await,
+                Some(lease) => work(&service, lease, jobs_days).await,
                 None => Ok(false),
             }
         };
@@ -48,32 +47,35 @@ pub(crate) async fn lead(
         }
         failing = failed;
         if held.is_some()
-            && let Err(error) = streams(&desk, &topology).await
+            && let Err(error) = streams(&service, &topology).await
         {
-            tracing::debug!(error = format!("{error:#}"), "the streams of jobs wait");
+            tracing::debug!(
+                error = format!("{error:#}"),
+                "could not look for the streams of jobs; will retry"
+            );
         }
     }
     if let Some(lease) = &held {
-        desk.store.give_up(lease).await.ok();
+        service.store.give_up(lease).await.ok();
     }
     Ok(())
 }
 
-/// Makes the streams anew when the broker lost them. Permits that went with them cost a second: workers look
-/// by themselves.
-async fn streams(desk: &Desk, topology: &TopologyArgs) -> anyhow::Result<()> {
-    if desk.bus.connected()
-        && (desk.bus.stream(JOBS).await?.is_none() || desk.bus.stream(STATUS).await?.is_none())
+/// Creates the streams again when the broker lost them. Workers also look by themselves: each permit that was lost
+/// costs a second.
+async fn streams(service: &Service, topology: &TopologyArgs) -> anyhow::Result<()> {
+    if service.bus.connected()
+        && (service.bus.stream(JOBS).await?.is_none() || service.bus.stream(STATUS).await?.is_none())
     {
-        tracing::warn!("the broker lost the streams of jobs: making them anew");
-        desk.bus.provision(topology).await?;
+        tracing::warn!("the broker lost the streams of jobs: creating them again");
+        service.bus.provision(topology).await?;
     }
     Ok(())
 }
 
-/// Whether there is more to do at once.
-async fn work(desk: &Desk, lease: &Lease, jobs_days: Option<u32>) -> Result<bool, Failure> {
-    let mut transaction = desk.store.begin().await?;
+/// Returns whether there is more to do at once.
+async fn work(service: &Service, lease: &Lease, jobs_days: Option<u32>) -> Result<bool, Failure> {
+    let mut transaction = service.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
@@ -85,10 +87,10 @@ async fn work(desk: &Desk, lease: &Lease, jobs_days: Option<u32>) -> Result<bool
     for status in &changed {
         let why = status.error.as_ref().map_or("", |error| error.message.as_str());
         tracing::warn!(job_id = %status.job_id, state = %status.state, why, "took a job from its worker");
-        tell(&desk.bus, status).await;
+        publish_status(&service.bus, status).await;
     }
     if !changed.is_empty() {
-        desk.changed.notify_one();
+        service.changed.notify_one();
     }
-    schedules::fire(desk, lease).await
+    schedules::fire(service, lease).await
 }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use boot::Listener;
 use futures::{Stream, StreamExt};
+use jobs::State;
 use proto::{
     self as p,
     jobs_server::{Jobs, JobsServer},
@@ -24,13 +25,20 @@ use tokio::{
 use tonic::{Request, Response, Status, transport::server::Connected};
 use uuid::Uuid;
 
-use crate::{convert, desk::Desk, problem::Problem, watch};
+use web::{Page, Problem};
 
-/// Largest message that is taken.
+use crate::{
+    problem::{failed, status},
+    service::Service,
+    views::worker_spec,
+    watch,
+};
+
+/// Largest message that a client may send.
 const LARGEST: usize = 1 << 20;
 /// How long a call may take, with the arrival of its message; a stream only has to begin by then.
 const CALL_LIMIT: Duration = Duration::from_millis(9_500);
-/// Bytes with which every HTTP/2 client begins: the preface, and the header of a frame of settings.
+/// Every HTTP/2 client begins with this many bytes: the preface, and the header of a settings frame.
 const BEGINNING: usize = 24 + 9;
 /// A client that does not answer a ping is gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -41,10 +49,10 @@ const MOST_STREAMS: u32 = 1_024;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until stop.
-pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, service: Service) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<JobsServer<Desk>>().await;
-    reporter.set_serving::<WorkersServer<Desk>>().await;
+    reporter.set_serving::<JobsServer<Service>>().await;
+    reporter.set_serving::<WorkersServer<Service>>().await;
     let reflection = |builder: tonic_reflection::server::Builder<'static>| {
         builder.register_encoded_file_descriptor_set(p::DESCRIPTORS)
     };
@@ -58,7 +66,7 @@ pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<(
         let connection = GrpcConnection::new(listener.accept().await, listener.crowd().patience());
         Some((Ok::<_, io::Error>(connection), listener))
     });
-    let stop = desk.stop.clone();
+    let stop = service.stop.clone();
     let served = tonic::transport::Server::builder()
         .timeout(CALL_LIMIT)
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -67,8 +75,8 @@ pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<(
         .add_service(health)
         .add_service(v1)
         .add_service(v1alpha)
-        .add_service(JobsServer::new(desk.clone()).max_decoding_message_size(LARGEST))
-        .add_service(WorkersServer::new(desk).max_decoding_message_size(LARGEST))
+        .add_service(JobsServer::new(service.clone()).max_decoding_message_size(LARGEST))
+        .add_service(WorkersServer::new(service).max_decoding_message_size(LARGEST))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
@@ -76,16 +84,15 @@ pub(crate) async fn serve(listener: TcpListener, desk: Desk) -> anyhow::Result<(
     };
     tokio::select! {
         served = served => served.context("serve gRPC"),
-        // What is still open belongs to clients that do not answer.
+        // Connections that are still open belong to clients that do not answer.
         () = overdue => Ok(()),
     }
 }
 
-/// A connection that must soon begin as HTTP/2 does. From then on pings notice a client that is gone or
-/// stuck.
+/// A connection that must begin as HTTP/2 in limited time. From then on, pings notice a client that is gone.
 struct GrpcConnection {
     connection: boot::Connection,
-    /// Bytes of the beginning that are still missing, and until when.
+    /// Bytes of the beginning that are missing, and the time limit.
     begins: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
@@ -154,132 +161,166 @@ impl AsyncWrite for GrpcConnection {
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
-impl Jobs for Desk {
+impl Jobs for Service {
     async fn submit(&self, request: Request<p::SubmitRequest>) -> Answer<p::SubmitResponse> {
         let traceparent =
             request.metadata().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = convert::request(request.into_inner())?;
-        let (job_id, created) = Desk::submit(self, body, traceparent).await?;
+        let body = request_json(request.into_inner()).map_err(status)?;
+        let (job_id, created) = Service::submit(self, body, traceparent).await.map_err(status)?;
         Ok(Response::new(p::SubmitResponse { job_id: job_id.to_string(), created }))
     }
 
     async fn get(&self, request: Request<p::GetRequest>) -> Answer<p::GetResponse> {
-        let shown = self.show(&request.into_inner().job_id).await?;
-        Ok(Response::new(p::GetResponse { job: Some(convert::shown(shown)) }))
+        let job = self.job(&request.into_inner().job_id).await.map_err(status)?;
+        Ok(Response::new(p::GetResponse { job: Some(job.into()) }))
     }
 
     async fn list(&self, request: Request<p::ListRequest>) -> Answer<p::ListResponse> {
         let request = request.into_inner();
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let states = request.states.into_iter().map(convert::state_back).collect::<Result<_, _>>()?;
+        let states = request.states.into_iter().map(state).collect::<Result<_, _>>().map_err(status)?;
         let filter =
             JobFilter { states, queue: some(request.queue), job_type: some(request.job_type), after: None };
-        let (jobs, next) = Desk::list(self, filter, request.page_size, &request.page_token).await?;
-        let jobs = jobs.into_iter().map(|(job, status)| convert::job(job, status)).collect();
-        Ok(Response::new(p::ListResponse { jobs, next_page_token: next.unwrap_or_default() }))
+        let page = Page::new(request.page_size, &request.page_token).map_err(status)?;
+        let list = self.jobs(filter, &page).await.map_err(status)?;
+        Ok(Response::new(p::ListResponse {
+            jobs: list.jobs.into_iter().map(Into::into).collect(),
+            next_page_token: list.next_page_token.unwrap_or_default(),
+        }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<p::WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<p::WatchRequest>) -> Answer<Self::WatchStream> {
         let request = request.into_inner();
-        let statuses = watch::watch(self.clone(), &request.job_id, request.after_version).await?;
-        let told = |status: Result<_, Problem>| match status {
-            Ok(status) => Ok(p::WatchResponse { status: Some(convert::status(status)) }),
-            Err(problem) => Err(problem.into()),
-        };
-        // A client that follows a job is asked to come back, here or elsewhere; a stream that just ended
-        // would look like the job's end.
+        let watched = watch::watch(self.clone(), &request.job_id, request.after_version).await;
+        let answers = watched.map_err(status)?.map(|one| match one {
+            Ok(one) => Ok(p::WatchResponse { status: Some(one.into()) }),
+            Err(problem) => Err(status(problem)),
+        });
+        // A stream that just ended would look like the end of the job: the client is asked to reconnect.
         let stopping = futures::stream::once(async {
             Err(Status::unavailable("the coordinator is stopping; go on with after_version"))
         });
         let stop = self.stop.clone();
         let stopping = stopping.filter(move |_| std::future::ready(stop.is_cancelled()));
-        Ok(Response::new(Box::pin(
-            statuses.map(told).take_until(self.stop.clone().cancelled_owned()).chain(stopping),
-        )))
+        let stopped = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(answers.take_until(stopped).chain(stopping))))
     }
 
     async fn cancel(&self, request: Request<p::CancelRequest>) -> Answer<p::CancelResponse> {
-        let status = Desk::cancel(self, &request.into_inner().job_id).await?;
-        Ok(Response::new(p::CancelResponse { status: Some(convert::status(status)) }))
+        let job = Service::cancel(self, &request.into_inner().job_id).await.map_err(status)?;
+        Ok(Response::new(p::CancelResponse { status: Some(job.into()) }))
     }
 
     async fn retry(&self, request: Request<p::RetryRequest>) -> Answer<p::RetryResponse> {
-        let status = Desk::retry(self, &request.into_inner().job_id).await?;
-        Ok(Response::new(p::RetryResponse { status: Some(convert::status(status)) }))
+        let job = Service::retry(self, &request.into_inner().job_id).await.map_err(status)?;
+        Ok(Response::new(p::RetryResponse { status: Some(job.into()) }))
     }
 
-    async fn list_queues(&self, _: Request<p::ListQueuesRequest>) -> Answer<p::ListQueuesResponse> {
-        let queues = self.queues().await?.into_iter().map(convert::queue).collect();
-        Ok(Response::new(p::ListQueuesResponse { queues }))
+    async fn list_queues(&self, request: Request<p::ListQueuesRequest>) -> Answer<p::ListQueuesResponse> {
+        let request = request.into_inner();
+        let page = Page::new(request.page_size, &request.page_token).map_err(status)?;
+        let list = self.queues(&page).await.map_err(status)?;
+        Ok(Response::new(p::ListQueuesResponse {
+            queues: list.queues.into_iter().map(Into::into).collect(),
+            next_page_token: list.next_page_token.unwrap_or_default(),
+        }))
     }
 
     async fn pause_queue(&self, request: Request<p::PauseQueueRequest>) -> Answer<p::PauseQueueResponse> {
-        self.pause(&request.into_inner().queue, true).await?;
+        self.pause(&request.into_inner().queue, true).await.map_err(status)?;
         Ok(Response::new(p::PauseQueueResponse {}))
     }
 
     async fn resume_queue(&self, request: Request<p::ResumeQueueRequest>) -> Answer<p::ResumeQueueResponse> {
-        self.pause(&request.into_inner().queue, false).await?;
+        self.pause(&request.into_inner().queue, false).await.map_err(status)?;
         Ok(Response::new(p::ResumeQueueResponse {}))
     }
 
-    async fn list_schedules(&self, _: Request<p::ListSchedulesRequest>) -> Answer<p::ListSchedulesResponse> {
-        let schedules = self.schedules().await?.into_iter().map(convert::schedule).collect();
-        Ok(Response::new(p::ListSchedulesResponse { schedules }))
+    async fn list_schedules(
+        &self,
+        request: Request<p::ListSchedulesRequest>,
+    ) -> Answer<p::ListSchedulesResponse> {
+        let request = request.into_inner();
+        let page = Page::new(request.page_size, &request.page_token).map_err(status)?;
+        let list = self.schedules(&page).await.map_err(status)?;
+        Ok(Response::new(p::ListSchedulesResponse {
+            schedules: list.schedules.into_iter().map(Into::into).collect(),
+            next_page_token: list.next_page_token.unwrap_or_default(),
+        }))
     }
 
     async fn put_schedule(&self, request: Request<p::PutScheduleRequest>) -> Answer<p::PutScheduleResponse> {
-        let schedule = request.into_inner().schedule.ok_or_else(|| Problem::field("schedule", "missing"))?;
-        let job = convert::request(schedule.job.unwrap_or_default())?;
-        let stored = Desk::put_schedule(self, schedule.name, schedule.cron, job, schedule.catch_up).await?;
-        Ok(Response::new(p::PutScheduleResponse { schedule: Some(convert::schedule(stored)) }))
+        let p::Schedule { name, cron, job, catch_up, .. } =
+            request.into_inner().schedule.ok_or_else(|| missing("schedule"))?;
+        let job = request_json(job.unwrap_or_default()).map_err(status)?;
+        let stored = Service::put_schedule(self, name, cron, job, catch_up).await.map_err(status)?;
+        Ok(Response::new(p::PutScheduleResponse { schedule: Some(stored.into()) }))
     }
 
     async fn delete_schedule(
         &self,
         request: Request<p::DeleteScheduleRequest>,
     ) -> Answer<p::DeleteScheduleResponse> {
-        Desk::delete_schedule(self, &request.into_inner().name).await?;
+        Service::delete_schedule(self, &request.into_inner().name).await.map_err(status)?;
         Ok(Response::new(p::DeleteScheduleResponse {}))
     }
 }
 
 #[tonic::async_trait]
-impl Workers for Desk {
+impl Workers for Service {
     async fn register(&self, request: Request<p::RegisterRequest>) -> Answer<p::RegisterResponse> {
-        let worker = request.into_inner().worker.ok_or_else(|| Problem::field("worker", "missing"))?;
-        let (spec, worker_id) = (convert::worker_spec(worker)?, Uuid::new_v4());
-        let mut connection = self.connection().await?;
-        store::register_worker(&mut connection, worker_id, &spec).await.map_err(Problem::from)?;
+        let worker = request.into_inner().worker.ok_or_else(|| missing("worker"))?;
+        let (spec, worker_id) = (worker_spec(worker).map_err(status)?, Uuid::new_v4());
+        let mut connection = self.connection().await.map_err(status)?;
+        let registered = store::register_worker(&mut connection, worker_id, &spec).await;
+        registered.map_err(failed).map_err(status)?;
         Ok(Response::new(p::RegisterResponse { worker_id: worker_id.to_string() }))
     }
 
-    async fn list(&self, _: Request<p::ListWorkersRequest>) -> Answer<p::ListWorkersResponse> {
-        let (workers, routes) = self.workers().await?;
-        let job_routing =
-            routes.into_iter().map(|(queue, workers)| (queue, p::WorkerNames { workers })).collect();
+    async fn list(&self, request: Request<p::ListWorkersRequest>) -> Answer<p::ListWorkersResponse> {
+        let request = request.into_inner();
+        let page = Page::new(request.page_size, &request.page_token).map_err(status)?;
+        let list = self.workers(&page).await.map_err(status)?;
+        let names = |(queue, workers)| (queue, p::WorkerNames { workers });
         Ok(Response::new(p::ListWorkersResponse {
-            workers: workers.into_iter().map(convert::worker).collect(),
-            job_routing,
+            workers: list.workers.into_iter().map(Into::into).collect(),
+            job_routing: list.job_routing.into_iter().map(names).collect(),
+            next_page_token: list.next_page_token.unwrap_or_default(),
         }))
     }
 
     async fn remove(&self, request: Request<p::RemoveWorkerRequest>) -> Answer<p::RemoveWorkerResponse> {
-        self.remove_worker(&request.into_inner().name).await?;
+        self.remove_worker(&request.into_inner().name).await.map_err(status)?;
         Ok(Response::new(p::RemoveWorkerResponse {}))
     }
 
     async fn heartbeat(&self, request: Request<p::HeartbeatRequest>) -> Answer<p::HeartbeatResponse> {
         let request = request.into_inner();
         let worker_id = Uuid::try_parse(&request.worker_id)
-            .map_err(|_| Problem::field("worker_id", "expected a UUID"))?;
-        let mut connection = self.connection().await?;
+            .map_err(|_| status(Problem::field("worker_id", "expected a UUID")))?;
+        let mut connection = self.connection().await.map_err(status)?;
         let running = request.running.min(1_000_000).cast_signed();
-        match store::beat_worker(&mut connection, worker_id, running, false).await.map_err(Problem::from)? {
+        let known = store::beat_worker(&mut connection, worker_id, running, false).await;
+        match known.map_err(failed).map_err(status)? {
             true => Ok(Response::new(p::HeartbeatResponse {})),
-            false => Err(Problem::NotFound(format!("there is no worker {worker_id}: register again")).into()),
+            false => {
+                Err(status(Problem::not_found(format!("there is no worker {worker_id}: register again"))))
+            }
         }
     }
+}
+
+fn missing(field: &str) -> Status {
+    status(Problem::field(field, "missing"))
+}
+
+fn request_json(request: p::SubmitRequest) -> Result<serde_json::Value, Problem> {
+    p::request_json(request).map_err(|p::TooDeep| Problem::field("parameters", "nested deeper than 32"))
+}
+
+fn state(number: i32) -> Result<State, Problem> {
+    let state = p::JobState::try_from(number).map_err(|_| format!("{number} is not a state of a job"));
+    state.and_then(State::try_from).map_err(|why| Problem::field("states", why))
 }

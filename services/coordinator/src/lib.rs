@@ -1,20 +1,22 @@
-//! Takes jobs over gRPC and REST, watches over those who run them, and mirrors their status to Redis.
+//! Takes jobs over gRPC and REST, takes them from dead workers, fires schedules, and mirrors the status of jobs to
+//! Redis.
 //!
-//! **Invariant**: a job is answered for only after it is committed; any number of coordinators may run, and
-//! what only one may do is done under a lease.
+//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run, and the
+//! duties of which only one may run need a lease.
 
-mod convert;
-mod desk;
 mod duties;
 mod grpc;
-mod guard;
 mod mirror;
 mod problem;
+mod queues;
 mod rest;
 mod routing;
 mod schedules;
+mod service;
 mod submissions;
+mod views;
 mod watch;
+mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -23,10 +25,10 @@ use boot::{Health, Tasks};
 use bus::{Bus, topology::TopologyArgs};
 use store::Store;
 use tokio::sync::Notify;
+use web::{Guard, Open, listen};
 
-pub use desk::Desk;
+use crate::service::Service;
 
-/// What the coordinator may be told.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
@@ -48,10 +50,10 @@ pub struct Args {
     )]
     pub grpc_listen: SocketAddr,
     /// Further hosts that REST is served as, e.g. behind a proxy or in a cluster: host or host:port. Loopback
-    /// names and the listen address always are
+    /// names and the listen address are always served
     #[arg(long, env = "COWRIESTREAM_ALLOWED_HOSTS", value_delimiter = ',', value_name = "HOST[:PORT]")]
     pub allowed_hosts: Vec<String>,
-    /// Another port when that one is taken: for `up`, of which several may run on a machine.
+    /// Takes a free port when the address is in use: several `up` may run on one machine.
     #[arg(skip)]
     pub or_any_port: bool,
     /// Schedules (YAML): see docs/JOBS.md
@@ -60,17 +62,15 @@ pub struct Args {
     /// Days that the status of an ended job stays in Redis
     #[arg(long, env = "COWRIESTREAM_MIRROR_DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365), value_name = "DAYS")]
     pub mirror_days: u32,
-    /// Days that an ended job stays in Postgres, with its result; for ever without it
+    /// Days that an ended job stays in Postgres, with its result; default: unlimited
     #[arg(long, env = "COWRIESTREAM_JOBS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36500), value_name = "DAYS")]
     pub jobs_days: Option<u32>,
 }
 
-/// Where it listens.
+/// The addresses that the coordinator listens on.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
-    /// REST.
     pub rest: SocketAddr,
-    /// gRPC.
     pub grpc: SocketAddr,
 }
 
@@ -90,7 +90,7 @@ pub async fn start(
         schedules::load(&store, file).await?;
     }
     let changed = Arc::new(Notify::new());
-    let desk = Desk {
+    let service = Service {
         submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), tasks),
         store: store.clone(),
         bus: bus.clone(),
@@ -106,21 +106,14 @@ pub async fn start(
         .await
         .with_context(|| format!("listen on {} (COWRIESTREAM_GRPC_LISTEN)", args.grpc_listen))?;
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
-    let guard = guard::Guard::new(listening.rest, &args.allowed_hosts);
-    tasks.spawn("rest", rest::serve(rest, desk.clone(), guard, tasks.clone()));
-    tasks.spawn("grpc", grpc::serve(grpc, desk.clone()));
-    tasks.spawn("duties", duties::lead(desk.clone(), topology.clone(), args.jobs_days, tasks.stop()));
+    let guard = Guard::new(listening.rest, &args.allowed_hosts);
+    let app = rest::app(service.clone(), guard, Open);
+    let serving = tasks.clone();
+    tasks.spawn("rest", async move { web::serve(rest, "rest", app, &serving).await });
+    tasks.spawn("grpc", grpc::serve(grpc, service.clone()));
+    tasks.spawn("duties", duties::lead(service.clone(), topology.clone(), args.jobs_days, tasks.stop()));
     if let Some(url) = redis_url {
-        tasks.spawn("mirror", mirror::mirror(mirror::open(url)?, desk, args.mirror_days, tasks.stop()));
+        tasks.spawn("mirror", mirror::mirror(mirror::open(url)?, service, args.mirror_days, tasks.stop()));
     }
     Ok(listening)
-}
-
-async fn listen(mut address: SocketAddr, or_any_port: bool) -> std::io::Result<tokio::net::TcpListener> {
-    let listener = tokio::net::TcpListener::bind(address).await;
-    if or_any_port && listener.is_err() {
-        address.set_port(0);
-        return tokio::net::TcpListener::bind(address).await;
-    }
-    listener
 }

@@ -18,43 +18,41 @@ use serde_json::Value;
 use store::JobEvent;
 use uuid::Uuid;
 
-use crate::desk::Desk;
+use crate::service::Service;
 
-/// How often Postgres is asked for states when nobody tells of any, and for rows that appeared late.
-const LOOK: Duration = Duration::from_millis(500);
-/// How soon states are written at the latest when there is no end of news; together they cost least.
+/// How often Postgres is read for states that no message announced, and for rows that appeared late.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Wait before states are read, so that one read finds those of several messages.
 const GATHER: Duration = Duration::from_millis(20);
-/// Rows of `job_events` before those of the last look that are looked at again: those of transactions that
-/// committed late.
+/// Rows of `job_events` that are read again before the newest: a transaction may commit rows late.
 const LOOK_BACK: i64 = 2_000;
-/// Rows taken at once.
-const AT_ONCE: i64 = 2_000;
+/// Rows read at once.
+const ROWS: i64 = 2_000;
 /// Statuses sent to Redis at once.
 const PIPELINE: usize = 100;
-/// News taken at once.
-const NEWS: usize = 1_000;
-/// Jobs written again at once.
-const REBUILD_AT_ONCE: i64 = 500;
+/// Messages read at once.
+const MESSAGES: usize = 1_000;
+/// Jobs of one step of a rebuild.
+const REBUILD_ROWS: i64 = 500;
 /// Most entries of a job's stream.
 const STREAM_LENGTH: usize = 1_000;
 /// Between attempts while Redis is away.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes of results sent to Redis at once.
 const RESULTS_AT_ONCE: i64 = 8 << 20;
-/// Results that take more in the database may be compressed there; each counts as the largest.
+/// A result that takes more bytes in the database may be compressed there: it counts as the largest.
 const PLAIN_RESULT: i32 = 2_000;
 const LARGEST_RESULT: i64 = 1 << 20;
-/// Between two rebuilds of the whole mirror: doubled each time, up to the longest, while the mirror does not
-/// stay whole.
+/// Between two rebuilds of the whole mirror: doubled each time, up to the longest, while keys keep getting lost.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// The same trouble is logged at most this often.
+/// A failure is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Writes a status unless a newer one is there; tells those who wait. 1: written; 2: and a key of another
-/// type was replaced; 0: it was there. The first write is SET: Redis refuses it when its memory is full.
-/// After another first write (DEL, say) it would let the rest pass. KEYS: hash, celery, stream, queue. ARGV:
+/// Writes a status unless a newer one is there, and publishes it. Returns 1: written; 2: written, and a key of
+/// another type was replaced; 0: it was there. The first write is SET, which Redis refuses when its memory is full;
+/// after a first write such as DEL it would let the rest pass. KEYS: hash, celery, stream, queue. ARGV:
 /// version, ttl, status JSON, celery JSON, channel of status, channel of progress, final, progress, created,
 /// job, stream length, then the fields of the hash.
 const WRITE: &str = r"
@@ -91,7 +89,6 @@ redis.call('publish', ARGV[5], ARGV[3])
 redis.call('publish', KEYS[2], ARGV[4])
 return #foreign > 0 and 2 or 1";
 
-/// A Redis by its URL.
 pub(crate) fn open(url: &str) -> anyhow::Result<Client> {
     let why = "read REDIS_URL: expected e.g. redis://127.0.0.1:6379/0";
     let info = url.into_connection_info().context(why)?;
@@ -100,31 +97,31 @@ pub(crate) fn open(url: &str) -> anyhow::Result<Client> {
 }
 
 struct Mirror {
-    desk: Desk,
+    service: Service,
     redis: ConnectionManager,
     script: Script,
     days: u32,
     /// The newest row that was written.
     newest: i64,
-    /// What it was at the last look for late rows.
+    /// The newest row when late rows were last read.
     looked: i64,
-    /// Rows that were written, back to where the next such look begins.
+    /// Rows that were written, as far back as late rows are read.
     written: BTreeSet<i64>,
-    /// Something could not be written since the last rebuild.
+    /// A status could not be written since the last rebuild.
     incomplete: bool,
 }
 
-/// What outlives a connection to Redis.
+/// State that outlives a connection to Redis.
 struct Memory {
-    /// Before it the whole mirror is not written again.
+    /// The whole mirror is not written again before this time.
     rebuild_at: Instant,
     pause: Duration,
     logged: Option<Instant>,
 }
 
 impl Memory {
-    /// Whether the whole mirror may be written now. A mirror that stayed whole for a while is rebuilt at
-    /// once, one that is lost again and again (its keys are evicted, or Redis is full) ever more rarely: each
+    /// Whether the whole mirror may be written now. A mirror that stayed whole for a while is rebuilt at once. One
+    /// that is lost repeatedly (its keys are evicted, or Redis is full) is rebuilt less and less often, because each
     /// rebuild writes every job.
     fn may_rebuild(&mut self) -> bool {
         let now = Instant::now();
@@ -148,10 +145,10 @@ impl Memory {
     }
 }
 
-/// Mirrors until stop. Redis being away delays nothing but the mirror.
+/// Mirrors until stop. When Redis is away, only the mirror waits.
 pub(crate) async fn mirror(
     client: Client,
-    desk: Desk,
+    service: Service,
     days: u32,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -159,34 +156,37 @@ pub(crate) async fn mirror(
     loop {
         let outcome = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            outcome = follow(&client, &desk, days, &mut memory) => outcome,
+            outcome = follow(&client, &service, days, &mut memory) => outcome,
         };
         if let Err(error) = outcome
             && memory.may_log()
         {
-            tracing::warn!(error = format!("{error:#}"), "no mirror in Redis for now; jobs go on");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "could not write the mirror in Redis; will retry, jobs go on"
+            );
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(PAUSE) => (),
+            () = tokio::time::sleep(RETRY_PAUSE) => (),
         }
     }
 }
 
-async fn follow(client: &Client, desk: &Desk, days: u32, memory: &mut Memory) -> anyhow::Result<()> {
+async fn follow(client: &Client, service: &Service, days: u32, memory: &mut Memory) -> anyhow::Result<()> {
     let config = redis::aio::ConnectionManagerConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
         .set_response_timeout(Some(Duration::from_secs(5)))
         .set_number_of_retries(0);
     let redis =
         ConnectionManager::new_with_config(client.clone(), config).await.context("connect to Redis")?;
-    let mut live = desk.bus.follow_jobs(None).await?.ready_chunks(NEWS);
-    let mut connection = desk.store.connection().await?;
+    let mut live = service.bus.follow_jobs(None).await?.ready_chunks(MESSAGES);
+    let mut connection = service.store.connection().await?;
     let newest = store::newest_job_event(&mut connection).await?;
     drop(connection);
     let script = Script::new(WRITE);
     let mut mirror = Mirror {
-        desk: desk.clone(),
+        service: service.clone(),
         redis,
         script,
         days,
@@ -195,30 +195,30 @@ async fn follow(client: &Client, desk: &Desk, days: u32, memory: &mut Memory) ->
         written: BTreeSet::new(),
         incomplete: true,
     };
-    let mut look = tokio::time::interval(LOOK);
+    let mut look = tokio::time::interval(POLL_INTERVAL);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(some) = live.next() => {
-                if mirror.news(&some, memory).await? {
+                if mirror.messages(&some, memory).await? {
                     tokio::time::sleep(GATHER).await;
                     mirror.states(mirror.newest, memory).await?;
                 }
             }
-            () = desk.changed.notified() => {
+            () = service.changed.notified() => {
                 tokio::time::sleep(GATHER).await;
                 mirror.states(mirror.newest, memory).await?;
             }
             _ = look.tick() => {
                 mirror.repair(memory).await?;
-                mirror.late(memory).await?;
+                mirror.late_states(memory).await?;
             }
         }
     }
 }
 
 impl Mirror {
-    /// Writes the whole mirror again when it is not whole, and that may be.
+    /// Writes the whole mirror again when it is not whole and a rebuild is allowed now.
     async fn repair(&mut self, memory: &mut Memory) -> anyhow::Result<()> {
         let marked: bool = redis::cmd("EXISTS")
             .arg(keys::SENTINEL)
@@ -234,9 +234,9 @@ impl Mirror {
         self.incomplete = false;
         let mut after = Uuid::nil();
         loop {
-            let mut connection = self.desk.store.connection().await?;
+            let mut connection = self.service.store.connection().await?;
             let kept = f64::from(self.days) * 86_400.0;
-            let some = store::mirrored_jobs(&mut connection, after, kept, REBUILD_AT_ONCE).await?;
+            let some = store::mirrored_jobs(&mut connection, after, kept, REBUILD_ROWS).await?;
             drop(connection);
             let Some(last) = some.last() else { break };
             after = last.status.job_id;
@@ -258,11 +258,11 @@ impl Mirror {
         Ok(())
     }
 
-    /// Writes the states that Postgres has after a row, and the mirror lacks.
+    /// Writes the states in Postgres after a row that the mirror lacks.
     async fn states(&mut self, mut after: i64, memory: &mut Memory) -> anyhow::Result<()> {
         loop {
-            let mut connection = self.desk.store.connection().await?;
-            let mut ids = store::job_event_ids(&mut connection, after, AT_ONCE).await?;
+            let mut connection = self.service.store.connection().await?;
+            let mut ids = store::job_event_ids(&mut connection, after, ROWS).await?;
             let (count, Some(&last)) = (ids.len() as i64, ids.last()) else { return Ok(()) };
             ids.retain(|id| !self.written.contains(id));
             let new =
@@ -272,15 +272,15 @@ impl Mirror {
             self.newest = self.newest.max(last);
             self.write(&new, false, memory).await?;
             self.written.extend(ids);
-            if count < AT_ONCE {
+            if count < ROWS {
                 return Ok(());
             }
         }
     }
 
-    /// Once more those since the last such look and some before: ids are given before the commit, so a row
-    /// may appear behind newer ones.
-    async fn late(&mut self, memory: &mut Memory) -> anyhow::Result<()> {
+    /// Reads again the states since the last call and some before: ids are assigned before the commit, so a row may
+    /// appear behind newer ones.
+    async fn late_states(&mut self, memory: &mut Memory) -> anyhow::Result<()> {
         let from = self.looked - LOOK_BACK;
         self.states(from, memory).await?;
         self.looked = self.newest;
@@ -288,9 +288,9 @@ impl Mirror {
         Ok(())
     }
 
-    /// Progress is written as it was told, of each job the newest; a state stands in Postgres. Whether there
-    /// are states.
-    async fn news(&mut self, messages: &[Bytes], memory: &mut Memory) -> anyhow::Result<bool> {
+    /// Writes the newest progress of each job. Returns whether there were messages about states, which are read from
+    /// Postgres.
+    async fn messages(&mut self, messages: &[Bytes], memory: &mut Memory) -> anyhow::Result<bool> {
         let (mut progress, mut states) = (HashMap::new(), false);
         for status in messages.iter().filter_map(|message| serde_json::from_slice::<Status>(message).ok()) {
             if status.state != jobs::State::InProgress || status.current_step.is_none() {
@@ -319,17 +319,17 @@ impl Mirror {
         memory: &mut Memory,
     ) -> anyhow::Result<()> {
         while !all.is_empty() {
-            let (some, rest) = all.split_at(together(all));
+            let (some, rest) = all.split_at(pipeline_length(all));
             all = rest;
             let with_result: Vec<_> =
                 some.iter().filter(|one| one.result_bytes > 0).map(|one| one.status.job_id).collect();
             let mut results = HashMap::new();
             if !with_result.is_empty() {
-                let mut connection = self.desk.store.connection().await?;
+                let mut connection = self.service.store.connection().await?;
                 results.extend(store::job_results(&mut connection, &with_result).await?);
             }
             let mut pipeline = redis::pipe();
-            // Redis may have been restarted since; the script is short.
+            // Each time, because Redis may have been restarted; the script is short.
             pipeline.load_script(&self.script).ignore();
             for one in some {
                 self.add(&mut pipeline, one, results.get(&one.status.job_id), progress)?;
@@ -344,7 +344,7 @@ impl Mirror {
                 self.could_not_write(refused.count(), error, memory);
             }
             for (one, _) in some.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Ok(2))) {
-                // Whatever else was under the key is lost: the queue's other jobs, say.
+                // What the key held is lost: the other jobs of the queue, for example.
                 self.incomplete = true;
                 tracing::warn!(job_id = %one.status.job_id, "replaced a key of the mirror that had another type");
             }
@@ -369,7 +369,7 @@ impl Mirror {
         let status = &one.status;
         let job = status.job_id;
         let ended = status.state.is_final();
-        // Of a job that waits for weeks the status stays.
+        // The status of a job that waits for weeks must not expire.
         let ttl = if ended { self.days * 86_400 } else { 400 * 86_400 };
         let flag = |on: bool| if on { "1" } else { "0" };
         let mut call = self.script.prepare_invoke();
@@ -391,9 +391,9 @@ impl Mirror {
     }
 }
 
-/// How many of the next statuses are sent together: limited by their number, and by the results that they
-/// bring.
-fn together(all: &[JobEvent]) -> usize {
+/// How many of the next statuses fit into one pipeline: limited by their number, and by the size of their
+/// results.
+fn pipeline_length(all: &[JobEvent]) -> usize {
     let bytes = |one: &JobEvent| {
         if one.result_bytes > PLAIN_RESULT { LARGEST_RESULT } else { one.result_bytes.into() }
     };

@@ -1,4 +1,4 @@
-//! Who may run what, and why a job waits: said in the same terms in which a claim decides.
+//! Which workers may run a job, and why a job waits. The rules are those of the claim (`store::claims`).
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn serves(worker: &Worker, name: &str, queue: Option<&Queue>) -> bool {
     worker.alive && !worker.draining && allowed && preference(worker, name).is_some()
 }
 
-/// What keeps a worker that serves the queue from running a job; `None`: nothing.
+/// Why a worker that serves the queue cannot run a job; `None` when it can.
 fn lacks(job: &Job, worker: &Worker) -> Option<String> {
     let has = &worker.spec.capabilities;
     if !worker.spec.job_types.contains(&job.job_type) {
@@ -89,7 +89,7 @@ pub fn waits_for(
     Some(format!("a worker that meets its requirements: {}", why.join("; ")))
 }
 
-/// Which live workers take the jobs of each queue.
+/// The live workers that take the jobs of each queue.
 pub fn routes(workers: &[Worker], queues: &[Queue]) -> Routes {
     let of = |queue: &Queue| {
         let mut found: Vec<_> =

@@ -1,4 +1,4 @@
-//! Jobs at times.
+//! Cron schedules.
 
 use std::{
     fs,
@@ -9,25 +9,33 @@ use std::{
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use fields::{FieldError, Name};
-use jobs::{Cron, Request};
+use jobs::{
+    Cron, Request,
+    views::{self, ScheduleList},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{Failure, Lease, Schedule, Store};
 use uuid::Uuid;
+use web::{Code, Page, Problem};
 
-use crate::{desk::Desk, problem::Problem};
+use crate::{
+    problem::failed,
+    service::{Service, not_a_name},
+    views::schedule as view,
+};
 
-/// Most firings made good at once; what was missed before is skipped.
+/// Most missed firings of one schedule that are made up for; earlier ones are skipped.
 const MOST_MISSED: usize = 1_000;
-/// A firing that is so late was missed: no coordinator was there for it.
+/// A firing this late was missed: no coordinator ran when it was due.
 const MISSED_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// Schedules taken at once.
-const AT_ONCE: i64 = 64;
-/// Firings of one schedule that are made at once; what is left of it comes after the others that are due.
+/// Schedules that fire in one round.
+const BATCH: i64 = 64;
+/// Firings of one schedule in one round; its further firings come after the other schedules.
 const FIRINGS: usize = 16;
-/// How long schedules fire before the coordinator's other duties have their turn.
+/// How long schedules fire before the coordinator's other duties run.
 const SLICE: Duration = Duration::from_secs(1);
-/// When a schedule that cannot fire is looked at again.
+/// A schedule that cannot fire is looked at again after this time.
 const PARKED: TimeDelta = TimeDelta::hours(1);
 
 #[derive(Deserialize)]
@@ -46,7 +54,7 @@ struct Entry {
     catch_up: bool,
 }
 
-/// Makes the schedules of a file those of the database; those of an earlier file that stand there no more go.
+/// Stores the schedules of a file, and deletes those that came from an earlier file and are not in this one.
 pub(crate) async fn load(store: &Store, path: &Path) -> anyhow::Result<()> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let file: File = serde_yaml_ng::from_str(&text).with_context(|| format!("read {}", path.display()))?;
@@ -103,8 +111,8 @@ fn checked(
     }
 }
 
-/// The firings of a schedule that are to be made good now, oldest first. Counted backwards, so that a long
-/// absence costs nothing.
+/// The firings of a schedule that are due now, oldest first. Counted backwards, so that a long outage costs
+/// nothing.
 fn due(cron: &Cron, schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let oldest = if schedule.catch_up { schedule.next_at } else { schedule.next_at.max(now - MISSED_AFTER) };
     let mut due = Vec::new();
@@ -114,17 +122,17 @@ fn due(cron: &Cron, schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc
         before = at - TimeDelta::seconds(1);
     }
     if due.last().is_none_or(|&first| first > schedule.next_at) {
-        tracing::warn!(schedule = schedule.name, since = %schedule.next_at, "skipped firings that nobody was there for");
+        tracing::warn!(schedule = schedule.name, since = %schedule.next_at, "skipped firings that were missed while no coordinator ran");
     }
     due.reverse();
     due
 }
 
-/// Hands in the jobs of what is due, for a limited time; whether more may be due. A firing is a job by its
-/// idempotency key, so it is made once, whichever coordinator makes it, and however often.
-pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
+/// Submits the jobs of schedules that are due, for a limited time; returns whether more may be due. The idempotency
+/// key of a firing makes it one job, however many coordinators submit it, and however often.
+pub(crate) async fn fire(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     let until = Instant::now() + SLICE;
-    while fire_some(desk, lease).await? {
+    while fire_some(service, lease).await? {
         if Instant::now() >= until {
             return Ok(true);
         }
@@ -132,25 +140,26 @@ pub(crate) async fn fire(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
     Ok(false)
 }
 
-/// Fires some of the schedules that are due; whether more may be due.
+/// Fires some of the schedules that are due; returns whether more may be due.
 ///
-/// No connection is held while jobs are submitted: a submission takes one too, and the pool may have a single
+/// Holds no connection while jobs are submitted: a submission takes a connection too, and the pool may have only
 /// one.
-async fn fire_some(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
-    let mut transaction = desk.store.begin().await?;
+async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
+    let mut transaction = service.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
-    let due = store::due_schedules(&mut transaction, AT_ONCE).await?;
+    let due = store::due_schedules(&mut transaction, BATCH).await?;
     transaction.rollback().await.map_err(Failure::from)?;
     if due.is_empty() {
         return Ok(false);
     }
-    let fire = |schedule: Schedule| async move { Some((schedule.next_at, fire_one(desk, schedule).await?)) };
+    let fire =
+        |schedule: Schedule| async move { Some((schedule.next_at, fire_one(service, schedule).await?)) };
     let fired = futures::future::join_all(due.into_iter().map(fire)).await;
     let away = fired.iter().any(Option::is_none);
     let fired: Vec<_> = fired.into_iter().flatten().collect();
-    let mut transaction = desk.store.begin().await?;
+    let mut transaction = service.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
@@ -162,26 +171,26 @@ async fn fire_some(desk: &Desk, lease: &Lease) -> Result<bool, Failure> {
     }
 }
 
-/// The schedule as it is after its firings; `None` when the database did not take all of them.
-async fn fire_one(desk: &Desk, mut schedule: Schedule) -> Option<Schedule> {
-    // The database says that it is due; our clock may be behind.
+/// The schedule after its firings; `None` when the database did not take all of them.
+async fn fire_one(service: &Service, mut schedule: Schedule) -> Option<Schedule> {
+    // The schedule is due by the database's clock; the clock here may be behind.
     let now = Utc::now().max(schedule.next_at);
     let cron = Cron::parse(&schedule.cron);
     let mut due = cron.as_ref().map(|cron| due(cron, &schedule, now)).unwrap_or_default();
     let later = due.split_off(due.len().min(FIRINGS));
-    let outcomes = futures::future::join_all(due.iter().map(|&at| hand_in(desk, &schedule, now, at))).await;
+    let outcomes = futures::future::join_all(due.iter().map(|&at| submit(service, &schedule, now, at))).await;
     schedule.error = None;
     for (at, outcome) in due.iter().zip(outcomes) {
         schedule.last_at = Some(now);
         match outcome {
-            Err(Problem::Away(_)) => return None,
+            Err(problem) if problem.code == Code::Unavailable => return None,
             Err(problem) => {
                 tracing::error!(
                     schedule = schedule.name,
-                    problem = problem.detail(),
+                    problem = problem.detail,
                     "a schedule's job was refused"
                 );
-                schedule.error = Some(format!("its job was refused: {}", problem.detail()));
+                schedule.error = Some(format!("its job was refused: {}", problem.detail));
             }
             Ok((job_id, created)) => {
                 tracing::info!(schedule = schedule.name, %at, %job_id, created, "a schedule fired")
@@ -204,8 +213,8 @@ async fn fire_one(desk: &Desk, mut schedule: Schedule) -> Option<Schedule> {
     Some(schedule)
 }
 
-async fn hand_in(
-    desk: &Desk,
+async fn submit(
+    service: &Service,
     schedule: &Schedule,
     now: DateTime<Utc>,
     at: DateTime<Utc>,
@@ -217,42 +226,53 @@ async fn hand_in(
             json!(format!("schedule:{}:{}", schedule.name, at.timestamp())),
         );
     }
-    let request = Request::read(body, now).map_err(Problem::Invalid)?;
-    desk.hand_in(request, Some(schedule.name.clone()), None).await
+    let request = Request::read(body, now).map_err(Problem::invalid)?;
+    service.submit_request(request, Some(schedule.name.clone()), None).await
 }
 
-impl Desk {
-    /// Every schedule, by name.
-    pub async fn schedules(&self) -> Result<Vec<Schedule>, Problem> {
+impl Service {
+    pub(crate) async fn schedules(&self, page: &Page) -> Result<ScheduleList, Problem> {
         let mut connection = self.connection().await?;
-        Ok(store::schedules(&mut connection).await?)
+        let schedules = store::schedules(&mut connection).await.map_err(failed)?;
+        let (schedules, next_page_token) = page.cut(schedules, |schedule| schedule.name.clone());
+        Ok(ScheduleList { schedules: schedules.into_iter().map(view).collect(), next_page_token })
+    }
+
+    pub(crate) async fn schedule(&self, name: &str) -> Result<views::Schedule, Problem> {
+        if !Name::is_valid(name) {
+            return Err(not_a_name("name"));
+        }
+        let mut connection = self.connection().await?;
+        let schedules = store::schedules(&mut connection).await.map_err(failed)?;
+        let found = schedules.into_iter().find(|schedule| schedule.name == name);
+        found.map(view).ok_or_else(|| no_schedule(name))
     }
 
     /// Creates or replaces a schedule.
-    pub async fn put_schedule(
+    pub(crate) async fn put_schedule(
         &self,
         name: String,
         cron: String,
         job: Value,
         catch_up: bool,
-    ) -> Result<Schedule, Problem> {
-        let schedule = checked(name, cron, job, catch_up, false).map_err(Problem::Invalid)?;
+    ) -> Result<views::Schedule, Problem> {
+        let schedule = checked(name, cron, job, catch_up, false).map_err(Problem::invalid)?;
         let mut connection = self.connection().await?;
-        Ok(store::put_schedule(&mut connection, &schedule).await?)
+        store::put_schedule(&mut connection, &schedule).await.map(view).map_err(failed)
     }
 
-    /// Deletes a schedule.
-    pub async fn delete_schedule(&self, name: &str) -> Result<(), Problem> {
+    pub(crate) async fn delete_schedule(&self, name: &str) -> Result<(), Problem> {
         if !Name::is_valid(name) {
-            return Err(Problem::field("name", Name::EXPECTED));
+            return Err(not_a_name("name"));
         }
         let mut connection = self.connection().await?;
-        match store::delete_schedule(&mut connection, name).await? {
+        match store::delete_schedule(&mut connection, name).await.map_err(failed)? {
             true => Ok(()),
-            false => Err(Problem::NotFound(format!(
-                "there is no schedule {:?}",
-                name.chars().take(64).collect::<String>()
-            ))),
+            false => Err(no_schedule(name)),
         }
     }
+}
+
+fn no_schedule(name: &str) -> Problem {
+    Problem::not_found(format!("there is no schedule {name}"))
 }

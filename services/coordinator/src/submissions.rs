@@ -1,4 +1,4 @@
-//! Submissions: those that come at the same time are committed together.
+//! Submissions. Those that arrive at the same time are committed in one transaction.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,42 +8,46 @@ use store::{Failure, NewJob, Store, Submitted};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use web::Problem;
 
-/// Most submissions that wait; who comes then waits to be let in.
+use crate::problem::failed;
+
+/// Most submissions that wait for a transaction; further callers wait until there is room.
 const WAITING: usize = 4_096;
-/// Most in one transaction.
-const TOGETHER: usize = 256;
+/// Most submissions of one transaction.
+const LARGEST_BATCH: usize = 256;
 /// Transactions at the same time.
 const WRITERS: usize = 2;
 
-/// How long a submission waits for the database. A caller is answered by then, whatever happens.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Each caller is answered within this time.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 type Answer = Result<Submitted, Problem>;
 
-/// Where jobs are handed in. A caller that gave up has dropped the other end of its sender.
+/// The queue of submissions. A caller that gave up has dropped the receiver of its answer.
 #[derive(Clone)]
 pub(crate) struct Submissions(mpsc::Sender<(NewJob, oneshot::Sender<Answer>)>);
 
 impl Submissions {
-    /// Returns when it is committed, or that it is not.
+    /// Returns when the job is committed, or with the reason why it is not.
     pub async fn submit(&self, job: NewJob) -> Answer {
-        let stopping = || Problem::Away("the coordinator is stopping".into());
-        let (tell, told) = oneshot::channel();
+        let stopping = || Problem::unavailable("the coordinator is stopping");
+        let (send, receive) = oneshot::channel();
         let answer = async {
-            self.0.send((job, tell)).await.map_err(|_| stopping())?;
-            told.await.map_err(|_| stopping())?
+            self.0.send((job, send)).await.map_err(|_| stopping())?;
+            receive.await.map_err(|_| stopping())?
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(away()))
+        tokio::time::timeout(ANSWER_LIMIT, answer).await.unwrap_or_else(|_| Err(too_late()))
     }
 }
 
-fn away() -> Problem {
-    Problem::Away("the database did not answer in time: try again, with an idempotency key if the job must not be made twice".into())
+fn too_late() -> Problem {
+    Problem::unavailable(
+        "the database did not answer in time: try again, with an idempotency key if the job must not be made twice",
+    )
 }
 
-/// Takes submissions until stop.
+/// Commits submissions until stop.
 pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) -> Submissions {
     let (send, receive) = mpsc::channel(WAITING);
     let receive = Arc::new(tokio::sync::Mutex::new(receive));
@@ -53,17 +57,17 @@ pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) 
         let permits = tasks.clone();
         tasks.spawn("submissions", async move {
             loop {
-                let mut asked = Vec::with_capacity(TOGETHER);
+                let mut batch = Vec::with_capacity(LARGEST_BATCH);
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    got = async { receive.lock().await.recv_many(&mut asked, TOGETHER).await } => if got == 0 { return Ok(()) },
+                    got = async { receive.lock().await.recv_many(&mut batch, LARGEST_BATCH).await } => if got == 0 { return Ok(()) },
                 }
-                let (jobs, tell) = asked.into_iter().unzip();
-                let created = Batch { jobs, tell }.commit(&store).await;
+                let (jobs, callers) = batch.into_iter().unzip();
+                let created = Batch { jobs, callers }.commit(&store).await;
                 changed.notify_one();
                 if !created.is_empty() {
                     let bus = bus.clone();
-                    permits.start(async move { give_permits(&bus, created).await });
+                    permits.start(async move { publish_permits(&bus, created).await });
                 }
             }
         });
@@ -71,17 +75,17 @@ pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) 
     Submissions(send)
 }
 
-/// Submissions that are committed together, and who waits for each.
+/// Submissions of one transaction, and the caller that waits for each.
 struct Batch {
     jobs: Vec<NewJob>,
-    tell: Vec<oneshot::Sender<Answer>>,
+    callers: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Batch {
-    /// Commits and answers; the queue and id of each new job. All together; one by one when one among them
-    /// was refused.
+    /// Commits and answers; returns the queue and id of each new job. When the database refuses the batch, each
+    /// job is committed alone.
     async fn commit(mut self, store: &Store) -> Vec<(String, Uuid)> {
-        match self.together(store).await {
+        match self.insert(store).await {
             Ok(outcomes) => self.answer(outcomes),
             Err(failure) if failure.is_away() => {
                 tracing::warn!(
@@ -89,35 +93,36 @@ impl Batch {
                     submissions = self.jobs.len(),
                     "could not commit submissions"
                 );
-                for tell in self.tell {
-                    let _ = tell.send(Err(away()));
+                for caller in self.callers {
+                    let _ = caller.send(Err(too_late()));
                 }
                 Vec::new()
             }
             Err(failure) if self.jobs.len() == 1 => {
-                if let Some(tell) = self.tell.pop() {
-                    let _ = tell.send(Err(failure.into()));
+                if let Some(caller) = self.callers.pop() {
+                    let _ = caller.send(Err(failed(failure)));
                 }
                 Vec::new()
             }
             Err(_) => {
                 let mut created = Vec::new();
-                for (job, tell) in self.jobs.into_iter().zip(self.tell) {
-                    created.extend(Box::pin(Self { jobs: vec![job], tell: vec![tell] }.commit(store)).await);
+                for (job, caller) in self.jobs.into_iter().zip(self.callers) {
+                    let alone = Self { jobs: vec![job], callers: vec![caller] };
+                    created.extend(Box::pin(alone.commit(store)).await);
                 }
                 created
             }
         }
     }
 
-    async fn together(&mut self, store: &Store) -> Result<Vec<Submitted>, Failure> {
+    async fn insert(&mut self, store: &Store) -> Result<Vec<Submitted>, Failure> {
         loop {
             let mut transaction = store.begin().await?;
-            self.forget_who_left();
+            self.drop_abandoned();
             let outcomes = store::submit_jobs(&mut transaction, &self.jobs).await?;
-            // While the database was slow a caller gave up, and may try again without a key: its job must not
+            // A caller that gave up while the database was slow may try again without a key: its job must not
             // appear later.
-            if self.tell.iter().any(oneshot::Sender::is_closed) {
+            if self.callers.iter().any(oneshot::Sender::is_closed) {
                 continue;
             }
             transaction.commit().await.map_err(Failure::from)?;
@@ -125,29 +130,29 @@ impl Batch {
         }
     }
 
-    fn forget_who_left(&mut self) {
-        let waits: Vec<_> = self.tell.iter().map(|tell| !tell.is_closed()).collect();
+    fn drop_abandoned(&mut self) {
+        let waits: Vec<_> = self.callers.iter().map(|caller| !caller.is_closed()).collect();
         for (n, _) in waits.iter().enumerate().rev().filter(|(_, waits)| !**waits) {
             self.jobs.remove(n);
-            self.tell.remove(n);
+            self.callers.remove(n);
         }
     }
 
     fn answer(self, outcomes: Vec<Submitted>) -> Vec<(String, Uuid)> {
         let mut created = Vec::new();
-        for ((job, tell), outcome) in self.jobs.into_iter().zip(self.tell).zip(outcomes) {
+        for ((job, caller), outcome) in self.jobs.into_iter().zip(self.callers).zip(outcomes) {
             if outcome == Submitted::Created {
                 created.push((job.request.queue, job.job_id));
             }
-            // A caller that left during the commit: the job stays.
-            let _ = tell.send(Ok(outcome));
+            // The job stays, also when its caller gave up during the commit.
+            let _ = caller.send(Ok(outcome));
         }
         created
     }
 }
 
-/// A permit that is lost costs a second: workers look by themselves.
-async fn give_permits(bus: &Bus, jobs: Vec<(String, Uuid)>) {
+/// Workers also look by themselves: a permit that is lost costs a second.
+async fn publish_permits(bus: &Bus, jobs: Vec<(String, Uuid)>) {
     let mut acks = Vec::with_capacity(jobs.len());
     for (queue, job_id) in jobs {
         match bus.publish_permit(&queue, &job_id.to_string()).await {
@@ -162,8 +167,8 @@ async fn give_permits(bus: &Bus, jobs: Vec<(String, Uuid)>) {
     }
 }
 
-/// Tells that a job changed.
-pub(crate) async fn tell(bus: &Bus, status: &jobs::Status) {
+/// Publishes the status of a job that changed.
+pub(crate) async fn publish_status(bus: &Bus, status: &jobs::Status) {
     bus.tell_of_job(
         News::Status,
         &status.job_id.to_string(),

@@ -1,4 +1,4 @@
-//! Following one job: the states it went through, then what happens as it happens.
+//! Follows one job: the states that it went through, then each status as it changes.
 
 use std::time::Duration;
 
@@ -7,41 +7,43 @@ use futures::{Stream, StreamExt};
 use jobs::Status;
 use uuid::Uuid;
 
+use web::Problem;
+
 use crate::{
-    desk::{Desk, no_job, read_id},
-    problem::Problem,
+    problem::failed,
+    service::{Service, no_job, read_id},
 };
 
-/// How often Postgres is asked, in case a message was lost.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often Postgres is read, in case a message was lost.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 struct Watching {
-    desk: Desk,
+    service: Service,
     job_id: Uuid,
     live: Messages,
-    /// The newest that was told.
+    /// The version of the newest status that was sent.
     version: i64,
-    /// To be told, oldest first.
+    /// Statuses to send, oldest first.
     waiting: std::collections::VecDeque<Status>,
     ended: bool,
 }
 
 /// The statuses of a job after a version; ends after the final one.
 pub(crate) async fn watch(
-    desk: Desk,
+    service: Service,
     job_id: &str,
     after: i64,
 ) -> Result<impl Stream<Item = Result<Status, Problem>> + Send + use<>, Problem> {
     let job_id = read_id(job_id)?;
-    // Listening first, so that nothing happens unheard between the past and the present.
-    let live = desk
+    // Subscribe first: no change between the read and the subscription is missed.
+    let live = service
         .bus
         .follow_jobs(Some(&job_id.to_string()))
         .await
-        .map_err(|_| Problem::Away("the broker did not answer; try again".into()))?;
+        .map_err(|_| Problem::unavailable("the broker did not answer; try again"))?;
     let mut watching =
-        Watching { desk, job_id, live, version: after, waiting: Default::default(), ended: false };
-    watching.look().await?;
+        Watching { service, job_id, live, version: after, waiting: Default::default(), ended: false };
+    watching.read().await?;
     Ok(futures::stream::unfold(watching, |mut watching| async move {
         let next = watching.next().await?;
         Some((next, watching))
@@ -61,21 +63,21 @@ impl Watching {
                     return Some(Ok(status));
                 }
             }
-            match tokio::time::timeout(LOOK, self.live.next()).await {
+            match tokio::time::timeout(POLL_INTERVAL, self.live.next()).await {
                 Ok(Some(message)) => match serde_json::from_slice::<Status>(&message) {
                     Ok(status) if status.version <= self.version + 1 => self.waiting.push_back(status),
-                    // Something before it was not heard: it happened before the broker knew of us, or the
-                    // broker was away.
+                    // An earlier version was missed: it was published before the subscription, or the broker was
+                    // away.
                     Ok(_) => {
-                        if let Err(problem) = self.look().await {
+                        if let Err(problem) = self.read().await {
                             return self.give_up(problem);
                         }
                     }
-                    Err(error) => tracing::debug!(%error, "told something that is no status"),
+                    Err(error) => tracing::debug!(%error, "received a message that is not a status"),
                 },
-                // Away for a moment, or nothing was heard: the database knows.
+                // No message, or the broker is away: read the database.
                 Ok(None) | Err(_) => {
-                    if let Err(problem) = self.look().await {
+                    if let Err(problem) = self.read().await {
                         return self.give_up(problem);
                     }
                 }
@@ -88,14 +90,16 @@ impl Watching {
         Some(Err(problem))
     }
 
-    async fn look(&mut self) -> Result<(), Problem> {
-        let mut connection = self.desk.connection().await?;
-        let job = store::job(&mut connection, self.job_id).await?.ok_or_else(|| no_job(self.job_id))?;
-        self.waiting.extend(store::job_states(&mut connection, self.job_id, self.version).await?);
-        self.waiting.push_back(job.status()?);
-        // A job that had ended before the version that the caller knows is told once more.
-        if self.waiting.iter().all(|status| status.version <= self.version) && job.status()?.state.is_final()
-        {
+    async fn read(&mut self) -> Result<(), Problem> {
+        let mut connection = self.service.connection().await?;
+        let job = store::job(&mut connection, self.job_id).await.map_err(failed)?;
+        let status = job.ok_or_else(|| no_job(self.job_id))?.status().map_err(failed)?;
+        let states = store::job_states(&mut connection, self.job_id, self.version).await.map_err(failed)?;
+        self.waiting.extend(states);
+        let ended = status.state.is_final();
+        self.waiting.push_back(status);
+        // The client already has the final status: send it again, so that the stream ends.
+        if ended && self.waiting.iter().all(|status| status.version <= self.version) {
             self.version = 0;
         }
         Ok(())

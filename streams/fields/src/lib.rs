@@ -18,6 +18,7 @@ pub use page::{Cursor, PageSize};
 
 /// A field that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// The path of the field, e.g. `parameters.steps`.
     pub field: String,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use fields::{Age, FieldError, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// Shortest and longest time range of a report.
 const REPORT: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
@@ -35,78 +36,105 @@ pub enum Kind {
     Diagnostic(Diagnostic),
 }
 
-/// The time range of an analysis.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// The time range of an analysis
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnalysisRange {
-    /// All sensors without it.
+    /// Only events of this sensor; null: of all sensors
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub sensor: Option<String>,
-    /// The length as the request has it, e.g. `24h`.
+    /// Its length: a number and m, h, d or w; at most 366 d
+    #[schema(required = false, pattern = "^[0-9]+[smhdw]$")]
     pub time_window: String,
+    /// The same in seconds
+    #[schema(required = false, read_only)]
     pub window_seconds: i64,
-    /// The end of the range; the job's start without it.
+    /// Its end; null: the start of the job
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What is rare, odd or new.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Parameters of longtail_analysis: what is rare, odd or new
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = LongtailParameters)]
 pub struct Longtail {
     #[serde(flatten)]
     pub range: AnalysisRange,
-    /// The least score of a finding, in [0, 1].
+    /// The lowest score of a finding
+    #[schema(required = false, minimum = 0, maximum = 1, default = 0.7)]
     pub threshold: f64,
-    /// Ignore the parts that earlier runs stored.
+    /// Compute everything again, also what earlier runs stored
+    #[schema(required = false, default = false)]
     pub full: bool,
+    /// Random seed
+    #[schema(required = false, minimum = 0, maximum = 9007199254740992_i64, default = 1)]
     pub seed: i64,
 }
 
-/// Sources that act together.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Parameters of snowshoe_detection and botnet_coordination: sources that act together
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = CampaignParameters)]
 pub struct Campaigns {
     #[serde(flatten)]
     pub range: AnalysisRange,
-    /// The least confidence of a finding, in [0, 1].
+    /// The lowest confidence of a finding
+    #[schema(required = false, minimum = 0, maximum = 1, default = 0.7)]
     pub threshold: f64,
-    /// The least number of sources of a campaign.
+    /// Fewer sources than this are not a campaign
+    #[schema(required = false, minimum = 2, maximum = 100000, default = 3)]
     pub min_sources: i64,
 }
 
-/// Counts and tops of a time range.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// Parameters of report: counts and top lists of a time range
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReportParameters)]
 pub struct Report {
-    /// All sensors without it.
+    /// Only events of this sensor; null: of all sensors
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub sensor: Option<String>,
-    /// The length as the request has it, e.g. `24h`.
+    /// Length of the time range: a number and m, h, d or w; at most 90 d
+    #[schema(required = false, pattern = "^[0-9]+[smhdw]$", default = "24h")]
     pub time_window: String,
+    /// The same in seconds
+    #[schema(required = false, read_only)]
     pub window_seconds: i64,
-    /// The end of the range; the minute of the job's start without it.
+    /// End of the time range; null: the minute in which the job starts
     pub until: Option<DateTime<Utc>>,
-    /// Entries of each top list.
+    /// Entries of each top list
+    #[schema(required = false, minimum = 1, maximum = 100, default = 10)]
     pub top: i64,
 }
 
-/// Steps that do no work, to try a deployment.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Parameters of diagnostic: steps that do nothing, for trying a deployment
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = DiagnosticParameters)]
 pub struct Diagnostic {
+    #[schema(required = false, minimum = 0, maximum = 100000, default = 3)]
     pub steps: i64,
+    /// Seconds that each step takes
+    #[schema(required = false, minimum = 0, maximum = 3600, default = 1.0)]
     pub step_seconds: f64,
-    /// Memory that the job holds, in MiB.
+    /// Memory that is held meanwhile, in MiB
+    #[schema(required = false, minimum = 0, maximum = 65536, default = 0)]
     pub memory_mb: i64,
+    /// Whether and how an attempt ends early
+    #[schema(required = false)]
     pub fail: Fail,
-    /// The attempt fails before this step.
+    /// It ends before this step
+    #[schema(required = false, minimum = 0, maximum = 100000, default = 0)]
     pub fail_at_step: i64,
-    /// The number of attempts that fail; later ones succeed.
+    /// Only this many attempts end early
+    #[schema(required = false, minimum = 0, maximum = 100, default = 100)]
     pub fail_attempts: i64,
 }
 
-/// How an attempt of a diagnostic job ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How an attempt of a diagnostic job ends early
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fail {
     Never,
     Retry,
     GiveUp,
     Panic,
-    /// The process of the attempt dies.
+    /// The worker's process is killed
     Crash,
 }
 

@@ -1,4 +1,5 @@
-//! What a job is: types and their parameters, requests, status, and the keys of the Redis mirror.
+//! What a job is: its types and their parameters, requests and what is wrong with them, its status, its views, and
+//! the keys of the Redis mirror.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
@@ -6,11 +7,14 @@ mod cron;
 mod kind;
 pub mod mirror;
 mod request;
+mod schema;
 mod status;
+pub mod views;
 mod worker;
 
 pub use cron::Cron;
 pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
 pub use request::{Request, Requirements};
+pub use schema::{JobRequest, JobType, Parameters};
 pub use status::{JobError, State, Status};
 pub use worker::{Capabilities, Preference, WorkerSpec};

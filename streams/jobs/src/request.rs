@@ -30,13 +30,15 @@ pub struct Request {
     pub hash: [u8; 32],
 }
 
-/// What a worker must have.
-#[derive(Clone, PartialEq, Default, Debug, Serialize)]
+/// What a worker must have to run a job
+#[derive(Clone, PartialEq, Default, Debug, Serialize, utoipa::ToSchema)]
 pub struct Requirements {
-    /// In GiB.
+    #[schema(minimum = 0, maximum = 65536, default = 0.0, required = false)]
     pub min_memory_gb: f64,
+    #[schema(minimum = 0, maximum = 65536, default = 0, required = false)]
     pub min_cpu_cores: i32,
-    /// The worker has one of these; empty: any worker.
+    /// One of these; empty: any, or none
+    #[schema(max_items = 16, required = false)]
     pub accelerator: Vec<String>,
 }
 

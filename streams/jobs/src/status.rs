@@ -4,10 +4,11 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Where a job stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// The state of a job
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Queued,
@@ -19,11 +20,9 @@ pub enum State {
 }
 
 impl State {
-    /// Every state.
     pub const ALL: [Self; 6] =
         [Self::Queued, Self::InProgress, Self::Retrying, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -35,7 +34,7 @@ impl State {
         }
     }
 
-    /// Whether nothing more happens by itself.
+    /// Whether the job has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -60,41 +59,45 @@ impl FromStr for State {
     }
 }
 
-/// A status, as everybody is told it: over gRPC and REST, on `cowrie.status.<job_id>`, and in Redis.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// How a job is doing: as in gRPC, REST, on `cowrie.status.<job_id>`, and in Redis
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
-    /// The job.
     pub job_id: Uuid,
-    /// Where it stands.
     pub state: State,
-    /// 0 to 100; never falls within an attempt.
+    /// Never falls within an attempt
+    #[schema(minimum = 0, maximum = 100)]
     pub progress_percent: f64,
-    /// In words.
+    /// In words
+    #[schema(required = true)]
     pub current_step: Option<String>,
-    /// Sessions (or other units) done.
+    /// Sessions (or other units) that are done
+    #[schema(required = true)]
     pub sessions_processed: Option<i64>,
-    /// And how many there are.
+    /// Sessions (or other units) in all
+    #[schema(required = true)]
     pub total_sessions: Option<i64>,
-    /// As far as can be told.
+    /// Estimated; null while there is too little progress
+    #[schema(required = true)]
     pub estimated_completion: Option<DateTime<Utc>>,
-    /// Who runs it, or ran it last.
+    /// The worker that runs it, or ran it last
+    #[schema(required = true)]
     pub worker: Option<String>,
-    /// 0 before the first.
+    /// 0 before the first attempt
     pub attempt: i32,
-    /// Why it failed, or is tried again.
+    /// Why it failed, or is tried again
+    #[schema(required = true)]
     pub error: Option<JobError>,
-    /// Of this status.
     pub updated_at: DateTime<Utc>,
-    /// Rises with every change.
+    /// Rises with every change of the job
     pub version: i64,
 }
 
-/// Why an attempt failed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// Why an attempt failed
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobError {
-    /// A short name: `Timeout`, `WorkerLost`, `Panic`.
+    /// A short name: Timeout, WorkerLost, Panic
     #[serde(rename = "type")]
     pub kind: String,
-    /// In words.
+    /// In words
     pub message: String,
 }

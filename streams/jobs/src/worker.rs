@@ -74,22 +74,21 @@ impl WorkerSpec {
     }
 }
 
-/// A queue that a worker serves.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A queue that a worker serves
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Preference {
     pub queue: String,
-    /// Of several workers the one with the highest priority gets a job first.
+    /// Of the workers that may take a job, those with the highest are asked first
     pub priority: i32,
-    /// Only exclusive workers take its jobs.
+    /// Only workers for which the queue is exclusive may take its jobs
     pub exclusive: bool,
 }
 
-/// The hardware of a worker.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// What a worker's machine has
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Capabilities {
-    /// `none`, `nvidia_cuda`, `apple_neural_engine`.
+    /// none, nvidia_cuda, apple_neural_engine
     pub accelerator: String,
-    /// In GiB.
     pub memory_gb: f64,
     pub cpu_cores: i32,
 }

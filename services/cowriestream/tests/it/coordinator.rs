@@ -186,6 +186,99 @@ async fn requests_that_can_never_work_are_not_told_to_try_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_thing_has_an_address_and_looks_the_same_over_rest_and_on_the_command_line() {
+    let hub = Hub::start().await;
+    let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
+    let call = |method: &str, path: &str, body: Option<&Value>| {
+        http(&office.rest, method, path, &[], body.map(Value::to_string).as_deref())
+    };
+    let get = |path: &str| call("GET", path, None);
+    let print = |arguments: &[&str]| -> Value {
+        let out = office.command(&[arguments, &["--json"]].concat()).output().unwrap();
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {out:?}"))
+    };
+    let _worker = office.worker("w", &["--queues", "reports"]);
+    eventually("the worker is known", || get("/api/v1/workers/w").status == 200);
+
+    // A schedule: GET, then PUT of the answer.
+    let schedule = json!({"cron": "0 6 * * 1", "job": {"job_type": "report", "parameters": {"top": 5}}});
+    for name in ["c", "a", "b"] {
+        assert_eq!(call("PUT", &format!("/api/v1/schedules/{name}"), Some(&schedule)).status, 200);
+    }
+    let mut stored = get("/api/v1/schedules/a").body;
+    stored["catch_up"] = true.into();
+    assert_eq!(call("PUT", "/api/v1/schedules/a", Some(&stored)).body, stored);
+    assert_eq!(fields(&call("PUT", "/api/v1/schedules/b", Some(&stored))), ["name"]);
+
+    // Pages.
+    let first = get("/api/v1/schedules?page_size=2").body;
+    let token = first["next_page_token"].as_str().unwrap();
+    let second = get(&format!("/api/v1/schedules?page_size=2&page_token={token}")).body;
+    let names = |list: &Value| -> Vec<String> {
+        let all = list["schedules"].as_array().unwrap().iter();
+        all.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!((names(&first), names(&second)), (vec!["a".into(), "b".into()], vec!["c".into()]));
+    assert!(second["next_page_token"].is_null());
+
+    // The same on the command line.
+    let job = office.diagnostic(&["step_seconds=2", "steps=0"], &["--queue", "nobody", "--unique-key", "u"]);
+    for (arguments, path) in [
+        (vec!["schedules"], "/api/v1/schedules".to_owned()),
+        (vec!["queues"], "/api/v1/queues".to_owned()),
+        (vec!["jobs", "list"], "/api/v1/jobs".to_owned()),
+        (vec!["jobs", "show", &job], format!("/api/v1/jobs/{job}")),
+    ] {
+        assert_eq!(print(&arguments), get(&path).body, "{path}");
+    }
+    let workers = |mut list: Value| {
+        list["workers"][0]["heartbeat_at"].take();
+        list
+    };
+    assert_eq!(workers(print(&["workers"])), workers(get("/api/v1/workers").body));
+
+    // What is not there.
+    assert_eq!(get("/api/v1/queues/nobody").body["waiting"], 1);
+    assert_eq!(get("/api/v1/queues/reports").body["paused"], false);
+    for (method, path) in [
+        ("GET", "/api/v1/schedules/none"),
+        ("GET", "/api/v1/workers/none"),
+        ("GET", "/api/v1/queues/none"),
+        ("POST", "/api/v1/queues/none/pause"),
+        ("POST", "/api/v1/queues/none/resume"),
+        ("DELETE", "/api/v1/schedules/none"),
+        ("DELETE", "/api/v1/workers/none"),
+        ("POST", "/api/v1/jobs/00000000-0000-0000-0000-000000000000/cancel"),
+        ("GET", "/nothing"),
+    ] {
+        let answer = call(method, path, None);
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("not_found")), "{method} {path}");
+    }
+    assert_eq!(hub.count("select count(*) from paused_queues"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_unknown_parameters() {
+    let hub = Hub::start().await;
+    let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
+    let id = "00000000-0000-0000-0000-000000000000";
+    let document = http(&office.rest, "GET", "/openapi.json", &[], None).body;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let path = path.replace("{id}", id).replace("{queue}", "reports").replace("{name}", "none");
+            let path = format!("{path}?colour=red");
+            let body = ["post", "put"].contains(&method.as_str()).then_some("{}");
+            let answer = http(&office.rest, &method.to_uppercase(), &path, &[], body);
+            assert_eq!((answer.status, fields(&answer)), (422, vec!["colour"]), "{method} {path}");
+        }
+    }
+    let broken = http(&office.rest, "POST", "/api/v1/jobs", &[("X-Request-Id", "mine")], Some("{"));
+    assert_eq!((broken.status, &broken.body["code"]), (400, &json!("malformed")));
+    assert_eq!(broken.body["request_id"], "mine");
+    assert!(broken.head.contains("x-request-id: mine"), "{}", broken.head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_that_send_half_a_request_are_closed_and_others_are_served() {
     let hub = Hub::start().await;
     let (rest, grpc, health) = (free_port(), free_port(), free_port());

@@ -46,8 +46,8 @@ def eventually(what, there):
 
 
 # Celery's six states.
-call("POST", "/api/v1/queues/paused/pause")
 pending = AsyncResult(submit(queue="paused"), app=app)
+assert call("POST", "/api/v1/queues/paused/pause") == (200, {"queue": "paused", "paused": True})
 eventually("the queue of the mirror", lambda: server.zscore("cowrie:jobs:paused", pending.id))
 assert pending.state == "PENDING", pending.state
 running = AsyncResult(submit(parameters={"steps": 1000, "step_seconds": 0.1}), app=app)
@@ -146,7 +146,8 @@ for body, field in [
 assert call("POST", "/api/v1/jobs", {"job_type": "report"}, {"idempotency-key": "mine"})[0] == 409
 assert call("GET", "/api/v1/jobs/x")[0] == 422
 assert call("GET", "/api/v1/jobs?queue=%00")[0] == 422
-assert call("GET", "/api/v1/queues/x/pause") == (405, {"type": "about:blank", "title": "method not allowed", "status": 405, "detail": "method not allowed", "errors": []})
+status, problem = call("GET", "/api/v1/queues/x/pause", headers={"x-request-id": "mine"})
+assert (status, problem["type"], problem["status"], problem["code"], problem["errors"], problem["request_id"]) == (405, "about:blank", 405, "method_not_allowed", [], "mine"), problem
 assert call("POST", "/api/v1/jobs", "x" * 2_000_000)[1]["status"] == 413
 assert call("GET", "/api/v1/jobs/00000000-0000-0000-0000-000000000000")[0] == 404
 _, after = call("GET", "/api/v1/jobs?page_size=1000")

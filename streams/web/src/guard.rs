@@ -1,39 +1,32 @@
-//! What keeps web pages out. A browser sends requests for any page that it shows, also to addresses that only
-//! this machine reaches. So a request must name a host that is served here (else a page reads answers by DNS
-//! rebinding), must not come from a page of another site, and a body must be JSON (a page cannot send that to
-//! another site without asking first).
+//! Keeps web pages out. A browser sends requests for any page that it shows, also to addresses that only this
+//! machine reaches. So a request must name a host that is served here (else a page reads answers by DNS
+//! rebinding) and must not come from a page of another site. `limits` refuses bodies that are not JSON: a page
+//! cannot send JSON to another site without asking first.
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority},
+    extract::{Request, State},
+    http::{HeaderMap, Method, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::problem::plain;
-
-/// How long a client may take to send a body, when the server does not say.
-const BODY_LIMIT: Duration = Duration::from_secs(10);
-/// How long an answer may take; a stream of events only has to begin by then.
-const ANSWER_LIMIT: Duration = Duration::from_millis(9_500);
+use crate::{Code, Problem};
 
 /// The hosts that are served.
 #[derive(Clone)]
-pub(crate) struct Guard {
+pub struct Guard {
     listen: IpAddr,
     allowed: Arc<[String]>,
 }
 
 impl Guard {
-    /// Loopback names and addresses and the listen address are served, and what `allowed` names: `host` or
-    /// `host:port`.
+    /// Serves loopback names and addresses, the listen address, and the hosts in `allowed` (`host` or
+    /// `host:port`).
     pub fn new(listen: SocketAddr, allowed: &[String]) -> Self {
         Self {
             listen: listen.ip().to_canonical(),
@@ -79,18 +72,15 @@ impl Guard {
         explicitly || (same_port && self.serves(&authority))
     }
 
-    /// Why a request is refused, if it is.
-    fn refuse(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
-        let forbidden = |why: String| (StatusCode::FORBIDDEN, why);
+    fn refuse(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let malformed = |why: &str| Problem::new(Code::Malformed, why);
+        let forbidden = |why: String| Problem::new(Code::Forbidden, why);
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
-            return Err((StatusCode::BAD_REQUEST, "expected one Host header".into()));
+            return Err(malformed("expected one Host header"));
         };
-        let host = host
-            .to_str()
-            .ok()
-            .and_then(authority)
-            .ok_or_else(|| (StatusCode::BAD_REQUEST, "the Host header cannot be read".to_owned()))?;
+        let host = host.to_str().ok().and_then(authority);
+        let host = host.ok_or_else(|| malformed("the Host header cannot be read"))?;
         for asked in [Some(&host), uri.authority()].into_iter().flatten() {
             if !self.serves(asked) {
                 let name = asked.host().chars().take(100).collect::<String>();
@@ -104,7 +94,7 @@ impl Guard {
                 return Err(forbidden("a web page of another site must not use this interface".into()));
             }
         }
-        // Browsers send this with every request, also with those that have no Origin.
+        // Browsers send this header with every request, also with those that have no Origin.
         let site = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
         if !method.is_safe()
             && !headers.contains_key(header::ORIGIN)
@@ -122,44 +112,11 @@ fn authority(text: &str) -> Option<Authority> {
         .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
 }
 
-/// Whether the body is said to be JSON, once.
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
-    let kind = kind.to_str().unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
-}
-
-/// Refuses what comes from web pages, reads the body in limited time, and limits the time of the answer.
+/// Refuses requests of web pages.
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    if let Err((status, why)) = guard.refuse(request.method(), request.uri(), request.headers()) {
-        return plain(status, &why);
-    }
-    let has_body = !axum::body::HttpBody::is_end_stream(request.body());
-    if has_body && !is_json(request.headers()) {
-        return plain(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "expected a body with `Content-Type: application/json`",
-        );
-    }
-    let limit = request.extensions().get::<boot::Crowd>().map_or(BODY_LIMIT, boot::Crowd::patience);
-    let (parts, body) = request.into_parts();
-    let whole = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
-    let body = match tokio::time::timeout(limit, whole).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => return rejection.into_response(),
-        Err(_) => {
-            let mut response = plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time");
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            return response;
-        }
-    };
-    match tokio::time::timeout(ANSWER_LIMIT, next.run(Request::from_parts(parts, body.into()))).await {
-        Ok(response) => response,
-        Err(_) => plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no answer in time; what was asked for may still have been done: look before trying again",
-        ),
+    match guard.refuse(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     }
 }
 

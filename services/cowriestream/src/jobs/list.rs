@@ -1,0 +1,56 @@
+//! `jobs list`
+
+use jobs::views::{Job, JobList};
+use proto::{self as p, JobState, jobs_client::JobsClient};
+use tonic::transport::Channel;
+
+use super::{plain, say_json, time, views};
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct List {
+    /// Only in these states: queued, in_progress, retrying, completed, failed, cancelled
+    #[arg(long, value_delimiter = ',', value_name = "STATE")]
+    state: Vec<jobs::State>,
+    /// Only of this queue
+    #[arg(long, default_value = "", hide_default_value = true)]
+    queue: String,
+    /// Only of this type
+    #[arg(long = "type", default_value = "", hide_default_value = true, value_name = "TYPE")]
+    job_type: String,
+    /// At most this many jobs
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn list(client: &mut JobsClient<Channel>, args: List) -> anyhow::Result<()> {
+    let request = p::ListRequest {
+        states: args.state.into_iter().map(|state| JobState::from(state).into()).collect(),
+        queue: args.queue,
+        job_type: args.job_type,
+        page_size: args.limit,
+        page_token: String::new(),
+    };
+    let answer = client.list(request).await.map_err(plain)?.into_inner();
+    let jobs: Vec<Job> = views(answer.jobs)?;
+    if args.json {
+        let next_page_token = Some(answer.next_page_token).filter(|token| !token.is_empty());
+        return say_json(&JobList { jobs, next_page_token });
+    }
+    boot::say!("{:<36}  {:<20}  {:<12}  {:<11}  {:>5}  CREATED", "JOB", "TYPE", "QUEUE", "STATE", "%");
+    for job in jobs {
+        boot::say!(
+            "{:<36}  {:<20}  {:<12}  {:<11}  {:>5.1}  {}",
+            job.job_id,
+            boot::safe(&job.job_type),
+            boot::safe(&job.queue),
+            job.status.state.name(),
+            job.status.progress_percent,
+            time(job.created_at)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! `queues`
+
+use jobs::views::{Queue, QueueList};
+use proto::{self as p, jobs_client::JobsClient};
+use tonic::transport::Channel;
+
+use super::{Coordinator, PAGE, plain, say_json};
+
+/// `cowriestream queues`
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Queues {
+    #[command(flatten)]
+    coordinator: Coordinator,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<QueuesCommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum QueuesCommand {
+    /// List queues (also without a command)
+    List,
+    /// Start no more jobs of a queue; those that run go on
+    Pause {
+        /// The queue
+        queue: String,
+    },
+    /// Start jobs of a queue again
+    Resume {
+        /// The queue
+        queue: String,
+    },
+}
+
+/// `queues …`
+pub async fn queues(args: Queues) -> anyhow::Result<()> {
+    let mut client = args.coordinator.jobs().await?;
+    match args.command {
+        Some(QueuesCommand::Pause { queue }) => {
+            client.pause_queue(p::PauseQueueRequest { queue }).await.map_err(plain)?;
+        }
+        Some(QueuesCommand::Resume { queue }) => {
+            client.resume_queue(p::ResumeQueueRequest { queue }).await.map_err(plain)?;
+        }
+        None | Some(QueuesCommand::List) => {
+            let queues = every_queue(&mut client).await?;
+            if args.json {
+                return say_json(&QueueList { queues, next_page_token: None });
+            }
+            show(&queues);
+        }
+    }
+    Ok(())
+}
+
+async fn every_queue(client: &mut JobsClient<Channel>) -> anyhow::Result<Vec<Queue>> {
+    let (mut queues, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = p::ListQueuesRequest { page_size: PAGE, page_token };
+        let answer = client.list_queues(request).await.map_err(plain)?.into_inner();
+        queues.extend(answer.queues.into_iter().map(Queue::from));
+        page_token = answer.next_page_token;
+        if page_token.is_empty() {
+            return Ok(queues);
+        }
+    }
+}
+
+fn show(queues: &[Queue]) {
+    boot::say!("{:<20}  {:>8}  {:>8}  NOTE", "QUEUE", "WAITING", "RUNNING");
+    for queue in queues {
+        let mut notes: Vec<_> = queue.paused.then(|| "paused".to_owned()).into_iter().collect();
+        if !queue.exclusive_to.is_empty() {
+            notes.push(format!("only for {}", queue.exclusive_to.join(", ")));
+        }
+        boot::say!(
+            "{:<20}  {:>8}  {:>8}  {}",
+            boot::safe(&queue.name),
+            queue.waiting,
+            queue.running,
+            boot::safe(&notes.join("; "))
+        );
+    }
+}

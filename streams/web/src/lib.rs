@@ -1,0 +1,30 @@
+//! HTTP for every service: problems, reading of requests, pages, server-sent events, access, limits, the access
+//! log, OpenAPI and serving.
+//!
+//! **Invariant**: every answer carries a request id, and every refusal is `application/problem+json` with a code
+//! of a closed set. A handler only runs for a request that passed the host check, the limits and the access check.
+
+mod access;
+mod app;
+mod body;
+mod guard;
+mod limits;
+mod observe;
+pub mod openapi;
+mod page;
+mod problem;
+mod query;
+mod request_id;
+mod serve;
+pub mod sse;
+
+pub use access::{Open, Principal, Scope, Verify};
+pub use app::{App, route};
+pub use body::Body;
+pub use guard::Guard;
+pub use page::{Page, token};
+pub use problem::{Code, Problem, ProblemBody};
+pub use query::{NoQuery, Params, Query};
+pub use request_id::RequestId;
+pub use serve::{listen, serve};
+pub use {axum, utoipa_axum};
