@@ -143,7 +143,7 @@ pub(super) fn order(first: f64, second: f64) -> f64 {
 pub(super) fn host(host: &str) -> f64 {
     let is_within =
         |known: &&str| host.strip_suffix(*known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    if HOSTS.iter().any(|known| is_within(&known)) { WELL_KNOWN } else { 0.0 }
+    if HOSTS.iter().any(is_within) { WELL_KNOWN } else { 0.0 }
 }
 
 /// Whether a file is empty or contains only a newline: such a file does not tie sources.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![allow(clippy::print_stdout, reason = "what a test measured")]
+#![allow(clippy::too_many_lines, reason = "a test is one story, in its order")]
 
 mod analyses;
 mod archives;
