@@ -346,10 +346,63 @@ async fn run_worker(args: WorkerArgs, tasks: Tasks) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::fmt::Write as _;
+
+    use clap::{Arg, Command, CommandFactory};
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// The line in docs/CONFIGURATION.md after which everything is generated.
+    const MARK: &str = "<!-- Generated from the program: COWRIESTREAM_UPDATE_SNAPSHOTS=1 cargo test -p cowriestream configuration -->";
+
+    fn cell(text: &str) -> String {
+        text.replace('|', "\\|").replace('\n', " ")
+    }
+
+    fn row(out: &mut String, arg: &Arg) {
+        let flag = arg
+            .get_long()
+            .map_or_else(|| arg.get_id().to_string().to_uppercase(), |long| format!("--{long}"));
+        let variable = arg.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+        let defaults: Vec<_> =
+            arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+        // These depend on the machine.
+        let default = if arg.is_hide_default_value_set() { String::new() } else { defaults.join(", ") };
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        writeln!(out, "| `{flag}` | {variable} | {} | {} |", cell(&default), cell(&help)).unwrap();
+    }
+
+    fn table(out: &mut String, command: &Command, path: &str) {
+        let args: Vec<_> =
+            command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_global_set()).collect();
+        if !args.is_empty() {
+            writeln!(out, "\n### `{path}`\n\n| flag | variable | default | meaning |\n|---|---|---|---|")
+                .unwrap();
+            args.into_iter().for_each(|arg| row(out, arg));
+        }
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            table(out, inner, &format!("{path} {}", inner.get_name()));
+        }
+    }
+
+    #[test]
+    fn the_configuration_reference_is_generated_from_the_program() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
+        let stored = std::fs::read_to_string(path).unwrap();
+        let written_by_hand = stored.split(MARK).next().unwrap();
+        let mut reference = String::new();
+        table(&mut reference, &super::Cli::command(), "cowriestream");
+        let now = format!("{written_by_hand}{MARK}\n{reference}");
+        if std::env::var_os("COWRIESTREAM_UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(path, &now).unwrap();
+        }
+        let differs = now.lines().zip(stored.lines()).find(|(now, stored)| now != stored);
+        assert!(
+            now == stored,
+            "docs/CONFIGURATION.md differs ({differs:?}): set COWRIESTREAM_UPDATE_SNAPSHOTS=1 to write it"
+        );
     }
 }

@@ -101,7 +101,7 @@ const HOSTS: &[&str] = &[
     "youtube.com", "amazon.com", "amazonaws.com", "cloudflare.com", "paypal.com", "ebay.com", "netflix.com",
     "baidu.com", "qq.com", "ipinfo.io", "ifconfig.me", "icanhazip.com", "api.ipify.org", "ip-api.com",
     "checkip.amazonaws.com", "ident.me", "ip-who.com", "ipecho.net", "httpbin.org", "example.com",
-    "debian.org", "ubuntu.com", "centos.org", "kernel.org", "gnu.org", "npmjs.org", "pypi.org", "docker.io",
+    "debian.org", "ubuntu.com", "centos.org", "kernel.org", "gnu.org",
     "docker.com", "archive.org", "1.1.1.1", "8.8.8.8", "8.8.4.4",
 ];
 
