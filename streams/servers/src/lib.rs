@@ -130,7 +130,7 @@ impl Servers {
             ends.push((trouble, Instant::now()));
             if ends.iter().filter(|(which, _)| *which == trouble).count() > MOST_RESTARTS {
                 anyhow::bail!(
-                    "{} ended {MOST_RESTARTS} times within a minute:\n{}",
+                    "{} ended more than {MOST_RESTARTS} times within a minute:\n{}",
                     server.name(),
                     server.log_tail()
                 );
