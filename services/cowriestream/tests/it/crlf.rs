@@ -3,7 +3,7 @@
 use std::fs;
 
 use events::{Record, SensorId, Source};
-use processor::{Prepared, What, Windows, keep};
+use processor::{Content, Prepared, Windows, keep};
 use store::{Store, StoreArgs, StoredEvent};
 
 use crate::harness::{Hub, Writer, eventually};
@@ -35,7 +35,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
     });
     let batch: Vec<_> = events
         .map(|event| Prepared {
-            what: What::Event(Box::new(event), None),
+            content: Content::Event(Box::new(event), None),
             source: &source,
             announce: None,
             replaces: None,
