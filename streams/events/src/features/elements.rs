@@ -39,7 +39,7 @@ impl Scaling {
 
 pub struct Element {
     pub name: &'static str,
-    /// Unit of the number before scaling.
+    /// Unit of the value before scaling.
     pub unit: &'static str,
     pub scaling: Scaling,
     of: fn(&Facts) -> f64,
