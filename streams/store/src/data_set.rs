@@ -14,9 +14,10 @@ const MOST: i64 = 1_000;
 /// Most characters read of a command: the first ones.
 const LONGEST_INPUT: i32 = 64 << 10;
 
-/// Selects the sessions that began in a time range.
+/// Which sessions: those that began in a range of time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataRange {
+    /// From this moment on.
     pub from: DateTime<Utc>,
     /// Exclusive.
     pub to: DateTime<Utc>,

@@ -21,10 +21,11 @@ pub const CONCURRENCY: u32 = 64;
 /// Limit of the start of the processes.
 const START: Duration = Duration::from_secs(20);
 
-/// The processes that accept and run jobs.
+/// Who takes and runs jobs.
 pub struct Office {
+    /// Connected.
     pub client: JobsClient<Channel>,
-    /// The Redis of the mirror.
+    /// Of the mirror.
     pub redis_url: String,
     coordinator: Child,
     worker: Child,
@@ -66,7 +67,7 @@ impl Office {
         ]
     }
 
-    /// Submits a `diagnostic` job and returns its id.
+    /// Hands in a `diagnostic` job; its id.
     pub async fn submit(
         client: &mut JobsClient<Channel>,
         steps: u32,
@@ -85,6 +86,7 @@ impl Office {
         Ok(answer.job_id)
     }
 
+    /// Follows a job.
     pub async fn watch(
         client: &mut JobsClient<Channel>,
         job_id: &str,

@@ -48,7 +48,7 @@ impl Campaign {
     }
 
     /// Whether something ties the sources to one operator. Malware of one family shares a client, commands,
-    /// default credentials and the shape of its sessions whoever operates it; hours of the day are shared by
+    /// default credentials and the shape of its sessions with every operator; hours of the day are shared by
     /// chance, too. So we require a common tool at a common time, or a common list, network, or artefact that
     /// nobody else has.
     fn is_linked(&self) -> bool {

@@ -5,7 +5,7 @@
 //! commands, sequences, artefacts and forward targets, q is the share of the *other* members that have t, and
 //! p is the share of all other sources. For the other families, q and p are shares of t among the tokens of
 //! the family. p is smoothed, and it is never below the prior of t ([`Sources::priors`]). p leaves the
-//! campaign itself out, so that a campaign of hundreds of sources still stands out from the background. q
+//! campaign itself out, so that a campaign of hundreds of sources is still distinct from the background. q
 //! leaves the member itself out, so that its own tokens never support it. The evidence of a family is
 //! bounded, because its tokens depend on each other.
 

@@ -455,23 +455,23 @@ fn encoded_bytes_have_the_same_randomness_each_time() {
 
 /// Cancels at the k-th progress report: for every k if there are few, else for a sample.
 fn stops_at_every_cancellation(run: &dyn Fn(&mut Watch<'_>) -> Result<(), Stopped>) {
-    let mut told = Vec::new();
-    let mut tell = |_: &str, done: f64| {
-        told.push(done);
+    let mut reported = Vec::new();
+    let mut report = |_: &str, done: f64| {
+        reported.push(done);
         true
     };
-    assert_eq!(run(&mut Watch::new(&mut tell)), Ok(()));
-    assert!(told.windows(2).all(|pair| pair[0] <= pair[1]), "{told:?}");
-    assert_eq!(told.last(), Some(&1.0));
+    assert_eq!(run(&mut Watch::new(&mut report)), Ok(()));
+    assert!(reported.windows(2).all(|pair| pair[0] <= pair[1]), "{reported:?}");
+    assert_eq!(reported.last(), Some(&1.0));
     // All of the first and last reports, and some between.
-    let step = (told.len() / 20).max(1);
-    for k in (1..=told.len()).filter(|k| k % step == 0 || *k < 10 || *k + 10 > told.len()) {
+    let step = (reported.len() / 20).max(1);
+    for k in (1..=reported.len()).filter(|k| k % step == 0 || *k < 10 || *k + 10 > reported.len()) {
         let mut asked = 0;
-        let mut tell = |_: &str, _: f64| {
+        let mut report = |_: &str, _: f64| {
             asked += 1;
             asked < k
         };
-        assert_eq!(run(&mut Watch::new(&mut tell)), Err(Stopped), "{k} of {}", told.len());
+        assert_eq!(run(&mut Watch::new(&mut report)), Err(Stopped), "{k} of {}", reported.len());
         assert_eq!(asked, k, "it goes on after a cancellation");
     }
 }
