@@ -21,7 +21,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
     let text =
         |lines: &[&str], end: &str| lines.iter().map(|line| format!("{line}{end}")).collect::<String>();
 
-    // What version 1 of the repair made of the second half: the carriage return is part of the identity.
+    // Version 1 of the repair gave the second half this id: its carriage return is part of the id.
     let sensor: SensorId = "s".parse().unwrap();
     let store =
         Store::connect(&StoreArgs { database_url: Some(hub.database_url.clone()), database_connections: 2 })
@@ -44,7 +44,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
     keep(&store, &batch, Windows::Kept, None).await.unwrap();
     assert_eq!(hub.events(), 80);
 
-    // One half with each line end, and converted twice; the other as it was.
+    // One half with each line end, converted in both directions; the other half unchanged.
     fs::write(&log, text(half, "\n")).unwrap();
     fs::write(log.with_extension("json.1"), text(half, "\r\n")).unwrap();
     fs::write(log.with_extension("json.2"), text(half, "\r\r\n")).unwrap();

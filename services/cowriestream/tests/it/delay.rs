@@ -1,4 +1,4 @@
-//! A small batch waits for its commit, and for no packet that the network holds back.
+//! A small batch waits only for its commit, not for a packet that the network delays.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use store::{Store, StoreArgs};
 
 use crate::harness::Hub;
 
-/// Batches of each kind, in turns.
+/// Batches of each kind, taken in turns.
 const BATCHES: usize = 25;
 
 #[tokio::test(flavor = "multi_thread")]
