@@ -18,9 +18,7 @@ pub struct Site {
     pub store: Store,
     /// The directory of this measurement, deleted with it.
     pub dir: PathBuf,
-    /// `nats://…`
     pub nats_url: String,
-    /// `postgres://…`
     pub database_url: String,
     servers: Servers,
     _data: DataDir,

@@ -16,7 +16,6 @@ impl Json {
         Self { out, spaced }
     }
 
-    /// `}`.
     pub fn end(mut self) -> Vec<u8> {
         self.out.push(b'}');
         self.out

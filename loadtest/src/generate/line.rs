@@ -12,7 +12,6 @@ use super::{
 /// A sensor, as its lines name it.
 #[derive(Clone, Debug)]
 pub struct Sensor {
-    /// `sensor-01` …
     pub name: String,
     pub cowrie: Cowrie,
     pub uuid: String,

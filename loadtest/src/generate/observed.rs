@@ -21,7 +21,6 @@ pub struct Seen {
     pub credentials: Vec<(String, String)>,
     /// The client's version without a Python repr around it.
     pub version: Option<String>,
-    /// `hassh`.
     pub hassh: Option<String>,
 }
 

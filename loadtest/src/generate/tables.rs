@@ -11,29 +11,20 @@ use super::{
 /// Weights in the order of the learnt tables.
 #[derive(Debug)]
 pub struct Tables {
-    /// `credentials`.
     pub credentials: Weights,
-    /// `usernames`.
     pub usernames: Weights,
-    /// `passwords`.
     pub passwords: Weights,
-    /// `telnet`.
     pub telnet: Weights,
-    /// `tools`.
     pub tools: Weights,
     /// `tools` as people use them.
     pub humans: Weights,
     /// `tools` as scanners use them.
     pub scanners: Weights,
-    /// `versions`.
     pub versions: Weights,
     /// `versions` of SSH clients.
     pub clients: Weights,
-    /// `targets`.
     pub targets: Weights,
-    /// `sizes`.
     pub sizes: Weights,
-    /// `archs`.
     pub archs: Weights,
     /// Kinds of sessions of a profile, on sensors of 2017 or on later ones.
     pub kinds: HashMap<(Profile, bool), (Vec<Kind>, Weights)>,

@@ -55,7 +55,6 @@ impl Planted {
         Self { background: background.peekable(), sensors, sessions, turns, truth }
     }
 
-    /// The log without plants.
     pub fn nothing(plan: Plan) -> Self {
         Self::new(plan, i64::MAX, &Wanted::default())
     }

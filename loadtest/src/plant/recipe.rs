@@ -15,7 +15,6 @@ use super::{
 pub enum Scene {
     Campaigns,
     Longtail,
-    /// Busy days without plants.
     Clean,
 }
 

@@ -105,7 +105,6 @@ fn ranked(scored: &[(f64, bool)]) -> Vec<(f64, bool)> {
     ranked
 }
 
-/// The harmonic mean.
 pub fn f1(precision: f64, recall: f64) -> f64 {
     if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 }
 }

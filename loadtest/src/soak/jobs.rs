@@ -26,7 +26,6 @@ const JOBS: [&[&str]; 4] = [
 
 #[derive(Clone)]
 pub struct Client {
-    /// The program `cowriestream`.
     pub program: PathBuf,
     pub environment: Vec<(&'static str, String)>,
     /// gRPC addresses of the coordinators.

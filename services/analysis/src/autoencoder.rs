@@ -143,7 +143,6 @@ impl Layer {
     }
 }
 
-/// A trained autoencoder.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Model {

@@ -103,7 +103,6 @@ pub struct Session {
 pub struct Sequence {
     /// Identifies all of its commands.
     pub fingerprint: [u8; 16],
-    /// Number of commands.
     pub length: usize,
     /// The first commands, one a line.
     pub commands: String,
@@ -126,7 +125,6 @@ impl Data {
         &self.texts[text.number()]
     }
 
-    /// Number of distinct texts.
     pub fn texts(&self) -> usize {
         self.texts.len()
     }

@@ -31,7 +31,6 @@ impl Default for Settings {
     }
 }
 
-/// Features and their weights.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tfidf {
     /// Names of features, sorted: words with a space between.

@@ -12,7 +12,6 @@ use store::Measure;
 /// The rules that apply when the user gives no file.
 pub const DEFAULT: &str = include_str!("../rules.toml");
 
-/// The names are distinct.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Vec<Rule>);
 

@@ -60,7 +60,6 @@ pub struct DataSession {
 pub struct DataSequence {
     /// Identifies all of its commands.
     pub fingerprint: Vec<u8>,
-    /// Number of commands.
     pub length: usize,
     /// The first commands, one a line.
     pub commands: String,

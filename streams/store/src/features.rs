@@ -259,7 +259,6 @@ pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<Bac
     Ok(BackfillPlace { sessions, finished })
 }
 
-/// Restarts the backfill.
 pub async fn restart_backfill(on: &mut PgConnection) -> Result<(), Failure> {
     sqlx::query!("delete from features_backfill where version = $1", VERSION).execute(on).await?;
     Ok(())

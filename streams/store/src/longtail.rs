@@ -21,7 +21,6 @@ pub struct LongtailPart {
     pub digest: Vec<u8>,
     /// Number of sessions in the part.
     pub sessions: i64,
-    /// The serialised part.
     pub part: Vec<u8>,
 }
 

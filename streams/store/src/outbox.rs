@@ -4,7 +4,6 @@ use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// A message to publish.
 #[derive(Clone, Debug)]
 pub struct Queued {
     pub id: i64,

@@ -197,7 +197,6 @@ impl Encode<'_, Postgres> for Micros {
     }
 }
 
-/// A dimension as `pane_dimension`.
 struct PaneDimension(Dimension);
 
 impl Type<Postgres> for PaneDimension {

@@ -120,7 +120,6 @@ fn sum<'a>(panes: impl Iterator<Item = (Place, &'a Pane)>) -> BTreeMap<Place, Pa
     sums
 }
 
-/// Lists every difference.
 fn compare(
     what: &str,
     expected: BTreeMap<Place, Pane>,

@@ -24,7 +24,6 @@ const TOUCHES_AT_ONCE: i64 = 5_000;
 /// A span to roll up, or an hour that is not over, whose minutes are to be merged into one row each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Visit {
-    /// `Hour` or `Day`.
     pub grain: Grain,
     pub at: DateTime<Utc>,
     pub over: bool,

@@ -11,7 +11,6 @@ pub struct SensorStatus {
     pub sensor: String,
     /// Time of its last event.
     pub last_event_at: Option<DateTime<Utc>>,
-    /// Number of distinct events.
     pub events: i64,
     /// Number of events with an id that no known version of Cowrie writes.
     pub unknown: i64,
@@ -57,7 +56,6 @@ pub async fn sensor_status(on: &mut PgConnection) -> Result<Vec<SensorStatus>, F
     Ok(rows)
 }
 
-/// Progress of the windows.
 #[derive(Clone, Debug, Serialize)]
 pub struct WindowStatus {
     /// Number of batches whose hours the roll-up has not read.

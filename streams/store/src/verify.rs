@@ -15,9 +15,7 @@ pub struct KnownFile {
     pub file: FileId,
     /// Whether device and inode match.
     pub same_inode: bool,
-    /// Whether the path matches.
     pub same_path: bool,
-    /// Whether the fingerprint matches.
     pub same_start: bool,
     /// Its committed bytes: sorted, disjoint, start inclusive, end exclusive.
     pub committed: Vec<(u64, u64)>,

@@ -64,9 +64,7 @@ pub struct Known {
 /// What is known about the time before the range.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Earlier {
-    /// Campaigns of earlier runs.
     pub campaigns: Vec<Known>,
-    /// Number of sources.
     pub sources: u64,
     /// How many of them tried a user name with a password; a missing entry counts as 0.
     pub credentials: HashMap<(String, String), u64>,

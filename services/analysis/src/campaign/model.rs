@@ -111,7 +111,6 @@ impl Background {
         self.add(source, -1);
     }
 
-    /// Puts it back.
     pub fn restore(&mut self, source: &Source) {
         self.add(source, 1);
     }

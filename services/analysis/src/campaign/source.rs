@@ -28,7 +28,6 @@ pub(super) enum Family {
     Order,
     /// A whole sequence of commands.
     Sequence,
-    /// A normalised command.
     Command,
     /// A file, a host that files are fetched from, or a public key that is left or offered.
     Artefact,
@@ -136,7 +135,6 @@ pub(super) struct Sources {
     names: Vec<Name>,
 }
 
-/// What a token is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Name {
     Text(Text),

@@ -164,7 +164,6 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Divides rows into blocks.
     pub fn new(values: &Values<'_>) -> Self {
         let mut blocks = Self::default();
         let mut rows: Vec<u32> =

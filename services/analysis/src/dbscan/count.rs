@@ -5,7 +5,6 @@ use super::{Clustering, NOISE};
 /// Most neighbours remembered for a row that is not core. If it has more, they are searched again.
 const REMEMBERED: usize = 64;
 
-/// The counts so far.
 pub struct Count<'a> {
     weights: &'a [f64],
     min_samples: f64,

@@ -81,7 +81,6 @@ fn by_variance(values: &[f32], dimensions: usize) -> Vec<usize> {
     order
 }
 
-/// Measures squared Euclidean distances.
 struct Euclidean<'a>(Values<'a>);
 
 impl Metric for Euclidean<'_> {

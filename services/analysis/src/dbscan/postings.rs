@@ -95,7 +95,6 @@ impl Scratch {
 }
 
 impl Postings {
-    /// An empty index.
     pub fn new(ranked: &Ranked, least: f64) -> Self {
         Self { least, lists: vec![Vec::new(); ranked.features], left_out: vec![0.0; ranked.len()] }
     }

@@ -8,7 +8,6 @@
 
 use super::sparse::Unit;
 
-/// Number of principal components.
 const COMPONENTS: usize = 63;
 /// Skip the projection above this many features: principal components no longer help, use the inverted index.
 pub const MOST_FEATURES: usize = 512;

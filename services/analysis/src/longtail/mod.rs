@@ -33,7 +33,6 @@ pub const ODD: f64 = 0.5;
 pub struct Parameters {
     /// Results with at least this score become findings, in [0, 1].
     pub threshold: f64,
-    /// Random seed.
     pub seed: u64,
     /// Most findings of each detector, highest scores first; the summary has the counts.
     pub most_findings: usize,

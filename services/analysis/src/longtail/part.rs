@@ -29,13 +29,11 @@ const LONGEST: usize = 400;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PatternKind {
-    /// A normalised command.
     Command,
     /// User name and password, separated by a newline.
     Credential,
     /// MD5 of the client's algorithms, else its version.
     Client,
-    /// SHA-256 of a file.
     File,
     /// The host of a URL.
     Host,

@@ -140,7 +140,6 @@ const FAMILIES: &[(&str, &str)] = &[
 /// number.
 pub const HASSH_BUCKETS: usize = 16;
 
-/// Length of the vector.
 pub const LENGTH: usize = ELEMENTS.len() + CLIENTS.len() + HASSH_BUCKETS;
 
 fn family(version: Option<&str>) -> &'static str {
