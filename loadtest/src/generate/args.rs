@@ -102,8 +102,13 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
         })
     };
     let logs = log.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut making =
-        Making { limits, logs, made: Summary::default(), started: Instant::now(), reported_at: Instant::now() };
+    let mut making = Making {
+        limits,
+        logs,
+        made: Summary::default(),
+        started: Instant::now(),
+        reported_at: Instant::now(),
+    };
     if args.plant.is_some() {
         let path = args.out.join("truth.json");
         fs::write(&path, serde_json::to_vec(log.truth())?)
@@ -159,7 +164,9 @@ impl Making {
     fn files(&mut self, log: Planted, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut last = 0;
         for made in log {
-            if self.ends(made.at_micros) || (self.made.events.is_multiple_of(LOOK) && self.report_progress(stop)) {
+            if self.ends(made.at_micros)
+                || (self.made.events.is_multiple_of(LOOK) && self.report_progress(stop))
+            {
                 break;
             }
             last = made.at_micros;

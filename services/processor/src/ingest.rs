@@ -30,7 +30,8 @@ pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken
             Ok(intake) => {
                 pause = FIRST_PAUSE;
                 let (intake, end) = (Mutex::new(intake), stop.child_token());
-                let outcomes = join_all((0..writers).map(|_| write_batches(&shared, &intake, &end, &stop))).await;
+                let outcomes =
+                    join_all((0..writers).map(|_| write_batches(&shared, &intake, &end, &stop))).await;
                 intake.into_inner().hand_back(&shared.bus).await;
                 outcomes.into_iter().collect::<anyhow::Result<()>>()
             }
@@ -157,8 +158,7 @@ fn count(kept: &Kept) {
     for delivery in kept.deliveries.values() {
         let new = delivery.events - delivery.duplicates - delivery.sealed;
         for (result, n) in [("new", new), ("duplicate", delivery.duplicates), ("sealed", delivery.sealed)] {
-            metrics::counter!(EVENTS, "result" => result)
-                .increment(n.max(0) as u64);
+            metrics::counter!(EVENTS, "result" => result).increment(n.max(0) as u64);
         }
         metrics::counter!(LATE_EVENTS).increment(delivery.late.max(0) as u64);
     }

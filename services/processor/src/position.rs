@@ -69,7 +69,11 @@ pub(crate) async fn join(shared: &Shared) -> anyhow::Result<PositionWatch> {
 }
 
 /// Compares and records until `stop`, and once more at the end.
-pub(crate) async fn watch(shared: Shared, mut positions: PositionWatch, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn watch(
+    shared: Shared,
+    mut positions: PositionWatch,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut duties = ["compare positions with EVENTS", "compare positions with DEAD"].map(Duty::new);
     loop {
         let stopping = stop.is_cancelled();

@@ -61,10 +61,8 @@ impl Search<'_> {
         let mut tried: Vec<(f64, Token)> = Vec::new();
         for token in self.splitting_tokens(&some) {
             let (one, other) = self.by_token(&some, token);
-            tried.push((
-                self.weigh(&one, SPLIT_SCALE).gain() + self.weigh(&other, SPLIT_SCALE).gain(),
-                token,
-            ));
+            tried
+                .push((self.weigh(&one, SPLIT_SCALE).gain() + self.weigh(&other, SPLIT_SCALE).gain(), token));
         }
         tried.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         let whole = self.weigh(members, SPLIT_SCALE).gain();

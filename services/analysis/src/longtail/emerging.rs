@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::part::{Part, PatternKind, PatternCount};
+use super::part::{Part, PatternCount, PatternKind};
 use crate::statistics::{benjamini_hochberg, ln_two_rates};
 
 /// The recent part is one in N of the window.
