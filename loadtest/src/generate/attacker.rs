@@ -50,14 +50,16 @@ const UNNAMED: f64 = 0.12;
 const SWEEPS: f64 = 0.4;
 /// Attackers with at least this many sessions attack all sensors.
 const MANY: usize = 40;
-/// Mean seconds between sessions of fast attackers, and of slow ones.
+/// Median over fast attackers of the mean seconds between their sessions.
 const FAST: f64 = 2.5;
+/// The same for slow attackers.
 const SLOW: f64 = 25.0;
 /// Longest activity of an attacker, in seconds.
 const LONGEST: f64 = 6.0 * 3600.0;
 
-/// Probability that the next session follows at once, and its delay as a part of the mean.
+/// Probability that the next session follows at once.
 const VOLLEY: f64 = 0.7;
+/// Delay of a session that follows at once, as a part of the mean.
 const TOGETHER: f64 = 0.02;
 
 impl Attacker {
@@ -186,8 +188,9 @@ pub struct Addresses {
     networks: Vec<[u8; 3]>,
 }
 
-/// Probability that a new address is from a network that had one before; that it is IPv6.
+/// Probability that a new address is from a network that had one before.
 const NEIGHBOUR: f64 = 0.12;
+/// Probability that a new address is IPv6.
 const IPV6: f64 = 0.008;
 /// Number of networks that are remembered.
 const NETWORKS: usize = 512;

@@ -65,10 +65,12 @@ enum Whose {
     Session(Box<Session>),
 }
 
-/// How long before the start attackers arrive whose sessions begin after it, in microseconds; and how many.
+/// How long before the start of the log attackers begin to arrive, in microseconds.
 const BEFORE: f64 = 2.0 * 3600.0 * 1e6;
+/// Most attackers that arrive before the start.
 const MOST_BEFORE: f64 = 100_000.0;
-/// The client of an attacker with at least this many sessions weighs in the statistics.
+/// Attackers with at least this many sessions draw their clients from a sequence of their own, because their
+/// clients weigh more in the statistics.
 const HEAVY: usize = 20;
 const DAY: i64 = 86_400_000_000;
 

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::Known;
 
-/// Two campaigns are the same when they share this part of the smaller one's sources, or this part of sources
-/// and indicators together.
+/// Two campaigns are the same when they share at least this part of the smaller one's sources …
 const SAME_SOURCES: f64 = 0.5;
+/// … or at least this part of the sources, and [`SAME_INDICATORS`] of the indicators.
 const SOME_SOURCES: f64 = 0.2;
 const SAME_INDICATORS: f64 = 0.3;
 

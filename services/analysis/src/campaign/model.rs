@@ -13,7 +13,7 @@ use super::source::{FAMILIES, Family, Source, Sources, Token};
 
 /// Share of a member's tokens that come from the group's habits.
 const LAMBDA: f64 = 0.8;
-/// One in N of a group's times is ignored as an outlier.
+/// At each end, one in N of a group's times is ignored as an outlier.
 const TRIMMED: usize = 20;
 const HOUR: i64 = 3_600_000_000;
 /// Smoothing of the background. It is smaller for artefacts: unrelated sources do not have the same hash or

@@ -346,7 +346,7 @@ impl Gather<'_> {
         }
     }
 
-    /// Adds the number of sessions and the median time between them, each as a power of two.
+    /// Adds the sessions per day and the median time between sessions, each as a power of two.
     fn pace(&mut self, sessions: &[u32]) {
         let started: Vec<i64> =
             sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();

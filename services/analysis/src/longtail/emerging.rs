@@ -13,10 +13,11 @@ use crate::statistics::{benjamini_hochberg, ln_two_rates};
 
 /// The recent part is one in N of the window.
 const LATELY: i64 = 7;
-/// Least number of slots of each side, so that there is something to compare.
+/// Least number of recent slots.
 const LEAST_SLOTS: i64 = 1;
+/// Least number of earlier slots, so that there is something to compare with.
 const LEAST_BEFORE: i64 = 5;
-/// Least number of recent source-slots of a pattern.
+/// Least number of recent source-slots (distinct sources, added over the slots) of a pattern.
 const LEAST_SOURCES: u32 = 3;
 /// Largest false discovery rate of the reported patterns.
 const Q: f64 = 0.01;

@@ -54,7 +54,8 @@ impl Model {
 /// The training data of a model.
 pub(super) struct Training {
     shapes: BTreeMap<Shape, u64>,
-    /// Stability index of the training days against the window; 0 when they are the same.
+    /// Stability index of the training days against the window; 0 if there were too few days or sessions to
+    /// compute it.
     pub drift: f64,
     pub whole_window: bool,
 }

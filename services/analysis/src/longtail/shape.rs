@@ -16,8 +16,8 @@ const TIME_STEP: f32 = 1.0;
 const COUNT_STEP: f32 = 0.5;
 const SHARE_STEP: f32 = 0.25;
 const ENTROPY_STEP: f32 = 0.125;
-/// Distance contributed by a client of another family; two such differences are as far as a count that is
-/// twice as large.
+/// Step of the client elements. Sessions with clients of different families differ in two of them, which is as
+/// far as a count that is twice as large.
 const CLIENT_STEP: f32 = 0.5;
 
 /// One level for each element; level times step size is about the element of the vector.
