@@ -1,4 +1,4 @@
-//! A load and a yardstick: made Cowrie logs, and the parts measured beside their bare limits.
+//! A load generator and benchmark: generates Cowrie logs, and measures each part beside its bare limit.
 
 pub mod bench;
 pub mod generate;

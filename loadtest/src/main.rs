@@ -6,7 +6,8 @@ use boot::LogArgs;
 use clap::{Parser, Subcommand};
 use loadtest::{bench, generate, score, soak, speed};
 
-/// A load and a yardstick: made Cowrie logs, and the parts of cowriestream beside their bare limits.
+/// A load generator and benchmark: generates Cowrie logs, and measures each part of cowriestream beside its
+/// bare limit.
 #[derive(Parser)]
 #[command(name = "loadtest", version)]
 struct Cli {
@@ -18,17 +19,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure the parts beside their bare limits, in one run
+    /// Measure each part beside its bare limit, in one run
     Bench(Box<bench::Args>),
-    /// Make Cowrie logs, as files or live
+    /// Generate Cowrie logs, as files or live
     Generate(Box<generate::Args>),
-    /// Score the analyses on made logs in which campaigns and anomalies are planted
+    /// Score the analyses on generated logs with planted campaigns and anomalies
     Score(score::Args),
-    /// Run a whole hub under live load while its parts are stopped at random, and check that nothing was lost
+    /// Run a whole hub under live load, stop its parts at random, and check that nothing was lost
     Soak(soak::Args),
-    /// Measure what the analyses take, beside scikit-learn
+    /// Measure time and memory of the analyses, beside scikit-learn
     Speed(speed::Args),
-    /// Learn the profile of made logs from real ones: counts and quantiles
+    /// Learn the profile of generated logs from real ones: counts and quantiles
     Learn(generate::learn::Args),
 }
 

@@ -1,4 +1,4 @@
-//! An archive of any content, gone through in one piece and resumed in the middle, gives the same bytes.
+//! Fuzzes archives: reading in one piece, and resuming in the middle, give the same bytes.
 #![no_main]
 
 use std::{cell::RefCell, io::{Seek, Write}};

@@ -1,4 +1,4 @@
-//! A checkpoint file of any content is read, or put aside.
+//! Fuzzes the checkpoint file: any content is read or set aside.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| loader::fuzzing::checkpoint(bytes));

@@ -1,5 +1,5 @@
-//! Any cron expression: refused, or it fires again and again, in order, and looking back finds the same
-//! firings. Slow is a failure (see `-timeout` in tools/fuzz).
+//! Fuzzes cron expressions. An expression is refused, or it fires repeatedly and in order, and looking back
+//! finds the same firings. A slow one is a failure (see `-timeout` in tools/fuzz).
 #![no_main]
 
 use chrono::{DateTime, TimeDelta};

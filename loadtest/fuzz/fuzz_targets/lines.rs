@@ -1,5 +1,5 @@
-//! Any bytes, cut into any chunks: every byte is in exactly one event, dead letter or skipped stretch, and
-//! what the loader takes for an event the processor can read.
+//! Fuzzes lines in chunks of any size. Every byte is in exactly one event, dead letter or skipped stretch,
+//! and the processor can read every event that the loader accepts.
 #![no_main]
 
 use events::{Envelope, LineReader, Record, SensorId, Source, line::Item, time};

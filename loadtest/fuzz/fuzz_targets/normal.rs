@@ -1,4 +1,4 @@
-//! Any command: normalised twice it is as normalised once, it is bounded, and it shows what it holds.
+//! Fuzzes command normalisation: it is idempotent and bounded, and keeps what the command contains.
 #![no_main]
 
 use events::normal::normalise;

@@ -1,4 +1,5 @@
-//! The loader's quick reading and the processor's full one accept the same lines and say the same of them.
+//! Fuzzes both readers: the loader's quick one and the processor's full one accept the same lines with the
+//! same contents.
 #![no_main]
 
 use events::{Envelope, Record, SensorDelta, SessionDelta};
@@ -9,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|line: &[u8]| {
         (Ok(envelope), Ok(record)) => {
             assert_eq!((&envelope.eventid, envelope.ts), (&record.eventid, record.ts));
             assert!(!record.payload.contains('\0') && !record.eventid.contains('\0'));
-            // What is stored is read again as the same event.
+            // The stored payload is read as the same event.
             let again = Record::read(&sensor, record.payload.as_bytes()).unwrap();
             assert_eq!((&again.eventid, &again.session, again.ts, again.src_ip), (&record.eventid, &record.session, record.ts, record.src_ip));
             SessionDelta::of(&record);

@@ -1,5 +1,5 @@
-//! What is found on a broken line: in order, to its end, every event readable; and a line torn anywhere is
-//! put together again.
+//! Fuzzes repair of broken lines: pieces are in order and reach the end, every event is readable, and a line
+//! torn anywhere is restored.
 #![no_main]
 
 use events::{Envelope, repair};

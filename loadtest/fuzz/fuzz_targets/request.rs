@@ -1,5 +1,5 @@
-//! Any request for a job: refused with reasons, or within its limits and the same when it is read from the
-//! database.
+//! Fuzzes job requests: a request is refused with reasons, or it is within its limits and reads back from the
+//! database unchanged.
 #![no_main]
 
 use fields::Name;

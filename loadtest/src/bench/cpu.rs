@@ -5,19 +5,17 @@ use std::{collections::HashMap, fs, ops::Sub};
 /// The kernel's unit of processor time, in seconds (`USER_HZ` is 100 on every Linux).
 const TICK: f64 = 0.01;
 
-/// Processor seconds spent so far.
+/// Processor seconds used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
-    /// This process.
+    /// This process, without the servers.
     pub ours: f64,
-    /// The NATS server.
     pub nats: f64,
-    /// Postgres with all its processes.
+    /// Postgres with all of its processes.
     pub postgres: f64,
 }
 
 impl Cpu {
-    /// All together.
     pub fn total(self) -> f64 {
         self.ours + self.nats + self.postgres
     }
@@ -35,7 +33,7 @@ impl Sub for Cpu {
     }
 }
 
-/// Processor seconds of a process and its descendants, those included that ended and were waited for.
+/// Processor seconds of a process and its descendants, including those that ended and were waited for.
 pub fn seconds(pid: u32) -> f64 {
     let mut children = HashMap::<u32, Vec<u32>>::new();
     let mut spent = HashMap::new();
@@ -58,23 +56,24 @@ pub fn seconds(pid: u32) -> f64 {
     sum as f64 * TICK
 }
 
-/// Parent, and ticks of the process and of its children that were waited for.
+/// Returns the parent, and the ticks of the process and of its children that were waited for.
 fn stat(pid: u32) -> Option<(u32, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets and may hold anything.
+    // The name is in brackets and may contain anything.
     let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
     Some((fields.get(1)?.parse().ok()?, ticks))
 }
 
-/// A figure of `/proc/PID/status`, in bytes: `VmRSS`, `VmHWM`.
+/// A value of `/proc/PID/status` (`VmRSS`, `VmHWM`), in bytes.
 pub fn memory(pid: u32, name: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Busy and all processor time of the machine so far, in ticks; time stolen by other machines counts as busy.
+/// Busy and total processor time of the machine so far, in ticks. Time stolen by other virtual machines
+/// counts as busy.
 fn machine() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<u64> = text
@@ -89,7 +88,7 @@ fn machine() -> Option<(u64, u64)> {
     Some((all - fields.get(3)? - fields.get(4)?, all))
 }
 
-/// Bytes that a process has read so far, from wherever; `None` where the kernel does not say.
+/// Bytes that a process has read so far; `None` where the kernel does not report it.
 pub fn read_bytes(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("rchar: "))?.trim().parse().ok()
@@ -102,7 +101,7 @@ pub fn waited_children() -> f64 {
     fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() as f64 * TICK
 }
 
-/// The share of the machine that is busy for a second, 0 to 1.
+/// The share of the machine that is busy during one second, 0 to 1.
 pub async fn busy() -> Option<f64> {
     let before = machine()?;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;

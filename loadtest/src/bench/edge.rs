@@ -1,4 +1,4 @@
-//! `cowrie-loader` as a process of its own: memory, a quiet sensor, a file that does not change, and a small
+//! Measures `cowrie-loader` as a process of its own: memory, a quiet sensor, an unchanged file, and a small
 //! machine.
 
 use std::{
@@ -17,17 +17,17 @@ use tokio::process::{Child, Command};
 use super::{Args, cpu, rates, report::Row, site::Site};
 
 const MIB: f64 = 1024.0 * 1024.0;
-/// How long a quiet loader is looked at.
+/// How long an idle loader is observed.
 const QUIET: Duration = Duration::from_secs(20);
-/// What a small sensor is given: a quarter of a processor, in microseconds of each 100 ms, and memory in
+/// The limits of a small sensor: a quarter of a processor, in microseconds of each 100 ms, and memory in
 /// bytes.
 const QUOTA: u32 = 25_000;
 const MEMORY: u64 = 64 << 20;
-/// Events a second that it must keep up with, and for how long.
+/// Events per second that it must keep up with, and for how many seconds.
 const EDGE_RATE: u64 = 200;
 const EDGE_SECONDS: u64 = 30;
 
-/// All of it; `lines` are at least the log's.
+/// Measures everything. `lines` must have at least as many lines as the log.
 pub async fn measure(
     site: &Site,
     args: &Args,
@@ -53,13 +53,13 @@ pub async fn measure(
     Ok(rows)
 }
 
-/// A backlog at full rate, and then nothing more.
+/// Measures a backlog at full rate, and then an idle loader.
 async fn backlog(site: &Site, log: &Path, events: usize) -> anyhow::Result<Vec<Row>> {
     let mut loader = start(site, log, "backlog", false, None)?;
     let pid = loader.id().context("the loader ended")?;
     rates::committed(&site.store, events).await?;
     let full = cpu::memory(pid, "VmHWM").context("read the loader's memory")? as f64 / MIB;
-    // The last receipts, and the checkpoint.
+    // Wait for the last receipts and the checkpoint.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (spent, read) = (cpu::seconds(pid), cpu::read_bytes(pid));
     tokio::time::sleep(QUIET).await;
@@ -67,7 +67,7 @@ async fn backlog(site: &Site, log: &Path, events: usize) -> anyhow::Result<Vec<R
     let read = cpu::read_bytes(pid).zip(read).map_or(f64::NAN, |(after, before)| (after - before) as f64);
     let idle = cpu::memory(pid, "VmRSS").context("read the loader's memory")? as f64 / MIB;
     stop(&mut loader).await?;
-    // A fresh one beside a file that it has finished.
+    // Start a new loader beside a file that is completely committed.
     let mut fresh = start(site, log, "backlog", false, None)?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let start_idle = cpu::memory(fresh.id().context("the loader ended")?, "VmRSS")
@@ -84,7 +84,7 @@ async fn backlog(site: &Site, log: &Path, events: usize) -> anyhow::Result<Vec<R
     ])
 }
 
-/// The file is given again, as a whole.
+/// Gives the loader the same file again.
 async fn unchanged(site: &Site, log: &Path) -> anyhow::Result<Vec<Row>> {
     let size = fs::metadata(log)?.len() as f64 / MIB;
     let once = async |state: &str| -> anyhow::Result<(f64, f64)> {
@@ -103,7 +103,7 @@ async fn unchanged(site: &Site, log: &Path) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// A live log on a quarter of a processor and 64 MB.
+/// Measures a live log on a quarter of a processor and 64 MB.
 async fn small(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
     let Some(group) = Group::create() else {
         return Ok(vec![Row::plain("edge: not measured, no writable cgroup", f64::NAN, "")]);
@@ -119,7 +119,7 @@ async fn small(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
     let mut due = tokio::time::interval(Duration::from_micros(1_000_000 / EDGE_RATE));
     for (n, line) in lines.iter().take((EDGE_RATE * EDGE_SECONDS) as usize).enumerate() {
         due.tick().await;
-        // Others than those of the backlog.
+        // The lines must differ from those of the backlog.
         let text = String::from_utf8_lossy(line).replacen('{', &format!("{{\"edge\":{n},"), 1);
         file.write_all(format!("{text}\n").as_bytes())?;
         written += 1;
@@ -168,7 +168,7 @@ fn start(site: &Site, log: &Path, state: &str, once: bool, group: Option<&Group>
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?)
 }
 
-/// Asks a process to stop, and waits until it has.
+/// Asks a process to stop and waits for its end.
 pub async fn stop(process: &mut Child) -> anyhow::Result<()> {
     let pid = process.id().context("a process ended by itself")?;
     Command::new("kill").arg(pid.to_string()).status().await?;
@@ -176,7 +176,7 @@ pub async fn stop(process: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A control group of the kernel, of either version, with the limits of a small machine.
+/// A control group of the kernel, version 1 or 2, with the limits of a small machine.
 struct Group(Vec<PathBuf>);
 
 impl Group {
@@ -196,7 +196,7 @@ impl Group {
         Some(group)
     }
 
-    /// Each limit in the first of the directories that knows it; whether all are set.
+    /// Sets each limit in the first directory that has it. Returns whether all are set.
     fn limit(&self, limits: &[(&str, String)]) -> bool {
         self.0.iter().all(|dir| fs::create_dir(dir).is_ok())
             && limits.iter().all(|(name, value)| {
@@ -204,7 +204,7 @@ impl Group {
             })
     }
 
-    /// Shell commands by which a process enters it.
+    /// Shell commands with which a process joins the group.
     fn joins(&self) -> String {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! From the log file to an answer that counts the event, at a steady rate.
+//! Measures the time from the log file to a query result that counts the event, at a steady rate.
 
 use std::{
     io::Write,
@@ -15,22 +15,22 @@ use super::{
     site::Site,
 };
 
-/// The first are not counted: files, partitions and statements are met.
+/// The first events are not counted: they open files, create partitions and prepare statements.
 const WARM_UP: usize = 2_000;
-/// Events a second, for how many, and the most milliseconds that 99 of 100 may take.
+/// Events per second, number of events, and the limit of the 99th percentile in milliseconds.
 const RATES: [(u64, usize, f64); 2] = [(1_000, 20_000, 100.0), (5_000, 60_000, 400.0)];
-/// How many events there are, to which each adds one as soon as it can be asked for.
+/// The total number of events; each event adds one as soon as queries see it.
 const EVENTS: &str = "select coalesce(sum(event_count), 0)::int8 from sensors";
-/// The same of the window that ends now.
+/// The same for the window that ends now.
 const WINDOW: &str = "select coalesce(events, 0) from window_features('all', '', '5 minutes', now())";
 
-/// A question, and what its rows are called: p50 and p99 at each of the [`RATES`].
+/// A query, and the names of its rows: p50 and p99 at each of the [`RATES`].
 struct Question {
     sql: &'static str,
     names: [[&'static str; 2]; 2],
 }
 
-/// From the log file to a row that can be asked for.
+/// Measures the time from the log file to a queryable row.
 pub async fn measure(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
     let names = [
         ["file to queryable, 1 000/s, p50", "file to queryable, 1 000/s, p99"],
@@ -39,7 +39,7 @@ pub async fn measure(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes]) -
     at_rates(site, args, tasks, lines, Question { sql: EVENTS, names }).await
 }
 
-/// From the log file to the 5-minute window of all events.
+/// Measures the time from the log file to the 5-minute window of all events.
 pub async fn freshness(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes]) -> anyhow::Result<Vec<Row>> {
     let names = [
         ["file to 5-minute window, 1 000/s, p50", "file to 5-minute window, 1 000/s, p99"],
@@ -48,8 +48,8 @@ pub async fn freshness(site: &Site, args: &Args, tasks: &Tasks, lines: &[Bytes])
     at_rates(site, args, tasks, lines, Question { sql: WINDOW, names }).await
 }
 
-/// Writes lines at each rate and asks without pause how many are there, with windows, features and live rules
-/// on. Beside it, how long Postgres takes to commit one such row.
+/// Writes lines at each rate and queries their number without pause, with windows, features and live rules
+/// on. For comparison, also measures how long Postgres takes to commit one such row.
 async fn at_rates(
     site: &Site,
     args: &Args,
@@ -86,16 +86,16 @@ async fn at_rates(
     Ok(rows)
 }
 
-/// A log that is written at a rate, and the question that counts its events.
+/// A log that is written at a rate, and the query that counts its events.
 struct Live {
     name: String,
     lines: Vec<Bytes>,
-    /// Events a second.
+    /// Events per second.
     rate: u64,
     question: &'static str,
 }
 
-/// Milliseconds from the write of each line to the first answer that counts it.
+/// Returns the milliseconds from the write of each line to the first result that counts it.
 async fn delays(site: &Site, args: &Args, tasks: &Tasks, live: Live) -> anyhow::Result<Vec<f64>> {
     let log = site.dir.join(&live.name);
     std::fs::write(&log, b"")?;
@@ -127,7 +127,7 @@ async fn delays(site: &Site, args: &Args, tasks: &Tasks, live: Live) -> anyhow::
         .collect())
 }
 
-/// Milliseconds of single-row transactions, one after the other.
+/// Returns the milliseconds of single-row transactions, one after the other.
 async fn bare_commits(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<f64>> {
     let mut connection = site.store.connection().await?;
     sqlx::query("create table bare (n bigint primary key, payload jsonb not null)")
@@ -146,7 +146,8 @@ async fn bare_commits(site: &Site, lines: &[Bytes]) -> anyhow::Result<Vec<f64>> 
     Ok(took)
 }
 
-/// Appends line by line, each by one write, with the time as its timestamp; returns when each was written.
+/// Appends each line with one write and the current time as its timestamp. Returns when each line was
+/// written.
 async fn write(log: std::path::PathBuf, live: Live) -> anyhow::Result<Vec<Instant>> {
     let mut file = open(&log)?;
     let mut at = Vec::with_capacity(live.lines.len());
@@ -160,7 +161,7 @@ async fn write(log: std::path::PathBuf, live: Live) -> anyhow::Result<Vec<Instan
     Ok(at)
 }
 
-/// The line with the time of now.
+/// Returns the line with the current time.
 fn stamped(line: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut event: serde_json::Value = serde_json::from_slice(line)?;
     event["timestamp"] = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
@@ -178,7 +179,7 @@ async fn count(site: &Site, question: &'static str) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(question).fetch_one(&mut *connection).await?)
 }
 
-/// When Postgres was first seen to have one event more than before, two, …
+/// Returns when Postgres was first seen to have one more event than before, two more, and so on.
 async fn watch(
     site: &Site,
     question: &'static str,

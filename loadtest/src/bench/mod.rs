@@ -1,7 +1,8 @@
-//! The parts beside their bare limits: the same lines, servers and machine, in turns (A B A B …), medians.
+//! Measures each part beside its bare limit: with the same lines, servers and machine, in turns (A B A B …),
+//! as medians.
 //!
-//! Durability as `up` sets it: NATS file storage with its default fsync interval, Postgres with fsync and
-//! synchronous_commit on, for both sides.
+//! Durability is that of `up` for both sides: NATS file storage with its default fsync interval, Postgres
+//! with fsync and synchronous_commit on.
 
 pub(crate) mod cpu;
 mod edge;
@@ -32,17 +33,17 @@ use site::Site;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = "Examples:
-  loadtest/bench                                   builds what it needs, then all of it
+  loadtest/bench                                   builds what it needs, then measures everything
   loadtest bench --parts insert,process --rounds 5
   loadtest bench --log cowrie.json --events 100000 --json
 
-Keep the machine quiet meanwhile: a run that was disturbed says so.")]
+Keep the machine quiet meanwhile: a disturbed run is reported as void.")]
 pub struct Args {
-    /// Take the lines of this plain log, repeated with other sessions until there are enough; without it,
-    /// made ones
+    /// Take the lines of this plain log, repeated in other sessions until there are enough. Default:
+    /// generated lines
     #[arg(long)]
     log: Option<PathBuf>,
-    /// Of the made lines
+    /// Seed of the generated lines
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Events in each measurement of a rate
@@ -51,10 +52,10 @@ pub struct Args {
     /// How often each rate is measured
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Sessions over which windows are asked for
+    /// Sessions in the measurement of windows
     #[arg(long, default_value_t = 1_000_000)]
     sessions: usize,
-    /// Empty jobs in each measurement of their rate
+    /// Empty jobs in each measurement of the job rate
     #[arg(long, default_value_t = 5_000)]
     jobs: usize,
     /// What to measure
@@ -73,7 +74,7 @@ pub struct Args {
     topology: TopologyArgs,
 }
 
-/// Measures and prints. A run that must not be used is a failure.
+/// Measures and prints. Fails when the run is void.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let dir = std::env::temp_dir().join(format!("cowriestream-bench-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
@@ -144,7 +145,8 @@ async fn measure(args: &Args, tasks: &Tasks, dir: &Path) -> anyhow::Result<Repor
     Ok(Report { setting, rows, void })
 }
 
-/// The best that the bare publisher has reached on this machine, this run included; kept from run to run.
+/// The best rate that the bare publisher has reached on this machine, this run included. It is stored between
+/// runs.
 fn best_publish(measured: &[(Part, rates::Measured)], events: usize) -> Option<f64> {
     let path = std::env::temp_dir().join("cowriestream-bench-best-publish");
     let remembered: Option<f64> = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
@@ -157,12 +159,12 @@ fn best_publish(measured: &[(Part, rates::Measured)], events: usize) -> Option<f
     );
     let best = remembered.into_iter().chain(mine).reduce(f64::max)?;
     if let Err(error) = fs::write(&path, best.to_string()) {
-        tracing::warn!(%error, "could not keep the best rate");
+        tracing::warn!(%error, "could not store the best rate");
     }
     Some(best)
 }
 
-/// The lines: made ones of one sensor with the newest Cowrie, or those of a log.
+/// Returns the lines: generated ones of one sensor with the newest Cowrie, or those of a log.
 fn lines(args: &Args) -> anyhow::Result<Vec<Bytes>> {
     let Some(log) = &args.log else {
         let plan = Plan { seed: args.seed, sensors: 1, ..Plan::default() };
@@ -177,7 +179,7 @@ fn lines(args: &Args) -> anyhow::Result<Vec<Bytes>> {
         .collect()
 }
 
-/// The same event in another session.
+/// Returns the same event in another session.
 fn copy(event: &serde_json::Value, again: usize) -> serde_json::Value {
     let mut event = event.clone();
     if let Some(session) = event["session"].as_str() {

@@ -1,4 +1,4 @@
-//! The parts at full rate, and their bare limits.
+//! Measures the parts and their bare limits at full rate.
 
 use std::{
     collections::VecDeque,
@@ -15,16 +15,13 @@ use store::{Store, StoredEvent};
 
 use super::{Args, cpu::Cpu, site::Site};
 
-/// One measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// Wall time.
     pub took: Duration,
-    /// Processor time.
     pub cpu: Cpu,
 }
 
-/// A thing measured at full rate.
+/// A part of the system, or its bare limit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
 pub enum Part {
     /// The same messages (headers and payloads) from memory, the same number in flight, nothing else
@@ -40,7 +37,7 @@ pub enum Part {
     ProcessWithoutPanes,
     /// Loader and processor together: from the start to the last commit
     Whole,
-    /// From the log file to a row that can be asked for, at 1 000 and 5 000 events/s
+    /// From the log file to a queryable row, at 1 000 and 5 000 events/s
     Latency,
     /// From the log file to the 5-minute window of all events, at 1 000 and 5 000 events/s
     Freshness,
@@ -53,13 +50,13 @@ pub enum Part {
 }
 
 impl Part {
-    /// Whether it is measured at full rate, in rounds.
+    /// Whether the part is measured at full rate, in rounds.
     pub fn is_rate(self) -> bool {
         !matches!(self, Self::Latency | Self::Freshness | Self::Edge | Self::Windows | Self::Jobs)
     }
 }
 
-/// What is measured, on fresh servers.
+/// Measures a part on fresh servers.
 pub async fn measure(
     part: Part,
     site: &Site,
@@ -90,7 +87,6 @@ pub async fn measure(
     }
 }
 
-/// A running measurement.
 struct Clock {
     started: Instant,
     cpu: Cpu,
@@ -110,7 +106,7 @@ fn sensor() -> anyhow::Result<SensorId> {
     Ok("bench".parse()?)
 }
 
-/// The messages as the loader makes them, prepared beforehand.
+/// Publishes the messages that the loader would send, prepared beforehand.
 async fn publish(site: &Site, lines: &[Bytes]) -> anyhow::Result<Measured> {
     let bus = &site.bus;
     let sensor = sensor()?;
@@ -192,7 +188,7 @@ async fn load(site: &Site, log: &Path, tasks: &Tasks, events: usize) -> anyhow::
     Ok(measured)
 }
 
-/// The rows as the processor makes them, prepared beforehand.
+/// Inserts the rows that the processor would write, prepared beforehand.
 async fn insert(site: &Site, lines: &[Bytes], batch: usize) -> anyhow::Result<Measured> {
     let sensor = sensor()?;
     let file = FileId([7; 16]);
@@ -217,7 +213,7 @@ async fn insert(site: &Site, lines: &[Bytes], batch: usize) -> anyhow::Result<Me
     Ok(clock.stop(site))
 }
 
-/// Nothing but the rows of `events`.
+/// Inserts the rows of `events` and nothing else.
 async fn bare_insert(on: &mut store::Connection, events: &[StoredEvent]) -> anyhow::Result<()> {
     fn column<'a, T>(events: &'a [StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
         events.iter().map(value).collect()
@@ -308,7 +304,6 @@ pub async fn committed(store: &Store, events: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many events Postgres has.
 pub async fn count(store: &Store) -> anyhow::Result<i64> {
     let mut connection = store.connection().await?;
     Ok(sqlx::query_scalar("select coalesce(sum(event_count), 0)::int8 from sensors")

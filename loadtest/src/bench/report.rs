@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON.
+//! The results as a table and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,33 @@ use super::rates::{Measured, Part};
 /// A bare publisher slower than this share of its own best makes the run void.
 const BARE_SHARE: f64 = 0.6;
 
-/// A figure beside its reference.
+/// A value beside its reference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// What was measured.
     pub what: &'static str,
-    /// The figure.
     pub value: f64,
-    /// Of the figure and its reference.
+    /// Unit of the value and of its reference.
     pub unit: &'static str,
-    /// What it is held against, measured in the same run.
+    /// Name and value of the reference, measured in the same run.
     pub reference: Option<(&'static str, f64)>,
-    /// What DESIGN.md section 5 asks for.
+    /// The budget of this value.
     pub budget: &'static str,
-    /// Whether it is met.
+    /// Whether the budget is met.
     pub met: Option<bool>,
 }
 
 impl Row {
-    /// A figure without a reference or a budget.
+    /// A value without a reference or a budget.
     pub fn plain(what: &'static str, value: f64, unit: &'static str) -> Self {
         Self { what, value, unit, reference: None, budget: "", met: None }
     }
 
-    /// The budget, and whether it is met.
+    /// Sets the budget, and whether it is met.
     pub fn budget(self, budget: &'static str, met: bool) -> Self {
         Self { budget, met: Some(met), ..self }
     }
 
-    /// The reference of the same run.
+    /// Sets the reference, measured in the same run.
     pub fn beside(self, what: &'static str, value: f64) -> Self {
         Self { reference: Some((what, value)), ..self }
     }
@@ -52,18 +50,15 @@ impl Row {
     }
 }
 
-/// A whole run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Versions and sizes.
     pub setting: BTreeMap<&'static str, String>,
-    /// The figures.
     pub rows: Vec<Row>,
-    /// Why the run must not be used; empty when it may.
+    /// Why the run is void; empty when it is not.
     pub void: Vec<String>,
 }
 
-/// The rates as rows: medians over the rounds.
+/// Returns the rates as rows: medians over the rounds.
 pub fn rates(measured: &[(Part, Measured)], events: usize) -> Vec<Row> {
     let rates = |part: Part| -> Vec<f64> {
         let mine = measured.iter().filter(|(which, _)| *which == part);
@@ -109,7 +104,7 @@ pub fn rates(measured: &[(Part, Measured)], events: usize) -> Vec<Row> {
     [publish, load, loader, insert, process, without, whole, all].into_iter().flatten().collect()
 }
 
-/// Why the rates must not be used.
+/// Returns why the rates must not be used.
 pub fn void(
     measured: &[(Part, Measured)],
     events: usize,
@@ -125,11 +120,11 @@ pub fn void(
     });
     let mut why = Vec::new();
     if worst < BARE_SHARE * best {
-        why.push(format!("the bare publisher made {worst:.0} events/s, and {best:.0} at its best"));
+        why.push(format!("the bare publisher reached {worst:.0} events/s; its best is {best:.0}"));
     }
     let most = busy.iter().copied().fold(0.0, f64::max);
     if most > 0.2 {
-        why.push(format!("the machine was {:.0} % busy while nothing of this ran", 100.0 * most));
+        why.push(format!("the machine was {:.0} % busy while nothing of this run was running", 100.0 * most));
     }
     why
 }
@@ -171,13 +166,13 @@ fn number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// The middle one; `None` of none.
+/// Returns the median, or `None` without values.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
 
-/// The smallest value that this share of the values does not exceed; `None` of none.
+/// Returns the smallest value that this share of the values does not exceed, or `None` without values.
 pub fn quantile(mut values: Vec<f64>, share: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let rank = (share * values.len() as f64).ceil() as usize;

@@ -14,15 +14,11 @@ use super::cpu::{self, Cpu};
 
 /// NATS and Postgres as `up` runs them, with streams and schema.
 pub struct Site {
-    /// Connected.
     pub bus: Bus,
-    /// Connected.
     pub store: Store,
-    /// A directory of the measurement's own; goes with it.
+    /// The directory of this measurement, deleted with it.
     pub dir: PathBuf,
-    /// `nats://…`
     pub nats_url: String,
-    /// `postgres://…`
     pub database_url: String,
     servers: Servers,
     _data: DataDir,
@@ -60,7 +56,6 @@ impl Site {
         Ok(std::fs::remove_dir_all(&self.dir)?)
     }
 
-    /// What runs here.
     pub async fn versions(&self) -> anyhow::Result<BTreeMap<&'static str, String>> {
         let mut connection = self.store.connection().await?;
         let postgres: String = sqlx::query_scalar("select current_setting('server_version') || ', synchronous_commit ' || current_setting('synchronous_commit') || ', fsync ' || current_setting('fsync')")

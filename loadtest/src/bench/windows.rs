@@ -1,7 +1,7 @@
-//! Sliding windows over many sessions: what a question costs, what late events cost, and what a key costs on
-//! disk.
+//! Measures sliding windows over many sessions: the time of queries, the cost of late events, and bytes on
+//! disk per key.
 //!
-//! The panes are made and stored as the processor does it; the events themselves are not stored.
+//! Panes are computed and stored as the processor does it. The events themselves are not stored.
 
 use std::{
     collections::BTreeMap,
@@ -20,16 +20,15 @@ use crate::generate::{Generator, Plan};
 
 /// 2023-11-15, in microseconds since 1970.
 const START: i64 = 1_700_006_400_000_000;
-/// Days over which the sessions are spread, about.
+/// Approximate number of days over which the sessions are spread.
 const DAYS: f64 = 90.0;
-/// Events of a made session, about.
+/// Approximate number of events of a generated session.
 const EVENTS_A_SESSION: f64 = 6.9;
-/// Events in one batch, as the processor's.
+/// Events in one batch, as in the processor.
 const BATCH: usize = 5_000;
-/// Questions of each kind.
 const QUESTIONS: usize = 40;
 const WINDOWS: [&str; 6] = ["5 minutes", "1 hour", "24 hours", "7 days", "30 days", "90 days"];
-/// Late events, a week old.
+/// Number of late events, which are a week old.
 const LATE: usize = 100_000;
 
 struct Kind {
@@ -56,7 +55,7 @@ const KINDS: [Kind; 2] = [
     },
 ];
 
-/// Fills the panes of `args.sessions` made sessions, rolls them up, and asks.
+/// Adds the panes of `args.sessions` generated sessions, rolls them up, and runs the queries.
 pub async fn measure(site: &Site, args: &Args) -> anyhow::Result<Vec<Row>> {
     let late = fill(site, args).await?;
     let rolled = roll_up(site).await?;
@@ -82,8 +81,8 @@ pub async fn measure(site: &Site, args: &Args) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// For every window, the hottest, a median and an absent key of some dimensions, at odd minutes of the last
-/// days. The slowest p95 of all.
+/// Queries every window for the hottest, a median and an absent key of some dimensions, at odd minutes of the
+/// last days. Returns the slowest p95.
 async fn ask(on: &mut store::Connection) -> anyhow::Result<Vec<Row>> {
     let newest: f64 =
         sqlx::query_scalar("select extract(epoch from max(last_seen))::float8 from feature_panes_minute")
@@ -154,7 +153,7 @@ async fn size(on: &mut store::Connection) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// Adds the panes, but for a week-old piece, which is returned.
+/// Adds the panes of all events except a week-old part, which is returned.
 async fn fill(site: &Site, args: &Args) -> anyhow::Result<Vec<Record>> {
     let rate = args.sessions as f64 * EVENTS_A_SESSION / (DAYS * 86_400.0);
     let generator =
@@ -191,7 +190,7 @@ async fn fill(site: &Site, args: &Args) -> anyhow::Result<Vec<Record>> {
     Ok(late)
 }
 
-/// One batch as the processor adds it; returns its rows.
+/// Adds one batch as the processor does. Returns its number of rows.
 async fn add(site: &Site, batch: &[Record]) -> anyhow::Result<usize> {
     let day = |record: &Record| {
         processor::day(&StoredEvent { record: record.clone(), line: None, source: None, earlier: None })
@@ -212,7 +211,7 @@ async fn add(site: &Site, batch: &[Record]) -> anyhow::Result<usize> {
     Ok(panes.len())
 }
 
-/// Rolls up all that is over; returns rows taken a second.
+/// Rolls up everything that is over. Returns the merged rows per second.
 async fn roll_up(site: &Site) -> anyhow::Result<f64> {
     let (started, mut taken) = (Instant::now(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! `loadtest generate`: files of any size, or logs that grow now.
+//! `loadtest generate`: files of any size, or logs that grow in real time.
 
 use std::{
     collections::BTreeMap,
@@ -24,43 +24,42 @@ use super::{cowrie::Cowrie, generator::Made, plan::Plan, time::written, write::L
   loadtest generate --out logs --live --rate 500
   loadtest generate --out logs --days 7 --rate 0.2 --plant snowshoe=3,botnet=2,intruders=10")]
 pub struct Args {
-    /// Where: `DIR/sensor-01/cowrie.json` and so on
+    /// Directory of the logs: `DIR/sensor-01/cowrie.json` and so on
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The same seed, the same log
+    /// The same seed gives the same log
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many sensors
+    /// Number of sensors
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..))]
     sensors: u16,
-    /// Stop after so many events
+    /// Stop after N events
     #[arg(long)]
     events: Option<u64>,
-    /// Stop after so many days of the log's time
+    /// Stop after N days of the log's time
     #[arg(long)]
     days: Option<f64>,
-    /// Stop after so many bytes, e.g. 500M, 10G
+    /// Stop after N bytes, e.g. 500M, 10G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     bytes: Option<u64>,
-    /// The first moment of the log; live it is now
+    /// Start time of the log; with --live, now
     #[arg(long, default_value = "2024-03-01T00:00:00Z", value_parser = moment)]
     start: i64,
-    /// Mean events in a second of the log's time, of all sensors together; a fifth more by day, less by night
-    /// (UTC)
+    /// Mean events per second of the log's time over all sensors; a fifth more by day, less by night (UTC)
     #[arg(long, default_value_t = 20.0, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
     rate: f64,
-    /// What the sensors run: 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12, or `mix` for all in turn
+    /// Version of Cowrie: 1.3, 1.6, 2.5, 2.8, 3.0.4, 3.0.12, or `mix` for all in turn
     #[arg(long, default_value = "mix", value_parser = cowrie)]
     cowrie: Mix,
-    /// Write as it happens, with present times, until told to stop
+    /// Write in real time with current timestamps until stopped
     #[arg(long)]
     live: bool,
-    /// Plant campaigns and anomalies, and write what is true about them to `DIR/truth.json`: `all`, or how
-    /// many of snowshoe, botnet, intruders, payloads, emerging, odd, busy (days). Attackers of the background
-    /// then share no key, host or file
+    /// Plant campaigns and anomalies, and write the truth about them to `DIR/truth.json`: `all`, or numbers
+    /// of snowshoe, botnet, intruders, payloads, emerging, odd, busy (days), decoys. Attackers of the
+    /// background then share no key, host or file
     #[arg(long, value_name = "WHAT", requires = "days", conflicts_with_all = ["events", "bytes", "live"])]
     plant: Option<Wanted>,
-    /// Print what was made as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }
@@ -69,14 +68,13 @@ pub struct Args {
 #[derive(Clone, Copy, Debug)]
 struct Mix(Option<Cowrie>);
 
-/// Events when nothing else says when to stop.
+/// Number of events without any limit.
 const EVENTS: u64 = 100_000;
-/// Between two lines about how far it is.
+/// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// Events between two looks at the clock and at whether to stop.
+/// Events between two checks of the clock and of cancellation.
 const LOOK: u64 = 1024;
 
-/// Writes what was asked for.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let start = if args.live { now()? } else { args.start };
     let plan = Plan {
@@ -104,8 +102,13 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
         })
     };
     let logs = log.sensors().iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut making =
-        Making { limits, logs, made: Summary::default(), started: Instant::now(), told: Instant::now() };
+    let mut making = Making {
+        limits,
+        logs,
+        made: Summary::default(),
+        started: Instant::now(),
+        reported_at: Instant::now(),
+    };
     if args.plant.is_some() {
         let path = args.out.join("truth.json");
         fs::write(&path, serde_json::to_vec(log.truth())?)
@@ -119,7 +122,6 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     making.report(args.json)
 }
 
-/// When to stop.
 #[derive(Debug)]
 struct Limits {
     events: u64,
@@ -155,14 +157,16 @@ struct Making {
     logs: Vec<Log>,
     made: Summary,
     started: Instant,
-    told: Instant,
+    reported_at: Instant,
 }
 
 impl Making {
     fn files(&mut self, log: Planted, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut last = 0;
         for made in log {
-            if self.ends(made.at_micros) || (self.made.events.is_multiple_of(LOOK) && self.tell(stop)) {
+            if self.ends(made.at_micros)
+                || (self.made.events.is_multiple_of(LOOK) && self.report_progress(stop))
+            {
                 break;
             }
             last = made.at_micros;
@@ -172,7 +176,7 @@ impl Making {
         Ok(())
     }
 
-    /// Each line at its time; late ones at once.
+    /// Writes each line at its time, late ones at once.
     async fn play(&mut self, log: Planted, stop: CancellationToken) -> anyhow::Result<()> {
         for made in log {
             let early = made.at_micros - now()?;
@@ -182,7 +186,7 @@ impl Making {
                     () = stop.cancelled() => break,
                 }
             }
-            if self.ends(made.at_micros) || self.tell(&stop) {
+            if self.ends(made.at_micros) || self.report_progress(&stop) {
                 break;
             }
             self.write(&made)?;
@@ -205,10 +209,10 @@ impl Making {
         Ok(())
     }
 
-    /// How far it is, now and then; and whether it was told to stop.
-    fn tell(&mut self, stop: &CancellationToken) -> bool {
-        if self.told.elapsed() >= PROGRESS {
-            self.told = Instant::now();
+    /// Logs the progress now and then. Returns whether to stop.
+    fn report_progress(&mut self, stop: &CancellationToken) -> bool {
+        if self.reported_at.elapsed() >= PROGRESS {
+            self.reported_at = Instant::now();
             let rate = self.made.events as f64 / self.started.elapsed().as_secs_f64();
             eprintln!("{} events, {} MB, {rate:.0} events/s", self.made.events, self.made.bytes / 1_000_000);
         }

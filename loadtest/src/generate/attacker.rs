@@ -1,4 +1,4 @@
-//! An attacker: an address, a tool, a pace; it makes sessions.
+//! An attacker: an address with a tool and a pace that makes sessions.
 
 use std::sync::Arc;
 
@@ -10,62 +10,60 @@ use super::{
     tables::TABLES,
 };
 
-/// One address and whoever is behind it.
+/// The attacker behind one address.
 #[derive(Debug)]
 pub struct Attacker {
-    /// Its own stream of random numbers: what others do changes nothing about it.
+    /// Its own stream of random numbers, so that other attackers do not influence it.
     pub random: Random,
-    /// What it does.
+    /// What kind of attacker it is.
     pub profile: Profile,
-    /// Where it comes from.
     pub source: Arc<str>,
-    /// What it connects with.
     pub client: Client,
-    /// The SSH key it offers or leaves.
+    /// Number of the SSH key that it offers or leaves.
     pub key: u64,
-    /// The host it loads from.
+    /// The host that it loads files from.
     pub host: Arc<str>,
-    /// Sessions it has yet to make.
+    /// Number of sessions still to make.
     pub left: usize,
-    /// The sensor it attacks, unless it attacks all.
+    /// The only sensor that it attacks; `None` means all.
     pub only: Option<usize>,
-    /// Mean seconds from one of its sessions to the next.
+    /// Mean seconds between the starts of its sessions.
     pub pace: f64,
-    /// Its key, host and files are nobody else's.
+    /// No other attacker has its key, host and files.
     pub apart: bool,
 }
 
-/// What is given to an attacker.
+/// Properties that an attacker is given.
 #[derive(Debug)]
 pub struct Origin {
-    /// Where it comes from.
     pub source: Arc<str>,
-    /// The place of its client in the tables, from 0 to below 1.
+    /// Position of its client in the tables, from 0 to below 1.
     pub client: f64,
-    /// How many sensors there are.
     pub sensors: usize,
-    /// Its key, host and files are nobody else's.
+    /// No other attacker has its key, host and files.
     pub apart: bool,
 }
 
-/// A client whose algorithms were not logged: what only 2017 saw.
+/// Share of clients whose algorithms were not logged; only logs of 2017 have them.
 const UNNAMED: f64 = 0.12;
-/// Not one sensor but all.
+/// Share of attackers that attack all sensors.
 const SWEEPS: f64 = 0.4;
-/// Sessions from which on an attacker attacks all.
+/// Attackers with at least this many sessions attack all sensors.
 const MANY: usize = 40;
-/// Seconds from session to session of the fast ones, and of the slow ones.
+/// Median over fast attackers of the mean seconds between their sessions.
 const FAST: f64 = 2.5;
+/// The same for slow attackers.
 const SLOW: f64 = 25.0;
-/// The longest that an attacker is at it, in seconds.
+/// Longest activity of an attacker, in seconds.
 const LONGEST: f64 = 6.0 * 3600.0;
 
-/// The next session comes at once, and how soon that is, as a part of the mean.
+/// Probability that the next session follows at once.
 const VOLLEY: f64 = 0.7;
+/// Delay of a session that follows at once, as a part of the mean.
 const TOGETHER: f64 = 0.02;
 
 impl Attacker {
-    /// With the number of its stream; the sessions it makes are given.
+    /// Creates attacker `number` with its own random stream and `sessions` sessions.
     pub fn new(seed: u64, number: u64, profile: Profile, sessions: usize, origin: Origin) -> Self {
         let mut random = Random::new(seed, number + 1);
         let left = sessions.max(1);
@@ -85,7 +83,7 @@ impl Attacker {
         }
     }
 
-    /// Microseconds to its next session: tools open several at once, then wait.
+    /// Microseconds to its next session. Tools open several at once, then wait.
     pub fn pause(&mut self) -> i64 {
         let mean = if self.random.chance(VOLLEY) {
             self.pace * TOGETHER
@@ -95,18 +93,18 @@ impl Attacker {
         (self.random.exponential(mean) * 1e6) as i64
     }
 
-    /// Its own, or one of so many that attackers share.
+    /// Its own number, or one of `many` that attackers share.
     pub fn of_pool(&self, many: u64) -> u64 {
         if self.apart { self.key >> 8 } else { self.key % many }
     }
 
-    /// What its next session is for.
+    /// Draws the kind of its next session.
     pub fn kind(&mut self, old: bool) -> Kind {
         let (kinds, weights) = &TABLES.kinds[&(self.profile, old)];
         kinds[weights.draw(&mut self.random)]
     }
 
-    /// What it tries next.
+    /// Draws the credential that it tries next.
     pub fn credential(&mut self) -> (Text, Text) {
         let random = &mut self.random;
         if self.profile == Profile::Mirai {
@@ -128,7 +126,8 @@ impl Attacker {
     }
 }
 
-/// From the end of a long list, with what real lists hold: other alphabets, control characters.
+/// Draws a credential from the end of a long list. Like real lists, it has other alphabets and control
+/// characters.
 fn uncommon(random: &mut Random) -> String {
     let word = &LEARNT.passwords[TABLES.passwords.draw(random)].0;
     match random.below(200) {
@@ -157,7 +156,7 @@ fn client(random: &mut Random, profile: Profile, place: f64) -> Client {
     Client::Ssh(&LEARNT.tools[weights.at(place)])
 }
 
-/// What is sent to a port of which it is not known what listens.
+/// What is sent to a port whose protocol is unknown.
 fn banner(random: &mut Random, place: f64) -> Text {
     match random.below(40) {
         0 => "\u{16}\u{3}\u{1}\0{\u{1}\0\0w\u{3}\u{3}\\xe0\u{7f}".into(),
@@ -168,7 +167,7 @@ fn banner(random: &mut Random, place: f64) -> Text {
     }
 }
 
-/// Documentation addresses and names only: nothing is fetched from anywhere real.
+/// Uses only addresses and names reserved for documentation, so that nothing is fetched from a real host.
 fn host(random: &mut Random) -> Arc<str> {
     match random.below(5) {
         0 => format!("cdn{}.example.net", random.below(40)).into(),
@@ -177,31 +176,30 @@ fn host(random: &mut Random) -> Arc<str> {
     }
 }
 
-/// Nobody else's, and of documentation as well.
+/// A host that no other attacker has, also reserved for documentation.
 fn own_host(random: &mut Random) -> Arc<str> {
     format!("{}.example.{}", super::json::hex(random.bits(), 8), random.pick(&["net", "org", "com"])).into()
 }
 
-/// Where attackers come from: mostly one address of a network, sometimes several.
+/// Draws source addresses: mostly one address of a network, sometimes several.
 #[derive(Debug)]
 pub struct Addresses {
     random: Random,
     networks: Vec<[u8; 3]>,
 }
 
-/// A new address is from a network that had one before; it is IPv6.
+/// Probability that a new address is from a network that had one before.
 const NEIGHBOUR: f64 = 0.12;
+/// Probability that a new address is IPv6.
 const IPV6: f64 = 0.008;
-/// Networks that are remembered.
+/// Number of networks that are remembered.
 const NETWORKS: usize = 512;
 
 impl Addresses {
-    /// Of a seed.
     pub fn new(seed: u64) -> Self {
         Self { random: Random::new(seed, u64::MAX), networks: Vec::new() }
     }
 
-    /// One more.
     pub fn take(&mut self) -> Arc<str> {
         let random = &mut self.random;
         if random.chance(IPV6) {
@@ -250,7 +248,6 @@ pub(crate) fn network(random: &mut Random) -> [u8; 3] {
 }
 
 impl Weights {
-    /// Of counts.
     pub fn counted(counts: impl IntoIterator<Item = u32>) -> Self {
         Self::new(counts.into_iter().map(f64::from))
     }

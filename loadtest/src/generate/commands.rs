@@ -1,8 +1,8 @@
-//! What attackers type, in the templates that everybody's logs are full of.
+//! Commands of attackers, as templates that occur in almost every log.
 
 use super::{attacker::Attacker, session::Text};
 
-/// What bots run to see where they are.
+/// Commands that bots run to explore the system.
 pub const RECON: &[&str] = &[
     "/bin/./uname -s -v -n -r -m",
     "/bin/./uname -s -v -n -r -m",
@@ -24,7 +24,7 @@ pub const RECON: &[&str] = &[
     "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH; uname=$(uname -s -v -n -m 2>/dev/null); arch=$(uname -m 2>/dev/null); uptime=$(cat /proc/uptime 2>/dev/null | cut -d. -f1); cpus=$(nproc 2>/dev/null); echo \"UNAME:$uname\"; echo \"ARCH:$arch\"; echo \"UPTIME:$uptime\"; echo \"CPUS:$cpus\"",
 ];
 
-/// What key planters run after the key is there.
+/// Commands that key planters run after leaving the key.
 pub const AFTER_KEY: &[&str] = &[
     "cat /proc/cpuinfo | grep name | wc -l",
     "cat /proc/cpuinfo | grep name | head -n 1 | awk '{print $4,$5,$6,$7,$8,$9;}'",
@@ -42,7 +42,7 @@ pub const AFTER_KEY: &[&str] = &[
     "df -h | head -n 2 | awk 'FNR == 2 {print $2;}'",
 ];
 
-/// What people type, typos included.
+/// Commands that people type, with typos.
 pub const TYPED: &[&str] = &[
     "ls",
     "ls",
@@ -89,7 +89,7 @@ pub const TYPED: &[&str] = &[
     "netstat -tulpn",
 ];
 
-/// What the shell does not know.
+/// Commands that the shell does not know.
 pub const UNKNOWN: &[&str] = &[
     "ipconfig ",
     "sl",
@@ -105,10 +105,9 @@ pub const UNKNOWN: &[&str] = &[
     "docker ps",
 ];
 
-/// A botnet's name for its applet.
 const APPLETS: &[&str] = &["MIRAI", "ECCHI", "KDVR", "LZRD", "SORA", "OWARI", "JOSHO"];
 
-/// The commands of a Mirai-like bot up to its binary, whose address it also gives.
+/// Returns the commands of a Mirai-like bot up to its binary, and the URL of the binary.
 pub fn mirai(attacker: &mut Attacker) -> (Vec<Text>, String) {
     let applet = attacker.random.pick(APPLETS).to_owned();
     let arch = *attacker.random.pick(&["x86", "arm7", "mips", "mpsl", "arm", "sh4"]);
@@ -128,7 +127,7 @@ pub fn mirai(attacker: &mut Attacker) -> (Vec<Text>, String) {
     (commands, url)
 }
 
-/// The command that fetches, and what it fetches.
+/// Returns the command that downloads, the URL and the file name.
 pub fn download(attacker: &mut Attacker) -> (String, String, String) {
     let host = attacker.host.clone();
     let name = *attacker.random.pick(&["sh", "bins.sh", "x86_64", "bot.sh", "c.sh", "clean.sh"]);
@@ -143,7 +142,7 @@ pub fn download(attacker: &mut Attacker) -> (String, String, String) {
     (command, url, other)
 }
 
-/// The commands that leave a key; the second writes it.
+/// Returns the commands that leave a key; the second one writes it.
 pub fn plant(attacker: &Attacker) -> Vec<Text> {
     let key = super::json::hex(attacker.of_pool(40), 340);
     vec![

@@ -1,24 +1,22 @@
-//! Real and made statistics side by side, with how far apart they may be.
+//! Compares statistics of real and generated logs, with a tolerance for each.
 
 use std::fmt;
 
 use super::statistics::Statistics;
 
-/// One statistic of both.
+/// One statistic of both logs.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What it is.
     pub name: String,
-    /// Of the real logs.
+    /// Value in the real logs.
     pub real: f64,
-    /// Of the made ones.
+    /// Value in the generated logs.
     pub made: f64,
-    /// How far the made one may be away.
     pub tolerance: f64,
 }
 
 impl Row {
-    /// Near enough.
+    /// Whether the values are near enough.
     pub fn holds(&self) -> bool {
         (self.made - self.real).abs() <= self.tolerance
     }
@@ -35,7 +33,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// Every statistic that either has.
+/// Compares every statistic that either has.
 pub fn compare(real: &Statistics, made: &Statistics) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |name: String, pair: (f64, f64), (part, least): (f64, f64)| {
@@ -65,18 +63,19 @@ pub fn compare(real: &Statistics, made: &Statistics) -> Vec<Row> {
     rows
 }
 
-/// As a part of the real one, and at least. Wide where the samples are a few captures of laboratories and not
-/// the internet.
+/// Returns the tolerance as a share of the real value, and its minimum. It is wide where the samples are a
+/// few laboratory captures.
 fn tolerance(name: &str) -> (f64, f64) {
     match name {
-        // Captures with nights between them, a log each: bursts are looked for, not their exact size.
+        // Captures with nights between them, one log each: bursts must exist, but their exact size does not
+        // matter.
         _ if name.starts_with("gap between") => (0.6, 0.1),
-        // Made logs end with whatever is open; the samples were mostly cut by day.
+        // Generated logs end with open sessions; the samples were mostly cut by day.
         "sessions without an end" => (0.0, 0.03),
         _ if name.starts_with("line length, 90") => (0.75, 0.0),
-        // A heavy attacker more or less is a client more or less.
+        // One heavy attacker more or less is one client more or less.
         "SSH sessions by client version, top 1" | "SSH sessions by hassh, top 1" => (0.4, 0.0),
-        // Where the quantile climbs from seconds to minutes.
+        // At this quantile the values climb from seconds to minutes.
         "session seconds, 90th of 100" => (0.6, 0.0),
         _ if name.starts_with("session seconds") => (0.4, 0.3),
         _ if name.starts_with("sessions by address") => (0.25, 0.02),

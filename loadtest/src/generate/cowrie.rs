@@ -1,8 +1,7 @@
-//! The versions of Cowrie whose lines differ, and in what.
+//! The versions of Cowrie whose lines differ, and their differences.
 
 use std::{fmt, str::FromStr};
 
-/// A version of Cowrie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cowrie {
     /// 2017: Python 2, spaces after colons, `system` and `isError`.
@@ -19,22 +18,19 @@ pub enum Cowrie {
     V3_0_12,
 }
 
-/// Where a key stands in a line.
+/// The order of the keys in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As Python 2 gave dictionaries out.
+    /// The order of dictionaries in Python 2.
     Python2,
-    /// What happened first.
     EventFirst,
-    /// The connection first.
     ConnectionFirst,
 }
 
 impl Cowrie {
-    /// All, oldest first.
     pub const ALL: [Self; 6] = [Self::V1_3, Self::V1_6, Self::V2_5, Self::V2_8, Self::V3_0_4, Self::V3_0_12];
 
-    /// As on its tag.
+    /// The name of its tag.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1_3 => "1.3",
@@ -46,7 +42,6 @@ impl Cowrie {
         }
     }
 
-    /// Of the keys.
     pub fn order(self) -> Order {
         match self {
             Self::V1_3 => Order::Python2,
@@ -55,29 +50,29 @@ impl Cowrie {
         }
     }
 
-    /// Algorithms come with `client.kex`, not with `client.version`; a shell has `session.params`, not
-    /// `log.open`.
+    /// Whether algorithms come with `client.kex` instead of `client.version`, and a shell has
+    /// `session.params` instead of `log.open`.
     pub fn has_kex(self) -> bool {
         self > Self::V1_3
     }
 
-    /// `protocol` and `uuid` are on every event.
+    /// Whether every event has `protocol` and `uuid`.
     pub fn has_uuid(self) -> bool {
         self >= Self::V2_8
     }
 
-    /// `telnet.option`, `direct-tcpip.ja4` and `ja4h`.
+    /// Whether it has `telnet.option`, `direct-tcpip.ja4` and `ja4h`.
     pub fn has_options(self) -> bool {
         self >= Self::V3_0_4
     }
 
-    /// One write for each line; before, one for each token.
+    /// Whether it writes a line with one write; older versions write each token.
     pub fn writes_lines(self) -> bool {
         self >= Self::V3_0_12
     }
 
-    /// The name that a log of this day is given when the next day begins: `2018-01-07`, or `2017_11_4` before
-    /// 2018.
+    /// Returns the suffix that a log of this day gets when the next day begins: `2018-01-07`, or `2017_11_4`
+    /// before 2018.
     pub fn suffix(self, (year, month, day): (i32, u32, u32)) -> String {
         if self == Self::V1_3 {
             format!("{year}_{month}_{day}")

@@ -1,4 +1,4 @@
-//! What an event says beyond what every event does, as a version of Cowrie names it.
+//! The fields of an event beyond the common ones, as each version of Cowrie names them.
 
 use super::{
     cowrie::{Cowrie, Order},
@@ -9,7 +9,7 @@ use super::{
     session::{Client, Step},
 };
 
-/// What the event says, beyond what every event does.
+/// Writes the fields of an event beyond the common ones.
 pub fn fields(writing: &Writing<'_>, json: &mut Json) {
     let cowrie = writing.sensor.cowrie;
     if let Some(to) = writing.step.target() {
@@ -85,7 +85,7 @@ fn connection(writing: &Writing<'_>, json: &mut Json) {
     }
 }
 
-/// What the client can do.
+/// Writes the algorithms of the client.
 pub fn algorithms(writing: &Writing<'_>, json: &mut Json) {
     let tool = match writing.session.client {
         Client::Ssh(tool) => tool,

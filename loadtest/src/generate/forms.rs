@@ -9,7 +9,7 @@ use super::{
     time,
 };
 
-/// The file of a terminal, before terminals were named for what is in them.
+/// The file name of a terminal log, before these were named by their hash.
 pub fn ttylog(session: &Session, index: usize) -> String {
     format!(
         "log/tty/{}-{}-{index}{}.log",
@@ -19,18 +19,17 @@ pub fn ttylog(session: &Session, index: usize) -> String {
     )
 }
 
-/// Where downloads are kept.
 pub fn downloads(cowrie: Cowrie) -> &'static str {
     if cowrie.has_kex() { "var/lib/cowrie/downloads/" } else { "dl/" }
 }
 
-/// `d1:28:…`, of a key.
+/// The MD5 fingerprint of a key: `d1:28:…`.
 pub fn fingerprint(key: u64) -> String {
     let digits = hex(key ^ 0x55, 32);
     (0..16).map(|i| &digits[2 * i..2 * i + 2]).collect::<Vec<_>>().join(":")
 }
 
-/// In the form of the version.
+/// Writes a duration in the form of the version.
 pub fn duration(json: &mut Json, cowrie: Cowrie, telnet: bool, seconds: f64) {
     if cowrie >= Cowrie::V3_0_4 {
         json.number("duration_ms", (seconds * 1000.0) as u64);

@@ -1,4 +1,4 @@
-//! Connections through the sensor: requests, what is sent, the prints of it.
+//! Forwarded connections: requests, the data sent, and their fingerprints.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::{
     tables::TABLES,
 };
 
-/// The steps of a session that forwards so many connections.
+/// Writes the steps of a session that forwards `requests` connections.
 pub fn proxy(script: &mut Script<'_>, requests: usize) {
     let mean = |name: &str| f64::from(script.table.means.get(name).copied().unwrap_or(0.0));
     let requested = mean("direct-tcpip.request").max(1.0);
     let data = mean("direct-tcpip.data") / requested;
-    // Only versions that are a third of the usual mix print these.
+    // Only versions that make up a third of the usual mix log these.
     let (ja4, ja4h) =
         (3.0 * mean("direct-tcpip.ja4") / requested, 3.0 * mean("direct-tcpip.ja4h") / requested);
     let favourite = target(&mut script.attacker.random);
@@ -47,7 +47,7 @@ pub fn proxy(script: &mut Script<'_>, requests: usize) {
     }
 }
 
-/// Well-known names; addresses and unknown ones are those of documentation.
+/// Well-known host names; all others are reserved for documentation.
 fn target(random: &mut Random) -> Target {
     if random.chance(0.42) {
         let (host, port, _) = &LEARNT.targets[TABLES.targets.draw(random)];
@@ -68,7 +68,7 @@ fn target(random: &mut Random) -> Target {
     Target { host, port }
 }
 
-/// As Python prints what was sent.
+/// The data sent, as Python prints it.
 fn payload(random: &mut Random, to: &Target, python2: bool) -> Arc<str> {
     let quoted = |bytes: &[u8]| format!("{}'{}'", if python2 { "" } else { "b" }, repr(bytes)).into();
     if to.port == 443 || random.chance(0.2) {

@@ -1,7 +1,8 @@
-//! The log of a plan: attackers arrive, make sessions, sessions happen, all merged by time.
+//! Generates the log of a plan: attackers arrive and make sessions, and the events of all sessions are merged
+//! by time.
 //!
-//! **Invariant**: the same plan gives the same lines; held in memory are the attackers that are at it and the
-//! sessions that are open.
+//! **Invariant**: the same plan gives the same lines. Memory holds only the active attackers and the open
+//! sessions.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -22,10 +23,10 @@ use super::{
     session::{Session, Step},
 };
 
-/// A line, and where and when it is written.
+/// A line, with its file and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// Which of the plan's sensors.
+    /// Index of the sensor in the plan.
     pub sensor: usize,
     /// Its time, in microseconds since 1970.
     pub at_micros: i64,
@@ -33,7 +34,6 @@ pub struct Made {
     pub line: Vec<u8>,
 }
 
-/// An endless log.
 #[derive(Debug)]
 pub struct Generator {
     plan: Plan,
@@ -45,7 +45,7 @@ pub struct Generator {
     weights: Weights,
     places: Places,
     arrivals: u64,
-    /// Mean microseconds from one attacker to the next.
+    /// Mean microseconds between arrivals of attackers.
     pause: f64,
     turns: BinaryHeap<Reverse<Turn>>,
     turn: u64,
@@ -65,15 +65,17 @@ enum Whose {
     Session(Box<Session>),
 }
 
-/// How long before the start attackers arrive whose sessions come after it, in microseconds, and how many.
+/// How long before the start of the log attackers begin to arrive, in microseconds.
 const BEFORE: f64 = 2.0 * 3600.0 * 1e6;
+/// Most attackers that arrive before the start.
 const MOST_BEFORE: f64 = 100_000.0;
-/// Sessions from which on an attacker's client weighs.
+/// Attackers with at least this many sessions draw their clients from a sequence of their own, because their
+/// clients weigh more in the statistics.
 const HEAVY: usize = 20;
 const DAY: i64 = 86_400_000_000;
 
 impl Generator {
-    /// From its first line on. A plan has at least one sensor and a rate above 0.
+    /// Starts at the first line. A plan has at least one sensor and a rate above 0.
     pub fn new(plan: Plan) -> Self {
         let mut random = Random::new(plan.seed, 0);
         let sensors: Vec<Sensor> = (0..plan.sensors.max(1)).map(|i| sensor(&plan, i)).collect();
@@ -122,7 +124,7 @@ impl Generator {
         self.places.next(of, &mut self.random)
     }
 
-    /// One more attacker is there; and when the next one is.
+    /// Adds an attacker, and schedules the arrival of the next one.
     fn arrive(&mut self, at: i64) {
         let profile_place = self.place(Place::Profile);
         let profile = self.profiles[self.weights.at(profile_place)];
@@ -141,7 +143,7 @@ impl Generator {
         self.push(at, Whose::Attacker(Box::new(attacker)));
     }
 
-    /// The attacker's next session begins; and when the one after it does.
+    /// Begins the attacker's next session, and schedules the one after it.
     fn attack(&mut self, mut attacker: Box<Attacker>, at: i64) {
         let sensor = attacker.only.unwrap_or_else(|| attacker.random.below(self.sensors.len()));
         let cowrie = self.sensors[sensor].cowrie;
@@ -151,7 +153,7 @@ impl Generator {
         let (duration, repeats) =
             (self.place(Place::Duration(kind, telnet)), self.place(Place::Repeats(kind, telnet)));
         let seconds = table.duration.at(duration).max(0.001);
-        // Before the start, only what lasts until after it matters.
+        // Before the start, only sessions that last until after it matter.
         if at + (seconds * 1e6) as i64 > self.plan.start {
             let repeats = table.repeats.number(repeats, &mut attacker.random);
             let mut session = Session {
@@ -210,7 +212,6 @@ impl Iterator for Generator {
     }
 }
 
-/// Mean events in a session of a profile.
 fn events_of(profile: Profile) -> f64 {
     let tables = || LEARNT.kinds.iter().filter(|table| Profile::of(table.kind, table.telnet) == profile);
     let share: f64 = tables().map(|table| table.share).sum();
@@ -220,7 +221,7 @@ fn events_of(profile: Profile) -> f64 {
         / share
 }
 
-/// A little more by day than by night, UTC; 1 on average.
+/// Slightly more by day than by night (UTC); 1 on average.
 fn rhythm(at: i64) -> f64 {
     let of_day = at.rem_euclid(DAY) as f64 / DAY as f64;
     0.8 + 0.8 * (0.5 - (of_day - 0.55).abs()).clamp(0.0, 0.5)
@@ -238,7 +239,7 @@ fn sensor(plan: &Plan, i: usize) -> Sensor {
     }
 }
 
-/// When the steps happen: greeting and end at their places, all others anywhere between, in order.
+/// Assigns times to the steps: greeting and end at their places, all others at random times in order.
 pub(crate) fn timed(steps: Vec<Step>, seconds: f64, random: &mut Random) -> Vec<(i64, Step)> {
     let whole = (seconds * 1e6) as i64;
     let greeting = |step: &Step| {

@@ -1,9 +1,7 @@
-//! Writes JSON as Python's `json` does: ASCII only, keys in the order given, with or without spaces.
+//! Writes JSON like Python's `json`: ASCII only, keys in the given order, with or without spaces.
 
-/// An object that is being written.
 #[derive(Debug)]
 pub struct Json {
-    /// What is written so far.
     pub out: Vec<u8>,
     spaced: bool,
 }
@@ -11,20 +9,19 @@ pub struct Json {
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Json {
-    /// `{`, with `": "` and `", "` between or without the spaces.
+    /// Begins an object. `spaced` writes `": "` and `", "` instead of `":"` and `","`.
     pub fn new(spaced: bool) -> Self {
         let mut out = Vec::with_capacity(640);
         out.push(b'{');
         Self { out, spaced }
     }
 
-    /// `}`.
     pub fn end(mut self) -> Vec<u8> {
         self.out.push(b'}');
         self.out
     }
 
-    /// The key, and all around it up to its value.
+    /// Writes the key and everything up to the value.
     pub fn key(&mut self, key: &str) -> &mut Self {
         if self.out.len() > 1 {
             self.comma();
@@ -35,12 +32,11 @@ impl Json {
         self
     }
 
-    /// Between two values.
+    /// Writes the comma between two values.
     pub fn comma(&mut self) {
         self.out.extend_from_slice(if self.spaced { b", " } else { b"," });
     }
 
-    /// A text.
     pub fn text(&mut self, key: &str, value: &str) {
         self.key(key).quoted(value);
     }
@@ -52,17 +48,16 @@ impl Json {
         self.out.push(b'"');
     }
 
-    /// A number, `true`, `[]`: as it is.
+    /// Writes a value as it is: a number, `true`, `[]`.
     pub fn raw(&mut self, key: &str, value: &str) {
         self.key(key).out.extend_from_slice(value.as_bytes());
     }
 
-    /// A whole number.
     pub fn number(&mut self, key: &str, value: u64) {
         self.key(key).digits(value);
     }
 
-    /// A list of the texts between commas.
+    /// Writes a list of the comma-separated texts.
     pub fn list(&mut self, key: &str, commas: &str) {
         self.key(key).out.push(b'[');
         for (i, item) in commas.split(',').enumerate() {
@@ -74,7 +69,7 @@ impl Json {
         self.out.push(b']');
     }
 
-    /// A text made of parts.
+    /// Writes a text composed of parts.
     pub fn parts(&mut self, key: &str, parts: &[&str]) {
         self.key(key).out.push(b'"');
         parts.iter().for_each(|part| self.part(part));
@@ -95,7 +90,7 @@ impl Json {
         self.out.extend_from_slice(&digits[at..]);
     }
 
-    /// Escaped, without the quotes.
+    /// Writes escaped text without the quotes.
     fn part(&mut self, text: &str) {
         let mut plain = 0;
         for (at, c) in text.char_indices() {
@@ -130,7 +125,7 @@ impl Json {
     }
 }
 
-/// As Python prints bytes, between the quotes: `\x00`, `\r`, `\\`, `\'`.
+/// Bytes as Python prints them between the quotes: `\x00`, `\r`, `\\`, `\'`.
 pub fn repr(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 3);
     for &byte in bytes {
@@ -151,7 +146,7 @@ pub fn repr(bytes: &[u8]) -> String {
     text
 }
 
-/// So many hexadecimal digits of a number that is spread over them.
+/// `digits` hexadecimal digits that depend on the whole number.
 pub fn hex(mut number: u64, digits: usize) -> String {
     let mut text = String::with_capacity(digits);
     while text.len() < digits {

@@ -1,28 +1,25 @@
-//! What a session is for, told from the events in it, and who makes such sessions.
+//! The kind of a session, derived from its events, and the attackers that make such sessions.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What a session does; a log's sessions are told apart by the events in them.
+/// The purpose of a session, derived from its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A connection and nothing in it.
+    /// A connection without events.
     Knock,
     /// A version, perhaps a key exchange, no login.
     Banner,
-    /// Logins, none of them right.
+    /// Logins, all of them failed.
     Guess,
-    /// A right login and nothing after it.
+    /// A successful login, and nothing after it.
     Enter,
-    /// Commands.
     Shell,
-    /// Commands that fetch something.
     Download,
-    /// Commands that leave something in a file.
+    /// Commands that write something to a file.
     Plant,
-    /// Forwarded connections.
     Proxy,
     /// A terminal with a size or an environment, or an upload.
     Human,
@@ -53,7 +50,7 @@ impl Kind {
         }
     }
 
-    /// The event that such a session may hold many of.
+    /// The event that such a session may contain many times.
     pub fn repeats(self) -> &'static str {
         match self {
             Self::Proxy => "direct-tcpip.request",
@@ -64,30 +61,25 @@ impl Kind {
     }
 }
 
-/// Who is behind an address.
+/// The kind of attacker behind an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Looks at ports and banners.
     Scanner,
     /// Tries lists of credentials over SSH.
     BruteForcer,
-    /// Telnet: logs in, loads and starts a binary, as Mirai does.
+    /// Logs in over Telnet, loads and starts a binary, like Mirai.
     Mirai,
-    /// Logs in and looks around.
+    /// Logs in and explores the system.
     Recon,
-    /// Leaves its SSH key.
     Planter,
-    /// Fetches malware.
     Downloader,
     /// Forwards its traffic through the sensor.
     Proxy,
-    /// Types.
     Human,
 }
 
 impl Profile {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Scanner,
         Self::BruteForcer,
@@ -99,7 +91,7 @@ impl Profile {
         Self::Human,
     ];
 
-    /// Who makes sessions of this kind.
+    /// Returns the attackers that make sessions of this kind.
     pub fn of(kind: Kind, telnet: bool) -> Self {
         match kind {
             _ if telnet => Self::Mirai,

@@ -1,5 +1,5 @@
-//! Learns the profile from real logs: counts and quantiles only. What could name a person or a place to fetch
-//! from is left out.
+//! Learns the profile from real logs: only counts and quantiles. Texts that may name a person or a download
+//! location are left out.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -29,7 +29,6 @@ pub struct Args {
     paths: Vec<PathBuf>,
 }
 
-/// Prints the profile.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut learning = Learning::default();
     distinct_lines(&args.paths, |line| learning.add(line))?;
@@ -43,7 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every line that is in any of the files, once.
+/// Calls with every distinct line of the files.
 pub fn distinct_lines(paths: &[PathBuf], mut each: impl FnMut(&[u8])) -> anyhow::Result<()> {
     let mut seen = HashSet::<u64>::new();
     let mut chunk = vec![0; 256 * 1024];
@@ -77,7 +76,6 @@ fn hash(line: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Counts by key.
 #[derive(Debug)]
 struct Counts<T>(HashMap<T, u32>);
 
@@ -92,7 +90,7 @@ impl<T: Hash + Eq + Ord> Counts<T> {
         *self.0.entry(key).or_default() += 1;
     }
 
-    /// The most frequent, those seen once left out.
+    /// Returns the most frequent keys, without those seen once.
     fn top(self, n: usize) -> Vec<(T, u32)> {
         let mut all: Vec<_> = self.0.into_iter().filter(|(_, n)| *n > 1).collect();
         all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -246,7 +244,7 @@ fn sources(observed: &Observed) -> BTreeMap<Profile, SourceTable> {
         .collect()
 }
 
-/// Laboratories: their credentials are their own.
+/// Addresses of laboratories, whose credentials are private.
 fn private(source: &str) -> bool {
     match source.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => address.is_private() || address.is_loopback(),
@@ -255,7 +253,7 @@ fn private(source: &str) -> bool {
     }
 }
 
-/// Short, printable and without what an address, a name at a host or a place to fetch from has.
+/// Whether a text is short, printable and contains nothing like an address, a name at a host or a URL.
 fn harmless(text: &str, longest: usize) -> bool {
     let number = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|c| c.is_ascii_digit());
     let address = text

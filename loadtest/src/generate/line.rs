@@ -1,4 +1,4 @@
-//! A step as the line that a version of Cowrie writes for it.
+//! Writes a step as the line of a version of Cowrie.
 
 use super::{
     cowrie::{Cowrie, Order},
@@ -9,16 +9,12 @@ use super::{
     time,
 };
 
-/// A sensor as its lines name it.
+/// A sensor, as its lines name it.
 #[derive(Clone, Debug)]
 pub struct Sensor {
-    /// `sensor-01` …
     pub name: String,
-    /// What it runs.
     pub cowrie: Cowrie,
-    /// Of its installation.
     pub uuid: String,
-    /// Its own address.
     pub address: String,
 }
 
@@ -34,14 +30,10 @@ pub fn line(sensor: &Sensor, session: &Session, step: &Step, at: i64) -> Vec<u8>
     json.end()
 }
 
-/// A line that is being written.
 #[derive(Debug)]
 pub struct Writing<'a> {
-    /// Whose line.
     pub sensor: &'a Sensor,
-    /// In which session.
     pub session: &'a Session,
-    /// What happened.
     pub step: &'a Step,
     /// When, in microseconds since 1970.
     pub at: i64,
@@ -113,7 +105,7 @@ impl Writing<'_> {
         message(json, self.sensor.cowrie, self.session, self.step, &self.sensor.address);
     }
 
-    /// What part of Cowrie wrote it, as Twisted named it.
+    /// The part of Cowrie that wrote the line, as Twisted names it.
     fn system(&self) -> String {
         let (number, source) = (self.session.number, &self.session.source);
         if self.session.telnet {

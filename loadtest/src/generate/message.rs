@@ -1,4 +1,4 @@
-//! The text that Cowrie gives an event for people to read.
+//! The human-readable text of an event.
 
 use super::{
     cowrie::Cowrie,
@@ -8,7 +8,7 @@ use super::{
     session::{Client, Session, Step},
 };
 
-/// `message`, whatever its form.
+/// Writes `message` in the form of the version.
 pub fn message(json: &mut Json, cowrie: Cowrie, session: &Session, step: &Step, address: &str) {
     match step {
         Step::Params { .. } => json.raw("message", if cowrie == Cowrie::V3_0_12 { "\"\"" } else { "[]" }),
@@ -150,7 +150,7 @@ fn forwarded(json: &mut Json, cowrie: Cowrie, step: &Step) {
     }
 }
 
-/// How long something took, in the words of the version.
+/// A duration in the words of the version.
 fn lasted(cowrie: Cowrie, telnet: bool, seconds: f64) -> String {
     match cowrie {
         Cowrie::V3_0_4 | Cowrie::V3_0_12 => format!("{} milliseconds", (seconds * 1000.0) as u64),

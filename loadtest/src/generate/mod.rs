@@ -1,5 +1,4 @@
-//! Made Cowrie logs: attackers whose tools, credentials, paces and kinds of sessions are learnt from real
-//! logs' statistics.
+//! Generates Cowrie logs. Tools, credentials, paces and kinds of sessions follow the statistics of real logs.
 
 mod args;
 pub(crate) mod attacker;

@@ -6,34 +6,29 @@ use serde_json::Value;
 
 use super::kind::Kind;
 
-/// A session.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Its address.
     pub source: String,
-    /// Over Telnet, not SSH.
+    /// Telnet instead of SSH.
     pub telnet: bool,
-    /// Its events by event id without `cowrie.`.
+    /// Number of its events by event id without `cowrie.`.
     pub events: BTreeMap<String, u32>,
-    /// As logged when it ended.
+    /// Duration as logged at its end.
     pub seconds: Option<f64>,
-    /// Redirected something into a file.
+    /// It redirected something into a file.
     planted: bool,
-    /// Credentials in the order they were tried.
+    /// Credentials in order of use.
     pub credentials: Vec<(String, String)>,
     /// The client's version without a Python repr around it.
     pub version: Option<String>,
-    /// `hassh`.
     pub hassh: Option<String>,
 }
 
 impl Seen {
-    /// What it was for.
     pub fn kind(&self) -> Kind {
         Kind::of(&self.events, self.planted)
     }
 
-    /// How often an event is in it.
     pub fn count(&self, name: &str) -> u32 {
         self.events.get(name).copied().unwrap_or(0)
     }
@@ -61,19 +56,18 @@ impl Seen {
     }
 }
 
-/// A log.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// By sensor and session, as logged.
     pub sessions: HashMap<(String, String), Seen>,
     /// Lengths of the lines, as read.
     pub lengths: Vec<u32>,
-    /// Times of the connections by sensor, in microseconds since 1970.
+    /// Times of the connections of each sensor, in microseconds since 1970.
     pub connections: BTreeMap<String, Vec<i64>>,
 }
 
 impl Observed {
-    /// Takes a line in; gives the event back when it is one.
+    /// Adds a line. Returns the event if the line is one.
     pub fn add(&mut self, line: &[u8]) -> Option<Value> {
         let event: Value = serde_json::from_slice(line).ok()?;
         let text = |key: &str| event[key].as_str();
@@ -91,7 +85,7 @@ impl Observed {
     }
 }
 
-/// Any of the three forms that durations had.
+/// Reads a duration in any of its three forms.
 fn seconds(event: &Value) -> Option<f64> {
     match (&event["duration_ms"], &event["duration"]) {
         (Value::Number(millis), _) => Some(millis.as_f64()? / 1000.0),
@@ -101,7 +95,7 @@ fn seconds(event: &Value) -> Option<f64> {
     }
 }
 
-/// Without `b'…'` or `'…'` around it.
+/// Removes `b'…'` or `'…'` around a text.
 pub fn unquoted(text: &str) -> &str {
     let inner = text.strip_prefix('b').unwrap_or(text);
     inner.strip_prefix('\'').and_then(|inner| inner.strip_suffix('\'')).unwrap_or(text)

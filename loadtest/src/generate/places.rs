@@ -1,4 +1,5 @@
-//! Places from 0 to 1 that fill it evenly: what is rare is met as often as it should be, not by luck.
+//! Quasi-random numbers from 0 to 1 that fill the interval evenly, so that rare values are drawn as often as
+//! they should be.
 
 use std::collections::HashMap;
 
@@ -7,7 +8,6 @@ use super::{
     random::Random,
 };
 
-/// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     Profile,
@@ -18,7 +18,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// From one to the next, of 2^64: parts of square roots that have no ratio, so that no two walk in step.
+    /// The step from one number to the next, as a part of 2^64: fractions of square roots without a common
+    /// ratio, so that no two sequences move in step.
     fn step(self) -> u64 {
         match self {
             Self::Profile => 0x3c6e_f372_fe94_f82b,
@@ -30,12 +31,12 @@ impl Place {
     }
 }
 
-/// Where each is.
+/// The current number of each sequence.
 #[derive(Debug, Default)]
 pub struct Places(HashMap<Place, u64>);
 
 impl Places {
-    /// The next; the first is anywhere.
+    /// Returns the next number; the first one is random.
     pub fn next(&mut self, of: Place, random: &mut Random) -> f64 {
         let place = self.0.entry(of).or_insert_with(|| random.bits());
         *place = place.wrapping_add(of.step());

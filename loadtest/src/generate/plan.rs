@@ -1,37 +1,33 @@
-//! What is to be made.
+//! The plan of a log.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use super::{cowrie::Cowrie, kind::Profile};
 
-/// All that decides what a log is.
+/// Everything that determines a log.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Another seed, another log.
     pub seed: u64,
-    /// How many sensors, of one version or of all in turn.
     pub sensors: usize,
-    /// Of all sensors; `None`: of all versions in turn.
+    /// Version of all sensors; `None`: all versions in turn.
     pub cowrie: Option<Cowrie>,
-    /// The first moment, in microseconds since 1970.
+    /// Start time, in microseconds since 1970.
     pub start: i64,
-    /// Mean events a second, of all sensors together.
+    /// Mean events per second over all sensors.
     pub rate: f64,
-    /// How much more or less often than learnt the sessions of a profile are.
+    /// Factors on the frequency of sessions of a profile.
     pub weights: BTreeMap<Profile, f64>,
-    /// Times at which more or fewer attackers come than else.
+    /// Times at which more or fewer attackers come than usual.
     pub busy: Vec<Busy>,
-    /// Nobody shares a key, a host to load from or a file with others by chance: who shares one belongs
-    /// together, and only plants do.
+    /// No two attackers share a key, a host or a file by chance. Only planted campaigns do.
     pub apart: bool,
 }
 
-/// A time at which so many times as many attackers come.
+/// A time span with `factor` times as many attackers as usual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Busy {
     /// In microseconds since 1970.
     pub span: Range<i64>,
-    /// Times the usual.
     pub factor: f64,
 }
 
@@ -51,7 +47,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// How many times the usual attackers come at a moment.
+    /// The factor on the number of attackers at a point in time.
     pub fn factor(&self, at: i64) -> f64 {
         self.busy.iter().filter(|busy| busy.span.contains(&at)).map(|busy| busy.factor).product()
     }

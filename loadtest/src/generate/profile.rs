@@ -1,4 +1,4 @@
-//! What was learnt from real logs: counted tables and quantiles, never a line of them.
+//! What was learnt from real logs: counts and quantiles, no line of them.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -10,33 +10,31 @@ use super::{
     statistics::Statistics,
 };
 
-/// The committed profile.
 pub static LEARNT: LazyLock<Learnt> = LazyLock::new(|| {
     serde_json::from_str(include_str!("profile.json")).expect("the committed profile is read by a test")
 });
 
-/// Tables of the frequent, quantiles of the measured.
+/// Tables of frequent values and quantiles of measured ones.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Learnt {
-    /// What the sources of the tables look like as a whole.
+    /// Statistics of all sources of the tables.
     pub statistics: Statistics,
-    /// Sessions by what they are for.
     pub kinds: Vec<KindTable>,
-    /// How many sessions an address makes, by who is behind it.
+    /// Number of sessions per address, by kind of attacker.
     pub sources: BTreeMap<Profile, SourceTable>,
-    /// User name, password.
+    /// User name, password, number of logins.
     pub credentials: Vec<(String, String, u32)>,
     /// User names of SSH logins.
     pub usernames: Vec<(String, u32)>,
-    /// Passwords of SSH logins.
     pub passwords: Vec<(String, u32)>,
     /// User name, password over Telnet.
+    /// User name and password over Telnet, number of logins.
     pub telnet: Vec<(String, String, u32)>,
     /// SSH clients that exchanged keys.
     pub tools: Vec<Tool>,
     /// Versions of clients that did not.
     pub versions: Vec<(String, u32)>,
-    /// Host names and ports asked for through the sensor.
+    /// Host names and ports of forwarded connections.
     pub targets: Vec<(String, u16, u32)>,
     /// Sizes of terminals as logged.
     pub sizes: Vec<(u16, u16, u32)>,
@@ -47,62 +45,53 @@ pub struct Learnt {
 /// Sessions of one kind over one protocol.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KindTable {
-    /// What they are for.
     pub kind: Kind,
-    /// Over Telnet.
     pub telnet: bool,
-    /// Of all sessions.
+    /// Share of all sessions.
     pub share: f64,
-    /// In seconds.
+    /// Seconds.
     pub duration: Spread,
-    /// Of the event that such a session may hold many of.
+    /// Numbers of the event that such a session may contain many times.
     pub repeats: Spread,
     /// Mean number of each event in such a session, by event id without `cowrie.`.
     pub means: BTreeMap<String, f32>,
 }
 
-/// Addresses of one profile.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SourceTable {
-    /// Of all addresses.
+    /// Share of all addresses.
     pub share: f64,
-    /// Sessions of one.
     pub sessions: Spread,
 }
 
-/// An SSH client.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Tool {
-    /// As sent.
     pub version: String,
-    /// Of what follows.
+    /// MD5 of `algorithms`.
     pub hassh: String,
     /// Key exchange; encryption; integrity; compression.
     pub algorithms: String,
-    /// Of host keys.
     pub keys: String,
-    /// Sessions.
     pub n: u32,
 }
 
-/// Means of equal parts of the sorted values, the last part split once more: the mean of all is kept, and so
-/// is the tail.
+/// Means of equal parts of the sorted values; the last part is divided once more. This keeps the mean and the
+/// tail.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Spread(Vec<f32>, Vec<f32>);
 
-/// Parts of a spread; of its tail.
+/// Number of parts of a spread, and of its tail.
 const PARTS: usize = 24;
 const TAIL: usize = 12;
 
 impl Spread {
-    /// Of these values.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let tail = values.split_off(values.len() - values.len() / PARTS);
         Self(parts(&values, PARTS - 1), if tail.is_empty() { parts(&values, 1) } else { parts(&tail, TAIL) })
     }
 
-    /// The value at a place from 0 to 1; between two parts, something between.
+    /// The value at a position from 0 to 1, interpolated between parts.
     pub fn at(&self, place: f64) -> f64 {
         let Self(parts, tail) = self;
         let at = place * (parts.len() + 1) as f64;
@@ -113,7 +102,7 @@ impl Spread {
         }
     }
 
-    /// A whole number whose mean is kept.
+    /// A whole number; its mean is that of the spread.
     pub fn number(&self, place: f64, random: &mut Random) -> usize {
         let Self(parts, tail) = self;
         let at = place * (parts.len() + 1) as f64;
@@ -128,7 +117,6 @@ impl Spread {
         random.rounded(f64::from(value))
     }
 
-    /// Of all.
     pub fn mean(&self) -> f64 {
         let Self(parts, tail) = self;
         let tail = tail.iter().map(|&value| f64::from(value)).sum::<f64>() / tail.len().max(1) as f64;
@@ -151,7 +139,7 @@ fn parts(sorted: &[f64], parts: usize) -> Vec<f32> {
 }
 
 impl Learnt {
-    /// The table of a kind over a protocol, where there is one.
+    /// The table of a kind over a protocol, if there is one.
     pub fn kind(&self, kind: Kind, telnet: bool) -> Option<&KindTable> {
         self.kinds.iter().find(|table| table.kind == kind && table.telnet == telnet)
     }

@@ -1,4 +1,4 @@
-//! Random numbers that are the same everywhere: ChaCha8, and only arithmetic that IEEE 754 defines to the
+//! Random numbers that are equal on every platform: ChaCha8, and only arithmetic that IEEE 754 defines to the
 //! bit.
 
 use rand_chacha::{
@@ -18,7 +18,6 @@ impl Random {
         Self(random)
     }
 
-    /// Any number.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
@@ -43,35 +42,33 @@ impl Random {
         self.unit() < probability
     }
 
-    /// A whole number with this mean, one of the two next to it.
+    /// A whole number with this mean: one of its two neighbours.
     pub fn rounded(&mut self, mean: f64) -> usize {
         let whole = mean.max(0.0).floor();
         whole as usize + usize::from(self.chance(mean - whole))
     }
 
-    /// Any of them.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
-    /// With this mean, memoryless.
+    /// Exponentially distributed with this mean.
     pub fn exponential(&mut self, mean: f64) -> f64 {
         -mean * ln(1.0 - self.unit())
     }
 
-    /// With this median; `spread` 1 means that two thirds lie within a factor of 2.7.
+    /// Log-normally distributed with this median. With `spread` 1, two thirds lie within a factor of 2.7.
     pub fn lognormal(&mut self, median: f64, spread: f64) -> f64 {
         let normal = (0..12).map(|_| self.unit()).sum::<f64>() - 6.0;
         median * exp(normal * spread)
     }
 }
 
-/// A table of weights, drawn from in logarithmic time.
+/// A table of weights, with draws in logarithmic time.
 #[derive(Debug)]
 pub struct Weights(Vec<f64>);
 
 impl Weights {
-    /// Of things in this order.
     pub fn new(weights: impl IntoIterator<Item = f64>) -> Self {
         let mut sum = 0.0;
         let add = |weight: f64| {
@@ -81,12 +78,11 @@ impl Weights {
         Self(weights.into_iter().map(add).collect())
     }
 
-    /// Which.
     pub fn draw(&self, random: &mut Random) -> usize {
         self.at(random.unit())
     }
 
-    /// The one at a place from 0 to below 1.
+    /// The index at a position from 0 to below 1.
     pub fn at(&self, place: f64) -> usize {
         let at = place * self.0.last().copied().unwrap_or(0.0);
         self.0.partition_point(|&sum| sum <= at).min(self.0.len().saturating_sub(1))

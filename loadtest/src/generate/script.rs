@@ -1,4 +1,4 @@
-//! What happens in a session of a kind: as often as learnt, in the order of Cowrie.
+//! The steps of a session of a kind: as often as learnt, in the order of Cowrie.
 
 use super::{
     attacker::Attacker,
@@ -11,22 +11,19 @@ use super::{
     tables::TABLES,
 };
 
-/// A script that is being written.
 #[derive(Debug)]
 pub struct Script<'a> {
-    /// Who.
     pub attacker: &'a mut Attacker,
-    /// Of the sensor.
     pub cowrie: Cowrie,
-    /// How often what happens.
+    /// How often each event occurs.
     pub table: &'a KindTable,
     /// In order.
     pub steps: Vec<Step>,
-    /// Terminals so far.
     shells: usize,
 }
 
-/// The steps of a session; `repeats` of the event of which such a session may hold many.
+/// Returns the steps of a session. `repeats` is the number of the event that such a session may contain many
+/// times.
 pub fn script(attacker: &mut Attacker, cowrie: Cowrie, table: &KindTable, repeats: usize) -> Vec<Step> {
     let mut script = Script::of(attacker, cowrie, table);
     match table.kind {
@@ -47,14 +44,14 @@ pub fn script(attacker: &mut Attacker, cowrie: Cowrie, table: &KindTable, repeat
 }
 
 impl<'a> Script<'a> {
-    /// A session that is connected and greeted.
+    /// Begins with connection and greeting.
     pub fn of(attacker: &'a mut Attacker, cowrie: Cowrie, table: &'a KindTable) -> Self {
         let mut script = Self { attacker, cowrie, table, steps: vec![Step::Connect], shells: 0 };
         script.greet();
         script
     }
 
-    /// The steps. Now and then Cowrie ends before the session does.
+    /// Returns the steps. Now and then Cowrie ends before the session does.
     pub fn end(mut self) -> Vec<Step> {
         if self.often("session.closed") > 0 {
             self.steps.push(Step::Closed);
@@ -62,7 +59,7 @@ impl<'a> Script<'a> {
         self.steps
     }
 
-    /// How often an event happens that was learnt to happen so often on average.
+    /// Draws how often an event occurs that has a learnt mean.
     fn often(&mut self, name: &str) -> usize {
         let mean = self.table.means.get(name).copied().unwrap_or(0.0);
         self.attacker.random.rounded(f64::from(mean))
@@ -117,7 +114,7 @@ impl<'a> Script<'a> {
         self.steps.push(Step::Login { user, password, success });
     }
 
-    /// With a key, as clients do before they ask for a password.
+    /// Offers a key, as clients do before they ask for a password.
     fn offer(&mut self) -> usize {
         let offered = self.often("client.fingerprint");
         let user: Text =
@@ -155,7 +152,6 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// A terminal opens.
     pub fn open(&mut self) -> usize {
         let index = self.shells;
         self.shells += 1;
@@ -164,14 +160,13 @@ impl<'a> Script<'a> {
         index
     }
 
-    /// It closes.
     pub fn close(&mut self, index: usize) {
         let random = &mut self.attacker.random;
         let (size, sum) = (random.below(4000) as u64, random.below(600) as u64);
         self.steps.push(Step::LogClosed { index, size, sum, seconds: 0.0 });
     }
 
-    /// Typed into the open terminal.
+    /// Types a command into the open terminal.
     pub fn command(&mut self, input: Text) {
         let found = self.cowrie == Cowrie::V1_3
             && (self.table.kind != Kind::Human || self.attacker.random.chance(0.7));
@@ -182,7 +177,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// A channel for one command.
+    /// Opens a channel for one command.
     pub fn execute(&mut self, input: Text, then: Option<Step>) {
         let index = self.open();
         self.command(input);
@@ -233,7 +228,7 @@ impl<'a> Script<'a> {
         for _ in 0..self.often("session.file_download.failed") {
             self.steps.push(Step::DownloadFailed { url: other.clone().into() });
         }
-        // The connection is mostly gone before the shell is.
+        // The connection is mostly closed before the shell is.
         if self.attacker.random.chance(0.12) {
             self.close(index);
         }

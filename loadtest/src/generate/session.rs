@@ -1,13 +1,12 @@
-//! A session: what happens in it, and when.
+//! A session: its steps and their times.
 
 use std::{borrow::Cow, sync::Arc};
 
 use super::{profile::Tool, random::Random};
 
-/// Text that is mostly known beforehand.
+/// Text that is mostly static.
 pub type Text = Cow<'static, str>;
 
-/// One event.
 #[derive(Clone, Debug)]
 pub enum Step {
     Connect,
@@ -40,7 +39,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Its name in the log.
+    /// The event id in the log.
     pub fn eventid(&self) -> &'static str {
         match self {
             Self::Connect => "cowrie.session.connect",
@@ -73,7 +72,7 @@ impl Step {
         }
     }
 
-    /// Where it goes through the sensor.
+    /// The target of a forwarded connection.
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Request { to, .. }
@@ -85,26 +84,21 @@ impl Step {
     }
 }
 
-/// Where a forwarded connection goes.
+/// The target of a forwarded connection.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Any string.
     pub host: Text,
-    /// Any port.
     pub port: u16,
 }
 
-/// What a client is.
 #[derive(Clone, Debug)]
 pub enum Client {
-    /// Speaks SSH.
     Ssh(&'static Tool),
-    /// Sends this instead of, or as, a version.
+    /// Sends this text instead of a version.
     Other(Text),
 }
 
 impl Client {
-    /// The version as sent.
     pub fn version(&self) -> &str {
         match self {
             Self::Ssh(tool) => &tool.version,
@@ -116,35 +110,31 @@ impl Client {
 /// One connection to one sensor.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Which of the plan's sensors.
+    /// Index of the sensor in the plan.
     pub sensor: usize,
     /// Its name in the log.
     pub id: String,
-    /// The address.
     pub source: Arc<str>,
     /// The port at the address.
     pub port: u16,
-    /// Over Telnet, not SSH.
     pub telnet: bool,
-    /// What connects.
     pub client: Client,
-    /// How many its sensor had before.
+    /// Number of earlier sessions of its sensor.
     pub number: u32,
     /// In microseconds since 1970.
     pub started: i64,
-    /// In microseconds since it started, in order.
+    /// Microseconds since the start of the session, in order.
     pub steps: Vec<(i64, Step)>,
-    /// The first step that has not happened.
+    /// Index of the first step that has not happened.
     pub next: usize,
 }
 
 impl Session {
-    /// As logged.
     pub fn protocol(&self) -> &'static str {
         if self.telnet { "telnet" } else { "ssh" }
     }
 
-    /// Where the sensor listens.
+    /// The port on which the sensor listens.
     pub fn sensor_port(&self) -> u16 {
         if self.telnet { 2223 } else { 2222 }
     }
@@ -154,8 +144,8 @@ impl Session {
         self.steps.get(self.next).map(|(offset, _)| self.started + offset)
     }
 
-    /// A session that is open when the log starts is in it from its connection on, but without most of what
-    /// came before: so the log has its rate from the start.
+    /// A session that is open when the log starts keeps its connection, and loses most of its earlier steps.
+    /// So the log has its rate from the start.
     pub fn not_before(&mut self, start: i64, random: &mut Random) {
         let late = start - self.started;
         if late <= 0 {
@@ -180,7 +170,7 @@ impl Session {
         self.part();
     }
 
-    /// No two steps at once: no line is written twice.
+    /// Makes the times of all steps distinct, so that no line is written twice.
     pub fn part(&mut self) {
         let mut last = -1;
         for (offset, _) in &mut self.steps {

@@ -1,4 +1,4 @@
-//! The statistics of a log that a made log must share with real ones, and their comparison.
+//! The statistics that a generated log must share with real ones, and their comparison.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,29 +12,24 @@ use super::{
     observed::{Observed, Seen},
 };
 
-/// Events that a log has only when its sensors are of the newest versions: not part of the shares.
+/// Events that only the newest versions write: they are not part of the shares.
 const NOT_SHARED: &[&str] = &["telnet.option", "telnet.exploit_attempt", "client.malformed_packet"];
 
-/// A gap from which on a sensor was off, or its log not kept, in microseconds.
+/// After a gap of this many microseconds, a sensor counts as off, or its log as lost.
 const PAUSE: f64 = 600e6;
 
-/// Statistics of a log.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Statistics {
-    /// Lines that are events.
     pub events: u64,
-    /// Distinct sessions.
     pub sessions: u64,
-    /// Of all events, by event id without `cowrie.`.
+    /// Share of each event id (without `cowrie.`) in all events.
     pub event_shares: BTreeMap<String, f64>,
-    /// Of all sessions, by who makes such sessions.
+    /// Share of each kind of attacker in all sessions.
     pub profile_shares: BTreeMap<Profile, f64>,
-    /// Single numbers by name.
     pub numbers: BTreeMap<String, f64>,
 }
 
 impl Statistics {
-    /// Of all lines of a log, or of several together.
     pub fn of<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Self {
         let mut observed = Observed::default();
         for line in lines {
@@ -43,7 +38,6 @@ impl Statistics {
         Self::observed(observed)
     }
 
-    /// Of what was seen.
     pub fn observed(mut observed: Observed) -> Self {
         let seen: Vec<&Seen> = observed.sessions.values().collect();
         let mut events = BTreeMap::<&str, u64>::new();
@@ -127,7 +121,7 @@ fn shares(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
     numbers.insert("right logins of all logins".to_owned(), success / (success + failed));
 }
 
-/// How much of all is due to the most frequent ones.
+/// Shares of the most frequent values.
 fn concentrations(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
     let mut tops = |name: &str, counts: Vec<u64>, tops: &[usize]| {
         let total: u64 = counts.iter().sum();
@@ -159,7 +153,7 @@ fn concentrations(seen: &[&Seen], numbers: &mut BTreeMap<String, f64>) {
     numbers.insert("addresses in a /24 with any, mean".to_owned(), addresses as f64 / networks as f64);
 }
 
-/// Seconds between connections of a sensor, in units of their mean: how they come in bursts, whatever the
+/// Seconds between connections of a sensor, relative to their mean: this shows bursts independent of the
 /// rate.
 fn gaps(connections: &mut BTreeMap<String, Vec<i64>>, numbers: &mut BTreeMap<String, f64>) {
     let mut relative = Vec::new();

@@ -1,4 +1,4 @@
-//! The learnt tables, ready to be drawn from.
+//! The learnt tables, prepared for drawing.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -11,40 +11,30 @@ use super::{
 /// Weights in the order of the learnt tables.
 #[derive(Debug)]
 pub struct Tables {
-    /// `credentials`.
     pub credentials: Weights,
-    /// `usernames`.
     pub usernames: Weights,
-    /// `passwords`.
     pub passwords: Weights,
-    /// `telnet`.
     pub telnet: Weights,
-    /// `tools`.
     pub tools: Weights,
-    /// `tools`, as far as people use them.
+    /// `tools` as people use them.
     pub humans: Weights,
-    /// `tools`, as far as scanners use them.
+    /// `tools` as scanners use them.
     pub scanners: Weights,
-    /// `versions`.
     pub versions: Weights,
-    /// `versions`, as far as they are of SSH clients.
+    /// `versions` of SSH clients.
     pub clients: Weights,
-    /// `targets`.
     pub targets: Weights,
-    /// `sizes`.
     pub sizes: Weights,
-    /// `archs`.
     pub archs: Weights,
-    /// What sessions of a profile are for, on sensors of 2017 or later ones.
+    /// Kinds of sessions of a profile, on sensors of 2017 or on later ones.
     pub kinds: HashMap<(Profile, bool), (Vec<Kind>, Weights)>,
 }
 
-/// How much more often than learnt, over Telnet: a shell, as the samples hold few; many logins, as only 2017
-/// logged them so.
+/// Factors on the learnt frequency over Telnet: of shells, which are rare in the samples, and of many logins,
+/// which only logs of 2017 have.
 const TELNET_SHELLS: f64 = 6.0;
 const TELNET_LOGINS: f64 = 6.0;
 
-/// All of them.
 pub static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let tools = |weight: &dyn Fn(&str) -> f64| {
         Weights::new(LEARNT.tools.iter().map(|tool| f64::from(tool.n) * weight(&tool.version)))

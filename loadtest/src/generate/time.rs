@@ -1,6 +1,6 @@
-//! Times as text, by arithmetic.
+//! Writes times as text with integer arithmetic only.
 
-/// `2026-07-14T15:56:15.034392Z`; old versions leave a fraction of 0 out.
+/// `2026-07-14T15:56:15.034392Z`. Old versions omit a fraction of 0.
 pub fn written(micros: i64, drop_zero: bool) -> String {
     let (year, month, day) = date(micros);
     let seconds = micros.div_euclid(1_000_000).rem_euclid(86_400);

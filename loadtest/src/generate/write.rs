@@ -1,5 +1,5 @@
-//! A sensor's log file, written and rotated as Cowrie does: named for the day of its last line when the next
-//! day begins.
+//! Writes and rotates the log file of a sensor like Cowrie: when the next day begins, the file is renamed for
+//! the day of its last line.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
 
 use super::{cowrie::Cowrie, time::date};
 
-/// What is kept in memory of a file that need not be seen at once.
+/// Bytes buffered for a file that is not live.
 const BUFFER: usize = 64 * 1024;
 
 /// `cowrie.json` of one sensor.
@@ -24,7 +24,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// In this directory, made where it is missing. A live log is written without delay.
+    /// Opens the log in this directory, which is created if missing. A live log is written without delay.
     pub fn open(directory: &Path, cowrie: Cowrie, live: bool) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let path = directory.join("cowrie.json");
@@ -32,7 +32,7 @@ impl Log {
         Ok(Self { path, cowrie, live, file, buffer: Vec::new(), day: None })
     }
 
-    /// One line, at its time in microseconds since 1970.
+    /// Writes one line at its time, in microseconds since 1970.
     pub fn write(&mut self, at: i64, line: &[u8]) -> io::Result<()> {
         let day = date(at);
         if let Some(last) = self.day.replace(day)
@@ -48,14 +48,13 @@ impl Log {
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
-    /// What is in memory.
     pub fn flush(&mut self) -> io::Result<()> {
         self.file.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
 
-    /// By one write; old versions by one for each token.
+    /// Writes a live line: with one write, or in old versions with one for each token.
     fn at_once(&mut self) -> io::Result<()> {
         if self.cowrie.writes_lines() {
             return self.flush();
@@ -70,7 +69,7 @@ impl Log {
         Ok(())
     }
 
-    /// As Twisted's `DailyLogFile`: not at all when the name is taken.
+    /// Rotates like Twisted's `DailyLogFile`: not at all when the new name exists.
     fn rotate(&mut self, last: (i32, u32, u32)) -> io::Result<()> {
         self.flush()?;
         let named = self.path.with_file_name(format!("cowrie.json.{}", self.cowrie.suffix(last)));
@@ -83,7 +82,7 @@ impl Log {
     }
 }
 
-/// A live log goes on where an earlier one ended; files are made where none are.
+/// Opens or creates the file. A live log continues an existing one.
 fn create(path: &Path, live: bool) -> io::Result<File> {
     let mut options = File::options();
     if live {
@@ -94,7 +93,7 @@ fn create(path: &Path, live: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// The length of the first piece that Python's encoder writes on its own: a text, a sign with its space, a
+/// The length of the first piece that Python's encoder writes on its own: a text, a sign with its space, or a
 /// number.
 fn token(rest: &[u8]) -> usize {
     let until = |stop: &dyn Fn(u8) -> bool| rest.iter().position(|&c| stop(c)).unwrap_or(rest.len());

@@ -1,4 +1,4 @@
-//! Campaigns of addresses of one hand that need not be quiet; members come and go.
+//! Botnet campaigns: addresses of one operator that need not be quiet; members join and leave.
 
 use crate::generate::{attacker::Attacker, json::hex, kind::Kind, random::Random, session::Step};
 
@@ -15,12 +15,11 @@ struct Botnet {
     malware: Option<Malware>,
     key: Option<u64>,
     attempts: usize,
-    /// Of the sessions of a member that loads or plants, those that do.
+    /// Share of the sessions of a member that load malware or plant a key, if it does either.
     busy: f64,
     sensors: Vec<usize>,
 }
 
-/// One more.
 pub fn plant(ground: &mut Ground<'_>, number: usize) {
     let mut random = ground.stream();
     let n = log_uniform(&mut random, 5, 300);
@@ -105,7 +104,6 @@ impl Botnet {
     }
 }
 
-/// Leaves the key.
 fn leave(script: &mut crate::generate::script::Script<'_>, key: u64) {
     let line = format!("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ{}== «", hex(key, 330))
         .replace('«', ["root@vps", "rsa-key-20230629", "mdrfckr", "ops"][(key % 4) as usize]);
@@ -128,7 +126,7 @@ fn leave(script: &mut crate::generate::script::Script<'_>, key: u64) {
     script.execute(command.into(), Some(then));
 }
 
-/// When each is at it: infections come one after the other and go again.
+/// Draws when each member is active: infections follow each other and end again.
 fn turns(random: &mut Random, ground: &Ground<'_>, n: usize) -> Vec<Vec<i64>> {
     let whole = (ground.span.end - ground.span.start) as f64;
     let long = random.lognormal(4.0 * DAY, 0.8).clamp(12.0 * HOUR, 14.0 * DAY).min(0.95 * whole);

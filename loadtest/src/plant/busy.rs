@@ -1,4 +1,4 @@
-//! Busy days: several times as many attackers as else, who have nothing to do with each other.
+//! Busy days: several times as many attackers as usual, who are unrelated.
 
 use std::ops::Range;
 
@@ -11,7 +11,8 @@ use super::{
     log::stream,
 };
 
-/// Days of a span, apart from each other where there is room, and how many times the usual come.
+/// Returns spans of days, apart from each other where there is room, with the factor on the number of
+/// attackers.
 pub fn days(plan: &Plan, end: i64, wanted: usize) -> Vec<(Range<i64>, f64)> {
     let mut random = stream(plan.seed, 1);
     let all = (end.saturating_sub(plan.start) / DAY as i64).max(1) as usize;
@@ -29,7 +30,7 @@ pub fn days(plan: &Plan, end: i64, wanted: usize) -> Vec<(Range<i64>, f64)> {
     days.into_iter().map(|day| (span(day), random.between(2.0, 5.0))).collect()
 }
 
-/// Unrelated addresses that try what everybody tries first, each at its own pace.
+/// Plants unrelated addresses that try the most common credentials, each at its own pace.
 pub fn crowd(ground: &mut Ground<'_>, span: Range<i64>) {
     let mut random = ground.stream();
     let long = (span.end - span.start) as f64;

@@ -1,4 +1,4 @@
-//! What snowshoes and botnets have in common: members, tools, what they run, and the truth about them.
+//! The common parts of snowshoes and botnets: members, tools, their commands, and the truth about them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,7 +16,6 @@ use super::{
     truth::{Campaign, Name, Truth},
 };
 
-/// A campaign that is being planted.
 pub struct Draft {
     campaign: Campaign,
     addresses: BTreeSet<String>,
@@ -24,7 +23,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Nobody is in it yet.
+    /// Starts without members.
     pub fn new(kind: &str, number: usize, mechanism: String, hybrid: bool, traits: Vec<String>) -> Self {
         let campaign = Campaign {
             id: format!("{kind}-{number}"),
@@ -40,7 +39,7 @@ impl Draft {
         Self { campaign, addresses: BTreeSet::new(), sessions: Vec::new() }
     }
 
-    /// A session was planted, if it was.
+    /// Adds a session, unless it was not planted.
     pub fn add(&mut self, source: &str, at: i64, name: Option<Name>) {
         if let Some(name) = name {
             self.addresses.insert(source.to_owned());
@@ -48,7 +47,7 @@ impl Draft {
         }
     }
 
-    /// What is true.
+    /// Adds the campaign to the truth.
     pub fn keep(mut self, truth: &mut Truth) {
         self.sessions.sort();
         let (Some(first), Some(last)) = (self.sessions.first(), self.sessions.last()) else { return };
@@ -59,7 +58,7 @@ impl Draft {
     }
 }
 
-/// A tool: mostly one of those that many others use as well. With what it is.
+/// Draws a client, mostly one that many others use. Returns its description, too.
 pub fn client(random: &mut Random) -> (Client, &'static str) {
     match random.below(20) {
         0..11 => (common_client(random), "common client"),
@@ -68,7 +67,7 @@ pub fn client(random: &mut Random) -> (Client, &'static str) {
     }
 }
 
-/// Addresses of members, all over or neighbours. With what they are.
+/// Draws addresses of members, unrelated or neighbours. Returns their description, too.
 pub fn addresses(
     ground: &mut Ground<'_>,
     n: usize,
@@ -82,7 +81,7 @@ pub fn addresses(
     }
 }
 
-/// Members with a stream each.
+/// Creates members, each with a random stream of its own.
 pub fn members(ground: &mut Ground<'_>, addresses: Vec<Arc<str>>, tools: &[Client]) -> Vec<Attacker> {
     let member = |(number, source): (usize, Arc<str>)| {
         someone(ground.stream(), source, tools[number % tools.len()].clone(), "".into())
@@ -90,10 +89,10 @@ pub fn members(ground: &mut Ground<'_>, addresses: Vec<Arc<str>>, tools: &[Clien
     addresses.into_iter().enumerate().map(member).collect()
 }
 
-/// From so many to so many; as many between 3 and 6 as between 6 and 12.
+/// Draws a number from `low` to `high`. It is equally likely between 3 and 6 as between 6 and 12.
 pub fn log_uniform(random: &mut Random, low: usize, high: usize) -> usize {
     let doublings = ln(high as f64 / low as f64) / std::f64::consts::LN_2;
-    // By halves of a doubling, then evenly within: the platform's powers are not used.
+    // Draws the doubling first and then evenly within it, because powers differ between platforms.
     let place = random.unit() * doublings;
     let from = (0..place as usize).fold(low as f64, |size, _| size * 2.0);
     ((from * (1.0 + place.fract())) as usize).clamp(low, high)
@@ -108,7 +107,8 @@ pub struct Malware {
 }
 
 impl Malware {
-    /// Of a new strain, on one host or some or one of each member, always the same file or not.
+    /// Draws a new strain: on one host, on several or on one for each member; with the same file always or
+    /// not.
     pub fn new(random: &mut Random) -> Self {
         let hosts = match random.below(10) {
             0..5 => 1,
@@ -120,7 +120,7 @@ impl Malware {
         Self { strain: Strain::new(random), hosts, sum }
     }
 
-    /// Runs it, after a right login.
+    /// Adds its download and start, after a successful login.
     pub fn run(&self, script: &mut Script<'_>) {
         let random = &mut script.attacker.random;
         let host = if self.hosts.is_empty() { host(random) } else { random.pick(&self.hosts).clone() };
@@ -143,7 +143,7 @@ impl Malware {
     }
 }
 
-/// Logins, the last of them right or not.
+/// Adds logins; `right` decides whether the last one succeeds.
 pub fn tries(script: &mut Script<'_>, credentials: Vec<Credential>, right: bool) {
     let last = credentials.len().saturating_sub(1);
     for (number, (user, password)) in credentials.into_iter().enumerate() {

@@ -1,11 +1,11 @@
-//! Credentials as attackers' lists hold them: common ones, and such as only this list has.
+//! Credentials in the lists of attackers: common ones, and ones that only this list has.
 
 use crate::generate::{profile::LEARNT, random::Random, session::Text, tables::TABLES};
 
-/// User name, password.
+/// User name and password.
 pub type Credential = (Text, Text);
 
-/// What lists are made for: people's and firms' names, devices, coins, games.
+/// Words that such lists contain: names of people and companies, devices, coins, games.
 const WORDS: &[&str] = &[
     "acme",
     "hospital",
@@ -90,7 +90,7 @@ const WORDS: &[&str] = &[
     "orange",
 ];
 
-/// People, and what services run as.
+/// Names of people and of service accounts.
 const NAMES: &[&str] = &[
     "adam",
     "alice",
@@ -200,28 +200,26 @@ const NAMES: &[&str] = &[
     "zookeeper",
 ];
 
-/// Endings that people add.
 const ENDINGS: &[&str] =
     &["", "1", "12", "123", "1234", "!", "@123", "#1", "2023", "2024", "2025", ".", "_", "01", "007", "00"];
 
-/// One that everybody tries, by how often they do.
+/// A common credential, weighted by its frequency.
 pub fn common(random: &mut Random) -> Credential {
     let (user, password, _) = &LEARNT.credentials[TABLES.credentials.draw(random)];
     (user.as_str().into(), password.as_str().into())
 }
 
-/// One of the very first that everybody tries.
+/// One of the most common credentials.
 pub fn popular(random: &mut Random) -> Credential {
     let (user, password, _) = &LEARNT.credentials[random.below(40).min(random.below(40))];
     (user.as_str().into(), password.as_str().into())
 }
 
-/// A password that everybody tries.
 pub fn common_password(random: &mut Random) -> Text {
     LEARNT.passwords[TABLES.passwords.draw(random)].0.as_str().into()
 }
 
-/// A user name, known or a person's.
+/// A user name: a common one, or a person's.
 pub fn user(random: &mut Random) -> Text {
     if random.chance(0.5) {
         LEARNT.usernames[TABLES.usernames.draw(random)].0.as_str().into()
@@ -230,7 +228,7 @@ pub fn user(random: &mut Random) -> Text {
     }
 }
 
-/// A password that is in few lists.
+/// A password that few lists have.
 pub fn own_password(random: &mut Random) -> Text {
     let word = *random.pick(WORDS);
     let ending = *random.pick(ENDINGS);

@@ -25,7 +25,6 @@ enum Alike {
     Scanners,
 }
 
-/// Plants one group.
 pub fn plant(ground: &mut Ground<'_>) {
     let mut random = ground.stream();
     let (alike, what) = *random.pick(&[

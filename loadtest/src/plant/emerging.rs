@@ -1,4 +1,4 @@
-//! Malware that is new in the last part of a log and spreads over addresses that have nothing else in common.
+//! Malware that first occurs in the last part of a log and spreads over unrelated addresses.
 
 use crate::generate::kind::Kind;
 
@@ -9,7 +9,6 @@ use super::{
     truth::Anomaly,
 };
 
-/// One more strain.
 pub fn plant(ground: &mut Ground<'_>, number: usize) {
     let mut random = ground.stream();
     let malware = Malware::new(&mut random);
@@ -18,7 +17,7 @@ pub fn plant(ground: &mut Ground<'_>, number: usize) {
     let left = ground.span.end as f64 - from;
     let sessions = log_uniform(&mut random, 6, 50);
     for _ in 0..sessions {
-        // More towards the end.
+        // More sessions towards the end.
         let at = from + left * random.unit().max(random.unit());
         let (client, _) = client(&mut random);
         let mut who = someone(ground.stream(), ground.address(), client, "".into());

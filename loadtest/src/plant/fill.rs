@@ -1,8 +1,8 @@
-//! Commands with gaps: `«name»` is filled anew, `«a|b|c»` is one of them.
+//! Command templates with placeholders: `«name»` is drawn for each command, `«a|b|c»` is one of the three.
 
 use crate::generate::{json::hex, random::Random};
 
-/// The command with its gaps filled. What it is fetched from, where it says `«host»`, is given.
+/// Fills the placeholders of a template. `host` replaces `«host»`.
 pub fn fill(template: &str, random: &mut Random, host: &str) -> String {
     let mut filled = String::with_capacity(template.len() + 32);
     let mut rest = template;
@@ -51,7 +51,6 @@ fn gap_of(gap: &str, random: &mut Random, host: &str) -> String {
     }
 }
 
-/// Of a file.
 pub fn name(random: &mut Random) -> String {
     let n = 3 + random.below(7);
     (0..n).map(|_| *random.pick(b"abcdefghijklmnopqrstuvwxyz0123456789") as char).collect()
@@ -79,7 +78,7 @@ fn python(random: &mut Random, host: &str) -> String {
     }
 }
 
-/// As packed programs look.
+/// Bytes like those of packed programs.
 fn noise(random: &mut Random) -> Vec<u8> {
     let n = 90 + random.below(900);
     (0..n).map(|_| random.bits() as u8).collect()

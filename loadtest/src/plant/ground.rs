@@ -1,5 +1,4 @@
-//! Where plants are put: the sensors and the span of a log; streams of random numbers and addresses of their
-//! own.
+//! The log that plants are added to: its sensors and span, with random streams and addresses of their own.
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
@@ -24,18 +23,16 @@ pub const HOUR: f64 = 3_600e6;
 /// Microseconds.
 pub const DAY: f64 = 86_400e6;
 
-/// Plants draw from other streams than the background of the same seed.
+/// Offset of the streams of plants, so that they differ from those of the background.
 const PLANTED: u64 = 0x91e1_0da5_c79e_7b1d;
 
-/// Where plants are put.
+/// The log that plants are added to.
 pub struct Ground<'a> {
-    /// Of the log.
     pub sensors: &'a [Sensor],
-    /// Of the log, in microseconds since 1970.
+    /// Span of the log, in microseconds since 1970.
     pub span: Range<i64>,
-    /// What was planted.
     pub sessions: Vec<Session>,
-    /// What is true about it.
+    /// The truth about the planted sessions.
     pub truth: Truth,
     seed: u64,
     streams: u64,
@@ -43,20 +40,17 @@ pub struct Ground<'a> {
     taken: HashSet<Arc<str>>,
 }
 
-/// One connection.
 pub struct Visit {
     /// When it begins, in microseconds since 1970.
     pub at: i64,
-    /// To which sensor.
     pub sensor: usize,
-    /// What it is for: how long such sessions last was learnt.
+    /// Kind of the session; its learnt durations apply.
     pub kind: Kind,
-    /// How long it lasts instead, in seconds.
+    /// Duration in seconds, instead of a learnt one.
     pub seconds: Option<f64>,
 }
 
 impl<'a> Ground<'a> {
-    /// Nothing is planted yet.
     pub fn new(plan: &Plan, sensors: &'a [Sensor], end: i64) -> Self {
         let seed = plan.seed ^ PLANTED;
         Self {
@@ -71,7 +65,7 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// Random numbers that depend on nothing that was drawn elsewhere.
+    /// A random stream that is independent of all others.
     pub fn stream(&mut self) -> Random {
         self.streams += 1;
         Random::new(self.seed, self.streams << 20)
@@ -87,7 +81,7 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// Addresses of a few networks of 256.
+    /// Addresses from a few networks of 256.
     pub fn neighbours(&mut self, n: usize, random: &mut Random) -> Vec<Arc<str>> {
         let networks: Vec<[u8; 3]> = (0..1 + n / 60 + random.below(2)).map(|_| network(random)).collect();
         let mut found = Vec::with_capacity(n);
@@ -101,7 +95,7 @@ impl<'a> Ground<'a> {
         found
     }
 
-    /// Some of the sensors.
+    /// A random subset of the sensors.
     pub fn some_sensors(&self, random: &mut Random) -> Vec<usize> {
         let mut sensors: Vec<usize> = (0..self.sensors.len()).collect();
         shuffle(&mut sensors, random);
@@ -110,17 +104,16 @@ impl<'a> Ground<'a> {
         sensors
     }
 
-    /// A version of Cowrie.
     pub fn cowrie(&self, sensor: usize) -> Cowrie {
         self.sensors[sensor].cowrie
     }
 
-    /// Any moment.
+    /// A random time in the span.
     pub fn moment(&self, random: &mut Random) -> i64 {
         self.span.start + (random.unit() * (self.span.end - self.span.start) as f64) as i64
     }
 
-    /// A session as it is written by `write`; `None` when it would begin outside of the log.
+    /// Plants a session whose steps `write` adds. Returns `None` when it would begin outside the log.
     pub fn visit(
         &mut self,
         who: &mut Attacker,
@@ -155,7 +148,7 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// Someone at an address, with a stream of its own.
+/// An attacker with its own random stream.
 pub fn someone(mut random: Random, source: Arc<str>, client: Client, host: Arc<str>) -> Attacker {
     Attacker {
         profile: Profile::BruteForcer,
@@ -171,7 +164,6 @@ pub fn someone(mut random: Random, source: Arc<str>, client: Client, host: Arc<s
     }
 }
 
-/// In any order.
 pub fn shuffle<T>(items: &mut [T], random: &mut Random) {
     for last in (1..items.len()).rev() {
         items.swap(last, random.below(last + 1));
@@ -194,7 +186,7 @@ pub fn unnamed_client(random: &mut Random) -> Client {
     Client::Other(LEARNT.versions[TABLES.clients.draw(random)].0.as_str().into())
 }
 
-/// Of documentation: nothing is fetched from anywhere real.
+/// A host name reserved for documentation: nothing is fetched from a real host.
 pub fn host(random: &mut Random) -> Arc<str> {
     match random.below(4) {
         0 => format!("{}.example.{}", hex(random.bits(), 6), random.pick(&["net", "org", "com"])).into(),

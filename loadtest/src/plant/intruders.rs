@@ -1,5 +1,5 @@
-//! People, and tools of few, who do what hardly anybody does: one story each, told with other words every
-//! time.
+//! One-off intruders: people, and rare tools, that do something which hardly anybody else does. Each follows
+//! one story, worded differently every time.
 
 use crate::generate::{kind::Kind, random::Random, session::Step};
 
@@ -11,7 +11,7 @@ use super::{
     truth::Anomaly,
 };
 
-/// What it is about; what is typed, from which some is left out.
+/// The subject of a story, and its commands, of which some are left out.
 type Story = (&'static str, &'static [&'static str]);
 
 const STORIES: &[Story] = &[
@@ -250,12 +250,11 @@ const STORIES: &[Story] = &[
     ),
 ];
 
-/// What people type in between.
+/// Commands that people type in between.
 const BETWEEN: &[&str] = &[
     "ls", "ls -la", "pwd", "id", "w", "cd /tmp", "uname -a", "clear", "history", "exit", "whoami", "ps aux",
 ];
 
-/// One more.
 pub fn plant(ground: &mut Ground<'_>) {
     let mut random = ground.stream();
     let (what, lines) = *random.pick(STORIES);
@@ -295,11 +294,11 @@ pub fn plant(ground: &mut Ground<'_>) {
     }));
 }
 
-/// Some of the story's, in order, with what everybody types in between.
+/// Returns some commands of the story in order, with common commands in between.
 fn commands(random: &mut Random, lines: &[&str], typed: bool, host: &str) -> Vec<String> {
     let kept = random.between(0.25, 0.9);
     let mut commands = Vec::new();
-    // What is about the same file has the same name.
+    // Commands about the same file use the same name.
     let own = name(random);
     for line in lines {
         if !random.chance(kept) {
@@ -317,7 +316,7 @@ fn commands(random: &mut Random, lines: &[&str], typed: bool, host: &str) -> Vec
     commands
 }
 
-/// Into one terminal.
+/// Types all commands into one terminal.
 pub fn type_all(script: &mut crate::generate::script::Script<'_>, commands: Vec<String>) {
     script.steps.push(Step::Size {
         width: 80 + script.attacker.random.below(120) as u16,

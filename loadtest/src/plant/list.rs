@@ -1,4 +1,4 @@
-//! A list of credentials that a tool goes through.
+//! A list of credentials that a tool tries in order.
 
 use std::collections::HashSet;
 
@@ -6,12 +6,12 @@ use crate::generate::random::Random;
 
 use super::credentials::{Credential, common, common_password, own_password, user};
 
-/// In the order in which it is tried.
+/// In the order of use.
 #[derive(Clone, Debug)]
 pub struct List(Vec<Credential>);
 
 impl List {
-    /// So many or a few less. How much of it is in everybody's lists differs from list to list.
+    /// Draws a list of about `length` credentials. The share of common credentials differs between lists.
     pub fn new(random: &mut Random, length: usize) -> Self {
         let own = *random.pick(&[0.0, 0.1, 0.25, 0.5]);
         let mut credentials = match random.below(4) {
@@ -25,25 +25,22 @@ impl List {
         Self(credentials)
     }
 
-    /// The one at a place; from the beginning again after the end.
+    /// The credential at a position; after the end, the list starts again.
     pub fn at(&self, place: usize) -> Credential {
         self.0[place % self.0.len()].clone()
     }
 
-    /// How long it is.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Passwords of root.
 fn for_root(random: &mut Random, length: usize, own: f64) -> Vec<Credential> {
     let password =
         |random: &mut Random| if random.chance(own) { own_password(random) } else { common_password(random) };
     (0..length).map(|_| ("root".into(), password(random))).collect()
 }
 
-/// Whatever was found to work somewhere.
 fn pairs(random: &mut Random, length: usize, own: f64) -> Vec<Credential> {
     (0..length)
         .map(|_| {
@@ -58,7 +55,7 @@ fn pairs(random: &mut Random, length: usize, own: f64) -> Vec<Credential> {
         .collect()
 }
 
-/// Names in the order of the alphabet, one password for all of them, then the next.
+/// Password spraying: all names in alphabetical order with one password, then the next password.
 fn sprayed(random: &mut Random, length: usize) -> Vec<Credential> {
     let mut users: Vec<_> = (0..length.clamp(8, 60)).map(|_| user(random)).collect();
     users.sort();
@@ -72,7 +69,7 @@ fn sprayed(random: &mut Random, length: usize) -> Vec<Credential> {
     credentials
 }
 
-/// Each name with itself, and with a number behind it.
+/// Each name as its own password, and with a number appended.
 fn names(random: &mut Random, length: usize) -> Vec<Credential> {
     let ending = *random.pick(&["123", "1", "1234", "@123", "2024"]);
     let mut credentials = Vec::new();

@@ -1,4 +1,4 @@
-//! A log with plants: the background's lines and those of the planted sessions, by time.
+//! A log with plants: lines of the background and of the planted sessions, ordered by time.
 
 use std::{
     cmp::Reverse,
@@ -26,7 +26,7 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// What is wanted, in the log of a plan from its start to `end`, in microseconds since 1970.
+    /// Plants what is wanted in the log of a plan from its start to `end`, in microseconds since 1970.
     pub fn new(mut plan: Plan, end: i64, wanted: &Wanted) -> Self {
         let days = busy::days(&plan, end, wanted.of(Plant::Busy));
         plan.busy.extend(days.iter().map(|(span, factor)| Busy { span: span.clone(), factor: *factor }));
@@ -43,7 +43,7 @@ impl Planted {
         many(Plant::Intruders).for_each(|_| intruders::plant(&mut ground));
         many(Plant::Payloads).for_each(|_| payloads::plant(&mut ground));
         many(Plant::Odd).for_each(|_| odd::plant(&mut ground));
-        // Last, so that decoys do not change what else is planted.
+        // Last, so that decoys do not change the other plants.
         many(Plant::Decoys).for_each(|_| decoys::plant(&mut ground));
         let Ground { sessions, mut truth, .. } = ground;
         truth.anomalies.sort();
@@ -55,7 +55,6 @@ impl Planted {
         Self { background: background.peekable(), sensors, sessions, turns, truth }
     }
 
-    /// The log of the background alone.
     pub fn nothing(plan: Plan) -> Self {
         Self::new(plan, i64::MAX, &Wanted::default())
     }
@@ -65,8 +64,7 @@ impl Planted {
         &self.sensors
     }
 
-    /// What was planted. Sessions are in the log when it is read up to the end that was given; their last
-    /// lines may come after it.
+    /// What was planted. All planted sessions begin before the given end; their last lines may come after it.
     pub fn truth(&self) -> &Truth {
         &self.truth
     }
@@ -94,7 +92,7 @@ impl Iterator for Planted {
     }
 }
 
-/// How many there are of each kind and mechanism.
+/// Numbers of each kind and mechanism.
 pub fn counts(truth: &Truth) -> BTreeMap<String, usize> {
     let campaigns =
         truth.campaigns.iter().map(|campaign| format!("{} {}", campaign.kind, campaign.mechanism));
@@ -106,7 +104,7 @@ pub fn counts(truth: &Truth) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The stream of random numbers that decides about days.
+/// The random stream that decides about days.
 pub fn stream(seed: u64, of: u64) -> Random {
     Random::new(seed ^ 0x5851_f42d_4c95_7f2d, of)
 }

@@ -1,7 +1,7 @@
-//! Planted campaigns and anomalies with the truth about them, among the attackers of a made log.
+//! Plants campaigns and anomalies among the attackers of a generated log, and records the truth about them.
 //!
-//! **Invariant**: the same plan, span and wish give the same log and the same truth; what is planted changes
-//! no line of the background. Seeds below [`SCORING`] are for tuning detectors, those from it on only for
+//! **Invariant**: the same plan, span and numbers give the same log and the same truth; planting changes no
+//! line of the background. Seeds below [`SCORING`] are for tuning detectors, seeds from it on only for
 //! scoring them.
 
 mod botnet;
@@ -28,5 +28,5 @@ pub use recipe::{Recipe, Scene};
 pub use truth::{Anomaly, Campaign, Decoys, Truth};
 pub use wanted::{Plant, Wanted};
 
-/// The first seed that no detector may be tuned with.
+/// The first seed that must not be used for tuning.
 pub const SCORING: u64 = 10_000;

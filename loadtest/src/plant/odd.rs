@@ -1,4 +1,4 @@
-//! Sessions that are odd without an odd command: how long, how many, in which rhythm.
+//! Sessions that are odd without an odd command: in their duration, counts or rhythm.
 
 use crate::generate::{
     commands,
@@ -42,7 +42,6 @@ const ALL: [(Oddity, &str); 9] = [
     (Oddity::ManySuccesses, "logs in again and again"),
 ];
 
-/// One more.
 pub fn plant(ground: &mut Ground<'_>) {
     let mut random = ground.stream();
     let (oddity, what) = *random.pick(&ALL);

@@ -1,4 +1,4 @@
-//! Commands that are mostly an encoded program.
+//! Commands that consist mostly of an encoded program.
 
 use crate::generate::kind::Kind;
 
@@ -36,10 +36,8 @@ const FORMS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Before it.
 const BEFORE: &[&str] = &["uname -a", "cd /tmp", "id", "unset HISTFILE", "nproc"];
 
-/// One more.
 pub fn plant(ground: &mut Ground<'_>) {
     let mut random = ground.stream();
     let (what, form) = *random.pick(FORMS);

@@ -1,5 +1,4 @@
-//! What log a seed stands for where detectors are scored: how long, how many sensors and sessions, what is
-//! planted.
+//! Derives the log for scoring from a seed: its length, number of sensors and sessions, and plants.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -14,30 +13,24 @@ use super::{
 /// What is scored on a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scene {
-    /// Snowshoes and botnets together.
     Campaigns,
-    /// Sessions that are out of the ordinary.
     Longtail,
-    /// Busy days and no plant.
     Clean,
 }
 
-/// All that decides what a log is.
+/// Everything that determines a log.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// Of the background.
     pub plan: Plan,
-    /// The moment after the last, in microseconds since 1970.
+    /// End of the span (exclusive), in microseconds since 1970.
     pub end: i64,
-    /// The plants.
     pub wanted: Wanted,
 }
 
-/// Events in a session, on average, as learnt.
+/// Mean events per session, as learnt.
 const EVENTS: f64 = 6.82;
 
 impl Recipe {
-    /// Of a seed.
     pub fn of(scene: Scene, seed: u64) -> Self {
         let mut random = stream(seed, 2 + scene as u64);
         let (days, a_day) = match scene {
@@ -63,7 +56,6 @@ impl Recipe {
         self
     }
 
-    /// Its log.
     pub fn log(&self) -> Planted {
         Planted::new(self.plan.clone(), self.end, &self.wanted)
     }

@@ -1,4 +1,4 @@
-//! Campaigns of addresses of which each is quiet.
+//! Snowshoe campaigns: many addresses, each of which is quiet.
 
 use crate::generate::{attacker::Attacker, kind::Kind, random::Random};
 
@@ -9,18 +9,18 @@ use super::{
     list::List,
 };
 
-/// What makes the members one.
+/// What ties the members together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mechanism {
-    /// Each goes through the same list in the same order.
+    /// Each member tries the same list in the same order.
     List,
-    /// One list is dealt out in slices, in order.
+    /// One list is divided into slices, in order.
     Slices,
-    /// A few guesses, then the same commands, filled differently.
+    /// A few guesses, and then the same commands, worded differently.
     Template,
-    /// One hand deals out turns regularly.
+    /// One operator schedules the members regularly.
     Rhythm,
-    /// They are of the same networks, with the same tool at the same time.
+    /// Members from the same networks, with the same tool at the same time.
     Neighbours,
 }
 
@@ -38,11 +38,11 @@ impl Mechanism {
     }
 }
 
-/// Two tools.
+/// Probability of two tools.
 const HYBRID: f64 = 0.25;
-/// A session is lost before it reaches the sensor.
+/// Probability that a session never reaches the sensor.
 const LOST: f64 = 0.05;
-/// A guess is right.
+/// Probability that a guess succeeds.
 const RIGHT: f64 = 0.08;
 
 struct Snowshoe {
@@ -51,19 +51,17 @@ struct Snowshoe {
     split: bool,
     list: List,
     malware: Malware,
-    /// Logins in a session.
     attempts: usize,
-    /// Guesses before the right one, of those who load malware.
+    /// Most failed logins before the successful one, for members that load malware.
     most_before: usize,
-    /// Logins dealt out so far.
+    /// Number of logins assigned so far.
     dealt: usize,
-    /// Each starts elsewhere in the list.
+    /// Each member starts at another position in the list.
     offset: bool,
     sensors: Vec<usize>,
     random: Random,
 }
 
-/// One more.
 pub fn plant(ground: &mut Ground<'_>, number: usize) {
     let mut random = ground.stream();
     let mechanism = *random.pick(&Mechanism::ALL);
@@ -163,7 +161,7 @@ fn list(random: &mut Random, mechanism: Mechanism) -> List {
     List::new(random, length)
 }
 
-/// Many are small.
+/// Draws the number of members; many campaigns are small.
 fn size(random: &mut Random) -> usize {
     match random.below(20) {
         0..9 => log_uniform(random, 3, 9),
@@ -172,7 +170,7 @@ fn size(random: &mut Random) -> usize {
     }
 }
 
-/// When whose turn is, in order.
+/// Draws the times of the sessions with their members, in order.
 fn turns(random: &mut Random, ground: &Ground<'_>, mechanism: Mechanism, n: usize) -> Vec<(i64, usize)> {
     let whole = (ground.span.end - ground.span.start) as f64;
     let long = random.lognormal(2.5 * DAY, 0.9).clamp(8.0 * HOUR, 14.0 * DAY).min(0.95 * whole);
@@ -195,7 +193,7 @@ fn turns(random: &mut Random, ground: &Ground<'_>, mechanism: Mechanism, n: usiz
     turns
 }
 
-/// One hand, one turn after the other: regular, or nearly.
+/// One operator's schedule, one session after the other: regular, or nearly.
 fn dealt(random: &mut Random, n: usize, each: f64, from: f64, long: f64, regular: bool) -> Vec<(i64, usize)> {
     let all = (each * n as f64).ceil() as usize;
     let pause = long / all as f64;
@@ -211,7 +209,7 @@ fn dealt(random: &mut Random, n: usize, each: f64, from: f64, long: f64, regular
     turns
 }
 
-/// Each by itself.
+/// Each member on its own schedule.
 fn own_pace(random: &mut Random, n: usize, each: f64, from: f64, long: f64) -> Vec<(i64, usize)> {
     let mut turns = Vec::new();
     for member in 0..n {

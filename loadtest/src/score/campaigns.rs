@@ -1,4 +1,4 @@
-//! Campaigns: snowshoes and botnets planted together, and clean days.
+//! Scores campaigns: planted snowshoes and botnets together, and clean days.
 
 use analysis::campaign::Kind;
 
@@ -16,7 +16,6 @@ use super::{
     table::{self, Table},
 };
 
-/// What is gathered, by the name of the way.
 type Ways<T> = Vec<(String, T)>;
 
 fn of<'a, T: Default>(ways: &'a mut Ways<T>, name: &str) -> &'a mut T {
@@ -27,12 +26,12 @@ fn of<'a, T: Default>(ways: &'a mut Ways<T>, name: &str) -> &'a mut T {
     &mut ways[place].1
 }
 
-/// Found per day where the predecessor says that there is something.
+/// Returns the groups of every day on which the predecessor reports a campaign.
 fn likely(verdict: predecessor::Verdict) -> Vec<Group> {
     if verdict.likely { verdict.groups } else { Vec::new() }
 }
 
-/// Snowshoes and botnets: precision and recall, and sources by campaign.
+/// Scores snowshoes and botnets: precision and recall, and sources by campaign.
 pub fn planted(args: &Args, peer: Option<&Peer>) -> anyhow::Result<Vec<Table>> {
     let (mut snowshoes, mut botnets) = (Ways::<Tally>::new(), Ways::<Tally>::new());
     let (mut partitions, mut flagged) = (Ways::<Clusters>::new(), Ways::<Sources>::new());
@@ -96,7 +95,7 @@ pub fn planted(args: &Args, peer: Option<&Peer>) -> anyhow::Result<Vec<Table>> {
     ])
 }
 
-/// What is found where nothing is.
+/// Counts findings in logs without campaigns.
 pub fn clean(args: &Args) -> anyhow::Result<Table> {
     let mut ways = Ways::<usize>::new();
     let mut days = 0.0;

@@ -1,4 +1,4 @@
-//! Sources by campaign: planted partition against found partition.
+//! Compares the planted partition of sources with the one found.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,29 +12,29 @@ use super::{
     table::{Table, number, perhaps},
 };
 
-/// The figures of one log and one way of finding.
+/// Scores of one log and one method.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
-    /// Over the planted sources, those not found each by itself.
+    /// Over the planted sources; each one not found is a group of its own.
     planted: (f64, f64),
     /// Over the planted sources that were found.
     labelled: Option<(f64, f64)>,
-    /// Over all sources, those of the background and those not found each by itself.
+    /// Over all sources; each one of the background and each one not found is a group of its own.
     all: (f64, f64),
-    /// Over all sources, those of the background one group, and those not found one group.
+    /// Over all sources; the background is one group, and the sources not found are one.
     nobody: (f64, f64),
-    /// Of planted sources, found in any group.
+    /// Share of planted sources that were found in a group.
     covered: f64,
-    /// Of background sources, found in any group.
+    /// Share of background sources that were found in a group.
     caught: f64,
 }
 
-/// What is gathered over all seeds, for one way of finding.
+/// Scores of one method over all seeds.
 #[derive(Clone, Debug, Default)]
 pub struct Clusters(Vec<Figures>);
 
 impl Clusters {
-    /// One log. A source is of the first group that has it.
+    /// Adds one log. A source belongs to the first group that contains it.
     pub fn add(&mut self, log: &Labelled, found: &[Group]) {
         let truth = labels(&log.campaigns);
         let found = labels(found);
@@ -76,7 +76,7 @@ fn labels(groups: &[Group]) -> HashMap<IpAddr, usize> {
     labels
 }
 
-/// Groups that are mostly the same are one: what two analyses find of the same campaign.
+/// Merges groups that are mostly equal: two analyses may find the same campaign.
 pub fn joined(first: Vec<Group>, second: Vec<Group>) -> Vec<Group> {
     let mut joined = first;
     for group in second {
@@ -91,7 +91,6 @@ pub fn joined(first: Vec<Group>, second: Vec<Group>) -> Vec<Group> {
     joined
 }
 
-/// A row for each way.
 pub fn table(ways: &[(String, Clusters)]) -> Table {
     let caption = "Sources by campaign, snowshoes and botnets planted together; means over seeds. \
         ARI and V: over all sources of the log, each source of the background and each that was not found a group of its own. \

@@ -1,4 +1,4 @@
-//! Planted campaigns against what was found: which were seen, and which of what was found is there.
+//! Compares planted campaigns with findings: which ones were detected, and which findings are true.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,25 @@ use super::{
     table::{Table, number, share},
 };
 
-/// What is counted over all seeds, for one way of finding.
+/// Counts of one method over all seeds.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// By row: planted, seen at a Jaccard index of at least 0.5, of at least 0.3.
+    /// By row: planted, detected with a Jaccard index of at least 0.5, of at least 0.3.
     rows: BTreeMap<String, [usize; 3]>,
-    /// Found; like a planted one by at least 0.5, 0.3; mostly sources of one; mostly decoys.
+    /// Findings; those with a Jaccard index of at least 0.5 to a planted campaign, of at least 0.3; those
+    /// that are mostly sources of one campaign; those that are mostly decoys.
     found: [usize; 5],
 }
 
-/// Both as many as one of them, and how alike two sets are.
+/// The Jaccard index of two sets.
 fn jaccard(a: &Group, b: &Group) -> f64 {
     let both = a.intersection(b).count();
     both as f64 / (a.len() + b.len() - both).max(1) as f64
 }
 
 impl Tally {
-    /// One log: campaigns of `kind` are looked for; what is like a campaign of any kind is not false.
+    /// Adds one log. Looks for campaigns of `kind`; a finding that matches a campaign of any kind is not
+    /// false.
     pub fn add(&mut self, log: &Labelled, kind: &str, found: &[Group]) {
         for (campaign, sources) in
             log.truth.campaigns.iter().zip(&log.campaigns).filter(|(campaign, _)| campaign.kind == kind)
@@ -50,7 +52,7 @@ impl Tally {
         }
     }
 
-    /// Precision, recall, F1 at a Jaccard index of 0.5.
+    /// Precision, recall and F1 at a Jaccard index of 0.5.
     pub fn figures(&self) -> (f64, f64, f64) {
         let [planted, seen, _] = self.rows.get("0 all").copied().unwrap_or_default();
         let precision = if self.found[0] > 0 { self.found[1] as f64 / self.found[0] as f64 } else { 0.0 };
@@ -59,7 +61,7 @@ impl Tally {
     }
 }
 
-/// In which rows a campaign counts; the number sorts them.
+/// The rows in which a campaign counts; the leading number sorts them.
 fn rows(campaign: &crate::plant::Campaign, size: usize) -> Vec<String> {
     let mut rows = vec!["0 all".to_owned()];
     rows.push(format!(
@@ -81,7 +83,7 @@ fn rows(campaign: &crate::plant::Campaign, size: usize) -> Vec<String> {
     rows
 }
 
-/// Recall by row, a column for each way; below, precision.
+/// Recall by row with a column for each method; precision below.
 pub fn table(caption: &str, tallies: &[(String, Tally)]) -> Table {
     let mut table = Table::new(
         caption,

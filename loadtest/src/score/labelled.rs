@@ -1,4 +1,4 @@
-//! The log of a seed as a data set, with what is true about its sources and sessions.
+//! The log of a seed as a data set, with the truth about its sources and sessions.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -12,13 +12,10 @@ use events::{Record, SensorId};
 
 use crate::plant::{Recipe, Scene, Truth};
 
-/// A data set and the truth about it.
 pub struct Labelled {
-    /// What was planted.
     pub truth: Truth,
-    /// The sessions.
     pub data: Data,
-    /// Of the sessions' starts.
+    /// Range of the session starts.
     pub range: Range<i64>,
     /// Addresses of each campaign of [`Truth::campaigns`].
     pub campaigns: Vec<BTreeSet<IpAddr>>,
@@ -41,7 +38,7 @@ impl Labelled {
         let truth = log.truth().clone();
         let range = truth.start..truth.end;
         let mut gathered = Gathered::default();
-        // Sessions that are open at the end are read to theirs.
+        // Sessions that are open at the end are read completely.
         let until = truth.end + 3_600_000_000;
         for made in log.take_while(|made| made.at_micros < until) {
             gathered.push(Record::read(&sensors[made.sensor], &made.line).context("read a made line")?);
@@ -51,12 +48,11 @@ impl Labelled {
         Ok(Self { truth, data: gathered.build(range.clone()), range, campaigns, decoys })
     }
 
-    /// Days of the log.
     pub fn days(&self) -> f64 {
         (self.range.end - self.range.start) as f64 / 86_400e6
     }
 
-    /// The class of each session that was planted as an anomaly, by place in the data set.
+    /// The class of each planted anomaly, by index in the data set.
     pub fn anomalies(&self) -> BTreeMap<usize, &str> {
         let known: HashMap<(&str, &str), &str> = self
             .truth
@@ -70,13 +66,12 @@ impl Labelled {
         self.data.sessions.iter().enumerate().filter_map(class).collect()
     }
 
-    /// All sources.
     pub fn sources(&self) -> BTreeSet<IpAddr> {
         self.data.sessions.iter().filter_map(|session| session.source).collect()
     }
 }
 
-/// Those that can be read.
+/// Parses addresses; unreadable ones are left out.
 pub fn addresses(texts: &[String]) -> BTreeSet<IpAddr> {
     texts
         .iter()

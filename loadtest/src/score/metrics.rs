@@ -1,10 +1,10 @@
-//! Measures of what was found against what is true. Definitions are those of scikit-learn, by which they can
-//! be checked.
+//! Metrics that compare results with the truth. The definitions are those of scikit-learn, which can check
+//! them.
 
 use std::collections::HashMap;
 
-/// Adjusted Rand index of two labellings of the same things (Hubert and Arabie 1985): 1 for the same
-/// partition, about 0 for chance.
+/// Adjusted Rand index of two labellings of the same items (Hubert and Arabie 1985): 1 for equal partitions,
+/// about 0 for random ones.
 pub fn adjusted_rand(truth: &[usize], found: &[usize]) -> f64 {
     let pairs = |n: usize| n as f64 * (n as f64 - 1.0) / 2.0;
     let (cells, rows, columns) = contingency(truth, found);
@@ -71,8 +71,8 @@ pub fn average_precision(scored: &[(f64, bool)]) -> Option<f64> {
     (positives > 0).then(|| sum / positives as f64)
 }
 
-/// Area under the ROC curve: how often a positive scores higher than a negative, ties half. `None` without
-/// both.
+/// Area under the ROC curve: the probability that a positive scores higher than a negative; ties count half.
+/// `None` unless there are both.
 pub fn auroc(scored: &[(f64, bool)]) -> Option<f64> {
     let positives = scored.iter().filter(|(_, is)| *is).count();
     let negatives = scored.len() - positives;
@@ -86,7 +86,7 @@ pub fn auroc(scored: &[(f64, bool)]) -> Option<f64> {
     (positives > 0 && negatives > 0).then(|| sum / (positives as f64 * negatives as f64))
 }
 
-/// Of the `k` with the highest scores, the share that is positive; among equal scores, the expected one.
+/// The share of positives among the `k` highest scores; among equal scores, the expected share.
 pub fn precision_at(scored: &[(f64, bool)], k: usize) -> f64 {
     let (mut left, mut hit) = (k.min(scored.len()), 0.0);
     let all = left.max(1) as f64;
@@ -105,12 +105,11 @@ fn ranked(scored: &[(f64, bool)]) -> Vec<(f64, bool)> {
     ranked
 }
 
-/// The harmonic mean.
 pub fn f1(precision: f64, recall: f64) -> f64 {
     if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 }
 }
 
-/// Of those that are there; `None` of none.
+/// Mean of the values that exist, or `None` without any.
 pub fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (n, sum) = values.into_iter().fold((0, 0.0), |(n, sum), value| (n + 1, sum + value));
     (n > 0).then(|| sum / f64::from(n))
@@ -142,7 +141,7 @@ mod tests {
         near(average_precision(&scored).unwrap(), (1.0 + 2.0 / 3.0) / 2.0);
         near(auroc(&scored).unwrap(), 3.0 / 4.0);
         near(precision_at(&scored, 2), 0.5);
-        // All the same: as good as chance.
+        // All scores equal: as good as chance.
         let same = [(0.0, true), (0.0, false), (0.0, false), (0.0, false)];
         near(average_precision(&same).unwrap(), 0.25);
         near(auroc(&same).unwrap(), 0.5);

@@ -1,4 +1,4 @@
-//! `loadtest score`: what the analyses find of what was planted, beside other ways on the same data.
+//! `loadtest score`: scores what the analyses find of the plants, beside other methods on the same data.
 
 mod campaigns;
 mod clusters;
@@ -36,13 +36,13 @@ pub struct Args {
     /// What to score
     #[arg(long, value_enum, default_value_t = Part::All)]
     part: Part,
-    /// Which logs: FROM..TO without TO
+    /// Seeds of the logs: FROM..TO, without TO
     #[arg(long, default_value = "10000..10040", value_parser = seeds)]
     seeds: Range<u64>,
-    /// Score only ours and the baseline of one rare indicator
+    /// Score only our analyses and the baseline of one rare indicator
     #[arg(long)]
     alone: bool,
-    /// Make the same logs without decoys (addresses that look alike but do not act together)
+    /// Generate the same logs without decoys (addresses that look alike but do not act together)
     #[arg(long)]
     without_decoys: bool,
     /// Print JSON
@@ -56,15 +56,14 @@ enum Part {
     Snowshoe,
     /// Botnets: precision and recall; sources by campaign
     Botnet,
-    /// Sessions by score
+    /// Ranking of sessions
     Longtail,
-    /// False campaigns where none is planted
+    /// False campaigns in logs without campaigns
     Clean,
     /// All of them
     All,
 }
 
-/// Scores and prints.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let is = |part: Part| args.part == part || args.part == Part::All;
     let peer = Peer::of_environment().filter(|_| !args.alone);
@@ -90,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One after the other, saying how far it is.
+/// Generates the logs one after the other, and prints the progress.
 fn logs(args: &Args, scene: Scene) -> impl Iterator<Item = anyhow::Result<Labelled>> {
     args.seeds.clone().map(move |seed| {
         let log =

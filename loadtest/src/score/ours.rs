@@ -11,10 +11,10 @@ use analysis::{
 
 use super::labelled::{Labelled, addresses};
 
-/// A group of sources that someone says belong together.
+/// A group of sources that are said to act together.
 pub type Group = BTreeSet<IpAddr>;
 
-/// The campaigns that we find, most confident first.
+/// The campaigns that our analysis finds, most confident first.
 pub fn campaigns(kind: Kind, log: &Labelled) -> anyhow::Result<Vec<Group>> {
     let mut tell = |_: &str, _: f64| true;
     let outcome = campaign::detect(

@@ -1,4 +1,4 @@
-//! scikit-learn on the same data: `loadtest/sk_peer.py`.
+//! Runs scikit-learn on the same data: `loadtest/sk_peer.py`.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,6 @@ use anyhow::Context as _;
 use super::{labelled::Labelled, ours::Group};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sk_peer.py");
-/// Ways to score sessions.
 pub const SCORES: [&str; 8] = [
     "isolation-forest",
     "isolation-forest+commands",
@@ -27,27 +26,25 @@ pub const SCORES: [&str; 8] = [
     "dbscan-1",
     "dbscan-1+commands",
 ];
-/// Ways to group sources.
 pub const LABELS: [&str; 3] = ["dbscan-labels-0.5", "dbscan-labels-1", "hdbscan-labels"];
 
-/// A Python that has scikit-learn.
 #[derive(Clone, Debug)]
 pub struct Peer(OsString);
 
 impl Peer {
-    /// The one that `COWRIESTREAM_TEST_PYTHON` names, if any.
+    /// Reads `COWRIESTREAM_TEST_PYTHON`.
     pub fn of_environment() -> Option<Self> {
         std::env::var_os("COWRIESTREAM_TEST_PYTHON").filter(|python| !python.is_empty()).map(Self)
     }
 
-    /// The score of each session by each of [`SCORES`], from the same vectors that ours have.
+    /// Returns the score of each session by each of [`SCORES`], from the vectors that our analyses use.
     pub fn scores(&self, data: &Data) -> anyhow::Result<Vec<Vec<f64>>> {
         let rows: Vec<&[f32]> = data.sessions.iter().map(|session| data.vector(session)).collect();
         self.run(&rows, &commands(data), &SCORES)
     }
 
-    /// Groups of sources by each of [`LABELS`]: over the mean vector of a source's sessions, how many there
-    /// are, on how many sensors, from when on and how long.
+    /// Returns groups of sources by each of [`LABELS`]. Features are the mean vector of a source's sessions,
+    /// their number, the number of sensors, the first time and the duration.
     pub fn groups(&self, log: &Labelled) -> anyhow::Result<Vec<Vec<Group>>> {
         let sources = by_source(log);
         let rows: Vec<&[f32]> = sources.values().map(Vec::as_slice).collect();
@@ -83,7 +80,7 @@ impl Peer {
         Ok(values.chunks(rows.len().max(1)).map(<[f64]>::to_vec).collect())
     }
 
-    /// What the script says, when it has done its work on files of [`write`].
+    /// Runs the script on the files of [`write`] and returns its output.
     fn measure(&self, dir: &Path, rows: usize, methods: &str) -> anyhow::Result<serde_json::Value> {
         let out = self.command(dir, rows, methods).output().context("run COWRIESTREAM_TEST_PYTHON")?;
         anyhow::ensure!(
@@ -94,7 +91,7 @@ impl Peer {
         serde_json::from_slice(&out.stdout).context("read what sk_peer.py says")
     }
 
-    /// The same; `None` when it takes longer, or has no memory.
+    /// Like `measure`; `None` when the script takes too long or runs out of memory.
     pub async fn measure_within(
         &self,
         dir: &Path,
@@ -129,7 +126,7 @@ impl Peer {
     }
 }
 
-/// The files that the script reads.
+/// Writes the files that the script reads.
 pub fn write(dir: &Path, rows: &[&[f32]], commands: &str) -> anyhow::Result<()> {
     let bytes: Vec<u8> =
         rows.iter().flat_map(|row| row.iter().flat_map(|value| value.to_le_bytes())).collect();
@@ -138,7 +135,7 @@ pub fn write(dir: &Path, rows: &[&[f32]], commands: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Normalised, a line for each session.
+/// Normalised commands, a line for each session.
 pub fn commands(data: &Data) -> String {
     let of = |session| {
         data.sequence(session).map_or(String::new(), |sequence| sequence.commands.replace(['\n', '\r'], " "))

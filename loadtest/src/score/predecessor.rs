@@ -1,8 +1,8 @@
-//! The rules of the predecessor, written anew from their description, for comparison only.
+//! The rules of the predecessor, for comparison only, reimplemented from their description.
 //!
-//! It takes addresses, countries and networks from what was looked up elsewhere. Here it is given the
-//! addresses; of countries and networks nothing is known, as it was with the answers that it stored: its
-//! diversity is then 0, its geographic clustering 1. It judges windows of a day.
+//! The predecessor reads addresses, countries and networks from other lookups. Here it gets the addresses.
+//! Countries and networks are unknown, as in the results that it stored, so its diversity is 0 and its
+//! geographic clustering is 1. It evaluates windows of a day.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,21 +13,21 @@ use analysis::data::{Data, Session};
 
 use super::{labelled::Labelled, ours::Group};
 
-/// What it says of a window.
+/// The result of the rules for a window.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// It is one.
+    /// Whether they report a campaign.
     pub likely: bool,
-    /// Of whom.
+    /// The sources of the campaigns.
     pub groups: Vec<Group>,
 }
 
-/// A day, as it looks back.
+/// Length of a window: a day.
 const WINDOW: i64 = 86_400_000_000;
 const SNOWSHOE: f64 = 0.7;
 const BOTNET: f64 = 0.6;
 
-/// Windows with their sessions.
+/// Returns windows with their sessions.
 pub fn windows(log: &Labelled) -> Vec<(i64, Vec<&Session>)> {
     let mut windows: BTreeMap<i64, Vec<&Session>> = BTreeMap::new();
     for session in &log.data.sessions {
@@ -36,7 +36,7 @@ pub fn windows(log: &Labelled) -> Vec<(i64, Vec<&Session>)> {
     windows.into_iter().collect()
 }
 
-/// Many sources with one to five sessions, at times that are near each other.
+/// Many sources with one to five sessions each, at close times.
 pub fn snowshoe(sessions: &[&Session]) -> Verdict {
     let mut sizes: BTreeMap<IpAddr, usize> = BTreeMap::new();
     sessions
@@ -55,8 +55,8 @@ pub fn snowshoe(sessions: &[&Session]) -> Verdict {
     Verdict { likely: (score * 1e6).round() / 1e6 >= SNOWSHOE, groups: vec![low] }
 }
 
-/// Same credentials, same commands, near times. Those with the same credential, or with commands that are
-/// alike, are one group.
+/// The same credentials, the same commands, at close times. Sources with the same credential or with similar
+/// commands form one group.
 pub fn botnet(data: &Data, sessions: &[&Session]) -> Verdict {
     let sources: BTreeSet<IpAddr> = sessions.iter().filter_map(|session| session.source).collect();
     if sessions.len() < 10 || sources.len() < 5 {
@@ -83,7 +83,8 @@ pub fn botnet(data: &Data, sessions: &[&Session]) -> Verdict {
     Verdict { likely: score >= BOTNET, groups: components(links) }
 }
 
-/// Clusters of starts on the line of time (DBSCAN), and the share of starts in one.
+/// Clusters the starts on the time axis (DBSCAN). Returns the number of clusters, and the share of starts in
+/// one.
 fn timing(sessions: &[&Session], eps: f64, least: usize) -> (usize, f64) {
     let mut starts: Vec<f64> = sessions.iter().map(|session| session.started as f64 / 1e6).collect();
     starts.sort_by(f64::total_cmp);
@@ -100,7 +101,7 @@ fn timing(sessions: &[&Session], eps: f64, least: usize) -> (usize, f64) {
     (clusters, clustered as f64 / starts.len().max(1) as f64)
 }
 
-/// Pairs of sources whose commands have a TF-IDF cosine of at least 0.7, and the mean of all pairs.
+/// Returns the pairs of sources with a TF-IDF cosine of at least 0.7, and the mean of all pairs.
 fn alike(commands: &BTreeMap<IpAddr, String>) -> (Vec<(IpAddr, IpAddr)>, f64) {
     let words: Vec<(IpAddr, HashMap<&str, f64>)> =
         commands.iter().map(|(source, text)| (*source, counts(text))).collect();
@@ -139,7 +140,7 @@ fn alike(commands: &BTreeMap<IpAddr, String>) -> (Vec<(IpAddr, IpAddr)>, f64) {
     (pairs, if all > 0.0 { sum / all } else { 0.0 })
 }
 
-/// Words of at least two letters.
+/// Counts words of at least two letters.
 fn counts(text: &str) -> HashMap<&str, f64> {
     let mut counts = HashMap::new();
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.len() > 1);
@@ -147,7 +148,7 @@ fn counts(text: &str) -> HashMap<&str, f64> {
     counts
 }
 
-/// Those that are linked, by however many links.
+/// Returns the connected components of the links.
 fn components(links: impl Iterator<Item = (IpAddr, IpAddr)>) -> Vec<Group> {
     let mut of: HashMap<IpAddr, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
@@ -174,7 +175,7 @@ fn components(links: impl Iterator<Item = (IpAddr, IpAddr)>) -> Vec<Group> {
     groups
 }
 
-/// The score of each session: how many of its lists it is in, then how rare its rarest command is.
+/// Scores each session: the number of lists it is in, then how rare its rarest command is.
 pub fn longtail(data: &Data) -> Vec<f64> {
     let mut freq: HashMap<_, usize> = HashMap::new();
     data.sessions
@@ -193,7 +194,7 @@ pub fn longtail(data: &Data) -> Vec<f64> {
     data.sessions.iter().enumerate().map(score).collect()
 }
 
-/// Noise of DBSCAN (eps 0.3, 5) over seconds, commands, logins, files; not scaled.
+/// Noise of DBSCAN (eps 0.3, 5) over seconds, commands, logins and files, unscaled.
 fn outliers(data: &Data) -> Vec<bool> {
     const EPS: f64 = 0.3;
     let point = |session: &Session| {
@@ -205,7 +206,7 @@ fn outliers(data: &Data) -> Vec<bool> {
         ]
     };
     let points: Vec<[f64; 4]> = data.sessions.iter().map(point).collect();
-    // Counts that differ at all differ by more than eps: only the same ones are near.
+    // Different counts differ by more than eps, so only equal ones are near.
     let mut lines: HashMap<[u64; 3], Vec<(f64, usize)>> = HashMap::new();
     points.iter().enumerate().for_each(|(place, p)| {
         lines.entry([p[1] as u64, p[2] as u64, p[3] as u64]).or_default().push((p[0], place))
@@ -226,8 +227,9 @@ fn outliers(data: &Data) -> Vec<bool> {
     noise
 }
 
-/// Sessions of five commands or more whose first five nobody has nearly: noise of DBSCAN over TF-IDF (cosine,
-/// eps 0.3, 5). The terms are words here, its pairs and triples of words and its limit of 128 terms left out.
+/// Sessions of five commands or more whose first five are noise of DBSCAN over TF-IDF (cosine, eps 0.3, 5).
+/// Terms are single words here; the predecessor's pairs and triples of words and its limit of 128 terms are
+/// left out.
 fn sequences(data: &Data) -> Vec<bool> {
     let mut texts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, session) in data.sessions.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A simple baseline: sources that have one rare indicator in common are a group.
+//! A simple baseline: sources that share one rare indicator are a group.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,8 +23,8 @@ const NOTHING: [&str; 2] = [
     "01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b",
 ];
 
-/// The sources of each rare indicator. Of groups with a Jaccard index of at least 0.5, only the largest is
-/// reported.
+/// Returns the sources of each rare indicator. Of groups with a Jaccard index of at least 0.5, only the
+/// largest is returned.
 pub fn groups(data: &Data) -> Vec<Group> {
     let mut holders: BTreeMap<String, Group> = BTreeMap::new();
     let mut all = BTreeSet::<IpAddr>::new();
@@ -53,7 +53,7 @@ pub fn groups(data: &Data) -> Vec<Group> {
     kept
 }
 
-/// The client's algorithms, files, hosts, keys left and offered, forward targets.
+/// The client's algorithms, files, hosts, keys left and offered, and forward targets of a session.
 fn of(data: &Data, session: &Session) -> Vec<String> {
     let mut found: Vec<String> =
         session.hassh.iter().map(|&hassh| format!("hassh {}", data.text(hassh))).collect();

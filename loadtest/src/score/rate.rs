@@ -1,4 +1,4 @@
-//! The rule that most people run: a source with ten attempts in ten minutes.
+//! The most common rule: a source with ten attempts in ten minutes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,7 +12,8 @@ use super::ours::Group;
 const ATTEMPTS: usize = 10;
 const WITHIN: i64 = 600_000_000;
 
-/// Sources over the limit. A session's logins count as of its start; one without counts as one attempt.
+/// Returns the sources over the limit. Logins count at the start of their session; a session without logins
+/// counts as one attempt.
 pub fn over(data: &Data) -> Group {
     let mut recent: BTreeMap<IpAddr, VecDeque<(i64, usize)>> = BTreeMap::new();
     let mut over = Group::new();

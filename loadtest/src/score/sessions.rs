@@ -1,4 +1,4 @@
-//! Sessions by how odd they are: planted anomalies against scores.
+//! Scores the ranking of sessions against the planted anomalies.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use super::{
     table::{Table, perhaps},
 };
 
-/// What is gathered over all seeds, for one way of scoring.
+/// Scores of one method over all seeds.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
-    /// By class, `all` first: average precision, AUROC, precision at 20, at 100, at as many as are planted.
+    /// By class, `all` first: average precision, AUROC, precision at 20, at 100, at the number planted.
     figures: BTreeMap<String, Vec<[Option<f64>; 5]>>,
 }
 
 impl Sessions {
-    /// One log, with the score of each session. A class is judged against the background alone.
+    /// Adds one log with the score of each session. Each class is compared with the background only.
     pub fn add(&mut self, log: &Labelled, scores: &[f64]) {
         let anomalies = log.anomalies();
         let classes: std::collections::BTreeSet<&str> = anomalies.values().copied().collect();
@@ -42,7 +42,6 @@ impl Sessions {
     }
 }
 
-/// A row for each way.
 pub fn table(ways: &[(String, Sessions)]) -> Table {
     let classes: std::collections::BTreeSet<&String> =
         ways.iter().flat_map(|(_, sessions)| sessions.figures.keys()).filter(|name| *name != "all").collect();

@@ -1,4 +1,4 @@
-//! Single sources: flagged or not, of a planted campaign or not.
+//! Scores single sources: flagged or not, member of a planted campaign or not.
 
 use super::{
     labelled::Labelled,
@@ -7,7 +7,7 @@ use super::{
     table::{Table, number, share},
 };
 
-/// What is counted over all seeds, for one way of finding.
+/// Counts of one method over all seeds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sources {
     flagged: usize,
@@ -18,7 +18,6 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// One log.
     pub fn add(&mut self, log: &Labelled, found: &[Group]) {
         let flagged: Group = found.iter().flatten().copied().collect();
         let of = |kind: Option<&str>| -> Group {
@@ -40,7 +39,6 @@ impl Sources {
     }
 }
 
-/// A row for each way.
 pub fn table(ways: &[(String, Sources)]) -> Table {
     let caption = "Single sources, all seeds together: those flagged that are of any planted campaign (precision), those of any that are flagged (recall), and those of snowshoes that are flagged.";
     let mut table = Table::new(

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A caption, a head, rows.
+/// A caption, a header, and rows.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {
     caption: String,
@@ -11,17 +11,14 @@ pub struct Table {
 }
 
 impl Table {
-    /// Without rows.
     pub fn new(caption: &str, head: impl IntoIterator<Item = String>) -> Self {
         Self { caption: caption.to_owned(), head: head.into_iter().collect(), rows: Vec::new() }
     }
 
-    /// One more.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// As Markdown, columns below each other.
     pub fn print(&self) {
         let widths: Vec<usize> = (0..self.head.len())
             .map(|i| {
@@ -47,17 +44,16 @@ impl Table {
     }
 }
 
-/// Three digits.
 pub fn number(value: f64) -> String {
     format!("{value:.3}")
 }
 
-/// Three digits, or a dash for none.
+/// Formats with three digits, or as a dash.
 pub fn perhaps(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), number)
 }
 
-/// A share, or a dash of none.
+/// Formats a share, or a dash if `whole` is 0.
 pub fn share(part: usize, whole: usize) -> String {
     if whole == 0 { "-".to_owned() } else { number(part as f64 / whole as f64) }
 }

@@ -25,7 +25,7 @@ const SERVERS: [&str; 3] = ["nats", "postgres", "redis"];
 pub enum Part {
     /// A role's process, killed with SIGKILL.
     Role(&'static str),
-    /// A server that is told to stop.
+    /// A server that is stopped with a signal.
     Stopped(&'static str),
     /// A server that is killed with SIGKILL.
     Killed(&'static str),
@@ -40,7 +40,6 @@ impl fmt::Display for Part {
     }
 }
 
-/// Servers and roles.
 pub struct Hub {
     dir: PathBuf,
     program: PathBuf,
@@ -55,7 +54,6 @@ pub struct Hub {
 /// The generator, while it writes.
 pub struct Load(Child);
 
-/// What the generator wrote.
 #[derive(serde::Deserialize)]
 pub struct Made {
     pub events: u64,
@@ -63,7 +61,7 @@ pub struct Made {
 }
 
 impl Hub {
-    /// Starts all of it in a new directory.
+    /// Starts all processes in a new directory.
     pub async fn start(dir: &Path, sensors: u16) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("cowriestream");
         anyhow::ensure!(
@@ -115,7 +113,6 @@ impl Hub {
         Ok(())
     }
 
-    /// Stops all of it.
     pub async fn stop(&mut self) {
         for child in self.roles.values_mut() {
             child.kill().await.ok();
@@ -153,7 +150,7 @@ impl Hub {
         Ok(part)
     }
 
-    /// Starts again what was stopped.
+    /// Starts a stopped part again.
     pub async fn start_again(&mut self, part: Part) -> anyhow::Result<()> {
         match part {
             Part::Role(role) => self.start_role(role),
@@ -177,7 +174,7 @@ impl Hub {
         roles.chain(servers).collect()
     }
 
-    /// How jobs are submitted.
+    /// A client that submits jobs.
     pub fn client(&self) -> Client {
         let urls = self.ports.map(|(_, grpc)| format!("http://127.0.0.1:{grpc}"));
         Client { program: self.program.clone(), environment: self.environment.clone(), urls }
@@ -207,7 +204,6 @@ impl Hub {
         Ok(())
     }
 
-    /// Starts the generator.
     pub fn load(&self, rate: f64, seed: u64) -> anyhow::Result<Load> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["generate", "--live", "--json", "--out"]).arg(self.dir.join("logs"));
@@ -229,7 +225,7 @@ impl Hub {
         ))
     }
 
-    /// Bytes of all logs.
+    /// Size of all logs in bytes.
     pub fn log_bytes(&self) -> anyhow::Result<i64> {
         let mut sum = 0;
         for directory in fs::read_dir(self.dir.join("logs"))? {
@@ -240,7 +236,7 @@ impl Hub {
         Ok(sum)
     }
 
-    /// Bytes of the logs that are receipted.
+    /// Number of committed bytes of the logs.
     pub async fn committed_bytes(&self) -> anyhow::Result<i64> {
         let sql =
             "select coalesce(sum(upper(r) - lower(r)), 0)::bigint from loader_files, unnest(committed) as r";
@@ -251,14 +247,14 @@ impl Hub {
 
     /// Jobs that are not completed, with their states.
     pub async fn jobs_not_completed(&self) -> anyhow::Result<Vec<(String, String)>> {
-        // The schedule goes on: what it submitted in the last seconds may still run.
+        // The schedule continues to submit: jobs of the last seconds may still run.
         let sql = "select job_id::text, state::text from jobs where state::text <> 'completed' and (schedule is null or created_at < now() - interval '60 seconds')";
         let store = self.store().await?;
         let mut connection = store.connection().await?;
         Ok(sqlx::query_as(sql).fetch_all(&mut *connection).await?)
     }
 
-    /// All job ids, and how many are of schedules.
+    /// All job ids, and the number of scheduled jobs.
     pub async fn jobs(&self) -> anyhow::Result<(BTreeSet<String>, i64)> {
         let store = self.store().await?;
         let mut connection = store.connection().await?;
@@ -270,7 +266,7 @@ impl Hub {
         Ok((ids.into_iter().collect(), scheduled))
     }
 
-    /// The independent recount; fails with what it printed.
+    /// Runs `verify`; an error contains its output.
     pub async fn verify(&self) -> anyhow::Result<()> {
         let logs = self.logs();
         let arguments: Vec<&str> =
@@ -348,7 +344,7 @@ impl Hub {
 }
 
 impl Load {
-    /// Tells the generator to stop; what it wrote.
+    /// Stops the generator and returns its summary.
     pub async fn finish(&mut self) -> anyhow::Result<Made> {
         use tokio::io::AsyncReadExt as _;
         let pid = self.0.id().context("the generator ended by itself")?;

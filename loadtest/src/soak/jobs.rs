@@ -1,4 +1,4 @@
-//! Jobs submitted during a soak, by the command line, as a user would.
+//! Submits jobs during a soak through the command line, as a user would.
 
 use std::{
     path::PathBuf,
@@ -13,11 +13,10 @@ use std::{
 use boot::Tasks;
 use tokio::process::Command;
 
-/// Between two submissions.
 const PAUSE: Duration = Duration::from_secs(2);
 /// A submission that takes longer counts as refused.
 const LIMIT: Duration = Duration::from_secs(30);
-/// The jobs, in turn.
+/// The jobs, submitted in turn.
 const JOBS: [&[&str]; 4] = [
     &["report", "--param", "time_window=24h"],
     &["diagnostic", "--param", "steps=20", "--param", "step_seconds=0.2"],
@@ -25,19 +24,16 @@ const JOBS: [&[&str]; 4] = [
     &["longtail_analysis", "--param", "time_window=24h"],
 ];
 
-/// How jobs are submitted.
 #[derive(Clone)]
 pub struct Client {
-    /// The program `cowriestream`.
     pub program: PathBuf,
-    /// Addresses of the servers.
     pub environment: Vec<(&'static str, String)>,
     /// gRPC addresses of the coordinators.
     pub urls: [String; 2],
 }
 
 impl Client {
-    /// A command that asks one of the coordinators.
+    /// Returns a command that calls one of the coordinators.
     pub fn command(&self, which: usize, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
@@ -45,7 +41,7 @@ impl Client {
         command
     }
 
-    /// Submits one job; its id.
+    /// Submits one job and returns its id.
     async fn submit(&self, n: usize) -> Option<String> {
         let key = format!("soak-{n}");
         let arguments =
@@ -56,7 +52,7 @@ impl Client {
     }
 }
 
-/// Submits a job every two seconds until it is told to finish.
+/// Submits a job every two seconds until it is finished.
 pub struct Submitter {
     accepted: Arc<Mutex<Vec<String>>>,
     refused: Arc<AtomicU32>,
@@ -64,7 +60,6 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Begins to submit.
     pub fn start(client: Client, tasks: &Tasks) -> Self {
         let (accepted, refused) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU32::new(0)));
         let (ids, failures, stop) = (accepted.clone(), refused.clone(), tasks.stop());
@@ -96,7 +91,6 @@ impl Submitter {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Submits no more.
     pub async fn finish(&mut self) {
         self.tasks.stop().cancel();
         self.tasks.ended().await;

@@ -5,17 +5,16 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::Context as _;
 use serde::Serialize;
 
-/// A kind of log line.
+/// Log lines with the same text.
 #[derive(Debug, Serialize)]
 pub struct Line {
-    /// How often.
     pub times: u32,
     /// Role, level and message; digits are replaced by `N`.
     pub text: String,
 }
 
 impl Line {
-    /// A panic, or a message about loss: nothing is lost in a soak.
+    /// Reports a panic, or a message about loss: a soak must lose nothing.
     pub fn fault(&self) -> Option<String> {
         let wrong = ["panicked", "lost for good", "overflow"].iter().any(|word| self.text.contains(word));
         wrong.then(|| format!("{} log lines like: {}", self.times, self.text))

@@ -18,7 +18,6 @@ pub struct Memory(BTreeMap<&'static str, Vec<(f64, u64)>>);
 /// Peaks of a process in two quarters of the soak.
 #[derive(Debug, Serialize)]
 pub struct Growth {
-    /// Role or server.
     pub process: &'static str,
     /// Highest resident memory in the second quarter.
     pub early_mib: f64,
@@ -53,7 +52,6 @@ impl Memory {
 }
 
 impl Growth {
-    /// Says so when memory grew.
     pub fn fault(&self) -> Option<String> {
         let grew = self.early_mib > 0.0 && self.late_mib > self.early_mib * FACTOR + SLACK_MIB;
         grew.then(|| format!("{} grew from {:.0} to {:.0} MiB", self.process, self.early_mib, self.late_mib))

@@ -23,9 +23,9 @@ use hub::Hub;
 use jobs::Submitter;
 use memory::Memory;
 
-/// How long the backlog may take to be committed, and accepted jobs to end, after the load has stopped.
+/// Limit for the backlog to be committed and accepted jobs to end after the load has stopped.
 const SETTLE: Duration = Duration::from_secs(300);
-/// Between two looks at a state that is waited for.
+/// Time between two checks of a state.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// `loadtest soak`
@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 The program `cowriestream` must lie beside this one. Exit status: 0 when everything held, 1 otherwise.")]
 pub struct Args {
-    /// New directory for logs, servers and role logs; kept when something did not hold
+    /// New directory for logs, servers and role logs; kept when a check failed
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Length of the load
@@ -60,7 +60,6 @@ pub struct Args {
     json: bool,
 }
 
-/// The outcome.
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
     minutes: f64,
@@ -76,7 +75,7 @@ struct Outcome {
     faults: Vec<String>,
 }
 
-/// Runs the load, judges the end state, and prints it.
+/// Runs the load, checks the final state, and prints the outcome.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let mut hub = Hub::start(&args.dir, args.sensors).await?;
     let outcome = soak(&args, &mut hub, &tasks).await;
@@ -126,7 +125,8 @@ async fn soak(args: &Args, hub: &mut Hub, tasks: &Tasks) -> anyhow::Result<Outco
     Ok(outcome)
 }
 
-/// Waits until everything is committed and every job has ended, and says what is not as it should be.
+/// Waits until everything is committed and every job has ended, and adds a fault for everything that is
+/// wrong.
 async fn judge(hub: &Hub, accepted: &[String], outcome: &mut Outcome) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE;
     let size = hub.log_bytes()?;

@@ -1,4 +1,4 @@
-//! Data sets of many sessions, made day by day so that the lines are never all in memory.
+//! Generates data sets of many sessions day by day, so that the lines are never all in memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,12 +20,13 @@ use crate::{
 };
 
 const DAY: i64 = 86_400_000_000;
-/// Sessions of the background do not last longer.
+/// Longest session of the background.
 const LONGEST: i64 = 4 * 3_600_000_000;
-/// Events in a session, on average, as learnt.
+/// Mean events per session, as learnt.
 const EVENTS: f64 = 6.82;
 
-/// So many sessions over so many days, as a file for ours, and as files for scikit-learn.
+/// Writes a data set of `sessions` sessions over `days` days: one file for our analyses, and files for
+/// scikit-learn.
 pub fn make(dir: &Path, sessions: usize, days: usize) -> anyhow::Result<()> {
     let plan = Plan {
         seed: 1,
@@ -58,7 +59,7 @@ pub fn make(dir: &Path, sessions: usize, days: usize) -> anyhow::Result<()> {
                 sessions - made,
             );
         }
-        // Days are as long as it takes: the last ones make up for what is missing.
+        // The last days are extended until the number of sessions is reached.
         if made >= sessions {
             break;
         }
@@ -73,7 +74,7 @@ pub fn make(dir: &Path, sessions: usize, days: usize) -> anyhow::Result<()> {
     peer::write(dir, &rows, &peer::commands(&data))
 }
 
-/// The sessions of a data set, at most so many; how many they were.
+/// Adds at most `most` sessions of a data set. Returns their number.
 fn push(builder: &mut DataBuilder, data: &Data, most: usize) -> usize {
     data.sessions.iter().take(most).for_each(|session| add(builder, data, session));
     data.sessions.len().min(most)
@@ -108,7 +109,7 @@ fn add(builder: &mut DataBuilder, data: &Data, session: &Session) {
     });
 }
 
-/// The sessions of each UTC day.
+/// Divides the sessions by UTC day.
 pub fn by_day(data: &Data) -> BTreeMap<i64, Data> {
     let mut days: BTreeMap<i64, DataBuilder> = BTreeMap::new();
     data.sessions

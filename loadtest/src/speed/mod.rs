@@ -1,5 +1,5 @@
-//! `loadtest speed`: what the analyses take, beside scikit-learn on the same vectors; a process for each
-//! measurement.
+//! `loadtest speed`: measures time and memory of the analyses, beside scikit-learn on the same vectors, with
+//! one process for each measurement.
 
 mod made;
 mod ours;
@@ -21,33 +21,31 @@ use ours::{Took, What};
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Sessions: a thousand a day up to 90 days, then more a day
+    /// Numbers of sessions: a thousand per day up to 90 days, then more per day
     #[arg(long, value_delimiter = ',', default_value = "1000,7000,30000,100000,1000000")]
     sessions: Vec<usize>,
-    /// Seconds after which a measurement is given up
+    /// Time limit of each measurement, in seconds
     #[arg(long, default_value_t = 900)]
     limit: u64,
-    /// Ours alone
+    /// Only our analyses
     #[arg(long)]
     alone: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Make the data set of so many sessions, for the other measurements
+    /// Generate the data set with this many sessions, for the other measurements
     #[arg(long, hide = true, requires = "dir")]
     make: Option<usize>,
     /// Measure this, in this process
     #[arg(long, hide = true, requires = "dir")]
     measure: Option<What>,
-    /// Where the data set is
+    /// Directory of the data set
     #[arg(long, hide = true)]
     dir: Option<PathBuf>,
 }
 
-/// Those of scikit-learn.
 const PEERS: [&str; 4] = ["isolation-forest", "dbscan-plain", "lof", "hdbscan-labels"];
 
-/// Measures and prints.
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     if let (Some(sessions), Some(dir)) = (args.make, &args.dir) {
         return made::make(dir, sessions, (sessions / 1000).clamp(1, 90));
@@ -71,10 +69,10 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
         let stop = tasks.stop();
         let measured = tokio::select! {
             measured = one(&args, sessions, &dir, &mut table) => measured,
-            () = stop.cancelled() => Err(anyhow::anyhow!("told to stop")),
+            () = stop.cancelled() => Err(anyhow::anyhow!("stopped")),
         };
         fs::remove_dir_all(&dir)?;
-        // What was measured is shown, whatever became of the rest.
+        // Print what was measured, even if the rest failed.
         if let Err(error) = measured {
             tracing::error!("{error:#}");
             break;
@@ -153,7 +151,7 @@ fn gave_up(name: &str, sessions: usize, limit: u64) -> [String; 7] {
     ]
 }
 
-/// This program again, with other arguments; `None` when it takes too long.
+/// Runs this program again with other arguments. Returns `None` when it takes too long.
 async fn child(args: &Args, dir: &std::path::Path, with: &[&str]) -> anyhow::Result<Option<Vec<u8>>> {
     let mut command = Command::new(std::env::current_exe()?);
     command

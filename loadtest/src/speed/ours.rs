@@ -1,4 +1,4 @@
-//! One of our analyses in this process, from the data set in memory to what it finds.
+//! Runs one of our analyses in this process, from the data set in memory to its findings.
 
 use std::{fs, ops::Range, path::Path, time::Instant};
 
@@ -17,12 +17,11 @@ use super::made::by_day;
 
 const DAY: i64 = 86_400_000_000;
 
-/// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum What {
     /// Longtail, from nothing
     Longtail,
-    /// Longtail of the last day, when all days before are known
+    /// Longtail of one more day, with all earlier days cached
     Incremental,
     /// Snowshoe
     Snowshoe,
@@ -30,24 +29,23 @@ pub enum What {
     Botnet,
 }
 
-/// What it took.
+/// The result of a measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Took {
-    /// Seconds.
+    /// Elapsed seconds.
     pub wall: f64,
-    /// Seconds of all threads.
+    /// CPU seconds of all threads.
     pub cpu: f64,
-    /// Of the process, data set included, in MB.
+    /// Peak memory of the process, data set included, in MB.
     pub peak_mb: f64,
-    /// Of the process before, the data set in memory, in MB.
+    /// Memory of the process before the analysis, with the data set loaded, in MB.
     pub data_mb: f64,
-    /// Sessions.
     pub n: usize,
-    /// Sessions that differ, where the analysis says.
+    /// Number of distinct sessions, where the analysis reports it.
     pub unique: Option<u64>,
 }
 
-/// Reads what [`super::made::make`] wrote and measures.
+/// Reads the data set that [`super::made::make`] wrote, and measures.
 pub fn measure(what: What, dir: &Path) -> anyhow::Result<Took> {
     let data = arrow::read(&fs::read(dir.join("data"))?)?;
     let n = data.sessions.len();
@@ -128,7 +126,7 @@ fn analyse(
 
 fn timed(n: usize, run: impl FnOnce() -> anyhow::Result<Option<u64>>) -> anyhow::Result<Took> {
     let me = std::process::id();
-    // The highest so far was reached while the data set was read.
+    // Reset the peak: the highest value so far was reached while the data set was read.
     fs::write("/proc/self/clear_refs", "5").context("forget the peak of memory")?;
     let mb = |name: &str| cpu::memory(me, name).unwrap_or(0) as f64 / 1e6;
     let (data_mb, before, began) = (mb("VmRSS"), cpu::seconds(me), Instant::now());

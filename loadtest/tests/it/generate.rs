@@ -22,8 +22,8 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(made(8, 20_000).iter().all(|made| !known.contains(&made.line)));
 }
 
-/// A figure measured on the log of a seed stays comparable: whoever changes that log changes this, and says
-/// so.
+/// Scores of a seed stay comparable only while its log stays the same. If you change the log, change this
+/// hash and say so.
 #[test]
 fn the_log_of_a_seed_is_the_one_it_always_was() {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);

@@ -1,4 +1,4 @@
-//! The statistics of made logs beside those of the samples.
+//! Compares the statistics of generated logs with those of the samples.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ fn made(plan: Plan) -> Statistics {
     Statistics::of(Generator::new(plan).take(100_000).map(|made| made.line))
 }
 
-/// Most of a day, as the samples are: sessions of hours begin and end in it.
+/// Most of a day, like the samples: sessions of several hours begin and end in it.
 fn slow() -> Plan {
     Plan { rate: 2.0, ..Plan::default() }
 }
@@ -59,7 +59,7 @@ fn every_event_of_the_samples_is_made() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Beside the checkout; they are never part of it.
+/// Beside the checkout; the samples are never part of it.
 fn samples() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples");
     let place = std::env::var_os("COWRIESTREAM_SAMPLES").map_or(beside, PathBuf::from);
@@ -83,7 +83,7 @@ fn made_logs_are_like_the_samples_where_they_are_at_hand() {
     let rows = compare(&real, &made(slow()));
     println!("{}", table(&rows));
     assert!(rows.iter().all(Row::holds), "{}", table(&rows));
-    // The committed profile is that of these samples.
+    // The committed profile was learnt from these samples.
     assert!(
         compare(&real, &LEARNT.statistics)
             .iter()

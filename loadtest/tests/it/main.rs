@@ -1,4 +1,4 @@
-//! The load test's own tests: its logs are like real ones, and always the same.
+//! Tests of the load generator: its logs are like real ones, and reproducible.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![allow(clippy::print_stdout, reason = "what a test measured")]

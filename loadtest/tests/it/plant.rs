@@ -12,7 +12,7 @@ fn plan(seed: u64) -> Plan {
     Plan { seed, rate: 0.08, apart: true, ..Plan::default() }
 }
 
-/// Three days with everything in it, and a quarter more for sessions to end.
+/// Returns the log of three days with every plant, and a quarter of a day more for sessions to end.
 fn log(seed: u64) -> (Vec<Made>, Truth) {
     let end = Plan::default().start + 3 * DAY;
     let log = Planted::new(plan(seed), end, &"all".parse().unwrap());
@@ -20,7 +20,7 @@ fn log(seed: u64) -> (Vec<Made>, Truth) {
     (log.take_while(|made| made.at_micros < end + DAY / 4).collect(), truth)
 }
 
-/// Sensor and session of each line that has `eventid`, and where it came from.
+/// Returns the source of each session that has an event `eventid`.
 fn sessions(lines: &[Made], eventid: &str) -> HashMap<(String, String), String> {
     let events = lines.iter().map(|made| serde_json::from_slice::<Value>(&made.line).unwrap());
     let text = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();

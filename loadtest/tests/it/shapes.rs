@@ -1,11 +1,11 @@
-//! What the lines of each version look like.
+//! Tests the lines of each version of Cowrie.
 
 use std::collections::HashMap;
 
 use loadtest::generate::{Generator, Plan, cowrie::Cowrie};
 use serde_json::Value;
 
-/// Some lines of each event of a version, as text and as JSON.
+/// Returns some lines of each event of a version, as text and as JSON.
 fn lines(cowrie: Cowrie) -> HashMap<String, Vec<(String, Value)>> {
     let plan = Plan { cowrie: Some(cowrie), sensors: 2, ..Plan::default() };
     let mut lines = HashMap::<String, Vec<_>>::new();

@@ -1,5 +1,5 @@
-//! The data set as an Arrow file, which other tools read, too. A session is a line; strings that many
-//! sessions have are written with each.
+//! Reads and writes the data set as an Arrow file, which other tools can read. Each session is one row; a
+//! string that many sessions share is repeated in each row.
 
 use std::{io::Write, net::IpAddr, sync::Arc};
 
@@ -22,15 +22,15 @@ use events::features::LENGTH;
 
 use crate::data::{Data, DataBuilder, Row, Session, Text};
 
-/// Sessions of a batch, at most.
+/// Largest number of sessions in a batch.
 const BATCH: usize = 8_192;
-/// Bytes of text of a batch, about: offsets of strings have 31 bits, and a session has less than a tenth of
-/// that.
+/// Approximate bytes of text in a batch. String offsets have 31 bits, and one session has less than a tenth
+/// of that.
 const MOST_TEXT: usize = 256 << 20;
-/// Lines of any column of a batch, at most; more than any of ours has.
+/// Largest number of rows of any column of a batch; ours have fewer.
 const MOST_LINES: i64 = 1 << 28;
 
-/// What the format asks of every buffer, in bytes.
+/// The format requires every buffer to be aligned to this many bytes.
 const ALIGNMENT: usize = 8;
 
 /// Why a file was not written or read.
@@ -67,14 +67,13 @@ fn item(kind: DataType) -> Arc<Field> {
     Arc::new(Field::new("item", kind, false))
 }
 
-/// The columns, in this order.
 fn schema() -> SchemaRef {
     let Schema { fields, .. } = earlier_schema().as_ref().clone();
     let texts = |name| Arc::new(Field::new(name, DataType::List(item(DataType::Utf8)), false));
     Arc::new(Schema::new(fields.iter().cloned().chain(LATER.map(texts)).collect::<Vec<_>>()))
 }
 
-/// Columns that files of earlier versions do not have; they are empty then.
+/// Columns that files of earlier versions do not have; they are read as empty.
 const LATER: [&str; 2] = ["targets", "keys"];
 
 /// The columns of earlier versions.
@@ -209,21 +208,21 @@ fn logins(data: &Data, sessions: &[Session]) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(ListArray::try_new(item(DataType::Struct(login_fields())), offsets, Arc::new(values), None)?))
 }
 
-/// Reads a file that [`write`] wrote. One that is damaged is refused; nothing is believed before it is
-/// checked, and no more memory is taken than the file has bytes, a few times over.
+/// Reads a file that [`write`] wrote, and refuses a damaged one. Every value is checked before use, and
+/// memory stays within a few times the size of the file.
 pub fn read(bytes: &[u8]) -> Result<Data, Error> {
     let file = Buffer::from(bytes);
     let trailer = bytes.len().checked_sub(10).ok_or_else(|| damaged("too short"))?;
     let length = read_footer_length(bytes[trailer..].try_into().map_err(|_| damaged("too short"))?)?;
-    let from = trailer.checked_sub(length).ok_or_else(|| damaged("its end is longer than all of it"))?;
+    let from = trailer.checked_sub(length).ok_or_else(|| damaged("its footer is longer than the file"))?;
     let footer = root_as_footer(&bytes[from..trailer])
-        .map_err(|error| damaged(&format!("its end is damaged: {error}")))?;
+        .map_err(|error| damaged(&format!("its footer is damaged: {error}")))?;
     let found = try_fb_to_schema(footer.schema().ok_or_else(|| damaged("it has no schema"))?)?;
     let columns = if found.field_with_name(LATER[0]).is_ok() { schema() } else { earlier_schema() };
     same_columns(&found, &columns)?;
     let units = units(&columns);
     if footer.dictionaries().is_some_and(|dictionaries| !dictionaries.is_empty()) {
-        return Err(damaged("it has dictionaries, which ours have not"));
+        return Err(damaged("it has dictionaries, which this program does not write"));
     }
     let decoder = FileDecoder::new(columns, footer.version());
     let mut builder = DataBuilder::default();
@@ -254,12 +253,12 @@ fn same_columns(found: &Schema, expected: &Schema) -> Result<(), Error> {
     if found.fields() == expected.fields() {
         Ok(())
     } else {
-        Err(damaged("its columns are in another order, or more than ours"))
+        Err(damaged("its columns are in another order, or it has unknown columns"))
     }
 }
 
-/// The bytes of a batch, when everything that it says about itself lies within them: the decoder below panics
-/// where it does not.
+/// Returns the bytes of a batch after checking that every range in its header lies within the batch: the
+/// decoder below panics on one that does not.
 fn checked(file: &Buffer, block: &Block, units: &[i64]) -> Result<Buffer, Error> {
     let wrong = || damaged("a batch lies outside of the file");
     let number = |value: i64| usize::try_from(value).map_err(|_| wrong());
@@ -274,13 +273,13 @@ fn checked(file: &Buffer, block: &Block, units: &[i64]) -> Result<Buffer, Error>
         return Err(wrong());
     }
     let part = file.slice_with_length(offset, length);
-    // As the decoder finds it: behind the length, and behind a mark before that if there is one.
+    // Skip what the decoder skips: the length, and a marker before it if there is one.
     let skip = if part[..4] == [0xff; 4] { 8 } else { 4 };
     let message = arrow_ipc::root_as_message(&part[skip..])
-        .map_err(|error| damaged(&format!("the head of a batch is damaged: {error}")))?;
-    let batch = message.header_as_record_batch().ok_or_else(|| damaged("something is no batch"))?;
+        .map_err(|error| damaged(&format!("the header of a batch is damaged: {error}")))?;
+    let batch = message.header_as_record_batch().ok_or_else(|| damaged("a block is not a record batch"))?;
     if batch.compression().is_some() {
-        return Err(damaged("it is compressed, which ours are not"));
+        return Err(damaged("it is compressed, which this program does not write"));
     }
     let within = |from: i64, length: i64| {
         from >= 0
@@ -306,10 +305,10 @@ fn checked(file: &Buffer, block: &Block, units: &[i64]) -> Result<Buffer, Error>
     }
 }
 
-/// Of each buffer of a batch, in their order, the bytes of one of its numbers.
+/// Returns, for each buffer of a batch in order, the bytes of one element.
 fn units(columns: &Schema) -> Vec<i64> {
     fn add(kind: &DataType, units: &mut Vec<i64>) {
-        // First which are null, by bits.
+        // The first buffer is the null bitmap, counted in bits.
         units.push(1);
         match kind {
             DataType::Utf8 => units.extend([4, 1]),
@@ -328,7 +327,7 @@ fn units(columns: &Schema) -> Vec<i64> {
 }
 
 fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
-    let wrong = || damaged("a column is not of its type");
+    let wrong = || damaged("a column has another type");
     let column = |name: &str| batch.column_by_name(name).ok_or_else(wrong);
     let texts = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(wrong);
     let lists = |name: &str| column(name)?.as_list_opt::<i32>().ok_or_else(wrong);
@@ -359,7 +358,7 @@ fn push(builder: &mut DataBuilder, batch: &RecordBatch) -> Result<(), Error> {
         builder.push(&Row {
             sensor: sensors.value(row),
             session: sessions.value(row),
-            source: source.map_err(|_| damaged("a source is no address"))?,
+            source: source.map_err(|_| damaged("a source is not an address"))?,
             started: started.value(row),
             seconds: seconds.value(row),
             client: optional(clients, row),

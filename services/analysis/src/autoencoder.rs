@@ -1,7 +1,9 @@
-//! An autoencoder: what it cannot give back through a narrow middle is unlike what it learned from.
+//! An autoencoder: a row that it cannot reconstruct through a narrow middle layer is unlike the training
+//! data.
 //!
-//! By burn, on the CPU, or with the features `cuda` or `wgpu` of this crate on a GPU. On the CPU the same
-//! rows, weights and seed give the same model to the last bit on the same machine; on a GPU nearly the same.
+//! It runs on burn, on the CPU, or on a GPU with the features `cuda` or `wgpu` of this crate. On the CPU, the
+//! same rows, weights and seed give the same model to the last bit on the same machine; on a GPU, almost the
+//! same.
 
 use burn::{
     backend::Autodiff,
@@ -22,25 +24,25 @@ type Backend = burn::backend::Wgpu<f32>;
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 type Backend = burn::backend::NdArray<f32>;
 
-/// Widths of the layers within.
+/// Widths of the hidden layers.
 const HIDDEN: [usize; 3] = [16, 4, 16];
-/// Rows of a step of training.
+/// Rows in one training step.
 const BATCH: usize = 256;
-/// Steps of training, whatever the number of rows.
+/// Training steps, independent of the number of rows.
 const STEPS: usize = 600;
-/// Steps between two looks at the watch: a few milliseconds.
+/// Steps between two checks for cancellation: a few milliseconds.
 const STRIDE: usize = 4;
-/// Of the first step; it falls to nothing by a cosine.
+/// Learning rate of the first step; it falls to 0 along a cosine.
 const RATE: f64 = 1e-2;
-/// Rows that are scored at once.
+/// Rows scored in one pass.
 const SCORED: usize = 2_048;
-/// A feature that varies less is taken to vary by this, for noise is no finding.
+/// Smallest standard deviation of a feature. Dividing by a smaller one would turn noise into findings.
 const LEAST_DEVIATION: f64 = 1e-2;
-/// A feature further from its mean than so many standard deviations is taken to be so far: one absurd number
-/// shall not be all that is learned.
+/// Largest distance of a feature from its mean, in standard deviations; larger ones are clamped. Otherwise
+/// one extreme value would dominate the training.
 const MOST_DEVIATIONS: f32 = 10.0;
 
-/// The driver of the GPU that this was built for is missing or broken.
+/// The driver of the GPU that this program was built for is missing or broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NoDevice(String);
 
@@ -52,13 +54,13 @@ impl std::fmt::Display for NoDevice {
 
 impl std::error::Error for NoDevice {}
 
-/// What computes.
+/// A device to compute on.
 #[derive(Clone, Debug)]
 pub struct Device(burn::tensor::Device<Backend>);
 
 impl Device {
-    /// Opens the device and tries it. The libraries below panic where a driver is missing; that is caught
-    /// here and told, so whoever holds a device may compute.
+    /// Opens the device and tests it. The libraries below panic when a driver is missing; the panic is caught
+    /// here and returned as an error, so every existing `Device` works.
     pub fn open() -> Result<Self, NoDevice> {
         let trial = || {
             let device = burn::tensor::Device::<Backend>::default();
@@ -70,7 +72,7 @@ impl Device {
         };
         match std::panic::catch_unwind(trial) {
             Ok((device, sum)) if sum == [3.0] => Ok(Self(device)),
-            Ok(_) => Err(NoDevice("it cannot add".to_owned())),
+            Ok(_) => Err(NoDevice("it cannot compute a sum".to_owned())),
             Err(panic) => {
                 let said = panic
                     .downcast_ref::<String>()
@@ -119,7 +121,7 @@ impl<B: burn::tensor::backend::Backend> Network<B> {
     }
 }
 
-/// A layer: `weights` `[inputs, outputs]` one input after the other, and what is added to each output.
+/// A layer. `weights` is `[inputs, outputs]`, one input after the other; the bias is added to each output.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Layer {
     weights: Vec<f32>,
@@ -141,7 +143,6 @@ impl Layer {
     }
 }
 
-/// A trained autoencoder.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Model {
@@ -150,7 +151,7 @@ pub struct Model {
     layers: Vec<Layer>,
 }
 
-/// A model that may be damaged.
+/// A model as read from bytes, which may be damaged.
 #[derive(Deserialize)]
 struct Stored {
     means: Vec<f32>,
@@ -181,9 +182,9 @@ impl TryFrom<Stored> for Model {
     }
 }
 
-/// Trains on rows `[n, d]`, each drawn in proportion to its weight; values that are not finite count as 0,
-/// and so do weights that are missing, negative or not finite. Of no rows, or no columns, comes a model that
-/// knows nothing: every error is 0.
+/// Trains on rows `[n, d]`; each row is drawn in proportion to its weight. Values that are not finite count
+/// as 0, and so do weights that are missing, negative or not finite. Without rows or columns, the model
+/// returns an error of 0 for every row.
 pub fn train(
     rows: &Array2<f32>,
     weights: &[f64],
@@ -257,7 +258,7 @@ fn clean(value: f32) -> f32 {
 }
 
 impl Model {
-    /// Knows only means and standard deviations.
+    /// Returns an untrained model that holds only means and standard deviations.
     fn standard(rows: &Array2<f32>, draw: &Draw) -> Self {
         let total = draw.total().max(f64::MIN_POSITIVE);
         let mean_of = |column: usize, value: &dyn Fn(f64) -> f64| {
@@ -288,8 +289,8 @@ impl Model {
         }));
     }
 
-    /// How far the model is from giving back each row `[n, d]`: the mean over features, and of each feature,
-    /// in squared standard deviations.
+    /// Returns the reconstruction error of each row `[n, d]`, in squared standard deviations: the mean over
+    /// all features, and one for each feature.
     pub fn errors(
         &self,
         rows: &Array2<f32>,
@@ -322,7 +323,7 @@ impl Model {
 mod tests {
     use super::*;
 
-    /// Two features that go together and one of noise.
+    /// Returns rows with two correlated features and one of noise.
     fn rows() -> Array2<f32> {
         Array2::from_shape_fn((600, 3), |(row, column)| match column {
             0 => (row % 20) as f32,
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn training_stops_when_told() {
+    fn training_stops_when_cancelled() {
         let mut asked = 0;
         let mut tell = |_: &str, _: f64| {
             asked += 1;

@@ -1,7 +1,7 @@
 //! The data set of an analysis: the sessions of a time range with what was tried, typed and fetched in each.
 //!
-//! Texts are stored once and named by number. Sessions are in the order of (start, sensor, session), whatever
-//! order they came in.
+//! Texts are stored once and referred to by number. Sessions are sorted by (start, sensor, session),
+//! independent of the order in which they were added.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,88 +11,79 @@ use std::{
 
 use events::features::LENGTH;
 
-/// A text of the data set, by number; see [`Data::text`].
+/// A text of the data set; see [`Data::text`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Text(u32);
 
 impl Text {
-    /// The number, from 0 to below [`Data::texts`].
+    /// A number below [`Data::texts`].
     pub fn number(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Logins of a session that are kept: the first so many.
+/// Most logins kept of a session: the first ones.
 pub const MOST_LOGINS: usize = 1_000;
-/// Commands of a session that are kept as they were typed: the first so many.
+/// Most raw commands kept of a session: the first ones.
 pub const MOST_INPUTS: usize = 1_000;
-/// Distinct forward targets of a session that are kept, and distinct offered keys: the first ones.
+/// Most distinct forward targets and most distinct offered keys kept of a session: the first ones.
 pub const MOST_LISTED: usize = 64;
-/// Of a command that is kept as it was typed: the first so many bytes.
+/// Most bytes kept of a raw command: the first ones.
 pub const LONGEST_INPUT: usize = 64 << 10;
 
-/// A session as it is given to [`DataBuilder::push`].
+/// A session as passed to [`DataBuilder::push`].
 #[derive(Clone, Debug, Default)]
 pub struct Row<'a> {
-    /// The configured sensor id.
     pub sensor: &'a str,
-    /// Cowrie's session id.
     pub session: &'a str,
-    /// Where it came from.
+    /// The address of the client.
     pub source: Option<IpAddr>,
-    /// Its first event, in microseconds since 1970.
+    /// Time of its first event, in microseconds since 1970.
     pub started: i64,
-    /// Its duration in seconds; what is not a finite number, or is negative, counts as 0.
+    /// Its duration in seconds. A value that is negative or not finite counts as 0.
     pub seconds: f64,
-    /// The client's version.
     pub client: Option<&'a str>,
     /// MD5 of the client's algorithms.
     pub hassh: Option<&'a str>,
-    /// User name, password, whether it was right; in the order of time. Without a password a public key was
-    /// offered.
+    /// User name, password, and whether the login succeeded; in order of time. Without a password, a public
+    /// key was offered.
     pub logins: Vec<(&'a str, Option<&'a str>, bool)>,
-    /// Commands as typed, in the order of time.
+    /// Commands as typed, in order of time.
     pub inputs: Vec<&'a str>,
-    /// The normalised sequence of commands: fingerprint, how many commands, and the first of them, one a line
-    /// (`events::features::Sequence`).
+    /// The normalised sequence of commands: fingerprint, number of commands, and the first of them, one a
+    /// line (`events::features::Sequence`).
     pub sequence: Option<([u8; 16], usize, &'a str)>,
-    /// SHA-256 of files fetched or left, in the order of time.
+    /// SHA-256 of files fetched or left, in order of time.
     pub files: Vec<&'a str>,
-    /// Links that files were fetched from.
+    /// URLs that files were fetched from.
     pub urls: Vec<&'a str>,
     /// Targets of forwarded connections, as `host:port`; each is kept once.
     pub targets: Vec<&'a str>,
     /// Fingerprints of the public keys that the client offered; each is kept once.
     pub keys: Vec<&'a str>,
-    /// `events::features::Features::vector`: [`LENGTH`] numbers; what is not finite counts as 0.
+    /// `events::features::Features::vector`: [`LENGTH`] numbers. A value that is not finite counts as 0.
     pub vector: &'a [f32],
 }
 
-/// A login attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Login {
-    /// As typed.
     pub username: Text,
     /// As typed; `None` for a public key.
     pub password: Option<Text>,
-    /// Whether Cowrie let it in.
+    /// Whether Cowrie accepted the login.
     pub success: bool,
 }
 
-/// A session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Session {
-    /// The configured sensor id.
     pub sensor: Text,
-    /// Cowrie's session id.
     pub session: Text,
-    /// Where it came from.
+    /// The address of the client.
     pub source: Option<IpAddr>,
-    /// Its first event, in microseconds since 1970.
+    /// Time of its first event, in microseconds since 1970.
     pub started: i64,
     /// Its duration, finite and not negative.
     pub seconds: f64,
-    /// The client's version.
     pub client: Option<Text>,
     /// MD5 of the client's algorithms.
     pub hassh: Option<Text>,
@@ -107,23 +98,21 @@ pub struct Session {
     vector: u32,
 }
 
-/// A sequence of normalised commands; sessions with the same one did the same.
+/// A sequence of normalised commands. Sessions with the same one did the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sequence {
-    /// Of every command.
+    /// Identifies all of its commands.
     pub fingerprint: [u8; 16],
-    /// How many commands.
     pub length: usize,
-    /// The first of them, one a line.
+    /// The first commands, one a line.
     pub commands: String,
 }
 
-/// The data set.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
-    /// In the order of (started, sensor, session).
+    /// Sorted by (started, sensor, session).
     pub sessions: Vec<Session>,
-    /// Distinct sequences, in the order of their fingerprints.
+    /// Distinct sequences, sorted by fingerprint.
     pub sequences: Vec<Sequence>,
     texts: Vec<Box<str>>,
     logins: Vec<Login>,
@@ -132,12 +121,10 @@ pub struct Data {
 }
 
 impl Data {
-    /// The characters of a text.
     pub fn text(&self, text: Text) -> &str {
         &self.texts[text.number()]
     }
 
-    /// How many distinct texts there are.
     pub fn texts(&self) -> usize {
         self.texts.len()
     }
@@ -147,22 +134,18 @@ impl Data {
         (self.text(session.sensor).to_owned(), self.text(session.session).to_owned())
     }
 
-    /// Login attempts, in the order of time.
     pub fn logins(&self, session: &Session) -> &[Login] {
         &self.logins[session.logins.start as usize..session.logins.end as usize]
     }
 
-    /// Commands as typed, in the order of time.
     pub fn inputs(&self, session: &Session) -> &[Text] {
         &self.lists[session.inputs.start as usize..session.inputs.end as usize]
     }
 
-    /// SHA-256 of files fetched or left.
     pub fn files(&self, session: &Session) -> &[Text] {
         &self.lists[session.files.start as usize..session.files.end as usize]
     }
 
-    /// Links that files were fetched from.
     pub fn urls(&self, session: &Session) -> &[Text] {
         &self.lists[session.urls.start as usize..session.urls.end as usize]
     }
@@ -183,13 +166,12 @@ impl Data {
         &self.vectors[from..from + LENGTH]
     }
 
-    /// The sequence of commands of a session.
     pub fn sequence(&self, session: &Session) -> Option<&Sequence> {
         session.sequence.map(|index| &self.sequences[index as usize])
     }
 }
 
-/// Builds a data set of sessions in any order.
+/// Builds a data set from sessions in any order.
 #[derive(Debug, Default)]
 pub struct DataBuilder {
     data: Data,
@@ -198,7 +180,6 @@ pub struct DataBuilder {
 }
 
 impl DataBuilder {
-    /// Adds a session.
     pub fn push(&mut self, row: &Row<'_>) {
         let logins = self.data.logins.len() as u32;
         for &(username, password, success) in row.logins.iter().take(MOST_LOGINS) {
@@ -245,7 +226,7 @@ impl DataBuilder {
         self.data.sessions.push(session);
     }
 
-    /// The data set; whatever order the sessions came in, it is the same but for the numbers of texts.
+    /// Builds the data set. The order of the sessions changes only the numbers of texts.
     pub fn build(mut self) -> Data {
         let order = |data: &Data, session: &Session| {
             (session.started, data.text(session.sensor).to_owned(), data.text(session.session).to_owned())
@@ -283,7 +264,7 @@ impl DataBuilder {
     }
 }
 
-/// The first [`MOST_LISTED`] distinct texts.
+/// Returns the first [`MOST_LISTED`] distinct texts.
 fn each_once<'a>(texts: &[&'a str]) -> impl Iterator<Item = &'a str> + use<'a> {
     let mut seen = HashSet::new();
     let distinct: Vec<&str> =
@@ -291,7 +272,7 @@ fn each_once<'a>(texts: &[&'a str]) -> impl Iterator<Item = &'a str> + use<'a> {
     distinct.into_iter()
 }
 
-/// The first [`LONGEST_INPUT`] bytes, or a few less, so that it ends with a whole character.
+/// Returns the first [`LONGEST_INPUT`] bytes, or a few less to end at a character boundary.
 fn cut(text: &str) -> &str {
     let mut end = text.len().min(LONGEST_INPUT);
     while !text.is_char_boundary(end) {

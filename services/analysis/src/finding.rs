@@ -1,9 +1,9 @@
-//! What the findings of all analyses share.
+//! Parts of a finding that all analyses share.
 
 pub use findings::SessionName;
 
-/// User name and password as one text, as in the windows' dimension `credential`: `user:password`, with a `\`
-/// before each `:` and `\` of the user name.
+/// Writes user name and password as one text, like the dimension `credential` of the windows:
+/// `user:password`, with a `\` before each `:` and `\` of the user name.
 pub fn credential(username: &str, password: &str) -> String {
     format!("{}:{password}", username.replace('\\', "\\\\").replace(':', "\\:"))
 }

@@ -1,4 +1,4 @@
-//! Isolation forest (Liu, Ting & Zhou 2008): what a few random cuts set apart is odd.
+//! Isolation forest (Liu, Ting & Zhou 2008): a row that a few random cuts isolate is an outlier.
 
 use std::collections::HashSet;
 
@@ -6,19 +6,17 @@ use ndarray::Array2;
 
 use crate::{Stopped, Watch, random::Random};
 
-/// Rows that are scored by all trees before the next ones are, so that they stay in the cache.
+/// Rows that all trees score before the next batch, so that they stay in the cache.
 const BATCH: usize = 512;
-/// More than this many rows in a tree would not fit its numbers, and say no more.
+/// A tree of more rows would overflow its indices, and detect no better.
 const MOST_SAMPLES: usize = 1 << 14;
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
 
-/// What may be chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// How many trees.
     pub trees: usize,
-    /// Rows that each tree is made of, at most.
+    /// Most rows that each tree is built from.
     pub samples: usize,
     /// The same seed gives the same forest.
     pub seed: u64,
@@ -30,16 +28,15 @@ impl Default for Settings {
     }
 }
 
-/// A trained forest.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Forest {
     trees: Vec<Vec<Node>>,
-    /// How many rows each tree was made of.
+    /// Number of rows that each tree was built from.
     samples: usize,
 }
 
-/// Left is what is at most `value`, and is node `left`; right is the one after it. Of a leaf, `value` is the
-/// length of the path.
+/// An inner node sends values up to `value` to node `left`, others to the node after it. In a leaf, `value`
+/// is the length of the path.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Node {
     feature: u32,
@@ -48,8 +45,9 @@ struct Node {
 }
 
 impl Forest {
-    /// Grows a forest on rows `[n, d]`. Weights are counts, rounded: a row of weight 3 is there three times;
-    /// what is missing, negative or not finite counts as 0, as does a value that is not finite.
+    /// Trains a forest on rows `[n, d]`. Weights are rounded to counts: a row of weight 3 counts as three
+    /// rows. A weight that is missing, negative or not finite counts as 0, and so does a value that is not
+    /// finite.
     pub fn train(
         rows: &Array2<f32>,
         weights: &[f64],
@@ -57,8 +55,8 @@ impl Forest {
         watch: &mut Watch<'_>,
     ) -> Result<Self, Stopped> {
         let mut total = 0_u64;
-        // Where the copies of each row end. Each weight is below 2⁴⁰, so that the sum is one for any number
-        // of rows that fits memory.
+        // Where the copies of each row end. Each weight is below 2⁴⁰, so that the sum fits for any number of
+        // rows that fits into memory.
         let ends: Vec<u64> = (0..rows.nrows())
             .map(|row| {
                 total += weights
@@ -90,8 +88,8 @@ impl Forest {
         Ok(Self { trees, samples })
     }
 
-    /// How odd each row is: 2^(−E(h)/c(n)) in (0, 1], about 0.5 for the ordinary. Without trees nothing is
-    /// odd: 0.
+    /// Returns how unusual each row is: 2^(−E(h)/c(n)) in (0, 1], about 0.5 for ordinary rows. Without trees,
+    /// every score is 0.
     pub fn scores(&self, rows: &Array2<f32>, watch: &mut Watch<'_>) -> Result<Vec<f64>, Stopped> {
         let (count, features) = rows.dim();
         let mut scores = Vec::with_capacity(count);
@@ -134,7 +132,7 @@ impl Forest {
 fn path(tree: &[Node], row: &[f32]) -> f32 {
     let mut node = tree[0];
     while node.feature != LEAF {
-        // Rows of another width than those trained on go left.
+        // Rows with fewer columns than the training rows go left.
         let value = row.get(node.feature as usize).copied().unwrap_or(f32::NEG_INFINITY);
         node = tree[node.left as usize + usize::from(value > node.value)];
     }
@@ -145,7 +143,7 @@ fn clean(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// So many of the numbers below `end`, none twice, each choice as likely (Floyd's algorithm).
+/// Picks `count` distinct numbers below `end`, each choice equally likely (Floyd's algorithm).
 fn pick(count: usize, end: u64, random: &mut Random) -> Vec<u64> {
     let mut seen = HashSet::with_capacity(count);
     let mut picked = Vec::with_capacity(count);
@@ -158,12 +156,12 @@ fn pick(count: usize, end: u64, random: &mut Random) -> Vec<u64> {
     picked
 }
 
-/// ⌈log₂ n⌉: beyond it a row is ordinary.
+/// ⌈log₂ n⌉: deeper rows are ordinary.
 fn depth_limit(samples: usize) -> usize {
     samples.max(2).next_power_of_two().trailing_zeros() as usize
 }
 
-/// The average path to one of n rows in a binary search tree.
+/// The average path length to one of n rows in a binary search tree.
 fn average_path(rows: usize) -> f64 {
     const EULER: f64 = 0.577_215_664_901_532_9;
     match rows {
@@ -204,7 +202,8 @@ impl Tree<'_> {
         clean(self.rows[[row as usize, feature]])
     }
 
-    /// A feature in which not all are equal, each as likely, and a value between its least and its greatest.
+    /// Returns a random feature whose values are not all equal, and a random value between its least and
+    /// greatest.
     fn cut(&mut self, picked: &[u32]) -> Option<(usize, f32)> {
         let mut features: Vec<usize> = (0..self.rows.ncols()).collect();
         while !features.is_empty() {
@@ -214,7 +213,7 @@ impl Tree<'_> {
                 (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
             if low < high {
                 let value = f64::from(low) + (f64::from(high) - f64::from(low)) * self.random.unit();
-                // Rounding up to the greatest would leave nothing on the right.
+                // Rounding up to the greatest value would leave no row on the right.
                 let value = value as f32;
                 return Some((feature, if value < high { value.max(low) } else { low }));
             }
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_apart_scores_highest() {
+    fn an_outlier_scores_highest() {
         let mut rows = Array2::from_shape_fn((300, 4), |(row, column)| ((row * 7 + column * 13) % 31) as f32);
         rows.row_mut(17).fill(500.0);
         let scores = scores(&rows, &[1.0; 300]);

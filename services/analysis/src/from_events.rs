@@ -1,4 +1,4 @@
-//! A data set of events, as they stand in logs.
+//! Builds a data set from events as they occur in logs.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::data::{Data, DataBuilder, MOST_INPUTS, Row};
 
-/// Gathers events; the same event twice counts once.
+/// Collects events; a duplicate counts once.
 #[derive(Debug, Default)]
 pub struct Gathered {
     sessions: BTreeMap<(String, String), Vec<Record>>,
@@ -15,7 +15,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Adds an event. One without a session is of no analysis.
+    /// Adds an event. Analyses ignore events without a session.
     pub fn push(&mut self, record: Record) {
         let Some(session) = record.session.clone() else { return };
         if self.seen.insert(record.id) {
@@ -23,8 +23,8 @@ impl Gathered {
         }
     }
 
-    /// The sessions that began in a range of microseconds since 1970. One without any readable time is of no
-    /// range.
+    /// Builds the data set of the sessions that began in `range`, in microseconds since 1970. Sessions
+    /// without a readable time are left out.
     pub fn build(self, range: std::ops::Range<i64>) -> Data {
         let mut builder = DataBuilder::default();
         for ((sensor, session), mut records) in self.sessions {
@@ -79,7 +79,7 @@ fn push(builder: &mut DataBuilder, sensor: &str, session: &str, started: i64, re
     });
 }
 
-/// What follows `cowrie.`.
+/// Returns the event id without the prefix `cowrie.`.
 fn kind(record: &Record) -> &str {
     record.eventid.strip_prefix("cowrie.").unwrap_or_default()
 }
@@ -98,7 +98,7 @@ fn forwards(kind: &str) -> bool {
     kind.starts_with("direct-tcpip.") || kind == "tunnelproxy-tcpip.data"
 }
 
-/// `host:port`; the port is a number, in some versions of Cowrie as text.
+/// `host:port`. The port is a number, or text in some versions of Cowrie.
 fn target(record: &Record) -> Option<String> {
     #[derive(Deserialize)]
     struct Payload {
@@ -112,7 +112,6 @@ fn target(record: &Record) -> Option<String> {
     host.as_str().filter(|host| !host.is_empty()).map(|host| format!("{host}:{port}"))
 }
 
-/// The fingerprint of an offered public key.
 fn key(record: &Record) -> Option<String> {
     #[derive(Deserialize)]
     struct Payload {

@@ -1,33 +1,31 @@
-//! What in a command names its author: public keys, links, hosts.
+//! Parts of a command that point to its author: public keys, URLs, hosts.
 
 /// Types of public keys, each followed by the blob in base64.
 const KEY_TYPES: [&str; 4] = ["ssh-rsa ", "ssh-ed25519 ", "ssh-dss ", "ecdsa-sha2-nistp"];
-/// A blob of a real key has at least so many characters (ed25519: 68).
+/// A blob of a real key has at least this many characters (ed25519: 68).
 const SHORTEST_BLOB: usize = 60;
-/// Before the host of a link.
 const SCHEMES: [&str; 4] = ["http://", "https://", "ftp://", "tftp://"];
-/// What ends a link in a shell.
+/// Characters that end a URL in a shell.
 const ENDS: &[char] =
     &[' ', '\t', '\n', '\r', '"', '\'', ';', '|', '&', ')', '(', '>', '<', '`', '\\', '$', ','];
 
-/// Something that names an author.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Indicator<'a> {
-    /// The blob of an SSH public key, in base64.
+    /// The base64 blob of an SSH public key.
     Key(&'a str),
-    /// A link, as typed.
+    /// A URL, as typed.
     Url(&'a str),
-    /// The host of a link, without port.
+    /// The host of a URL, without port.
     Host(&'a str),
 }
 
-/// Public keys, links and hosts in a command, in the order they stand there.
+/// Returns public keys, URLs and hosts of a command, in order.
 pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
     let mut found = Vec::new();
     for kind in KEY_TYPES {
         for (at, _) in command.match_indices(kind) {
             let rest = &command[at + kind.len()..];
-            // ecdsa-sha2-nistp256 and its like have the size between type and blob.
+            // ecdsa-sha2-nistp256 and similar types have the size between type and blob.
             let rest = if kind.ends_with('p') {
                 rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(' ')
             } else {
@@ -44,7 +42,7 @@ pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
     for scheme in SCHEMES {
         let mut end = 0;
         for (at, _) in command.match_indices(scheme) {
-            // A link within a link ends where that does: each character is looked at once, however many links
+            // A URL within a URL ends at the same place, so each character is read once, however many URLs
             // there are.
             if at >= end {
                 end = command[at..].find(ENDS).map_or(command.len(), |length| at + length);
@@ -59,7 +57,7 @@ pub fn indicators(command: &str) -> Vec<Indicator<'_>> {
     found
 }
 
-/// The host of a link, without user and port.
+/// Returns the host of a URL, without user and port.
 pub fn host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;

@@ -1,7 +1,7 @@
-//! The analyses: longtail, snowshoe and botnet, as functions from a data set to findings with evidence.
+//! The analyses longtail, snowshoe and botnet: functions from a data set to findings with evidence.
 //!
 //! **Invariant**: pure. No file, socket, clock or thread; the same data, parameters and seed give the same
-//! findings, and text of attackers is data.
+//! findings, and text of attackers is only data.
 
 pub mod arrow;
 pub mod autoencoder;

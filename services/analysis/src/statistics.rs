@@ -1,13 +1,13 @@
-//! Tail probabilities, corrections for many comparisons, and entropy.
+//! Tail probabilities, corrections for multiple comparisons, and entropy.
 //!
-//! Tails are computed by logarithms throughout, by the saddle-point form of C. Loader, "Fast and accurate
+//! Tails are computed in logarithms throughout, by the saddle-point form of C. Loader, "Fast and accurate
 //! computation of binomial probabilities" (2000), so that neither 10⁷ trials nor a probability of 10⁻¹⁰⁰⁰
-//! cost digits. Arguments that make no sense (not a number, out of range) give 1: nothing is unusual.
+//! cost digits. Arguments that make no sense (NaN, out of range) give 1: nothing is unusual.
 
 /// ln √(2π).
 const LN_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
 
-/// ln Γ(x) for x > 0; infinite at 0, and not a number below.
+/// ln Γ(x) for x > 0; infinite at 0, NaN below.
 pub fn ln_gamma(x: f64) -> f64 {
     if x.is_nan() || x < 0.0 {
         return f64::NAN;
@@ -27,7 +27,7 @@ pub fn ln_gamma(x: f64) -> f64 {
     (shifted - 0.5) * shifted.ln() - shifted + LN_SQRT_2PI + stirling_series(shifted) - product.ln()
 }
 
-/// The series of Stirling's formula beyond ln √(2π/x) + x ln x − x; for x ≥ 15 exact to the last digit.
+/// The terms of Stirling's series beyond ln √(2π/x) + x ln x − x; exact to the last digit for x ≥ 15.
 fn stirling_series(x: f64) -> f64 {
     let y = 1.0 / (x * x);
     (1.0 / 12.0
@@ -36,7 +36,7 @@ fn stirling_series(x: f64) -> f64 {
         / x
 }
 
-/// ln Γ(x+1) − (x + ½) ln x + x − ln √(2π): what Stirling's formula lacks, for x > 0.
+/// ln Γ(x+1) − (x + ½) ln x + x − ln √(2π): the error of Stirling's formula, for x > 0.
 fn stirling_error(x: f64) -> f64 {
     if x >= 15.0 { stirling_series(x) } else { ln_gamma(x + 1.0) - (x + 0.5) * x.ln() + x - LN_SQRT_2PI }
 }
@@ -125,7 +125,7 @@ fn ln_beta_sides(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     }
 }
 
-/// Abramowitz & Stegun 26.5.8 as its denominator, by Lentz' method.
+/// The denominator of Abramowitz & Stegun 26.5.8, by Lentz' method.
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     let term = |n: f64| {
         let m = (n / 2.0).floor();
@@ -143,7 +143,7 @@ fn lentz(first: f64, term: impl Fn(f64) -> (f64, f64)) -> f64 {
     const TINY: f64 = 1e-300;
     let apart = |value: f64| if value.abs() < TINY { TINY } else { value };
     let (mut value, mut c, mut d) = (apart(first), apart(first), 0.0);
-    // As many as √(10¹²) trials need, by far.
+    // √(10¹²) trials need far fewer terms.
     for n in 1..10_000_000 {
         let (a, b) = term(f64::from(n));
         d = 1.0 / apart(b + a * d);
@@ -169,12 +169,12 @@ pub fn ln_binomial_upper_tail(k: u64, n: u64, p: f64) -> f64 {
     if k > n || p <= 0.0 { f64::NEG_INFINITY } else { ln_beta_inc(k as f64, (n - k + 1) as f64, p) }
 }
 
-/// P(X ≥ k) where `mean` are expected.
+/// P(X ≥ k) of a Poisson distribution with this mean.
 pub fn poisson_upper_tail(k: u64, mean: f64) -> f64 {
     ln_poisson_upper_tail(k, mean).exp()
 }
 
-/// ln P(X ≥ k) where `mean` are expected.
+/// ln P(X ≥ k) of a Poisson distribution with this mean.
 pub fn ln_poisson_upper_tail(k: u64, mean: f64) -> f64 {
     if k == 0 || mean.is_nan() || mean == f64::INFINITY {
         return 0.0;
@@ -199,9 +199,9 @@ pub fn ln_poisson_upper_tail(k: u64, mean: f64) -> f64 {
     }
 }
 
-/// How likely at least `k1` of `k1 + k2` happen in the first of two stretches of length `t1` and `t2` when
-/// the rate is the same in both (Przyborowski & Wilenski, "Homogeneity of results in testing samples from
-/// Poisson series", 1940).
+/// The probability that at least `k1` of `k1 + k2` events fall into the first of two periods of lengths `t1`
+/// and `t2` if the rate is the same in both (Przyborowski & Wilenski, "Homogeneity of results in testing
+/// samples from Poisson series", 1940).
 pub fn two_rates(k1: u64, t1: f64, k2: u64, t2: f64) -> f64 {
     ln_two_rates(k1, t1, k2, t2).exp()
 }
@@ -246,7 +246,7 @@ fn ln_beta_binomial_sum(k: f64, n: f64, alpha: f64, beta: f64) -> f64 {
         term *= ratio;
         sum += term;
         j += 1.0;
-        // With beta ≥ 1 the ratio falls from here on, so the rest is less than a geometric series.
+        // With beta ≥ 1 the ratio falls from here on, so a geometric series bounds the rest.
         if beta >= 1.0 && ratio < 1.0 && term * ratio < sum * (1.0 - ratio) * 1e-17 {
             break;
         }
@@ -274,8 +274,8 @@ fn ln_beta_binomial(j: f64, n: f64, alpha: f64, beta: f64) -> f64 {
     binomial + ln_beta_density(alpha, beta, p, q) - ln_beta_density(a, b, p, q)
 }
 
-/// The smallest false discovery rate at which each of these p-values counts as a discovery (Benjamini &
-/// Hochberg 1995); what is not a number counts as 1.
+/// Returns, for each p-value, the smallest false discovery rate at which it counts as a discovery (Benjamini
+/// & Hochberg 1995). NaN counts as 1.
 pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let value = |index: usize| if p[index].is_nan() { 1.0 } else { p[index].clamp(0.0, 1.0) };
     let mut order: Vec<usize> = (0..p.len()).collect();
@@ -289,7 +289,7 @@ pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     q
 }
 
-/// Shannon's entropy in bits a byte, in [0, 8]; of nothing it is 0.
+/// Shannon's entropy in bits per byte, in [0, 8]; 0 for no bytes.
 pub fn entropy(bytes: &[u8]) -> f64 {
     let mut counts = [0_u64; 256];
     bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
@@ -318,7 +318,7 @@ mod tests {
         close(binomial_upper_tail(3, 3, 0.1), 0.001);
         close(poisson_upper_tail(1, 1.0), 1.0 - (-1.0_f64).exp());
         close(two_rates(3, 1.0, 0, 1.0), 0.125);
-        // With a uniform prior every count is as likely.
+        // With a uniform prior every count is equally likely.
         close(beta_binomial_upper_tail(3, 9, 1.0, 1.0), 0.7);
         close(beta_binomial_upper_tail(8, 9, 1.0, 1.0), 0.2);
         close(entropy(b"abab"), 1.0);

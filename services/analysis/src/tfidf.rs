@@ -1,8 +1,7 @@
 //! TF-IDF of texts, with the numbers of scikit-learn's `TfidfVectorizer(token_pattern=r"(?u)\b\w+\b")`:
 //! smoothed idf, rows of length 1.
 //!
-//! A document may stand for many: with weights the result is what the documents would give if each were there
-//! so many times.
+//! Documents have weights: a document of weight w gives the same result as w equal documents.
 
 use std::collections::HashMap;
 
@@ -13,18 +12,16 @@ use crate::{Stopped, Watch};
 /// A row: features in ascending order with their values, which are positive.
 pub type Row = Vec<(u32, f64)>;
 
-/// Documents between two looks at the watch.
+/// Documents between two progress reports.
 const STRIDE: usize = 64;
 
-/// What may be chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Words in a row that make a feature: from, to; `(1, 3)` is single words, pairs and triples.
+    /// Least and greatest number of words of a feature: `(1, 3)` is single words, pairs and triples.
     pub ngrams: (usize, usize),
-    /// Whether `A` is `a`.
     pub lowercase: bool,
-    /// Keep the most frequent so many features; of equally frequent ones the first by name (scikit-learn
-    /// takes any).
+    /// Keep at most this many features, the most frequent first; among equals, the first by name
+    /// (scikit-learn keeps any).
     pub max_features: Option<usize>,
 }
 
@@ -34,21 +31,20 @@ impl Default for Settings {
     }
 }
 
-/// Features and how much each says.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tfidf {
     /// Names of features, sorted: words with a space between.
     pub vocabulary: Vec<String>,
-    /// Of each feature: ln((1+n)/(1+df)) + 1.
+    /// ln((1+n)/(1+df)) + 1 of each feature.
     pub idf: Vec<f64>,
     settings: Settings,
-    /// Feature by the numbers of its words.
+    /// Numbers of the features by the numbers of their words.
     features: HashMap<Box<[u32]>, u32>,
     words: HashMap<Box<str>, u32>,
 }
 
-/// Learns the features of documents, and gives the row of each. Weights that are missing, negative or not
-/// finite count as 0.
+/// Learns the features of documents, and returns a row for each document. Weights that are missing, negative
+/// or not finite count as 0.
 pub fn fit(
     documents: &[&str],
     weights: &[f64],
@@ -80,9 +76,9 @@ pub fn fit(
 }
 
 impl Tfidf {
-    /// The row of a document, of the features that were learned.
+    /// Returns the row of a document, with the learned features.
     pub fn row(&self, document: &str) -> Row {
-        // A word that was never seen has no number, and breaks the features across it.
+        // An unknown word has no number and breaks the features across it.
         let numbers: Vec<Option<u32>> =
             words(document, self.settings.lowercase, |word| self.words.get(word).copied());
         let mut counts: HashMap<u32, f64> = HashMap::new();
@@ -101,7 +97,7 @@ impl Tfidf {
         self.weigh(counts.into_iter().collect())
     }
 
-    /// Counts of features become a row of length 1.
+    /// Turns counts of features into a row of length 1.
     fn weigh(&self, mut row: Row) -> Row {
         row.sort_unstable_by_key(|&(feature, _)| feature);
         row.iter_mut().for_each(|(feature, value)| *value *= self.idf[*feature as usize]);
@@ -111,12 +107,12 @@ impl Tfidf {
     }
 }
 
-/// Of a feature, over all documents.
+/// Counts of a feature over all documents.
 #[derive(Clone, Copy, Default)]
-struct Seen {
-    /// How often, by weight.
+struct FeatureCount {
+    /// Weighted number of occurrences.
     often: f64,
-    /// In how many documents, by weight.
+    /// Weighted number of documents.
     documents: f64,
 }
 
@@ -124,11 +120,11 @@ struct Counter {
     settings: Settings,
     words: HashMap<Box<str>, u32>,
     ngrams: HashMap<Box<[u32]>, u32>,
-    seen: Vec<Seen>,
+    seen: Vec<FeatureCount>,
 }
 
 impl Counter {
-    /// The features of a document by number, with how often each is there.
+    /// Counts the features of a document. Returns their numbers with the number of occurrences.
     fn count(&mut self, document: &str, weight: f64) -> Row {
         let known = &mut self.words;
         let numbers: Vec<u32> = words(document, self.settings.lowercase, |word| {
@@ -147,7 +143,7 @@ impl Counter {
                     Some(&number) => number,
                     None => {
                         self.ngrams.insert(window.into(), next);
-                        self.seen.push(Seen::default());
+                        self.seen.push(FeatureCount::default());
                         next
                     }
                 };
@@ -164,13 +160,13 @@ impl Counter {
         row
     }
 
-    /// The model, and which feature each counted one became.
+    /// Returns the model, and the new number of each counted feature.
     fn model(self, total: f64) -> (Tfidf, Vec<Option<u32>>) {
         let mut spelled = vec![""; self.words.len()];
         self.words.iter().for_each(|(word, &number)| spelled[number as usize] = word);
         let name =
             |ngram: &[u32]| ngram.iter().map(|&word| spelled[word as usize]).collect::<Vec<_>>().join(" ");
-        // What only documents without weight have is no feature.
+        // Features that occur only in documents of weight 0 are dropped.
         let mut kept: Vec<(String, Box<[u32]>, u32)> = Vec::new();
         for (ngram, number) in self.ngrams {
             if self.seen[number as usize].documents > 0.0 {
@@ -204,12 +200,12 @@ impl Counter {
     }
 }
 
-/// How many words the features of a document of so many words have.
+/// Returns the numbers of words that features of a document with this many words have.
 fn sizes(settings: Settings, words: usize) -> std::ops::RangeInclusive<usize> {
     settings.ngrams.0.max(1)..=settings.ngrams.1.min(words)
 }
 
-/// What Python's `\w+` finds, as numbers.
+/// Returns what Python's `\w+` finds, as numbers.
 fn words<T>(document: &str, lowercase: bool, number: impl FnMut(&str) -> T) -> Vec<T> {
     let lowered = if lowercase { document.to_lowercase() } else { String::new() };
     let document = if lowercase { &lowered } else { document };

@@ -36,44 +36,44 @@ enum Command {
     Up(Box<up::Args>),
     /// Run a loader: tail logs and publish every event
     Loader(Box<LoaderArgs>),
-    /// Run a processor: write what the streams deliver into Postgres, exactly once
+    /// Run a processor: write events from the streams into Postgres, exactly once
     Processor(Box<ProcessorArgs>),
     /// Run a coordinator: take jobs over gRPC and REST, mirror their status to Redis
     Coordinator(Box<CoordinatorArgs>),
-    /// Run a worker: run jobs; start, stop and show one in the background
+    /// Run a worker; or start, stop and show workers in the background
     Worker(Box<WorkerCommand>),
     /// Run one attempt of a job, for the worker that starts this process and hands it over
     #[command(hide = true)]
     Attempt,
-    /// Hand in, list, show, watch, cancel and retry jobs
+    /// Submit, list, show, watch, cancel and retry jobs
     Jobs(jobs::Jobs),
     /// List, pause and resume queues
     Queues(jobs::Queues),
-    /// List workers, and who takes the jobs of which queue; remove dead ones
+    /// List workers and which worker serves which queue; remove dead ones
     Workers(jobs::Workers),
     /// List, create and delete schedules
     Schedules(jobs::Schedules),
-    /// Look for what is rare, or acts together, now and here: in the database, or straight in logs
+    /// Analyse the database or log files at once, without a job: what is rare, or acts together
     Analyse(Box<analyse::Args>),
-    /// List and show what signals and analyses found
+    /// List and show findings of live signals and analyses
     Findings(findings::Findings),
-    /// Load logs of the past through the same path, with a progress bar
+    /// Load old logs through the same path, with a progress bar
     Load(Box<load::Args>),
-    /// Add windows and features of what was stored before they were defined, with a progress bar
+    /// Compute windows and features of events that were stored before these were defined, with a progress bar
     Backfill(backfill::Args),
     /// Create or update streams and consumers
     Provision(ProvisionArgs),
     /// Create or update the database schema
     Migrate(Target),
-    /// Count for yourself: compare log files with the database
+    /// Compare log files with the database by an independent recount
     Verify(verify::Args),
-    /// Show events as they come
+    /// Show events as they arrive
     Tail(Box<tail::Args>),
-    /// Show where everything is: sensors, lag, streams
+    /// Show the state of sensors, streams and lag
     Status(status::Args),
     /// Show the rules of live signals, or check a file of them
     Rules(rules::Args),
-    /// List, show or replay what could not be used
+    /// List, show or replay lines that could not be used
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
 }

@@ -6,8 +6,8 @@ use store::{Connection, Failure};
 
 use crate::Shared;
 
-/// Answers until stop. A question that the database cannot answer now stays unanswered: the loader asks
-/// again.
+/// Answers until `stop`. When the database cannot answer now, the request stays unanswered and the loader
+/// asks again.
 pub(crate) async fn answer(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut asks = shared.bus.asks().await?;
     loop {
@@ -15,12 +15,12 @@ pub(crate) async fn answer(shared: Shared, stop: CancellationToken) -> anyhow::R
             () = stop.cancelled() => return Ok(()),
             ask = asks.next() => ask,
         };
-        let Some(ask) = ask else { anyhow::bail!("the subscription to questions ended") };
+        let Some(ask) = ask else { anyhow::bail!("the subscription to receipt requests ended") };
         match look_up(&shared, &ask).await {
             Ok(receipts) => shared.bus.answer(ask, &receipts).await?,
             Err(failure) => tracing::warn!(
                 error = format!("{:#}", anyhow::Error::from(failure)),
-                "left a question for receipts unanswered"
+                "could not answer a request for receipts; the loader will ask again"
             ),
         }
     }
@@ -28,7 +28,7 @@ pub(crate) async fn answer(shared: Shared, stop: CancellationToken) -> anyhow::R
 
 async fn look_up(shared: &Shared, ask: &Ask) -> Result<Receipts, Failure> {
     let mut connection = shared.store.connection().await?;
-    // The marks first: what they say is acknowledged was committed before the files are read.
+    // Read the marks before the files: everything that a mark reports as acknowledged was committed before.
     let stream = mark(&mut connection, topology::EVENTS).await?;
     let dead = mark(&mut connection, topology::DEAD).await?;
     let files = store::committed_of(&mut connection, &ask.sensor, &ask.files).await?;

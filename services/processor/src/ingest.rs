@@ -1,4 +1,4 @@
-//! The one loop where stream and database meet.
+//! The one loop in which the stream and the database meet.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,15 +12,16 @@ use tokio::sync::Mutex;
 use crate::{
     Shared,
     keep::{Kept, keep},
+    metrics::{BATCH_MESSAGES, BATCH_SECONDS, EVENTS, LATE_EVENTS, REJECTED},
     prepare::Prepared,
 };
 
-/// Between attempts while the database or the broker is away.
+/// Pauses between attempts while the database or the broker is unavailable.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Receives, commits, acknowledges, until stop. While one writer's batch commits, another takes the next one:
-/// what stands together in the stream (a session's events) stays in one batch.
+/// Receives, commits and acknowledges batches until `stop`. One writer takes the next batch while another one
+/// commits. The writers share one intake, so neighbours in the stream (a session's events) stay in one batch.
 pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
@@ -29,7 +30,8 @@ pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken
             Ok(intake) => {
                 pause = FIRST_PAUSE;
                 let (intake, end) = (Mutex::new(intake), stop.child_token());
-                let outcomes = join_all((0..writers).map(|_| follow(&shared, &intake, &end, &stop))).await;
+                let outcomes =
+                    join_all((0..writers).map(|_| write_batches(&shared, &intake, &end, &stop))).await;
                 intake.into_inner().hand_back(&shared.bus).await;
                 outcomes.into_iter().collect::<anyhow::Result<()>>()
             }
@@ -37,16 +39,16 @@ pub(crate) async fn ingest(shared: Shared, writers: u32, stop: CancellationToken
         };
         drop(bound);
         if let Err(error) = outcome {
-            tracing::warn!(error = format!("{error:#}"), "binding the consumers anew");
-            rest(&mut pause, &stop).await;
+            tracing::warn!(error = format!("{error:#}"), "binding the consumers again");
+            backoff(&mut pause, &stop).await;
         }
     }
     Ok(())
 }
 
-/// One writer: works until stop, or until the consumers must be bound anew; then every writer finishes the
-/// batch it has.
-async fn follow(
+/// One writer. Works until `stop`, or until the consumers must be bound again. When one writer returns, the
+/// others finish their current batch and return too.
+async fn write_batches(
     shared: &Shared,
     intake: &Mutex<Intake>,
     end: &CancellationToken,
@@ -65,11 +67,11 @@ async fn follow(
     }
 }
 
-/// Commits a batch whatever it takes: waits for the database, halves the batch around data it refuses. `None`
-/// when stopped before.
+/// Commits a batch. Waits for the database, and halves the batch when the database refuses it. Returns `None`
+/// when stopped before the commit.
 async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Option<Kept> {
     let started = std::time::Instant::now();
-    // Each ends with the commit.
+    // The spans end with the commit.
     let _spans: Vec<_> = batch
         .items
         .iter()
@@ -91,28 +93,29 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
                 tracing::warn!(
                     error = format!("{error:#}"),
                     events = part.len(),
-                    "the database did not take a batch, trying again"
+                    "could not commit a batch; will retry"
                 );
-                rest(&mut pause, stop).await;
+                backoff(&mut pause, stop).await;
                 if stop.is_cancelled() {
                     return None;
                 }
                 failures += 1;
-                // Perhaps it is too much for one statement's time limit.
+                // The batch may exceed the time limit of one statement.
                 todo.extend(if failures % 3 == 0 { halves(part) } else { vec![part] });
             }
             Err(Failure::Reject(error)) => {
                 shared.store.forget_days();
-                todo.extend(around(part, &error, &mut again));
+                todo.extend(halve_or_reject(part, &error, &mut again));
             }
         }
     }
-    metrics::histogram!("cowriestream_processor_batch_seconds").record(started.elapsed().as_secs_f64());
-    metrics::histogram!("cowriestream_processor_batch_messages").record(batch.items.len() as f64);
+    metrics::histogram!(BATCH_SECONDS).record(started.elapsed().as_secs_f64());
+    metrics::histogram!(BATCH_MESSAGES).record(batch.items.len() as f64);
     Some(total)
 }
 
-/// What to try instead of a refused part: its halves; for a single event, once more, then its dead letter.
+/// Returns what to try instead of a refused part: its halves. A single event is tried once more, and then
+/// becomes a dead letter.
 fn around<'a>(part: Vec<Prepared<'a>>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared<'a>>> {
     if part.len() > 1 {
         return halves(part);
@@ -122,18 +125,18 @@ fn around<'a>(part: Vec<Prepared<'a>>, error: &anyhow::Error, again: &mut bool) 
         return vec![part];
     }
     *again = false;
-    tracing::warn!(error = format!("{error:#}"), "the database refused an event: kept as a dead letter");
-    metrics::counter!("cowriestream_processor_rejected_total").increment(1);
+    tracing::warn!(error = format!("{error:#}"), "the database refused an event; stored it as a dead letter");
+    metrics::counter!(REJECTED).increment(1);
     part.iter().map(|one| vec![one.rejected(format!("{error:#}"))]).collect()
 }
 
-/// The second half and the first, which is taken next; a single one stays as it is.
+/// Returns both halves in reverse order, because the last one is taken first. A single event stays as it is.
 fn halves(mut part: Vec<Prepared<'_>>) -> Vec<Vec<Prepared<'_>>> {
     let half = part.split_off(part.len() / 2);
     [half, part].into_iter().filter(|half| !half.is_empty()).collect()
 }
 
-/// Acknowledges what was committed, and sends the receipts. Lost receipts are asked for.
+/// Acknowledges what was committed and sends the receipts. When receipts are lost, the loader asks for them.
 async fn answer(shared: &Shared, batch: Batch, kept: Kept) -> anyhow::Result<()> {
     count(&kept);
     let [stream, dead] = shared.marks();
@@ -155,15 +158,14 @@ fn count(kept: &Kept) {
     for delivery in kept.deliveries.values() {
         let new = delivery.events - delivery.duplicates - delivery.sealed;
         for (result, n) in [("new", new), ("duplicate", delivery.duplicates), ("sealed", delivery.sealed)] {
-            metrics::counter!("cowriestream_processor_events_total", "result" => result)
-                .increment(n.max(0) as u64);
+            metrics::counter!(EVENTS, "result" => result).increment(n.max(0) as u64);
         }
-        metrics::counter!("cowriestream_processor_late_events_total").increment(delivery.late.max(0) as u64);
+        metrics::counter!(LATE_EVENTS).increment(delivery.late.max(0) as u64);
     }
 }
 
-/// Waits, longer each time, or until stop.
-async fn rest(pause: &mut Duration, stop: &CancellationToken) {
+/// Waits for `pause` or until `stop`, and doubles the pause.
+async fn backoff(pause: &mut Duration, stop: &CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => (),
         () = tokio::time::sleep(*pause) => (),
@@ -172,7 +174,8 @@ async fn rest(pause: &mut Duration, stop: &CancellationToken) {
 }
 
 impl Kept {
-    /// Adds what another part of the same batch changed. The later state of a file is the fuller one.
+    /// Adds what another part of the same batch changed. For each file, the later receipt replaces the
+    /// earlier one.
     fn add(&mut self, other: Self) {
         for receipt in other.receipts {
             self.receipts.retain(|mine| (&mine.sensor, mine.file) != (&receipt.sensor, receipt.file));

@@ -1,4 +1,4 @@
-//! One batch, one transaction.
+//! Commits one batch in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use events::{
 use store::{Connection, Delivery, Failure, FileReceipt, MergedSession, SessionKey, Store, StoredEvent};
 
 use crate::{
-    prepare::{Prepared, What},
+    prepare::{Content, Prepared},
     signals::Live,
 };
 
@@ -18,21 +18,20 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Windows {
     Kept,
-    /// For measuring what they cost.
-    Left,
+    /// For measuring what windows and features cost.
+    Skipped,
 }
 
 /// What a committed batch changed.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// The files it covered, with all that is committed of them.
+    /// The files that the batch covers, each with all of its committed ranges.
     pub receipts: Vec<FileReceipt>,
-    /// What was delivered, by sensor.
     pub deliveries: BTreeMap<SensorId, Delivery>,
 }
 
-/// Commits everything that these messages mean, or nothing. Keys of live events are marked for the rules, if
-/// there are any.
+/// Commits everything that these messages mean, or nothing. Marks the keys of live events for evaluation when
+/// `live` is given.
 pub async fn keep(
     store: &Store,
     batch: &[Prepared<'_>],
@@ -53,8 +52,8 @@ pub async fn keep(
     for event in known.into_iter().chain(earlier) {
         deliveries.entry(event.record.sensor.clone()).or_default().duplicates += 1;
     }
-    // What waits for nobody comes first: from its sessions on, a batch holds back the next one, which has
-    // events of the same sessions.
+    // Write panes first: they take no row locks. Session rows do, and block the next batch, which has events
+    // of the same sessions.
     if windows == Windows::Kept {
         let panes = panes(&new);
         store::add_panes(&mut transaction, &panes).await?;
@@ -63,7 +62,7 @@ pub async fn keep(
         }
     }
     derive(&mut transaction, &new, windows).await?;
-    bury(&mut transaction, batch).await?;
+    insert_dead_letters(&mut transaction, batch).await?;
     count_late(&mut transaction, &new, &mut deliveries).await?;
     for event in new.iter().filter(|event| live.is_some_and(|live| live.is_live(event.record.ts))) {
         deliveries.entry(event.record.sensor.clone()).or_default().live += 1;
@@ -79,12 +78,13 @@ pub async fn keep(
     Ok(Kept { receipts, deliveries })
 }
 
-/// The distinct events in the order in which every transaction takes them, and how many were delivered.
+/// Returns the distinct events in the order in which every transaction inserts them, and counts what was
+/// delivered.
 fn distinct<'a>(batch: &'a [Prepared<'_>]) -> (Vec<&'a StoredEvent>, BTreeMap<SensorId, Delivery>) {
     let mut deliveries = BTreeMap::<SensorId, Delivery>::new();
     let mut events = Vec::with_capacity(batch.len());
     for prepared in batch {
-        let What::Event(event, _) = &prepared.what else { continue };
+        let Content::Event(event, _) = &prepared.content else { continue };
         deliveries.entry(event.record.sensor.clone()).or_default().events += 1;
         events.push(event.as_ref());
     }
@@ -100,7 +100,7 @@ fn distinct<'a>(batch: &'a [Prepared<'_>]) -> (Vec<&'a StoredEvent>, BTreeMap<Se
     (events, deliveries)
 }
 
-/// The day whose partition holds an event; `None` without a readable time.
+/// Returns the day whose partition holds the event, or `None` when the event has no readable time.
 pub fn day(event: &StoredEvent) -> Option<NaiveDate> {
     event.record.ts.and_then(DateTime::from_timestamp_micros).map(|at| at.date_naive())
 }
@@ -116,7 +116,7 @@ fn unsealed<'a>(
     events.into_iter().partition(|event| day(event).is_none_or(|day| !sealed.contains(&day)))
 }
 
-/// Parts the events that are stored under the identity of version 1 of the repair from the others.
+/// Separates the events that are already stored under the id which version 1 of the repair gave them.
 async fn stored_earlier<'a>(
     on: &mut Connection,
     events: Vec<&'a StoredEvent>,
@@ -125,7 +125,7 @@ async fn stored_earlier<'a>(
     Ok(events.into_iter().partition(|event| event.earlier.is_some_and(|id| stored.contains(&id))))
 }
 
-/// What the new events add to their sessions, and the features of those that have ended.
+/// Merges the new events into their sessions, and stores the features of sessions that have ended.
 async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> Result<(), Failure> {
     let mut sessions = BTreeMap::<SessionKey, (SessionDelta, Vec<&Record>)>::new();
     for StoredEvent { record, .. } in new {
@@ -141,7 +141,7 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> 
     }
     let (deltas, records): (Vec<_>, BTreeMap<_, _>) =
         sessions.into_iter().map(|(key, (delta, records))| (delta, (key, records))).unzip();
-    if windows == Windows::Left {
+    if windows == Windows::Skipped {
         return store::merge_sessions(on, &deltas).await.map(drop);
     }
     let closed = deltas
@@ -155,8 +155,8 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> 
     derive_features(on, merged, &mut ended).await
 }
 
-/// The features of sessions that have ended; `ended`: of those that the batch closes, by its own events, and
-/// how many these are. Where these are all, nothing needs to be read.
+/// Stores the features of closed sessions. `ended` holds, for each session that this batch closes, the
+/// features of its events in this batch and their number. If the session has no other events, none are read.
 async fn derive_features(
     on: &mut Connection,
     merged: Vec<MergedSession>,
@@ -168,7 +168,7 @@ async fn derive_features(
         match ended.remove(&key) {
             Some((features, events)) if events as i64 == event_count => whole.push((key, features)),
             _ if closed => earlier.push(key),
-            // It may have been idle, and features with it.
+            // The session may have been closed as idle, so that its features are stored.
             _ => open.push(key),
         }
     }
@@ -177,7 +177,6 @@ async fn derive_features(
     store::refresh_features(on, &earlier).await
 }
 
-/// What the new events add to the windows.
 fn panes<'a>(new: &[&'a StoredEvent]) -> Vec<(PaneKey<'a>, Pane)> {
     let mut panes = Panes::default();
     for event in new {
@@ -186,10 +185,9 @@ fn panes<'a>(new: &[&'a StoredEvent]) -> Vec<(PaneKey<'a>, Pane)> {
     panes.into_sorted()
 }
 
-/// An event that far behind the newest of its sensor is late.
+/// An event is late when it is this many microseconds older than the newest event of its sensor.
 const LATE: i64 = 60 * MINUTE;
 
-/// Counts the events that are late.
 async fn count_late(
     on: &mut Connection,
     new: &[&StoredEvent],
@@ -205,7 +203,6 @@ async fn count_late(
     Ok(())
 }
 
-/// What the new events add to their sensors.
 async fn derive_sensors(on: &mut Connection, new: &[&StoredEvent]) -> Result<(), Failure> {
     let mut sensors = BTreeMap::<&SensorId, SensorDelta>::new();
     for event in new {
@@ -220,17 +217,17 @@ async fn derive_sensors(on: &mut Connection, new: &[&StoredEvent]) -> Result<(),
     store::merge_sensors(on, &sensors.into_values().collect::<Vec<_>>()).await
 }
 
-/// Stores the dead letters, and resolves those that were replayed, or whose line went on.
-async fn bury(on: &mut Connection, batch: &[Prepared<'_>]) -> Result<(), Failure> {
+/// Inserts the dead letters, and resolves those that were replayed or replaced by a longer line.
+async fn insert_dead_letters(on: &mut Connection, batch: &[Prepared<'_>]) -> Result<(), Failure> {
     let (mut dead, mut resolved) = (Vec::new(), Vec::new());
     for prepared in batch {
-        match &prepared.what {
-            What::Dead(letter, path) => {
+        match &prepared.content {
+            Content::Dead(letter, path) => {
                 dead.push((letter.as_ref().clone(), path.clone()));
                 resolved.extend(prepared.replaces.map(|replaced| (replaced, None)));
             }
-            What::Event(event, Some(replayed)) => resolved.push((*replayed, Some(event.record.id))),
-            What::Event(_, None) | What::Nothing => (),
+            Content::Event(event, Some(replayed)) => resolved.push((*replayed, Some(event.record.id))),
+            Content::Event(_, None) | Content::Nothing => (),
         }
     }
     resolved.sort();
@@ -238,22 +235,22 @@ async fn bury(on: &mut Connection, batch: &[Prepared<'_>]) -> Result<(), Failure
     store::resolve_dead_letters(on, &resolved).await
 }
 
-/// The bytes that the batch covers, by file.
+/// Returns the bytes that the batch covers, by file.
 fn receipts(batch: &[Prepared<'_>]) -> Vec<FileReceipt> {
     let mut files = BTreeMap::<(SensorId, FileId), (RangeSet, Option<events::Announcement>)>::new();
     for prepared in batch {
-        let sensor = match &prepared.what {
-            What::Event(event, _) => &event.record.sensor,
-            What::Dead(dead, _) => &dead.sensor,
-            What::Nothing => continue,
+        let sensor = match &prepared.content {
+            Content::Event(event, _) => &event.record.sensor,
+            Content::Dead(dead, _) => &dead.sensor,
+            Content::Nothing => continue,
         };
         for (file, ranges) in &prepared.source.files {
             let (set, announce) = files.entry((sensor.clone(), *file)).or_default();
             for &(start, end) in ranges {
                 set.insert(start, end);
             }
-            if let Some(told) = prepared.announce.filter(|told| told.file_id == *file) {
-                *announce = Some(told.clone());
+            if let Some(announcement) = prepared.announce.filter(|it| it.file_id == *file) {
+                *announce = Some(announcement.clone());
             }
         }
     }

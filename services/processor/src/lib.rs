@@ -7,6 +7,7 @@ mod answers;
 mod ingest;
 mod keep;
 mod leader;
+mod metrics;
 mod position;
 mod prepare;
 mod relay;
@@ -26,11 +27,10 @@ use store::Store;
 use tokio::sync::{Notify, RwLock, watch};
 
 pub use keep::{Kept, Windows, day, keep};
-pub use prepare::{Prepared, What};
+pub use prepare::{Content, Prepared};
 pub use relay::settle;
 pub use rollup::Retention;
 
-/// What the processor may be told.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
@@ -40,10 +40,10 @@ pub struct Args {
     /// Most bytes of log lines in one transaction
     #[arg(long, env = "COWRIESTREAM_BATCH_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 30), value_name = "BYTES")]
     pub batch_bytes: u64,
-    /// Transactions at the same time: while one commits, another reads and prepares
+    /// Number of concurrent transactions: while one commits, another reads and prepares
     #[arg(long, env = "COWRIESTREAM_WRITERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16), value_name = "N")]
     pub writers: u32,
-    /// Most bytes of dead letters kept per sensor; the oldest go first, their length and hash stay
+    /// Most bytes of dead letters kept per sensor; the oldest are emptied first and keep their length and hash
     #[arg(long, env = "COWRIESTREAM_DEAD_LETTERS_MAX_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(0..=1 << 40), value_name = "BYTES")]
     pub dead_letters_max_bytes: u64,
     /// How long panes are kept
@@ -52,31 +52,29 @@ pub struct Args {
     /// Rules of live signals (TOML); without it, a default set: `cowriestream rules` shows it
     #[arg(long, env = "COWRIESTREAM_RULES", value_name = "FILE")]
     pub rules: Option<PathBuf>,
-    /// For measuring what they cost: windows stay empty, and `verify` says so
+    /// Leave windows and features empty, to measure what they cost; `verify` reports it
     #[arg(long, env = "COWRIESTREAM_WITHOUT_PANES", hide = true)]
     pub without_panes: bool,
 }
 
-/// What the tasks of a processor share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub bus: Bus,
     pub store: Store,
     pub topology: TopologyArgs,
     pub limits: Limits,
-    /// Bytes of dead letters kept per sensor.
     pub dead_letters_max_bytes: i64,
     pub windows: Windows,
     pub live: signals::Live,
-    /// Told when something was queued in the outbox.
+    /// Notified when a message was queued in the outbox.
     pub queued: Arc<Notify>,
-    /// Held for reading while the consumers are bound here, for writing while one is made anew: what an old
-    /// binding still pulled from a new consumer would stay in nobody's hands until the acknowledgement wait
-    /// is over.
+    /// Locked for reading while the consumers are bound here, for writing while one is recreated. A message
+    /// that an old binding pulled from the new consumer would be lost to everybody until the acknowledgement
+    /// wait is over.
     pub bound: Arc<RwLock<()>>,
-    /// Asks the ingest to let go of the consumers.
+    /// Asks the ingest to release the consumers.
     pub release: Arc<Notify>,
-    /// Recorded positions of EVENTS and DEAD, as sent with receipts.
+    /// Recorded positions of EVENTS and DEAD, which receipts carry.
     marks: Arc<Mutex<[Option<StreamMark>; 2]>>,
 }
 
@@ -91,7 +89,7 @@ impl Shared {
     }
 }
 
-/// Starts a processor; it runs until `tasks` stop. Streams and schema must exist.
+/// Starts a processor, which runs until `tasks` stop. The streams and the schema must exist.
 pub async fn start(
     args: &Args,
     topology: &TopologyArgs,
@@ -100,6 +98,7 @@ pub async fn start(
     health: &Health,
     tasks: &Tasks,
 ) -> anyhow::Result<()> {
+    metrics::describe();
     store.check_schema().await?;
     let rules = rules::Rules::load(args.rules.as_deref())?;
     let shared = Shared {
@@ -112,7 +111,7 @@ pub async fn start(
         bus,
         store,
         topology: topology.clone(),
-        windows: if args.without_panes { Windows::Left } else { Windows::Kept },
+        windows: if args.without_panes { Windows::Skipped } else { Windows::Kept },
         live: signals::Live::of(&rules),
         queued: Arc::default(),
         bound: Arc::default(),
@@ -121,14 +120,14 @@ pub async fn start(
     };
     let connected = shared.bus.clone();
     health.needs("broker", move || connected.connected());
-    let place = position::take_place(&shared).await?;
-    health.needs("database", place.database());
-    let (tell, lease) = watch::channel(None);
-    tasks.spawn("leader", leader::lead(shared.store.clone(), tell, tasks.stop()));
+    let positions = position::join(&shared).await?;
+    health.needs("database", positions.database());
+    let (sender, lease) = watch::channel(None);
+    tasks.spawn("leader", leader::lead(shared.store.clone(), sender, tasks.stop()));
     tasks
         .spawn("roll-up", rollup::roll_up(shared.store.clone(), args.retention, lease.clone(), tasks.stop()));
     tasks.spawn("signals", signals::judge(shared.clone(), rules, lease, tasks.stop()));
-    tasks.spawn("positions", position::watch(shared.clone(), place, tasks.stop()));
+    tasks.spawn("positions", position::watch(shared.clone(), positions, tasks.stop()));
     tasks.spawn("answers", answers::answer(shared.clone(), tasks.stop()));
     tasks.spawn("relay", relay::relay(shared.clone(), tasks.stop()));
     tasks.spawn("sweep", relay::sweep(shared.clone(), tasks.stop()));

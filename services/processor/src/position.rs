@@ -1,5 +1,5 @@
-//! The processor's place in the streams, recorded in Postgres: a broker or a database that was restored from
-//! a copy is noticed by comparing the two, and the consumer is made anew from the lower point.
+//! Records the processor's position in the streams in Postgres. Comparing the two shows that a broker or a
+//! database was restored from a copy; the consumer is then recreated from the lower point.
 
 use std::{
     sync::{
@@ -17,39 +17,39 @@ use bus::{
 };
 use store::{Failure, Membership, Position};
 
-use crate::Shared;
+use crate::{Shared, metrics::CONSUMER_RESETS};
 
 const STREAMS: [&str; 2] = [EVENTS, DEAD];
-/// How often the place is compared and recorded.
+/// How often the positions are compared and recorded.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the database may take to answer before it counts as away.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one comparison may take; a consumer that was deleted and not made anew by then is provisioned at
-/// the next look.
-const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// When the database takes longer than this to answer, it counts as unavailable.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Limit of one comparison. If a consumer was deleted but not recreated by then, the next comparison
+/// provisions it.
+const COMPARE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A processor's membership and what it last recorded.
-pub(crate) struct Place {
+/// A processor's membership and the positions it last recorded.
+pub(crate) struct PositionWatch {
     membership: Option<Membership>,
-    /// Whether the consumers were compared with what this membership's database recorded. A new connection
-    /// may lead to a restored one.
+    /// For each stream, whether its consumer was compared with the position in the database of this
+    /// membership. A new connection may lead to a restored database.
     compared: [bool; 2],
-    /// For each stream: the recorded position, and when the consumer was made.
+    /// For each stream: the recorded position, and when the consumer was created.
     last: [Option<(Position, i64)>; 2],
     database: Arc<AtomicBool>,
 }
 
-impl Place {
-    /// Whether the database answered at the last look.
+impl PositionWatch {
+    /// Returns a function that says whether the database answered at the last comparison.
     pub fn database(&self) -> impl Fn() -> bool + Send + Sync + use<> {
         let flag = self.database.clone();
         move || flag.load(Ordering::Relaxed)
     }
 }
 
-/// Joins the processors. The only one takes over from the recorded floor, so that what a killed predecessor
-/// had in its hands is delivered now and not after the acknowledgement wait.
-pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
+/// Joins the processors. When no other processor runs, it resets the consumers to the recorded floor: what a
+/// killed predecessor had pulled is then delivered now, not after the acknowledgement wait.
+pub(crate) async fn join(shared: &Shared) -> anyhow::Result<PositionWatch> {
     let (membership, alone) = shared.store.join_processors().await?;
     for stream in STREAMS {
         let consumer = shared.bus.consumer(stream).await?;
@@ -60,7 +60,7 @@ pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
             reset(shared, stream, consumer.created, "taking over from the recorded floor").await?;
         }
     }
-    Ok(Place {
+    Ok(PositionWatch {
         membership: Some(membership),
         compared: [true; 2],
         last: [None; 2],
@@ -68,16 +68,20 @@ pub(crate) async fn take_place(shared: &Shared) -> anyhow::Result<Place> {
     })
 }
 
-/// Compares and records until stop, and once more at the end.
-pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut duties = STREAMS.map(|_| Duty::new("compare positions with the streams"));
+/// Compares and records until `stop`, and once more at the end.
+pub(crate) async fn watch(
+    shared: Shared,
+    mut positions: PositionWatch,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut duties = ["compare positions with EVENTS", "compare positions with DEAD"].map(Duty::new);
     loop {
         let stopping = stop.is_cancelled();
-        let holds = tokio::time::timeout(PATIENCE, place.renew(&shared)).await.unwrap_or(false);
-        place.database.store(holds, Ordering::Relaxed);
+        let holds = tokio::time::timeout(DATABASE_TIMEOUT, positions.renew(&shared)).await.unwrap_or(false);
+        positions.database.store(holds, Ordering::Relaxed);
         for index in if holds { 0..2 } else { 0..0 } {
-            let looked = tokio::time::timeout(LOOK_LIMIT, place.look(&shared, index)).await;
-            duties[index].report(looked.map_err(anyhow::Error::from).and_then(|looked| looked));
+            let outcome = tokio::time::timeout(COMPARE_LIMIT, positions.compare(&shared, index)).await;
+            duties[index].report(outcome.map_err(anyhow::Error::from).and_then(|outcome| outcome));
         }
         if stopping {
             return Ok(());
@@ -89,8 +93,8 @@ pub(crate) async fn watch(shared: Shared, mut place: Place, stop: CancellationTo
     }
 }
 
-impl Place {
-    /// A membership ends with its connection; a new one is taken. Whether there is one.
+impl PositionWatch {
+    /// Takes a new membership when the connection of the old one was lost. Returns whether there is one.
     async fn renew(&mut self, shared: &Shared) -> bool {
         if let Some(held) = &mut self.membership
             && held.holds().await
@@ -102,19 +106,21 @@ impl Place {
         self.membership.is_some()
     }
 
-    /// One look at one stream: provision what is missing, reset what went back, record what is.
-    async fn look(&mut self, shared: &Shared, index: usize) -> anyhow::Result<()> {
+    /// Compares one stream: provisions what is missing, resets a consumer that went back, records the
+    /// position.
+    async fn compare(&mut self, shared: &Shared, index: usize) -> anyhow::Result<()> {
         let stream = STREAMS[index];
-        // Everything here is on the membership's connection: a database that is replaced in between ends it,
-        // and nothing is recorded.
+        // Use only the connection of the membership. When the database is replaced in between, the connection
+        // ends and nothing is recorded.
         let connection = self.membership.as_mut().context("no connection")?.connection();
-        // What is recorded is read first: the stream is then seen later than whoever recorded it saw it.
+        // Read the recorded position first, so that we see the stream later than the processor that recorded
+        // it.
         let recorded = store::position(connection, stream).await.map_err(anyhow::Error::from)?;
-        // And the consumer before the stream, which may grow in between.
+        // Read the consumer before the stream, because the stream may grow in between.
         let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
         let last = self.last[index].take();
         let (Some(facts), Some(consumer)) = (facts, consumer) else {
-            tracing::warn!(stream, "the stream or its consumer is missing: provisioning");
+            tracing::warn!(stream, "the stream or its consumer is missing; creating it");
             return shared.bus.provision(&shared.topology).await;
         };
         let floor = recorded
@@ -144,7 +150,7 @@ impl Place {
     }
 }
 
-/// Why the consumer must be made anew, if it must.
+/// Returns why the consumer must be recreated, if it must.
 fn went_back(
     recorded: Option<Position>,
     last: Option<(Position, i64)>,
@@ -158,8 +164,8 @@ fn went_back(
     if recorded.is_some_and(|position| facts.last_seq < position.last_seq) {
         return Some("the stream's last sequence went back: the broker was restored from a copy");
     }
-    // Only what this process recorded itself, of the same consumer: another processor may have reset it
-    // meanwhile.
+    // Compare only with a position that this process recorded for the same consumer: another processor may
+    // have reset it meanwhile.
     let (mine, made) = last?;
     let floor = recorded.map_or(0, |position| position.floor);
     if mine.created == facts.created
@@ -172,9 +178,9 @@ fn went_back(
     None
 }
 
-/// Makes the consumer anew from the lower of what the stream has and what Postgres has. One processor does
-/// it: `made` is when the consumer that was looked at was made. Waits until the ingest, which the caller
-/// asked, has let go of the consumers.
+/// Recreates the consumer from the lower of the two positions, that of the stream and that of Postgres.
+/// `made` is the creation time of the consumer that was compared, so that only one processor recreates it.
+/// Waits until the ingest has released the consumers; the caller has asked it to.
 async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> anyhow::Result<()> {
     let _unbound = shared.bound.write().await;
     let mut transaction = shared.store.lock_consumers().await?;
@@ -186,8 +192,8 @@ async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> a
     let floor = recorded
         .filter(|position| position.created == facts.created)
         .map_or(0, |position| position.floor.min(facts.last_seq));
-    tracing::warn!(stream, from = floor + 1, why, "making the consumer anew");
-    metrics::counter!("cowriestream_processor_consumer_resets_total").increment(1);
+    tracing::warn!(stream, from = floor + 1, why, "recreating the consumer");
+    metrics::counter!(CONSUMER_RESETS).increment(1);
     shared.bus.reset_consumer(stream, floor + 1, &shared.topology).await?;
     let position = Position { created: facts.created, last_seq: facts.last_seq, floor };
     store::record_position(&mut transaction, stream, position).await.map_err(anyhow::Error::from)?;
@@ -211,7 +217,7 @@ mod tests {
     const SEEN: Position = Position { created: 1, last_seq: 100, floor: 50 };
 
     #[test]
-    fn a_healthy_pair_is_left_alone() {
+    fn a_consumer_that_agrees_with_its_position_is_not_reset() {
         assert_eq!(went_back(Some(SEEN), Some((SEEN, 7)), &STREAM, &CONSUMER), None);
         assert_eq!(went_back(None, None, &STREAM, &CONSUMER), None);
     }
@@ -233,7 +239,7 @@ mod tests {
         assert_eq!(
             went_back(Some(old), Some((SEEN, 6)), &STREAM, &CONSUMER),
             None,
-            "somebody reset the consumer already"
+            "another processor reset the consumer already"
         );
         let another = StreamFacts { created: 2, ..short };
         assert_eq!(

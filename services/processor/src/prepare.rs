@@ -1,54 +1,53 @@
-//! A delivered message, read: what is to be stored of it, and which bytes it stands for.
+//! Reads a delivered message: what to store, and which bytes it covers.
 
 use bus::{Delivered, Item};
 use events::{Announcement, DeadId, DeadLetter, EventId, MAX_LINE, Reason, Record, SensorId, Source, repair};
 use store::StoredEvent;
 
-/// What is to be stored of a message.
+use crate::metrics::FOREIGN_MESSAGES;
+
 #[derive(Clone, Debug)]
-pub enum What {
-    /// An event, and the dead letter it replays.
+pub enum Content {
+    /// An event, and the dead letter that it replays.
     Event(Box<StoredEvent>, Option<DeadId>),
     /// A dead letter, and the path of its file.
     Dead(Box<DeadLetter>, Option<String>),
-    /// Nothing: a message that none of ours would send.
+    /// Nothing: a message that no loader sends.
     Nothing,
 }
 
-/// A message, read.
 #[derive(Clone, Debug)]
 pub struct Prepared<'a> {
-    /// What is to be stored.
-    pub what: What,
-    /// The bytes it covers.
+    pub content: Content,
+    /// The bytes of files that the message covers.
     pub source: &'a Source,
-    /// For a dead letter: the one that it replaces.
+    /// For a dead letter: the dead letter that it replaces.
     pub replaces: Option<DeadId>,
-    /// The file it announces.
+    /// The file that the message announces.
     pub announce: Option<&'a Announcement>,
 }
 
 impl<'a> Prepared<'a> {
-    /// Reads a message. A line that is no event (a foreign publisher's) becomes a dead letter.
+    /// Reads a message. A line from a foreign publisher that is not an event becomes a dead letter.
     pub fn of(item: &'a Item) -> Self {
-        let what = match &item.what {
+        let content = match &item.what {
             Delivered::Event { sensor, line, replay, returns } => {
                 return Self::repaired(sensor, line, *returns, *replay, &item.source, item.announce.as_ref());
             }
-            Delivered::Dead(dead) => What::Dead(
+            Delivered::Dead(dead) => Content::Dead(
                 Box::new(dead.clone()),
                 item.announce.as_ref().map(|announce| announce.path.clone()),
             ),
             Delivered::Foreign(why) => {
-                tracing::warn!(why, "dropped a message that none of ours would send");
-                metrics::counter!("cowriestream_processor_foreign_messages_total").increment(1);
-                What::Nothing
+                tracing::warn!(why, "dropped a message that no loader sends");
+                metrics::counter!(FOREIGN_MESSAGES).increment(1);
+                Content::Nothing
             }
         };
-        Self { what, source: &item.source, replaces: item.replaces, announce: item.announce.as_ref() }
+        Self { content, source: &item.source, replaces: item.replaces, announce: item.announce.as_ref() }
     }
 
-    /// Reads a line of a sensor, of these bytes of its files.
+    /// Reads a line of a sensor; `source` names the bytes of the files that hold it.
     pub fn of_line(
         sensor: &SensorId,
         line: &[u8],
@@ -59,7 +58,8 @@ impl<'a> Prepared<'a> {
         Self::repaired(sensor, line, 0, replay, source, announce)
     }
 
-    /// As [`Self::of_line`]; `returns`: carriage returns that were taken from the end of the line.
+    /// Like [`Self::of_line`]. `returns` is the number of carriage returns that were cut from the end of the
+    /// line.
     fn repaired(
         sensor: &SensorId,
         line: &[u8],
@@ -69,10 +69,10 @@ impl<'a> Prepared<'a> {
         announce: Option<&'a Announcement>,
     ) -> Self {
         let text = repair::without_returns(line);
-        let what = match Record::read(sensor, text) {
+        let content = match Record::read(sensor, text) {
             Ok(record) => {
                 let earlier = earlier_id(sensor, text, line.len() - text.len() + returns);
-                What::Event(Box::new(stored(record, text, earlier, source)), replay)
+                Content::Event(Box::new(stored(record, text, earlier, source)), replay)
             }
             Err(why) => {
                 let dead = DeadLetter::of_line(
@@ -82,16 +82,16 @@ impl<'a> Prepared<'a> {
                     line,
                     source.clone(),
                 );
-                What::Dead(Box::new(dead), announce.map(|announce| announce.path.clone()))
+                Content::Dead(Box::new(dead), announce.map(|announce| announce.path.clone()))
             }
         };
-        Self { what, source, replaces: None, announce }
+        Self { content, source, replaces: None, announce }
     }
 
-    /// The same message with its event refused by the database.
+    /// Returns the same message as a dead letter, for an event that the database refused.
     pub fn rejected(&self, why: String) -> Self {
-        let what = match &self.what {
-            What::Event(event, _) => {
+        let content = match &self.content {
+            Content::Event(event, _) => {
                 let line = event.line.as_deref().unwrap_or(event.record.payload.as_bytes());
                 let dead = DeadLetter::of_line(
                     event.record.sensor.clone(),
@@ -100,16 +100,16 @@ impl<'a> Prepared<'a> {
                     line,
                     self.source.clone(),
                 );
-                What::Dead(Box::new(dead), self.announce.map(|announce| announce.path.clone()))
+                Content::Dead(Box::new(dead), self.announce.map(|announce| announce.path.clone()))
             }
-            What::Dead(..) | What::Nothing => What::Nothing,
+            Content::Dead(..) | Content::Nothing => Content::Nothing,
         };
-        Self { what, ..self.clone() }
+        Self { content, ..self.clone() }
     }
 }
 
-/// The identity that version 1 of the repair gave a line that ended with that many carriage returns. A loader
-/// of that version still sends them.
+/// Returns the id that version 1 of the repair gave a line which ended with `returns` carriage returns.
+/// Loaders of that version still send such lines.
 fn earlier_id(sensor: &SensorId, text: &[u8], returns: usize) -> Option<EventId> {
     let possible = returns > 0 && text.len() + returns <= MAX_LINE;
     possible.then(|| EventId::of(sensor, &[text, &vec![b'\r'; returns][..]].concat()))

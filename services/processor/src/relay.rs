@@ -1,5 +1,5 @@
-//! The outbox: what a transaction queued is published, and published again when the broker lost it. And the
-//! sweep that closes sessions by idleness.
+//! The outbox relay publishes what transactions queued, and publishes it again when the broker lost it. The
+//! sweep closes idle sessions.
 
 use std::time::{Duration, Instant};
 
@@ -8,28 +8,27 @@ use boot::{CancellationToken, Duty};
 use bus::{Bus, Subject, topology};
 use store::{Connection, Store};
 
-use crate::Shared;
+use crate::{Shared, metrics::DEAD_LETTERS_EMPTIED};
 
 /// Messages published in one transaction of the relay.
 const BATCH: i64 = 500;
-/// How often the outbox is looked at when nobody tells of anything new.
+/// How often the outbox is read when no task reports a new message.
 const RELAY_INTERVAL: Duration = Duration::from_secs(1);
-/// How often idle sessions are closed and lost messages are looked for.
+/// How often the sweep closes idle sessions and looks for lost messages.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the dead letters are held to their limit.
+/// How often the limit on dead letters is applied.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Which stream keeps which subjects of the outbox.
+/// For each prefix of subjects in the outbox, the stream that stores them.
 const STREAMS: [(&str, &str); 3] = [
     ("cowrie.sessions.", topology::SESSIONS),
     ("cowrie.findings.", topology::FINDINGS),
     ("cowrie.jobs.", topology::JOBS),
 ];
 
-/// Publishes until stop.
 pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut duty = Duty::new("publish what the outbox holds");
+    let mut duty = Duty::new("publish the outbox");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -40,7 +39,7 @@ pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Re
     }
 }
 
-/// Closes idle sessions and queues again what the broker lost, until stop.
+/// Closes idle sessions and queues again what the broker lost, until `stop`.
 pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut limited = None::<Instant>;
     let mut limit_duty = Duty::new("keep dead letters under their limit");
@@ -66,14 +65,14 @@ async fn limit(shared: &Shared) -> anyhow::Result<()> {
         tracing::warn!(
             letters,
             limit = shared.dead_letters_max_bytes,
-            "let go of the bytes of the oldest dead letters to stay under the limit"
+            "emptied the oldest dead letters to stay under the limit"
         );
-        metrics::counter!("cowriestream_processor_dead_letters_emptied_total").increment(letters);
+        metrics::counter!(DEAD_LETTERS_EMPTIED).increment(letters);
     }
     Ok(())
 }
 
-/// Closes what is idle and publishes everything queued: the end of `--once`.
+/// Closes idle sessions and publishes everything queued. `--once` ends with it.
 pub async fn settle(store: &Store, bus: &Bus) -> anyhow::Result<()> {
     sweep_once(store, bus).await?;
     publish_all(store, bus).await
@@ -96,7 +95,7 @@ async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
         let lost = store::queue_lost(&mut transaction, subjects, facts.created, facts.last_seq).await?;
         transaction.commit().await?;
         if lost > 0 {
-            tracing::warn!(stream, messages = lost, "the broker lost messages: publishing them again");
+            tracing::warn!(stream, messages = lost, "the broker lost messages; publishing them again");
         }
     }
     let mut connection = store.connection().await?;
@@ -116,7 +115,7 @@ async fn publish_all(store: &Store, bus: &Bus) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Publishes one batch and marks it; returns how many there were.
+/// Publishes one batch and marks it as published. Returns its number of messages.
 async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
     store::lock_relay(on).await?;
     let queued = store::queued(on, BATCH).await?;
@@ -128,7 +127,7 @@ async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
             .find(|(subjects, _)| message.subject.starts_with(subjects))
             .map(|(_, stream)| *stream);
         let stream = stream
-            .with_context(|| format!("outbox row {}: no stream keeps {}", message.id, message.subject))?;
+            .with_context(|| format!("outbox row {}: no stream stores {}", message.id, message.subject))?;
         let ack =
             bus.publish_queued(Subject::stored(message.subject), &message.msg_id, message.payload).await?;
         acks.push((message.id, stream, ack));
@@ -142,7 +141,7 @@ async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
         if mine.is_empty() {
             continue;
         }
-        let facts = bus.stream(stream).await?.with_context(|| format!("stream {stream} went away"))?;
+        let facts = bus.stream(stream).await?.with_context(|| format!("stream {stream} is gone"))?;
         store::mark_published(on, facts.created, &mine).await?;
     }
     Ok(count)

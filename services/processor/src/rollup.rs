@@ -1,5 +1,5 @@
-//! The roll-up: panes that are many become coarser ones, and old ones are let go of; and what was stored
-//! before there were panes or features gets them. A duty of the leader.
+//! The roll-up merges many fine panes into coarser ones and drops expired partitions. It also computes panes
+//! and features for events that were stored before these existed. A duty of the leader.
 
 use std::time::{Duration, Instant};
 
@@ -8,28 +8,30 @@ use chrono::Utc;
 use store::{Failure, Grain, Lease, Store};
 use tokio::sync::watch;
 
-/// How often it looks for something to do.
+use crate::metrics::{BACKFILLED_SESSIONS, ROLL_UP_LAG_SECONDS, ROLL_UP_VISITS, ROLLED_UP_ROWS};
+
+/// How often it looks for work.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A span is left alone for so long after a batch wrote to it: more is likely to come.
+/// A span is rolled up only after no batch has written to it for this long.
 const SETTLED: Duration = Duration::from_secs(10);
-/// How often it looks for partitions to drop.
+/// How often it looks for expired partitions.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How long panes are kept; for ever unless asked.
+/// How long panes are kept. Default: unlimited.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(skip)]
 pub struct Retention {
-    /// Days of minutes to keep, in whole weeks; earlier windows begin and end with the hour. Without it they
-    /// are kept for ever
+    /// Days to keep minute resolution, in whole weeks; earlier windows begin and end with the hour. Default:
+    /// unlimited
     #[arg(long, env = "COWRIESTREAM_KEEP_MINUTES_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
     pub keep_minutes_days: Option<u32>,
-    /// Days of hours to keep, in whole months; earlier windows begin and end with the day (UTC). Without it
-    /// they are kept for ever
+    /// Days to keep hour resolution, in whole months; earlier windows begin and end with the day (UTC).
+    /// Default: unlimited
     #[arg(long, env = "COWRIESTREAM_KEEP_HOURS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
     pub keep_hours_days: Option<u32>,
 }
 
-/// Rolls up while the lease is ours, until stop.
+/// Rolls up until `stop`, while this processor holds the lease.
 pub(crate) async fn roll_up(
     store: Store,
     retention: Retention,
@@ -38,7 +40,7 @@ pub(crate) async fn roll_up(
 ) -> anyhow::Result<()> {
     let mut looked = None::<Instant>;
     let mut work_duty = Duty::new("roll up panes or add earlier events to the windows");
-    let mut retention_duty = Duty::new("drop panes that are older than is to be kept");
+    let mut retention_duty = Duty::new("drop expired panes");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -55,12 +57,12 @@ pub(crate) async fn roll_up(
         }
         if looked.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
             looked = Some(Instant::now());
-            retention_duty.report(retain(&store, retention, &held).await);
+            retention_duty.report(drop_expired(&store, retention, &held).await);
         }
     }
 }
 
-/// Does what is due now; returns whether more is.
+/// Does one round of work. Returns whether more work is due now.
 async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<bool, Failure> {
     let mut transaction = store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
@@ -75,14 +77,14 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
     let features = store::backfill_features(&mut transaction, false).await?;
     if features.sessions > 0 {
         transaction.commit().await?;
-        metrics::counter!("cowriestream_processor_backfilled_sessions_total").increment(features.sessions);
+        metrics::counter!(BACKFILLED_SESSIONS).increment(features.sessions);
         return Ok(true);
     }
     let visits = store::due_visits(&mut transaction, SETTLED).await?;
     let status = store::window_status(&mut transaction).await?;
     transaction.commit().await?;
-    metrics::gauge!("cowriestream_processor_roll_up_lag_seconds").set(status.roll_up_lag_seconds);
-    metrics::gauge!("cowriestream_processor_roll_up_visits").set(status.visits as f64);
+    metrics::gauge!(ROLL_UP_LAG_SECONDS).set(status.roll_up_lag_seconds);
+    metrics::gauge!(ROLL_UP_VISITS).set(status.visits as f64);
     for visit in visits {
         while !stop.is_cancelled() {
             let mut transaction = store.begin().await?;
@@ -94,7 +96,7 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
                 store::end_visit(&mut transaction, visit).await?;
             }
             transaction.commit().await?;
-            metrics::counter!("cowriestream_processor_rolled_up_rows_total").increment(taken);
+            metrics::counter!(ROLLED_UP_ROWS).increment(taken);
             if taken == 0 {
                 break;
             }
@@ -103,8 +105,8 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
     Ok(false)
 }
 
-/// Lets go of what is older than is to be kept.
-async fn retain(store: &Store, retention: Retention, lease: &Lease) -> Result<(), Failure> {
+/// Drops the partitions that are older than the retention.
+async fn drop_expired(store: &Store, retention: Retention, lease: &Lease) -> Result<(), Failure> {
     for (grain, days) in
         [(Grain::Minute, retention.keep_minutes_days), (Grain::Hour, retention.keep_hours_days)]
     {
@@ -115,9 +117,9 @@ async fn retain(store: &Store, retention: Retention, lease: &Lease) -> Result<()
         while store::still_holds(&mut connection, lease).await?
             && let Some(partition) = store::drop_oldest(&mut connection, grain, before).await?
         {
-            tracing::info!(partition, "dropped panes older than is to be kept; their sums stay");
+            tracing::info!(partition, "dropped expired panes; coarser panes keep their sums");
         }
-        // Its settings are not those of the pool any more.
+        // Its settings differ from those of the pool.
         connection.detach();
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The rules of live signals: a file.
+//! Reads the rules of live signals from a file.
 
 use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, time::Duration};
 
@@ -9,10 +9,9 @@ use findings::Severity;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use store::Measure;
 
-/// The rules that apply unless the user gives a file.
+/// The rules that apply when the user gives no file.
 pub const DEFAULT: &str = include_str!("../rules.toml");
 
-/// Rules with distinct names.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Vec<Rule>);
 
@@ -64,7 +63,7 @@ pub struct Silence {
 }
 
 impl Rules {
-    /// Reads a file, or the default set.
+    /// Reads the file, or the default rules.
     pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
         match path {
             None => Self::read(DEFAULT).context("read the default rules"),
@@ -87,7 +86,7 @@ impl Rules {
         let mut names = BTreeSet::new();
         for rule in &rules {
             rule.check().with_context(|| format!("rule {:?}", rule.name()))?;
-            ensure!(names.insert(rule.name()), "rule {:?} is there twice", rule.name());
+            ensure!(names.insert(rule.name()), "two rules are named {:?}", rule.name());
         }
         Ok(Self(rules))
     }
@@ -118,13 +117,13 @@ impl Rule {
         let fits = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        ensure!(fits, "a name is 1 to 64 of a-z, 0-9 and -");
+        ensure!(fits, "a name is 1 to 64 characters from a-z, 0-9 and -");
         match self {
             Self::Activity(rule) => {
                 ensure!(rule.at_least >= 1, "at_least must be 1 or more");
                 ensure!(
                     rule.times_usual.is_none_or(|times| times.is_finite() && times > 0.0),
-                    "times_usual must be more than 0"
+                    "times_usual must be greater than 0"
                 );
                 ensure!(
                     rule.first_seen_within.is_none_or(|within| within > rule.window),
@@ -171,12 +170,11 @@ fn measure<'de, D: Deserializer<'de>>(from: D) -> Result<Measure, D::Error> {
     })
 }
 
-/// Shortest and longest window of a rule.
-const LENGTHS: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
+const WINDOW_RANGE: RangeInclusive<Age> = Age::minutes(1)..=Age::days(90);
 
 fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    Age::window(&text, &LENGTHS).map(Duration::from).map_err(D::Error::custom)
+    Age::window(&text, &WINDOW_RANGE).map(Duration::from).map_err(D::Error::custom)
 }
 
 fn some_length<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -216,13 +214,13 @@ mod tests {
             ("first_seen_within = \"30d\"", "first_seen_within = \"30m\"", "longer than the window"),
             ("at_least = 1", "at_least = 0", "at_least"),
             ("\"new-hassh\"", "\"new hassh\"", "a name is"),
-            ("\"new-hassh\"", "\"new-download\"", "is there twice"),
+            ("\"new-hassh\"", "\"new-download\"", "two rules are named"),
             ("\"activity\"", "\"activities\"", "unknown variant"),
             ("severity = \"info\"", "severity = \"worst\"", "unknown variant"),
             ("window = \"1h\"", "windows = \"1h\"", "unknown field"),
         ] {
-            let said = refused(from, to);
-            assert!(said.contains(why), "{to}: {said}");
+            let message = refused(from, to);
+            assert!(message.contains(why), "{to}: {message}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Live signals: rules, evaluated on the windows of the keys that live events touched. A duty of the leader.
+//! Live signals: evaluates rules on the windows of the keys that live events touched. A duty of the leader.
 //!
-//! Batches mark keys in their own transactions; one transaction here takes the marks, reads the windows,
+//! Batches mark keys in their own transactions. One transaction here takes the marks, reads the windows,
 //! opens episodes and queues findings. If the process is killed before the commit, the marks are still there;
 //! after it, the finding is in the outbox.
 
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use bus::topology::EVENTS;
 use chrono::{DateTime, Utc};
 use events::{Dimension, MINUTE, Pane, PaneKey};
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::{
     Shared,
+    metrics::FINDINGS,
     rules::{Activity, Rules, Silence},
 };
 
@@ -28,14 +29,15 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often silent sensors are looked for.
 const SILENCE_INTERVAL: Duration = Duration::from_secs(10);
-/// Silence counts only after the backlog of the broker has been empty for this long: before, we were down.
+/// Sensors count as silent only after the backlog of the broker has been empty for this long. Before that,
+/// the missing events may be waiting there.
 const CAUGHT_UP: Duration = Duration::from_secs(60);
 /// An event is live when its time is at most this far from the clock.
 const LIVE_MINUTES: i64 = 10;
 /// With less history than this, every key looks new.
 const HISTORY: chrono::Duration = chrono::Duration::days(1);
 
-/// What batches need to know to mark keys.
+/// What a batch needs for marking keys.
 #[derive(Clone, Debug)]
 pub struct Live {
     dimensions: Arc<BTreeSet<Dimension>>,
@@ -56,7 +58,7 @@ impl Live {
         ts.is_some_and(|ts| (ts - (self.now)()).abs() <= LIVE_MINUTES * MINUTE)
     }
 
-    /// Marks the keys that live panes have.
+    /// Marks the keys of live panes.
     pub(crate) async fn mark(
         &self,
         on: &mut Connection,
@@ -77,13 +79,15 @@ impl Live {
     }
 }
 
-/// Judges while the lease is ours, until stop.
+/// Evaluates the rules until `stop`, while this processor holds the lease.
 pub(crate) async fn judge(
     shared: Shared,
     rules: Rules,
     lease: watch::Receiver<Option<Lease>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut rules_duty = Duty::new("evaluate live rules");
+    let mut silence_duty = Duty::new("look for silent sensors");
     let (mut looked, mut caught_up) = (Instant::now(), None::<Instant>);
     loop {
         tokio::select! {
@@ -94,11 +98,10 @@ pub(crate) async fn judge(
             caught_up = None;
             continue;
         };
-        if let Err(failure) = judge_marks(&shared.store, &rules, &held).await {
-            tracing::debug!(
-                error = format!("{:#}", anyhow::Error::from(failure)),
-                "could not evaluate live rules; will retry"
-            );
+        let outcome = judge_marks(&shared.store, &rules, &held).await.map(drop);
+        let failed = outcome.is_err();
+        rules_duty.report(outcome);
+        if failed {
             continue;
         }
         shared.queued.notify_one();
@@ -106,21 +109,16 @@ pub(crate) async fn judge(
             continue;
         }
         looked = Instant::now();
-        if !worked_off(&shared).await {
+        if !caught_up_with_broker(&shared).await {
             caught_up = None;
-        } else if caught_up.get_or_insert_with(Instant::now).elapsed() >= CAUGHT_UP
-            && let Err(failure) = judge_silence(&shared.store, &rules, &held).await
-        {
-            tracing::debug!(
-                error = format!("{:#}", anyhow::Error::from(failure)),
-                "could not evaluate live rules; will retry"
-            );
+        } else if caught_up.get_or_insert_with(Instant::now).elapsed() >= CAUGHT_UP {
+            silence_duty.report(judge_silence(&shared.store, &rules, &held).await.map(drop));
         }
     }
 }
 
-/// Whether the broker is there and holds nothing that is not committed.
-async fn worked_off(shared: &Shared) -> bool {
+/// Returns whether the broker is connected and every message in it was committed.
+async fn caught_up_with_broker(shared: &Shared) -> bool {
     let facts = shared.bus.consumer(EVENTS).await;
     shared.bus.connected()
         && facts.is_ok_and(|facts| facts.is_some_and(|facts| facts.pending == 0 && facts.unacknowledged == 0))
@@ -144,7 +142,7 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
             findings += judge_activity(&mut transaction, rule, &mine).await?;
         }
         if marks.is_empty() {
-            // Only now: marks that waited may belong to an episode that looks over.
+            // End episodes only when no mark is left: a mark may prolong an episode that seems to be over.
             for rule in rules.activities() {
                 let before = Utc::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
                 store::end_episodes(&mut transaction, &rule.name, before).await?;
@@ -182,7 +180,7 @@ async fn judge_activity(
     Ok(findings)
 }
 
-/// The window and the values it was compared with; `None` when the rule does not hold.
+/// Returns the window and the values that it was compared with, or `None` when the rule does not hold.
 async fn evidence(
     on: &mut Connection,
     rule: &Activity,
@@ -236,7 +234,7 @@ fn measured(window: &Window, rule: &Activity) -> i64 {
     }
 }
 
-/// Looks for sensors that were live and are silent now; returns the number of findings.
+/// Looks for sensors that were live and are silent now. Returns the number of findings.
 pub async fn judge_silence(store: &Store, rules: &Rules, lease: &Lease) -> Result<u64, Failure> {
     let mut findings = 0;
     for rule in rules.silences() {
@@ -282,7 +280,7 @@ async fn judge_sensor(
     Ok(true)
 }
 
-/// Opens an episode, and thereby publishes its finding.
+/// Opens an episode, which publishes its finding.
 async fn open(
     on: &mut Connection,
     finding: &Finding,
@@ -290,7 +288,7 @@ async fn open(
     found_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
     let (rule, severity) = (finding.rule.name(), finding.severity.name());
-    tracing::info!(rule, dimension = dimension.name(), severity, "live rule holds; finding opened");
-    metrics::counter!("cowriestream_processor_findings_total", "severity" => severity).increment(1);
+    tracing::info!(rule, dimension = dimension.name(), severity, "a live rule holds; opened a finding");
+    metrics::counter!(FINDINGS, "severity" => severity).increment(1);
     store::open_episode(on, finding, found_at).await
 }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_says_why() {
+    fn a_line_that_is_not_an_event_gives_a_reason() {
         let kinds = |line: &[u8]| match Envelope::read(line).unwrap_err() {
             Unusable::NotUtf8(_) => "utf8",
             Unusable::NotJson(_) => "json",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
 /// Replaces every escape that Postgres and Rust strings refuse (`\u0000`, lone surrogates) by `\ufffd`.
-/// Borrows the text when there is none.
+/// Borrows the text when it has no such escape.
 pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut out = String::new();

@@ -28,7 +28,6 @@ pub enum Item {
         hash: [u8; 32],
         /// Offset of the first byte that is not NUL.
         start: u64,
-        /// Offset after the newline.
         end: u64,
     },
     /// NUL bytes before a line, or a blank line.

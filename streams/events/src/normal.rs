@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_key_is_told_by_its_comment() {
+    fn a_planted_key_is_identified_by_its_comment() {
         let plant = |key: &str, who: &str| {
             normalise(&format!("echo \"ssh-rsa {key}== {who}\">>.ssh/authorized_keys")).into_owned()
         };
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_normal_is_lent() {
+    fn a_normal_command_is_borrowed() {
         assert!(matches!(normalise("cat /proc/cpuinfo"), Cow::Borrowed(_)));
     }
 
@@ -229,7 +229,7 @@ mod tests {
 
     /// If the time grew faster than the text, this test would not end.
     #[test]
-    fn nothing_is_looked_at_again_and_again() {
+    fn normalising_takes_linear_time() {
         for piece in [
             "a:",
             ":",

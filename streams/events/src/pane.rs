@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_key_is_bounded_and_still_its_own() {
+    fn a_long_key_is_bounded_and_stays_distinct() {
         let long = "ä".repeat(121);
         assert_eq!(bounded(&"ä".repeat(120)).chars().count(), 120);
         assert_eq!(bounded(&long).chars().count(), 117);

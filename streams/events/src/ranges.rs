@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_range_set_is_a_set_of_bytes(ranges in prop::collection::vec((0..60u64, 0..12u64), 0..12), probe in (0..70u64, 0..12u64)) {
+        fn a_range_set_behaves_like_a_set_of_bytes(ranges in prop::collection::vec((0..60u64, 0..12u64), 0..12), probe in (0..70u64, 0..12u64)) {
             let set: RangeSet = ranges.iter().map(|&(start, length)| (start, start + length)).collect();
             let byte = |b: u64| ranges.iter().any(|&(start, length)| (start..start + length).contains(&b));
             let (from, to) = (probe.0, probe.0 + probe.1);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_one_or_nothing() {
+    fn an_unreadable_address_is_none() {
         for (text, ip) in [
             ("1.2.3.4", Some("1.2.3.4")),
             ("::ffff:172.16.150.3", Some("172.16.150.3")),

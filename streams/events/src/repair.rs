@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_its_elements() {
+    fn an_array_is_split_into_its_elements() {
         let line = r#" [ {"eventid":"a"}, 7 , {"eventid":"b"} ] "#;
         let parts = elements(line.as_bytes()).unwrap();
         let texts: Vec<_> = parts.iter().map(|part| (&line[part.text.clone()], part.event)).collect();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_made_to_be_slow_is_given_up() {
+    fn the_search_of_a_line_crafted_to_be_slow_is_bounded() {
         let slow = "{\"a\":".repeat(200_000);
         let (parts, spent) = search(slow.as_bytes());
         assert_eq!(parts, []);

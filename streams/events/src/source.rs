@@ -62,7 +62,6 @@ fn range(text: &str) -> Option<(u64, u64)> {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Announcement {
     pub file_id: FileId,
-    /// Its current path.
     pub path: String,
     pub device: u64,
     pub inode: u64,

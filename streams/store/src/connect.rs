@@ -17,18 +17,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Failure, Transaction};
 
-/// What every session is set to; not as options of the connection, which poolers do not pass on.
+/// Settings of every session. They are not sent as connection options, because poolers do not pass those on.
 const SETTINGS: &str = "set statement_timeout = '30s'; set lock_timeout = '20s'; set timezone = 'UTC'; set jit = off; set work_mem = '32MB'";
 
-/// What is wrong with a pooler in transaction mode, and what to do.
+/// The error text for a pooler in transaction mode: what is wrong, and what to do.
 pub(crate) const POOLED: &str = "Postgres is reached through a pooler that changes the session with every transaction (PgBouncer with pool_mode = transaction or statement). \
     cowriestream needs sessions, for locks and prepared statements: name Postgres itself in DATABASE_URL, or a pool with pool_mode = session";
-/// How long the database may be away before a start or a request gives up.
+/// A start or a request gives up when the database is unavailable for this long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Between attempts to connect at the start.
+/// Pause between attempts to connect at the start.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Where the database is.
+/// Address and connections of the database.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct StoreArgs {
@@ -40,21 +40,20 @@ pub struct StoreArgs {
     pub database_connections: u32,
 }
 
-/// How long work that may be tried again waits for a connection. Not longer than a job that has lost its
-/// database should hold its slot.
+/// How long retryable work waits for a connection. A job that has lost its database should not hold its slot
+/// for longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A pool of connections. Cheap to clone. Whoever holds a connection must not wait for a second one: all who
-/// do so would wait for each other.
+/// A pool of connections, cheap to clone. A task that holds a connection must not wait for a second one: such
+/// tasks could all wait for each other.
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
-    /// Where it is, with its password.
+    /// Contains the password.
     url: Arc<str>,
-    /// Days known to have a partition.
     days: Arc<Mutex<BTreeSet<NaiveDate>>>,
-    /// The connection of [`Self::answers`]. It is not of the pool, which may be used up while the database
-    /// answers.
+    /// The connection of [`Self::answers`]. It is outside the pool, because the pool may be exhausted while
+    /// the database answers.
     probe: Arc<tokio::sync::Mutex<Option<PgConnection>>>,
 }
 
@@ -66,9 +65,9 @@ impl Store {
         let options = PgConnectOptions::from_str(url)
             .context("read DATABASE_URL: expected e.g. postgres://user:password@127.0.0.1/cowriestream")?
             .application_name("cowriestream")
-            // A pooler refuses what it does not know of when a connection starts.
+            // A pooler refuses startup parameters that it does not know.
             .extra_float_digits(None)
-            // Else a slow migration is a warning that holds all of its SQL.
+            // Otherwise sqlx logs a slow migration as a warning with all of its SQL.
             .disable_statement_logging();
         let first = first_connection(&options).await.with_context(|| {
             format!("connect to Postgres at {}:{}", options.get_host(), options.get_port())
@@ -82,39 +81,39 @@ impl Store {
         })
     }
 
-    /// The same database through connections of its own: work that holds them for long does not hold up the
-    /// rest of the process.
+    /// Returns a store with connections of its own to the same database. Work that holds connections for long
+    /// then does not block the rest of the process.
     pub fn separate(&self, connections: u32) -> Self {
         let pool = pool((*self.pool.connect_options()).clone(), connections, PATIENCE);
         Self { pool, url: self.url.clone(), days: Arc::default(), probe: Arc::default() }
     }
 
-    /// Where it is, for another process of ours. Holds the password: never log it.
+    /// The database URL, for another process of cowriestream. It contains the password: never log it.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// How many connections it may have.
+    /// The limit of its connections.
     pub fn connections(&self) -> u32 {
         self.pool.options().get_max_connections()
     }
 
-    /// Whether the database answers now. For `/readyz`; the caller limits the time.
+    /// Whether the database answers now, for `/readyz`. The caller limits the time.
     pub async fn answers(&self) -> bool {
         let mut probe = self.probe.lock().await;
-        // Taken out, so that a connection on which an answer is outstanding is closed and not used again.
+        // Taken out of the mutex, so that a connection with an outstanding answer is closed and not reused.
         if let Some(mut connection) = probe.take()
             && connection.ping().await.is_ok()
         {
             *probe = Some(connection);
             return true;
         }
-        // The server may have been restarted since.
+        // The server may have been restarted.
         *probe = self.pool.connect_options().connect().await.ok();
         probe.is_some()
     }
 
-    /// Brings the schema up to date; idempotent, safe to run from several processes.
+    /// Brings the schema up to date. Idempotent, and safe to run from several processes.
     pub async fn migrate(&self) -> anyhow::Result<()> {
         self.check_sessions().await?;
         let version: i32 =
@@ -124,8 +123,8 @@ impl Store {
         if version < 150_000 {
             bail!("PostgreSQL {} is too old: 15 or newer is needed", version / 10_000);
         }
-        // On a connection of its own: filling a table from many events, and waiting for another process that
-        // does, takes its time.
+        // On a connection without time limits: filling a table from many events takes time, and so does
+        // waiting for another process that does it.
         let options = self.pool.connect_options().as_ref().clone();
         let own = PgPoolOptions::new()
             .max_connections(1)
@@ -141,7 +140,7 @@ impl Store {
         sqlx::migrate!().run(&own).await.context("migrate the schema")
     }
 
-    /// Whether the schema is there and up to date; says what to do when it is not.
+    /// Fails with what to do when the schema is missing or out of date.
     pub async fn check_schema(&self) -> anyhow::Result<()> {
         self.check_sessions().await?;
         let found = sqlx::query_scalar::<_, bool>("select to_regclass('stream_positions') is not null")
@@ -161,14 +160,14 @@ impl Store {
         Ok(())
     }
 
-    /// An error behind a pooler that gives every transaction another session: locks would be lost, and
+    /// Returns an error when a pooler gives every transaction another session: locks would be lost, and
     /// prepared statements not found.
     async fn check_sessions(&self) -> anyhow::Result<()> {
-        // Not from the pool: it may have a single connection.
+        // Not from the pool, which may have only one connection.
         let options = self.pool.connect_options();
         let (mut one, mut other) = (options.connect().await?, options.connect().await?);
         let before = session(&mut one).await?;
-        // Such a pooler gives the session that was used last to whoever begins a transaction next.
+        // Such a pooler gives the most recently used session to the next client that begins a transaction.
         other.execute("begin").await?;
         let held = session(&mut other).await?;
         let shared = before == held || before != session(&mut one).await?;
@@ -181,23 +180,21 @@ impl Store {
         Ok(())
     }
 
-    /// Starts a transaction.
     pub async fn begin(&self) -> Result<Transaction, Failure> {
         Ok(self.pool.begin().await?)
     }
 
-    /// Starts a transaction that has no time limit.
     pub async fn begin_long(&self) -> Result<Transaction, Failure> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
         Ok(transaction)
     }
 
-    /// Starts a transaction that has no time limits and sees the state of this moment, whatever is committed
+    /// Starts a transaction without time limits that sees the state of this moment, whatever is committed
     /// later.
     pub async fn begin_reading(&self) -> Result<Transaction, Failure> {
         let mut transaction = self.pool.begin().await?;
-        // The first query takes the snapshot; `set` takes none.
+        // The first query takes the snapshot; `set` does not.
         for statement in [
             "set transaction isolation level repeatable read read only",
             "set local statement_timeout = 0",
@@ -209,12 +206,11 @@ impl Store {
         Ok(transaction)
     }
 
-    /// A connection for reading.
     pub async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, Failure> {
         Ok(self.pool.acquire().await?)
     }
 
-    /// Makes sure that each of these days has a partition; returns those that are sealed and must not get
+    /// Makes sure that each of these days has a partition. Returns the days that are sealed and must not get
     /// events.
     pub async fn open_days(&self, days: &BTreeSet<NaiveDate>) -> Result<BTreeSet<NaiveDate>, Failure> {
         let unknown: Vec<_> = {
@@ -235,8 +231,8 @@ impl Store {
         Ok(sealed)
     }
 
-    /// Joins the processors alive on this database. Returns the connection that stands for the membership,
-    /// and whether nobody else was a member.
+    /// Joins the processors of this database. Returns the connection that represents the membership, and
+    /// whether no other processor was a member.
     pub async fn join_processors(&self) -> Result<(Membership, bool), Failure> {
         let mut connection = self.pool.acquire().await?.detach();
         let alone = sqlx::query_scalar!(
@@ -255,7 +251,7 @@ impl Store {
         Ok((Membership(connection), alone))
     }
 
-    /// Holds back every other process that wants to move a consumer, until the transaction ends.
+    /// Blocks every other process that wants to move a consumer, until the transaction ends.
     pub async fn lock_consumers(&self) -> Result<Transaction, Failure> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.consumers'))")
@@ -264,13 +260,13 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Forgets which days have a partition: the database may be another one, or a day was sealed.
+    /// Forgets which days have a partition: the database may be another one, or a day may have been sealed.
     pub fn forget_days(&self) {
         self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-/// Connections that are made when they are needed.
+/// Returns a pool that connects on demand.
 fn pool(options: PgConnectOptions, connections: u32, patience: Duration) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
@@ -279,13 +275,13 @@ fn pool(options: PgConnectOptions, connections: u32, patience: Duration) -> PgPo
         .connect_lazy_with(options)
 }
 
-/// The process of Postgres that answers.
+/// The process id of the Postgres backend.
 async fn session(on: &mut PgConnection) -> sqlx::Result<i32> {
     on.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
-/// Connects, and waits for a database that is away or starts. Its own error says why it did not work; the
-/// pool would only say that it timed out.
+/// Connects, and waits for a database that is unavailable or starting. Its own error says why it failed; the
+/// pool would only report a timeout.
 async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
     let deadline = Instant::now() + CONNECT_LIMIT;
     let mut last = None;
@@ -302,7 +298,7 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
                 None => bail!("no answer within {CONNECT_LIMIT:?}"),
             },
         };
-        // A wrong password, say, stays wrong.
+        // A wrong password, for example, stays wrong.
         let may_pass = match &error {
             sqlx::Error::Io(error) => {
                 error.kind() != std::io::ErrorKind::NotFound || options.get_socket().is_some()
@@ -320,8 +316,7 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
     }
 }
 
-/// Lifts the limits that keep a processor alive, from a connection whose work is as long as the database is
-/// large.
+/// Lifts the time limits of a connection whose work grows with the size of the database.
 pub async fn unhurried(on: &mut PgConnection) -> Result<(), Failure> {
     for setting in ["set statement_timeout = 0", "set lock_timeout = 0"] {
         sqlx::query(setting).execute(&mut *on).await?;
@@ -329,17 +324,17 @@ pub async fn unhurried(on: &mut PgConnection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A processor's membership: ends with the process, however it ends.
+/// A processor's membership. It ends with the process, however the process ends.
 pub struct Membership(PgConnection);
 
 impl Membership {
-    /// Whether the connection still stands.
+    /// Whether the connection is still open.
     pub async fn holds(&mut self) -> bool {
         sqlx::Connection::ping(&mut self.0).await.is_ok()
     }
 
-    /// The connection: what is done on it is done in the database that was joined, and not in one restored
-    /// since.
+    /// The connection of the membership. Work on it happens in the database that was joined, not in one that
+    /// was restored since.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.0
     }

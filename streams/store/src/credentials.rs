@@ -1,11 +1,11 @@
-//! How many sources tried credentials before a time.
+//! Counts sources of credentials before a point in time.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// Number of sources that came before a time.
+/// Number of sources that came before `before`.
 pub async fn sources_before(on: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, Failure> {
     let sources = sqlx::query_scalar!(
         r#"select coalesce(sketch_estimate(count(*), max(h)), 0) as "sources!"
@@ -20,8 +20,8 @@ pub async fn sources_before(on: &mut PgConnection, before: DateTime<Utc>) -> Res
     Ok(sources.unsigned_abs())
 }
 
-/// For each credential (user name, password), in the given order, the number of sources that tried it before
-/// a time.
+/// Returns, for each credential (user name, password) in the given order, the number of sources that tried it
+/// before `before`.
 pub async fn credential_sources_before(
     on: &mut PgConnection,
     before: DateTime<Utc>,

@@ -1,5 +1,5 @@
-//! What analyses read: the sessions of a time range that have features, with what was tried, typed and
-//! fetched in each.
+//! The input of analyses: sessions of a time range that have features, with what was tried, typed and fetched
+//! in each.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,9 +9,9 @@ use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// Logins, commands, files and links of a session that are read: of each the first so many.
+/// Most logins, commands, files and URLs read of a session: the first ones of each.
 const MOST: i64 = 1_000;
-/// Of a command, the first so many characters are read.
+/// Most characters read of a command: the first ones.
 const LONGEST_INPUT: i32 = 64 << 10;
 
 /// Which sessions: those that began in a range of time.
@@ -19,67 +19,62 @@ const LONGEST_INPUT: i32 = 64 << 10;
 pub struct DataRange {
     /// From this moment on.
     pub from: DateTime<Utc>,
-    /// Before this one.
+    /// Exclusive.
     pub to: DateTime<Utc>,
-    /// Of one sensor; of all without it.
+    /// `None` selects all sensors.
     pub sensor: Option<String>,
 }
 
-/// A session as analyses read it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DataSession {
-    /// The configured sensor id.
     pub sensor: String,
-    /// Cowrie's session id.
     pub session: String,
-    /// Where it came from.
     pub source: Option<String>,
-    /// Its first event.
+    /// Time of its first event.
     pub started_at: DateTime<Utc>,
-    /// As session.closed says, else from the first to the last event.
+    /// From session.closed, else from the first to the last event.
     pub seconds: f64,
-    /// The client's version.
     pub client: Option<String>,
     /// MD5 of the client's algorithms.
     pub hassh: Option<String>,
-    /// What was typed.
+    /// The commands that were typed.
     pub sequence: Option<Arc<DataSequence>>,
     /// `session_features.vector`.
     pub vector: Vec<f32>,
-    /// User name, password (`None`: a public key), whether it was right; in the order of time.
+    /// User name, password (`None`: a public key), and whether the login succeeded; in order of time.
     pub logins: Vec<(String, Option<String>, bool)>,
-    /// Commands as typed, in the order of time.
+    /// Commands as typed, in order of time.
     pub inputs: Vec<String>,
-    /// SHA-256 of files fetched or left, in the order of time.
+    /// SHA-256 of files fetched or left, in order of time.
     pub files: Vec<String>,
-    /// Links that files were fetched from, in the order of time.
+    /// URLs that files were fetched from, in order of time.
     pub urls: Vec<String>,
-    /// Targets of forwarded connections as `host:port`, in the order of time.
+    /// Targets of forwarded connections as `host:port`, in order of time.
     pub targets: Vec<String>,
-    /// Fingerprints of the public keys that were offered, in the order of time.
+    /// Fingerprints of the public keys that were offered, in order of time.
     pub keys: Vec<String>,
 }
 
 /// A row of `command_sequences`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataSequence {
-    /// Of every command.
+    /// Identifies all of its commands.
     pub fingerprint: Vec<u8>,
-    /// How many commands.
     pub length: usize,
-    /// The first of them, one a line.
+    /// The first commands, one a line.
     pub commands: String,
 }
 
-/// Where a reader of a [`DataRange`] is: after this session, in the order of (start, sensor, session).
+/// The position of a reader in a [`DataRange`]: the last session read, in the order of (start, sensor,
+/// session).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DataPlace {
     last: Option<(DateTime<Utc>, String, String)>,
     sequences: HashMap<Vec<u8>, Arc<DataSequence>>,
 }
 
-/// The next sessions of a range, at most `limit`; none at its end. Sequences are kept in the place, so each
-/// is read once.
+/// Returns the next sessions of a range, at most `limit`; none at its end. The place caches sequences, so
+/// that each is read once.
 pub async fn data_sessions(
     on: &mut PgConnection,
     range: &DataRange,
@@ -116,7 +111,7 @@ pub async fn data_sessions(
     place.sequences.extend(sequences(on, &unknown).await?);
     let which = |has: &dyn Fn(usize) -> bool| (0..rows.len()).filter(|&n| has(n)).collect::<Vec<_>>();
     let (with_logins, with_inputs) = (which(&|n| rows[n].logins), which(&|n| rows[n].inputs));
-    // Only SSH clients, which send their version, offer keys.
+    // Only SSH clients offer keys, and they send their version.
     let (with_files, with_targets, with_keys) =
         (which(&|n| rows[n].files), which(&|n| rows[n].forwards), which(&|n| rows[n].client.is_some()));
     let mut sessions: Vec<_> = rows
@@ -169,14 +164,14 @@ async fn sequences(
     Ok(rows.into_iter().map(|row| read(row.sequence, row.length, row.commands)).collect())
 }
 
-/// The keys of some sessions, and their places.
+/// Returns the keys of the selected sessions, and their indices.
 fn keys(sessions: &[DataSession], which: &[usize]) -> (Vec<String>, Vec<String>, Vec<i32>) {
     let of =
         |field: fn(&DataSession) -> &String| which.iter().map(|&n| field(&sessions[n]).clone()).collect();
     (of(|session| &session.sensor), of(|session| &session.session), which.iter().map(|&n| n as i32).collect())
 }
 
-// In the order in which `events::features` takes events: those without a readable time last.
+// In the order in which `events::features` expects events: those without a readable time last.
 
 async fn add_logins(
     on: &mut PgConnection,
@@ -334,19 +329,19 @@ async fn add_keys(
     Ok(())
 }
 
-/// What the sessions of a UTC day look like.
+/// Summary of the sessions of a UTC day, to detect changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DayDigest {
-    /// Its first moment.
+    /// The start of the day.
     pub day: DateTime<Utc>,
-    /// Sessions that began on it, and in the range.
+    /// Sessions that began on this day and in the range.
     pub sessions: i64,
-    /// Changes when any of them comes, changes or goes.
+    /// Changes when any of them is added, changed or removed.
     pub digest: Vec<u8>,
 }
 
-/// The days of a range that have sessions, oldest first. What is loaded after this is at least as new as its
-/// digest: kept with it, a change since makes the next digest another one.
+/// Returns the days of a range that have sessions, oldest first. Data that is loaded afterwards is at least
+/// as new as its digest. When a cache keeps both, any later change gives another digest.
 pub async fn day_digests(on: &mut PgConnection, range: &DataRange) -> Result<Vec<DayDigest>, Failure> {
     let days = sqlx::query_as!(
         DayDigest,

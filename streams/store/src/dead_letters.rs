@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Failure;
 
-/// Inserts dead letters with the path they were read from; of equal ones the smallest place is kept.
+/// Inserts dead letters with the path of their file. Of equal ones, the smallest position is kept.
 pub async fn insert_dead_letters(
     on: &mut PgConnection,
     letters: &[(DeadLetter, Option<String>)],
@@ -40,8 +40,8 @@ pub async fn insert_dead_letters(
     Ok(())
 }
 
-/// Lets go of the oldest bodies of each sensor that keeps more than `limit` bytes of them; the rows stay,
-/// with length and hash. Returns how many.
+/// Empties the oldest dead letters of each sensor that stores more than `limit` bytes of them. The rows stay,
+/// with length and hash. Returns the number of emptied ones.
 pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "update dead_letters set body = null where dead_id in (
@@ -57,7 +57,7 @@ pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64
     Ok(done.rows_affected())
 }
 
-/// Marks dead letters as resolved by the events that their replay brought; without an event, by the dead
+/// Marks dead letters as resolved: by the event that their replay produced, or without an event by the dead
 /// letter of a longer part of the line.
 pub async fn resolve_dead_letters(
     on: &mut PgConnection,
@@ -75,7 +75,7 @@ pub async fn resolve_dead_letters(
     Ok(())
 }
 
-/// A dead letter as listed.
+/// A dead letter in a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeadLetterRow {
     pub dead_id: Uuid,
@@ -92,7 +92,7 @@ pub struct DeadLetterRow {
     pub resolved_event: Option<Uuid>,
 }
 
-/// The newest dead letters, without their bodies.
+/// Returns the newest dead letters without their bodies.
 pub async fn dead_letters(
     on: &mut PgConnection,
     sensor: Option<&str>,
@@ -116,7 +116,6 @@ pub async fn dead_letters(
     Ok(rows)
 }
 
-/// One dead letter with its body.
 pub async fn dead_letter(on: &mut PgConnection, id: DeadId) -> Result<Option<DeadLetterRow>, Failure> {
     let row = sqlx::query_as!(
         DeadLetterRow,

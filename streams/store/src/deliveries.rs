@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// What a batch delivered of one sensor.
+/// Counts of what a batch delivered of one sensor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Delivery {
     /// Events, duplicates included.
     pub events: i64,
-    /// Events that were there already.
+    /// Events that were stored already.
     pub duplicates: i64,
     /// Events of a sealed day.
     pub sealed: i64,
@@ -20,7 +20,7 @@ pub struct Delivery {
     pub live: i64,
 }
 
-/// Adds what was delivered (sorted by sensor).
+/// Adds the counts, which must be sorted by sensor.
 pub async fn add_deliveries(
     on: &mut PgConnection,
     deliveries: &[(&SensorId, Delivery)],

@@ -9,21 +9,20 @@ use uuid::Uuid;
 
 use crate::Failure;
 
-/// An event and where it was read.
+/// An event, and where it was read.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
-    /// The event.
     pub record: Record,
-    /// Its line, kept where `jsonb` cannot give it back.
+    /// The raw line, stored when `jsonb` cannot reproduce it.
     pub line: Option<Vec<u8>>,
-    /// The file and the byte offset of its range.
+    /// The file, and the byte offset of the line in it.
     pub source: Option<(FileId, u64)>,
-    /// The identity that version 1 of the repair gave it, where that is another one.
+    /// The id that version 1 of the repair gave the event, if it differs.
     pub earlier: Option<EventId>,
 }
 
-/// Of these events, those that are stored under the identity that version 1 of the repair gave them. Returns
-/// these earlier identities.
+/// Returns the earlier ids under which some of these events are already stored, given by version 1 of the
+/// repair.
 pub async fn stored_earlier(
     on: &mut PgConnection,
     events: &[&StoredEvent],
@@ -48,9 +47,10 @@ pub async fn stored_earlier(
     Ok(stored.into_iter().map(|id| EventId(id.into_bytes())).collect())
 }
 
-/// Inserts events (distinct, in the order of `(ts, event_id)`, so that competitors never deadlock), and for
-/// those that were new the rows of the side tables, which the database derives. A side row that is there
-/// already is left for `verify` to judge: it must not keep its event out. Returns the ids of the new ones.
+/// Inserts events, and for the new ones the rows of the side tables, which the database derives. The events
+/// must be distinct and sorted by `(ts, event_id)`, so that concurrent inserts never deadlock. If a side row
+/// exists already, `verify` checks it; it must not prevent the insert of its event. Returns the ids of the
+/// new events.
 pub async fn insert_events(
     on: &mut PgConnection,
     events: &[&StoredEvent],

@@ -1,15 +1,15 @@
-//! What becomes of a batch that the database did not take.
+//! Classifies database errors: whether to try a batch again or to reject its data.
 
 use sqlx::Error;
 
 use crate::connect::POOLED;
 
-/// Why a transaction failed, as far as the caller must know.
 #[derive(Debug)]
 pub enum Failure {
-    /// The database was away, overloaded, or two transactions met: the same batch may succeed later.
+    /// The database was unavailable or overloaded, or two transactions conflicted: the same batch may succeed
+    /// later.
     Retry(anyhow::Error),
-    /// The data were refused: the same batch will fail again, without the culprit it may succeed.
+    /// The data were refused: the same batch will fail again, but may succeed without the offending row.
     Reject(anyhow::Error),
 }
 
@@ -24,7 +24,7 @@ impl From<Error> for Failure {
             Error::Encode(_) => true,
             _ => false,
         };
-        // A prepared statement that is there already, or is not there: made in another session.
+        // A prepared statement exists already, or does not exist: another session prepared it.
         if matches!(&error, Error::Database(database) if database.code().is_some_and(|code| matches!(&*code, "42P05" | "26000")))
         {
             return Self::Retry(anyhow::Error::from(error).context(POOLED));
@@ -34,11 +34,11 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Whether the database was away, overloaded or in the way, so that the caller is not to blame. A
-    /// statement that took too long is not among these.
+    /// Whether the database was unavailable or overloaded, or transactions conflicted, so that the caller is
+    /// not to blame. A statement that took too long is not included.
     pub fn is_outage(&self) -> bool {
         let in_the_way = match self.cause() {
-            // 58 system error, 25006 a standby, 40 two transactions met.
+            // 58 system error, 25006 a standby, 40 two transactions conflicted.
             Some(Error::Database(error)) => error
                 .code()
                 .is_some_and(|code| ["58", "25006", "40"].iter().any(|class| code.starts_with(class))),
@@ -47,8 +47,8 @@ impl Failure {
         matches!(self, Self::Retry(_)) && (in_the_way || self.is_away())
     }
 
-    /// Whether the database could not be reached, or refused to work for now. Everything else that uses it
-    /// will fail too.
+    /// Whether the database could not be reached, or refuses all work for now. Other work on the database
+    /// will fail, too.
     pub fn is_away(&self) -> bool {
         match self.cause() {
             Some(
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// Whether another transaction made a row that excludes this one, after the caller had looked.
+    /// Whether another transaction inserted a conflicting row after the caller had looked.
     pub fn is_conflict(&self) -> bool {
         matches!(self.cause(), Some(Error::Database(error)) if error.is_unique_violation())
     }

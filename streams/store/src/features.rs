@@ -1,7 +1,7 @@
 //! The tables `session_features` and `command_sequences`: what analyses know of a session that has ended.
 //!
-//! Whoever writes here holds the lock of the session's row, so that it sees all that is committed of the
-//! session.
+//! A transaction that writes here holds the lock of the session's row, so that it sees everything that is
+//! committed of the session.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +19,16 @@ use sqlx::{
 
 use crate::Failure;
 
-/// A session.
 pub type SessionKey = (String, String);
 
-/// What an element of a vector may differ by between two processors of different make.
+/// Tolerated difference of an element of a vector between processors on different CPUs.
 const TOLERANCE: f32 = 1e-5;
 /// Most rows in one statement.
 const AT_ONCE: usize = 5_000;
-/// Sessions that one step of the backfill looks at.
+/// Sessions that one step of the backfill reads.
 const BACKFILL: i64 = 500;
 
-/// Writes the features of sessions that have none.
+/// Inserts features of sessions that have none.
 pub async fn insert_features(on: &mut PgConnection, rows: &[(SessionKey, Features)]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
@@ -52,8 +51,8 @@ pub async fn insert_features(on: &mut PgConnection, rows: &[(SessionKey, Feature
     Ok(())
 }
 
-/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own
-/// first: an older processor fails, and waits, when the row type has another number of columns.
+/// A row, with its columns in the order of the table. Before you add a column, give this row a type of its
+/// own: an older processor fails, and waits, when the row type of the table has another number of columns.
 #[derive(sqlx::Encode)]
 struct Row<'a> {
     sensor: &'a str,
@@ -107,7 +106,6 @@ async fn insert_sequences(on: &mut PgConnection, sequences: &[&Sequence]) -> Res
     Ok(())
 }
 
-/// Deletes the features of sessions.
 pub async fn delete_features(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
     if sessions.is_empty() {
         return Ok(());
@@ -124,14 +122,14 @@ pub async fn delete_features(on: &mut PgConnection, sessions: &[SessionKey]) -> 
     Ok(())
 }
 
-/// Writes the features of sessions anew, from their stored events.
+/// Recomputes the features of sessions from their stored events.
 pub async fn refresh_features(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
     delete_features(on, sessions).await?;
     let rows = recomputed(on, sessions).await?;
     insert_features(on, &rows).await
 }
 
-/// The features of sessions, from their stored events.
+/// Computes the features of sessions from their stored events.
 async fn recomputed(
     on: &mut PgConnection,
     sessions: &[SessionKey],
@@ -141,7 +139,7 @@ async fn recomputed(
     }
     let (sensors, names): (Vec<&str>, Vec<&str>) =
         sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
-    // As parameters they choose the partitions before anything is planned.
+    // As parameters, these choose the partitions before the query is planned.
     let span = sqlx::query!(
         "select min(started_at) as first, max(last_event_at) as last
         from unnest($1::text[], $2::text[]) as k (sensor, session) join sessions s on s.sensor = k.sensor and s.session = k.session",
@@ -180,7 +178,7 @@ async fn recomputed(
         }
         let line = row.line.unwrap_or_else(|| row.payload.into_bytes());
         let sensor = &sessions[row.n as usize - 1].0;
-        // What is no event any more was tampered with, and `verify` names it.
+        // A stored payload that cannot be read as an event was tampered with; `verify` reports it.
         let Some(mut record) =
             sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok())
         else {
@@ -195,7 +193,7 @@ async fn recomputed(
     Ok(found)
 }
 
-/// The features of the n-th session, counted from 1, of which these are the events.
+/// Finishes session `n`, counted from 1, whose events are all read.
 fn close(found: &mut Vec<(SessionKey, Features)>, sessions: &[SessionKey], n: i64, events: &mut Vec<Record>) {
     if let Some(session) = usize::try_from(n - 1).ok().and_then(|n| sessions.get(n)) {
         found.push((session.clone(), features(events.iter().collect())));
@@ -203,17 +201,16 @@ fn close(found: &mut Vec<(SessionKey, Features)>, sessions: &[SessionKey], n: i6
     events.clear();
 }
 
-/// How far the backfill of this program's definition is.
+/// Progress of the backfill for this program's definition of features.
 #[derive(Clone, Copy, Debug)]
 pub struct BackfillPlace {
-    /// Sessions looked at in this step.
+    /// Number of sessions read in this step.
     pub sessions: u64,
-    /// Nothing is left.
     pub finished: bool,
 }
 
-/// Looks at the next sessions that ended before this definition came, and writes the features that lack; with
-/// `again`, all. Call it in a transaction.
+/// Reads the next sessions that ended before this definition of features was introduced, and writes missing
+/// features; with `again`, all. Call it in a transaction.
 pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<BackfillPlace, Failure> {
     sqlx::query!(
         "insert into features_backfill (version) values ($1) on conflict (version) do nothing",
@@ -242,7 +239,8 @@ pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<Bac
     let sessions = next.len() as u64;
     let last =
         next.last().map_or((place.sensor, place.session), |row| (row.sensor.clone(), row.session.clone()));
-    // The join may be older than the lock: what was written meanwhile is written once more, and is the same.
+    // The join may have read before the lock was taken. Features written in between are written again, with
+    // the same content.
     let lacking: Vec<_> = next
         .into_iter()
         .filter(|row| row.ended && (again || row.version != Some(VERSION)))
@@ -261,13 +259,12 @@ pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<Bac
     Ok(BackfillPlace { sessions, finished })
 }
 
-/// Lets the backfill begin again.
 pub async fn restart_backfill(on: &mut PgConnection) -> Result<(), Failure> {
     sqlx::query!("delete from features_backfill where version = $1", VERSION).execute(on).await?;
     Ok(())
 }
 
-/// Sessions that the backfill has not looked at.
+/// Number of sessions that the backfill has not read.
 pub async fn sessions_left(on: &mut PgConnection) -> Result<u64, Failure> {
     let left = sqlx::query_scalar!(
         r#"select count(*) as "left!" from sessions s
@@ -279,7 +276,7 @@ pub async fn sessions_left(on: &mut PgConnection) -> Result<u64, Failure> {
     Ok(left as u64)
 }
 
-/// Sessions that have ended, and how many of them have features of this program's definition.
+/// Number of sessions that have ended, and of those with features of this program's definition.
 pub async fn features_progress(on: &mut PgConnection) -> Result<(u64, u64), Failure> {
     let row = sqlx::query!(
         r#"select (select count(*) from sessions where closed or idle) as "ended!", (select count(*) from session_features where version = $1) as "done!""#,
@@ -290,9 +287,9 @@ pub async fn features_progress(on: &mut PgConnection) -> Result<(u64, u64), Fail
     Ok((row.ended as u64, row.done as u64))
 }
 
-/// How the features of the sessions after one differ from a recomputation, and the last session compared;
-/// `None` at the end. Features of another definition are named, not compared. Call it in a transaction that
-/// sees one state (repeatable read).
+/// Compares the features of the next sessions with a recomputation. Returns the differences and the last
+/// session compared, or `None` at the end. Features of another definition are listed but not compared. Call
+/// it in a repeatable-read transaction.
 pub async fn feature_differences(
     on: &mut PgConnection,
     after: &SessionKey,
@@ -347,14 +344,12 @@ pub async fn feature_differences(
     Ok(Some(differences))
 }
 
-/// What [`feature_differences`] found.
 #[derive(Debug)]
 pub struct FeatureDifferences {
-    /// The last session compared.
     pub last: SessionKey,
     /// Sessions whose features are missing or of another definition.
     pub outdated: Vec<SessionKey>,
-    /// What does not agree.
+    /// Descriptions of the features that differ.
     pub wrong: Vec<String>,
 }
 

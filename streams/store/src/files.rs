@@ -1,4 +1,4 @@
-//! The table `loader_files`: receipts as state.
+//! The table `loader_files`, which stores receipts as state.
 
 use std::collections::HashMap;
 
@@ -8,20 +8,18 @@ use uuid::Uuid;
 
 use crate::Failure;
 
-/// Byte ranges of a file, and what is known of the file.
+/// Byte ranges of a file, and its announcement.
 #[derive(Clone, Debug)]
 pub struct FileReceipt {
-    /// The sensor.
     pub sensor: SensorId,
-    /// The file.
     pub file: FileId,
     /// Sorted, disjoint, start inclusive, end exclusive.
     pub committed: Vec<(u64, u64)>,
-    /// What the loader told of it, when it did.
+    /// What the loader announced about the file, if it did.
     pub announce: Option<Announcement>,
 }
 
-/// Merges receipts (one per file, sorted by sensor and file); returns each file with all its committed
+/// Merges receipts (one per file, sorted by sensor and file). Returns each file with all its committed
 /// ranges.
 pub async fn merge_receipts(
     on: &mut PgConnection,
@@ -72,7 +70,7 @@ pub async fn merge_receipts(
     Ok(receipts.iter().map(merged).collect())
 }
 
-/// The committed ranges of these files; a file that is not known has none.
+/// Returns the committed ranges of these files. An unknown file has none.
 pub async fn committed_of(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -94,7 +92,7 @@ pub async fn committed_of(
         .collect())
 }
 
-/// The text form of `int8multirange`.
+/// Writes ranges as text of type `int8multirange`.
 fn multirange(ranges: &[(u64, u64)]) -> String {
     let parts: Vec<_> = ranges.iter().map(|(start, end)| format!("[{start},{end})")).collect();
     format!("{{{}}}", parts.join(","))

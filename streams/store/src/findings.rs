@@ -1,4 +1,4 @@
-//! The tables `findings` and `finding_sessions`, as analyses write them and people read them.
+//! The tables `findings` and `finding_sessions`: written by analyses, read by people.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,31 @@ use uuid::Uuid;
 
 use crate::{Failure, SessionKey};
 
-/// Findings that one statement writes.
+/// Findings written by one statement.
 const AT_ONCE: usize = 200;
-/// Sessions that are stored with a finding.
+/// Most sessions stored with a finding.
 const MOST_SESSIONS: usize = 10_000;
-/// Most known campaigns that an analysis gets, those seen last first.
+/// Most known campaigns that an analysis receives, the most recently seen first.
 const MOST_KNOWN: i64 = 5_000;
 
-/// How many findings an upsert wrote.
+/// Number of findings that an upsert wrote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Upserted {
     pub new: u64,
-    /// Found again with other content: a new revision.
+    /// Found again with different content: a new revision.
     pub updated: u64,
     /// Found again with the same content: nothing was written.
     pub unchanged: u64,
 }
 
-/// Inserts or updates findings, and queues the new and the changed ones for FINDINGS.
+/// Inserts or updates findings, and queues new and changed ones for FINDINGS.
 pub async fn upsert_findings(
     on: &mut PgConnection,
     job_id: Option<Uuid>,
     findings: &[Finding],
 ) -> Result<Upserted, Failure> {
-    // Ordered by id, so that two runs cannot deadlock. Of two findings with the same id the first is kept.
+    // Sorted by id, so that two runs cannot deadlock. Of two findings with the same id, the first one is
+    // used.
     let mut sorted: Vec<(Uuid, &Finding)> = findings.iter().map(|finding| (finding.id(), finding)).collect();
     sorted.sort_by_key(|(id, _)| *id);
     sorted.dedup_by_key(|(id, _)| *id);
@@ -54,7 +55,6 @@ pub async fn upsert_findings(
     Ok(all)
 }
 
-/// A finding that was written.
 struct Kept {
     finding_id: Uuid,
     revision: i32,
@@ -97,7 +97,6 @@ async fn keep(
     Ok(kept)
 }
 
-/// Replaces the rows of `finding_sessions`.
 async fn link(on: &mut PgConnection, changed: &[(&Kept, &Finding)]) -> Result<(), Failure> {
     let ids: Vec<_> = changed.iter().map(|(kept, _)| kept.finding_id).collect();
     sqlx::query!("delete from finding_sessions where finding_id = any($1)", &ids).execute(&mut *on).await?;
@@ -118,7 +117,7 @@ async fn link(on: &mut PgConnection, changed: &[(&Kept, &Finding)]) -> Result<()
     Ok(())
 }
 
-/// Where a finding is published.
+/// Returns the subject on which a finding is published.
 pub(crate) fn subject(finding: &Finding) -> String {
     format!("cowrie.findings.{}", finding.subject_tokens().join("."))
 }
@@ -143,7 +142,7 @@ async fn queue(on: &mut PgConnection, changed: &[(&Kept, &Finding)]) -> Result<(
     Ok(())
 }
 
-/// A campaign that was found before.
+/// A campaign that an earlier run found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KnownCampaign {
     pub key: String,
@@ -152,7 +151,7 @@ pub struct KnownCampaign {
     pub indicators: Vec<String>,
 }
 
-/// The campaigns of a kind that were seen since a moment, those seen last first.
+/// Returns the campaigns of a kind that were seen since `since`, the most recently seen first.
 pub async fn known_campaigns(
     on: &mut PgConnection,
     kind: Kind,
@@ -172,7 +171,6 @@ pub async fn known_campaigns(
     Ok(known)
 }
 
-/// A row of `findings`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct StoredFinding {
     pub finding_id: Uuid,
@@ -195,7 +193,7 @@ pub struct StoredFinding {
     pub session_count: i64,
 }
 
-/// Which findings to list.
+/// Selects the findings to list.
 #[derive(Clone, Debug, Default)]
 pub struct FindingFilter {
     /// Empty: all.
@@ -206,7 +204,6 @@ pub struct FindingFilter {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Findings, newest first.
 pub async fn list_findings(
     on: &mut PgConnection,
     filter: &FindingFilter,
@@ -233,8 +230,8 @@ pub async fn list_findings(
     Ok(found)
 }
 
-/// Findings whose id begins with a text, each with its first sessions. At most two: the caller wants to know
-/// whether there is exactly one.
+/// Returns findings whose id begins with a prefix, each with its first sessions. At most two: the caller
+/// needs to know whether there is exactly one.
 pub async fn findings_like(
     on: &mut PgConnection,
     beginning: &str,

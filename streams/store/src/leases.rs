@@ -1,4 +1,4 @@
-//! The table `leases`: who does what only one may do.
+//! The table `leases`: who does the work that only one process may do.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use crate::{Failure, Store};
 
-/// How long a lease holds without being renewed. Renewed and tried for every second, it changes hands within
-/// 4 s.
+/// A lease expires after this time. Holders renew it every second and others try every second, so it changes
+/// hands within 4 s.
 const TERM: Duration = Duration::from_secs(3);
 
-/// A duty that was ours when we looked.
+/// A lease that this process held when it last checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lease {
     name: &'static str,
@@ -20,7 +20,7 @@ pub struct Lease {
 }
 
 impl Store {
-    /// Takes a duty, or renews the one held; `None` while somebody else has it.
+    /// Takes or renews a lease. Returns `None` while another process holds it.
     pub async fn lease(&self, name: &'static str, held: Option<&Lease>) -> Result<Option<Lease>, Failure> {
         let mut connection = self.connection().await?;
         let row = sqlx::query!(
@@ -39,7 +39,7 @@ impl Store {
         Ok(row.map(|row| Lease { name, holder: row.holder, epoch: row.epoch }))
     }
 
-    /// Gives a duty up, so that the next one need not wait.
+    /// Releases a lease, so that the next holder need not wait.
     pub async fn give_up(&self, lease: &Lease) -> Result<(), Failure> {
         let mut connection = self.connection().await?;
         sqlx::query!(
@@ -54,7 +54,7 @@ impl Store {
     }
 }
 
-/// Whether the duty is still ours; if so, it stays ours until the transaction ends.
+/// Whether this process still holds the lease. If so, it keeps it until the transaction ends.
 pub async fn still_holds(on: &mut PgConnection, lease: &Lease) -> Result<bool, Failure> {
     let held = sqlx::query_scalar!(
         r#"select true as "held!" from leases where name = $1 and holder = $2 and epoch = $3 for share"#,

@@ -1,9 +1,9 @@
-//! Postgres: migrations and one file per noun; the home of sqlx.
+//! Postgres: migrations, and one file per noun. The only crate that uses sqlx.
 //!
-//! **Invariant**: events are inserted and never changed; everything else is derived, updated only from what
-//! an insert returned as new, in the same transaction. A transaction takes rows in one order: events,
-//! sessions, command sequences, features, dead letters, findings, outbox, sensors, deliveries, loader files;
-//! within a table by key. Panes are only added, and wait for nobody.
+//! **Invariant**: events are inserted and never changed. Everything else is derived, and updated only from
+//! the rows that an insert returned as new, in the same transaction. A transaction locks rows in one order:
+//! events, sessions, command sequences, features, dead letters, findings, outbox, sensors, deliveries, loader
+//! files; within a table by key. Panes are only inserted, which needs no row locks.
 
 mod claims;
 mod connect;
@@ -91,5 +91,4 @@ pub use workers::{
     workers,
 };
 
-/// A transaction that rolls back unless committed.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

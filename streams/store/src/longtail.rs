@@ -1,4 +1,4 @@
-//! The tables `longtail_parts`, `longtail_models` and `longtail_scores`: what longtail keeps between runs.
+//! The tables `longtail_parts`, `longtail_models` and `longtail_scores`: what longtail caches between runs.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -6,31 +6,30 @@ use uuid::Uuid;
 
 use crate::{DataRange, Failure, SessionKey};
 
-/// Parts that are kept of a scope: those computed last. Two windows of a year, and the days that were
+/// Most parts kept of a scope: those computed last. Enough for two windows of a year and for days that were
 /// computed again.
 const MOST_PARTS: i64 = 800;
-/// Models that are kept of a scope: those used last.
+/// Most models kept of a scope: those used last.
 const MOST_MODELS: i64 = 8;
 
 /// A cached part of a whole UTC day.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LongtailPart {
-    /// The first moment of the day.
+    /// The start of the day.
     pub from_at: DateTime<Utc>,
-    /// [`crate::DayDigest::digest`] before it was computed.
+    /// [`crate::DayDigest::digest`] before the part was computed.
     pub digest: Vec<u8>,
-    /// Sessions that it is of.
+    /// Number of sessions in the part.
     pub sessions: i64,
-    /// What longtail made of them.
     pub part: Vec<u8>,
 }
 
-/// A scope: a sensor, or '' for all.
+/// A scope: a sensor, or '' for all sensors.
 fn scope(range: &DataRange) -> &str {
     range.sensor.as_deref().unwrap_or_default()
 }
 
-/// The cached parts of the days within a range.
+/// Returns the cached parts of the days within a range.
 pub async fn longtail_parts(
     on: &mut PgConnection,
     range: &DataRange,
@@ -49,7 +48,7 @@ pub async fn longtail_parts(
     Ok(parts)
 }
 
-/// Keeps the part of a day, in the place of the one that is there.
+/// Stores the part of a day, and replaces an earlier one.
 pub async fn put_longtail_part(
     on: &mut PgConnection,
     range: &DataRange,
@@ -72,7 +71,7 @@ pub async fn put_longtail_part(
     Ok(())
 }
 
-/// The kept models, those used last first.
+/// Returns the cached models, the most recently used first.
 pub async fn longtail_models(
     on: &mut PgConnection,
     range: &DataRange,
@@ -89,7 +88,7 @@ pub async fn longtail_models(
     Ok(models)
 }
 
-/// Keeps a model; one that is there was used.
+/// Stores a model, or marks an existing one as used.
 pub async fn put_longtail_model(
     on: &mut PgConnection,
     range: &DataRange,
@@ -110,7 +109,7 @@ pub async fn put_longtail_model(
     Ok(())
 }
 
-/// Puts the scores of a range in the place of those that are there.
+/// Replaces the scores of a range.
 pub async fn replace_longtail_scores(
     on: &mut PgConnection,
     range: &DataRange,
@@ -147,7 +146,7 @@ pub async fn replace_longtail_scores(
     Ok(())
 }
 
-/// Forgets parts and models beyond those that are kept of a scope.
+/// Deletes parts and models beyond the limits of a scope.
 pub async fn forget_longtail(on: &mut PgConnection, range: &DataRange) -> Result<(), Failure> {
     sqlx::query!(
         "delete from longtail_parts p using (select from_at, to_at from longtail_parts where scope = $1 order by computed_at desc, from_at desc offset $2) old

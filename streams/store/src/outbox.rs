@@ -1,24 +1,19 @@
-//! The table `outbox`: what must be published because a transaction committed.
+//! The table `outbox`: messages to publish because a transaction committed.
 
 use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// A message to publish.
 #[derive(Clone, Debug)]
 pub struct Queued {
-    /// Its row.
     pub id: i64,
-    /// Its subject.
     pub subject: String,
-    /// Its `Nats-Msg-Id`.
     pub msg_id: String,
-    /// JSON.
     pub payload: String,
 }
 
-/// Holds back [`lock_places`] until the transaction ends: messages are published, and where they stand is not
-/// recorded yet.
+/// Blocks [`lock_places`] until the transaction ends. Between publishing messages and recording their
+/// sequences, the table must not be compared with the stream.
 pub async fn lock_relay(on: &mut PgConnection) -> Result<(), Failure> {
     sqlx::query!("select pg_advisory_xact_lock_shared(hashtext('cowriestream.outbox'))")
         .fetch_one(on)
@@ -26,14 +21,14 @@ pub async fn lock_relay(on: &mut PgConnection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for every relay and holds them back until the transaction ends: what is recorded as published was
-/// published before.
+/// Waits for every relay and blocks them until the transaction ends, so that every published message is
+/// recorded.
 pub async fn lock_places(on: &mut PgConnection) -> Result<(), Failure> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('cowriestream.outbox'))").fetch_one(on).await?;
     Ok(())
 }
 
-/// The oldest messages not yet published, locked until the transaction ends; other relays pass them by.
+/// Returns the oldest unpublished messages, locked until the transaction ends. Other relays skip them.
 pub async fn queued(on: &mut PgConnection, limit: i64) -> Result<Vec<Queued>, Failure> {
     let rows = sqlx::query_as!(
         Queued,
@@ -46,7 +41,7 @@ pub async fn queued(on: &mut PgConnection, limit: i64) -> Result<Vec<Queued>, Fa
     Ok(rows)
 }
 
-/// Marks messages as published at these sequences of the stream created then.
+/// Marks messages as published at these sequences of the stream that was created at `created`.
 pub async fn mark_published(
     on: &mut PgConnection,
     stream_created: i64,
@@ -65,8 +60,8 @@ pub async fn mark_published(
     Ok(())
 }
 
-/// Queues again what the stream no longer has: it was created anew, or its last sequence went back. Returns
-/// how many.
+/// Queues messages again that the stream no longer has, because it was recreated or its last sequence went
+/// back. Returns their number.
 pub async fn queue_lost(
     on: &mut PgConnection,
     subjects: &str,
@@ -86,7 +81,7 @@ pub async fn queue_lost(
     Ok(done.rows_affected())
 }
 
-/// Deletes what was published longer ago than the stream keeps it, some at a time.
+/// Deletes messages that were published longer ago than the stream keeps them, some at a time.
 pub async fn forget_published(on: &mut PgConnection) -> Result<u64, Failure> {
     let done =
         sqlx::query!("delete from outbox where published_at < now() - interval '7 days' and id = any(array(select id from outbox order by id limit 5000))")
@@ -95,7 +90,7 @@ pub async fn forget_published(on: &mut PgConnection) -> Result<u64, Failure> {
     Ok(done.rows_affected())
 }
 
-/// How many messages wait to be published.
+/// Number of unpublished messages.
 pub async fn waiting(on: &mut PgConnection) -> Result<i64, Failure> {
     let count = sqlx::query_scalar!(r#"select count(*) as "count!" from outbox where published_at is null"#)
         .fetch_one(on)

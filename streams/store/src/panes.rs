@@ -1,4 +1,4 @@
-//! The table `feature_panes`: rows that add up to windows. They are only ever added here.
+//! The table `feature_panes`, whose rows add up to windows. This file only inserts rows.
 
 use chrono::{DateTime, Utc};
 use events::{Dimension, MINUTE, Pane, PaneKey, Sketch};
@@ -14,7 +14,7 @@ use crate::Failure;
 /// Most rows in one statement: a sketch may have 8 KiB, and a parameter is held in memory.
 const AT_ONCE: usize = 5_000;
 
-/// How long a pane is.
+/// The length of a pane.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Grain {
     Minute,
@@ -23,7 +23,7 @@ pub enum Grain {
 }
 
 impl Grain {
-    /// Its name in the database.
+    /// The name of the grain in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Minute => "minute",
@@ -32,7 +32,6 @@ impl Grain {
         }
     }
 
-    /// Its length in microseconds.
     pub fn length(self) -> i64 {
         match self {
             Self::Minute => MINUTE,
@@ -42,7 +41,6 @@ impl Grain {
     }
 }
 
-/// A row.
 #[derive(Clone, Copy, Debug)]
 pub struct PaneRow<'a> {
     pub dimension: Dimension,
@@ -54,7 +52,7 @@ pub struct PaneRow<'a> {
     pub pane: &'a Pane,
 }
 
-/// Adds what the panes of new events hold, and notes their hours for the roll-up.
+/// Adds the panes of new events, and records their hours for the roll-up.
 pub async fn add_panes(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> Result<(), Failure> {
     if panes.is_empty() {
         return Ok(());
@@ -80,9 +78,9 @@ pub async fn add_panes(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> 
     Ok(())
 }
 
-/// Adds rows. They travel as one array of the table's row type: this costs Postgres hardly more than COPY,
-/// and a COPY waits 40 ms for its end where the client's socket delays small packets (sqlx 0.9.0 does not set
-/// TCP_NODELAY).
+/// Inserts rows. They are sent as one array of the table's row type. This costs Postgres hardly more than
+/// COPY; a COPY would wait 40 ms for its end when the client's socket delays small packets (sqlx 0.9.0 does
+/// not set TCP_NODELAY).
 pub async fn insert_panes<'a>(
     on: &mut PgConnection,
     rows: impl Iterator<Item = PaneRow<'a>>,
@@ -102,8 +100,8 @@ pub async fn insert_panes<'a>(
     }
 }
 
-/// A row with its columns in the order of the table. Whoever adds a column gives this a type of its own
-/// first: an older processor fails, and waits, when the row type has another number of columns.
+/// A row, with its columns in the order of the table. Before you add a column, give this row a type of its
+/// own: an older processor fails, and waits, when the row type of the table has another number of columns.
 #[derive(sqlx::Encode)]
 struct Record<'a> {
     at: Micros,
@@ -162,7 +160,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A sketch; null when it is empty, or implied by the dimension.
+/// The hashes of a sketch; null when it is empty or implied by the dimension.
 fn hashes(sketch: &Sketch, implied: bool) -> Option<Vec<i64>> {
     let hashes = if implied { Vec::new() } else { sketch.clone().into_hashes() };
     Some(hashes).filter(|hashes| !hashes.is_empty())
@@ -199,7 +197,6 @@ impl Encode<'_, Postgres> for Micros {
     }
 }
 
-/// A dimension as `pane_dimension`.
 struct PaneDimension(Dimension);
 
 impl Type<Postgres> for PaneDimension {

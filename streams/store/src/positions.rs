@@ -4,18 +4,17 @@ use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// How far a stream was seen.
+/// A recorded position in a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Position {
     /// Creation time of the stream, nanoseconds since 1970.
     pub created: i64,
-    /// Its last sequence.
+    /// Last sequence of the stream.
     pub last_seq: u64,
-    /// Everything up to here was acknowledged.
+    /// Every sequence up to this one was acknowledged.
     pub floor: u64,
 }
 
-/// What is recorded of a stream.
 pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Position>, Failure> {
     let row = sqlx::query!("select created, last_seq, floor from stream_positions where stream = $1", stream)
         .fetch_optional(on)
@@ -27,7 +26,6 @@ pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Posi
     }))
 }
 
-/// Records how far a stream was seen.
 pub async fn record_position(on: &mut PgConnection, stream: &str, seen: Position) -> Result<(), Failure> {
     sqlx::query!(
         "insert into stream_positions as p (stream, created, last_seq, floor) values ($1, $2, $3, $4)

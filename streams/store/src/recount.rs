@@ -1,4 +1,4 @@
-//! Panes from stored events: those that were here before there were panes, and the recount of `verify`.
+//! Computes panes from stored events: for days before panes were introduced, and for the recount of `verify`.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::{Failure, Grain, add_panes, rollup};
 
-/// Events read at once.
+/// Events read by one query.
 const EVENTS_AT_ONCE: i64 = 5_000;
 
-/// Adds the panes of the newest day that lacks them; call it in a transaction. `None` when no day does.
+/// Adds the panes of the newest day without panes. Call it in a transaction. Returns `None` when no day is
+/// left.
 pub async fn backfill_day(on: &mut PgConnection) -> Result<Option<NaiveDate>, Failure> {
     let found = sqlx::query!("select day, before from pane_backfill order by day desc limit 1 for update")
         .fetch_optional(&mut *on)
@@ -29,12 +30,12 @@ pub async fn backfill_day(on: &mut PgConnection) -> Result<Option<NaiveDate>, Fa
     Ok(Some(row.day))
 }
 
-/// Days whose panes are still to be added.
+/// Number of days whose panes are still missing.
 pub async fn backfill_left(on: &mut PgConnection) -> Result<i64, Failure> {
     Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from pane_backfill"#).fetch_one(on).await?)
 }
 
-/// Days of which the events are here and the panes are whole.
+/// Returns the days whose events are stored and whose panes are complete.
 pub async fn recountable_days(on: &mut PgConnection) -> Result<Vec<NaiveDate>, Failure> {
     let days = sqlx::query_scalar!(
         r#"select to_date(right(relname, 8), 'YYYYMMDD') as "day!" from pg_inherits join pg_class c on c.oid = inhrelid
@@ -46,8 +47,7 @@ pub async fn recountable_days(on: &mut PgConnection) -> Result<Vec<NaiveDate>, F
     Ok(days)
 }
 
-/// How the panes of a day differ from a recount of its events. Call it in a transaction that sees one state
-/// (repeatable read).
+/// Compares the panes of a day with a recount of its events. Call it in a repeatable-read transaction.
 pub async fn pane_differences(on: &mut PgConnection, day: NaiveDate) -> Result<Vec<String>, Failure> {
     let mut counted = BTreeMap::<Place, Pane>::new();
     let mut last = None;
@@ -64,7 +64,7 @@ pub async fn pane_differences(on: &mut PgConnection, day: NaiveDate) -> Result<V
     let stored = rollup::stored(on, start, start + Days::new(1)).await?;
 
     let mut differences = Vec::new();
-    // What a whole day says: the rows that nothing covers.
+    // The totals of the whole day: rows that no coarser row covers.
     let top = stored
         .iter()
         .filter(|row| !row.covered)
@@ -75,8 +75,8 @@ pub async fn pane_differences(on: &mut PgConnection, day: NaiveDate) -> Result<V
         sum(top),
         &mut differences,
     );
-    // Each finer grain: every event is in a row of its own hour, and of its own minute, if what is above them
-    // covers them.
+    // Each finer grain: every event must be counted in its own hour, and in its own minute, unless coarser
+    // rows cover them.
     let hour = Grain::Hour.length();
     if !minutes_dropped {
         let minutes =
@@ -120,7 +120,6 @@ fn sum<'a>(panes: impl Iterator<Item = (Place, &'a Pane)>) -> BTreeMap<Place, Pa
     sums
 }
 
-/// Notes every place at which the two differ.
 fn compare(
     what: &str,
     expected: BTreeMap<Place, Pane>,
@@ -160,7 +159,8 @@ async fn dropped_before(on: &mut PgConnection, grain: Grain) -> Result<Option<Da
     Ok(before.fetch_optional(on).await?)
 }
 
-/// The next events of a day after `last`, ingested before a moment; `None` at the end.
+/// Returns the next events of a day after `last` that were ingested before a point in time; `None` at the
+/// end.
 async fn records(
     on: &mut PgConnection,
     day: NaiveDate,
@@ -186,7 +186,7 @@ async fn records(
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {
         let line = row.line.unwrap_or_else(|| row.payload.into_bytes());
-        // What is no event any more was tampered with, and `verify` names it.
+        // A stored payload that cannot be read as an event was tampered with; `verify` reports it.
         let Some(mut record) =
             row.sensor.parse().ok().and_then(|sensor: SensorId| Record::read(&sensor, &line).ok())
         else {

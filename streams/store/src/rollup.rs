@@ -1,5 +1,5 @@
-//! Rolling panes up: rows of one (dimension, key) that are many become one of a coarser grain, and are
-//! covered by it. Everything here is done by the holder of the lease; processors meanwhile only add rows.
+//! The roll-up merges many rows of one (dimension, key) into one row of a coarser grain, which covers them.
+//! Only the holder of the lease does this; meanwhile, processors only insert rows.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,31 +9,28 @@ use sqlx::PgConnection;
 
 use crate::{Failure, Grain, PaneRow, insert_panes};
 
-/// Fewer rows than this within a span are left as they are: adding them up costs a query less than another
-/// row costs the table.
+/// A span with fewer rows is left as it is: adding them up in queries costs less than another row in the
+/// table.
 const MANY: i64 = 16;
-/// So many rows of one minute are made one while its hour lasts.
+/// Minimum number of rows of one minute that are merged while the hour lasts.
 const MANY_OF_A_MINUTE: i64 = 4;
-/// (dimension, key) pairs rolled up in one statement.
+/// Number of (dimension, key) pairs rolled up by one statement.
 const KEYS_AT_ONCE: i64 = 2_000;
-/// A span is over when the newest event lies this far behind its end.
+/// A span is over when the newest event is this far behind its end.
 const OVER: &str = "2 minutes";
-/// Touches taken at once.
+/// Number of touches read at once.
 const TOUCHES_AT_ONCE: i64 = 5_000;
 
-/// A span to roll up, or an hour that is not over, of which the minutes are to be made one row each.
+/// A span to roll up, or an hour that is not over, whose minutes are to be merged into one row each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Visit {
-    /// `Hour` or `Day`.
     pub grain: Grain,
-    /// Its start.
     pub at: DateTime<Utc>,
-    /// Whether it is over.
     pub over: bool,
 }
 
-/// Turns what batches touched into visits, and returns some that are due: over, and not written to for as
-/// long as `settled`.
+/// Turns the hours that batches touched into visits, and returns some due ones: over, and not written to for
+/// `settled`.
 pub async fn due_visits(on: &mut PgConnection, settled: Duration) -> Result<Vec<Visit>, Failure> {
     sqlx::query!(
         "with touched as (
@@ -79,7 +76,7 @@ pub async fn due_visits(on: &mut PgConnection, settled: Duration) -> Result<Vec<
         .collect())
 }
 
-/// Ends a visit: an hour that was rolled up is visited again with its day.
+/// Ends a visit. An hour that was rolled up is visited again with its day.
 pub async fn end_visit(on: &mut PgConnection, visit: Visit) -> Result<(), Failure> {
     if !visit.over {
         return Ok(());
@@ -97,7 +94,7 @@ pub async fn end_visit(on: &mut PgConnection, visit: Visit) -> Result<(), Failur
     Ok(())
 }
 
-/// Does some of a visit; returns how many rows were taken: call until it returns 0.
+/// Does a part of a visit. Returns the number of merged rows: call it until it returns 0.
 pub async fn visit(on: &mut PgConnection, visit: Visit) -> Result<u64, Failure> {
     let end = visit.at + chrono::Duration::microseconds(visit.grain.length());
     if visit.over {
@@ -107,8 +104,8 @@ pub async fn visit(on: &mut PgConnection, visit: Visit) -> Result<u64, Failure> 
     }
 }
 
-/// Rolls up the rows of some keys within a span of whole hours or days: those that have at least `many`.
-/// Returns how many rows it took.
+/// Rolls up the rows of some keys within a span of whole hours or days, if there are at least `many`. Returns
+/// the number of merged rows.
 async fn roll_up(
     on: &mut PgConnection,
     grain: Grain,
@@ -157,8 +154,8 @@ async fn roll_up(
     Ok(taken)
 }
 
-/// Makes sure that hours and days have partitions there: a month of hours may be gone while a week of
-/// minutes, which begins in one month and ends in the next, is still written to.
+/// Makes sure that partitions of hours and days exist for the span. A month of hours may have been dropped
+/// while a week of minutes, which begins in that month and ends in the next, is still written to.
 async fn open_coarser(on: &mut PgConnection, ends: [DateTime<Utc>; 2]) -> Result<(), Failure> {
     sqlx::query!(
         "select panes_add_day(day) from unnest($1::date[]) as d (day)
@@ -170,8 +167,8 @@ async fn open_coarser(on: &mut PgConnection, ends: [DateTime<Utc>; 2]) -> Result
     Ok(())
 }
 
-/// Drops the oldest partition of a grain that ends before `before`, after everything in it stands in coarser
-/// rows. Returns the partition.
+/// Drops the oldest partition of a grain that ends before `before`, after all of its rows are merged into
+/// coarser ones. Returns the partition.
 pub async fn drop_oldest(
     on: &mut PgConnection,
     grain: Grain,
@@ -180,7 +177,7 @@ pub async fn drop_oldest(
     let parent = format!("feature_panes_{}", grain.name());
     let Some(oldest) = oldest(on, &parent, before).await? else { return Ok(None) };
     let coarser = if grain == Grain::Minute { Grain::Hour } else { Grain::Day };
-    // Most of it while processors go on, the rest while they wait.
+    // Most rows are merged while processors go on, the rest while they wait.
     loop {
         let mut transaction = sqlx::Connection::begin(&mut *on).await?;
         let taken = roll_up(&mut transaction, coarser, oldest.start, oldest.end, 1).await?;
@@ -190,7 +187,7 @@ pub async fn drop_oldest(
         }
     }
     let mut transaction = sqlx::Connection::begin(on).await?;
-    // The parent first, as who inserts does; and not for long, for who inserts waits behind us.
+    // Lock the parent first, as inserts do. Use a short timeout, because inserts wait behind this lock.
     sqlx::query("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!("lock table {parent} in access exclusive mode")))
         .execute(&mut *transaction)
@@ -236,7 +233,7 @@ async fn oldest(
     Ok(found)
 }
 
-/// Makes one row of the many that batches made of a minute, within an hour that is not over.
+/// Merges the rows that batches inserted for the same minute, within an hour that is not over.
 async fn merge_minutes(on: &mut PgConnection, hour: DateTime<Utc>) -> Result<u64, Failure> {
     let rows = sqlx::query_as!(
         Row,
@@ -267,7 +264,7 @@ async fn merge_minutes(on: &mut PgConnection, hour: DateTime<Utc>) -> Result<u64
     Ok(taken)
 }
 
-/// (dimension, key, start in microseconds) and what it adds up to.
+/// (dimension, key, start in microseconds), and the sum of its rows.
 pub(crate) type Place = (Dimension, String, i64);
 type Sums = BTreeMap<Place, Pane>;
 
@@ -282,7 +279,6 @@ fn rows_of(sums: &Sums, grain: Grain, covered: bool) -> impl Iterator<Item = Pan
     })
 }
 
-/// A stored row.
 pub(crate) struct Stored {
     pub grain: Grain,
     pub covered: bool,
@@ -290,7 +286,7 @@ pub(crate) struct Stored {
     pub pane: Pane,
 }
 
-/// Every row that begins within a span.
+/// Returns every row that begins within a span.
 pub(crate) async fn stored(
     on: &mut PgConnection,
     start: DateTime<Utc>,

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// The time of the newest event of these sensors, in microseconds since 1970.
+/// Returns the time of the newest event of each of these sensors, in microseconds since 1970.
 pub async fn newest_events(on: &mut PgConnection, sensors: &[&str]) -> Result<HashMap<String, i64>, Failure> {
     let rows = sqlx::query!(
         r#"select sensor, last_event_at as "at!" from sensors where sensor = any($1) and last_event_at is not null"#,

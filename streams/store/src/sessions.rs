@@ -1,4 +1,4 @@
-//! The table `sessions`: commutative merges, and summaries queued for SESSIONS.
+//! The table `sessions`: commutative merges, and session summaries queued for SESSIONS.
 
 use chrono::DateTime;
 use events::{Ranked, SessionDelta};
@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 
 use crate::{Failure, SessionKey};
 
-/// How many sessions one sweep closes at a time.
+/// Most sessions closed by one sweep.
 const SWEEP: i64 = 1_000;
 
-/// A session as it is after a merge.
+/// A session after a merge.
 #[derive(Clone, Debug)]
 pub struct MergedSession {
     pub sensor: String,
@@ -18,8 +18,8 @@ pub struct MergedSession {
     pub closed: bool,
 }
 
-/// Merges deltas (one per session, in the order of `(sensor, session)`) into their rows, and queues a summary
-/// of every one that is closed.
+/// Merges deltas (one per session, sorted by `(sensor, session)`) into their rows, and queues a summary of
+/// every closed session.
 pub async fn merge_sessions(
     on: &mut PgConnection,
     deltas: &[SessionDelta],
@@ -72,8 +72,8 @@ pub async fn merge_sessions(
     Ok(merged)
 }
 
-/// Marks sessions idle whose sensor has seen an hour of later events, and queues their summaries. Call it in
-/// a transaction, until it returns none.
+/// Marks sessions as idle when their sensor has seen an hour of later events, and queues their summaries.
+/// Call it in a transaction, until it returns none.
 pub async fn close_idle(on: &mut PgConnection) -> Result<Vec<SessionKey>, Failure> {
     let closed = sqlx::query_file!("queries/close_idle.sql", SWEEP).fetch_all(on).await?;
     Ok(closed.into_iter().map(|row| (row.sensor, row.session)).collect())

@@ -1,4 +1,5 @@
-//! The tables `signal_marks`, `episodes` and `findings`: the keys that live events touched, and the findings of live rules.
+//! The tables `signal_marks`, `episodes` and `findings`: keys that live events touched, and the findings of
+//! live rules.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{Failure, Measure, findings::subject};
 
-/// Marks judged in one transaction.
+/// Marks evaluated in one transaction.
 const MARKS_AT_ONCE: i64 = 500;
 
 /// Marks keys, each with the start of a minute.
@@ -37,7 +38,7 @@ pub async fn mark_signals(
 /// A key that live events touched.
 pub type Mark = (Dimension, String, DateTime<Utc>);
 
-/// Takes the oldest marks, each key and minute once. They are gone when the transaction commits.
+/// Takes the oldest marks, without duplicates. They are deleted when the transaction commits.
 pub async fn take_marks(on: &mut PgConnection) -> Result<BTreeSet<Mark>, Failure> {
     let rows = sqlx::query!(
         r#"with taken as (delete from signal_marks where id = any(array(select id from signal_marks order by id limit $1)) returning dimension, keys, minutes)
@@ -150,7 +151,7 @@ pub async fn open_episode(
     Ok(())
 }
 
-/// Ends the episodes of a rule that were last seen before a moment.
+/// Ends the episodes of a rule that were last seen before `before`.
 pub async fn end_episodes(on: &mut PgConnection, rule: &str, before: DateTime<Utc>) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "update episodes set closed_at = last_at where rule = $1 and closed_at is null and last_at < $2",
@@ -174,14 +175,15 @@ pub async fn end_episodes_of(on: &mut PgConnection, rule: &str, key: &str) -> Re
     Ok(done.rows_affected())
 }
 
-/// Sensors with the time at which their last live event was committed; those that never had one are left out.
+/// Returns the sensors with the time at which their last live event was committed. Sensors that never had one
+/// are left out.
 pub async fn live_sensors(on: &mut PgConnection) -> Result<Vec<(String, DateTime<Utc>)>, Failure> {
     let rows =
         sqlx::query!(r#"select sensor, last_live_at as "last_live_at!" from deliveries where last_live_at is not null order by sensor"#).fetch_all(on).await?;
     Ok(rows.into_iter().map(|row| (row.sensor, row.last_live_at)).collect())
 }
 
-/// The time of the first event of all.
+/// Returns the time of the oldest event.
 pub async fn first_event(on: &mut PgConnection) -> Result<Option<DateTime<Utc>>, Failure> {
     Ok(sqlx::query_scalar!("select min(first_event_at) from sensors").fetch_one(on).await?)
 }

@@ -1,4 +1,4 @@
-//! What `status` asks of the database.
+//! Queries of `status`.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,36 +6,32 @@ use sqlx::PgConnection;
 
 use crate::Failure;
 
-/// A sensor as the database sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SensorStatus {
-    /// Its id.
     pub sensor: String,
     /// Time of its last event.
     pub last_event_at: Option<DateTime<Utc>>,
-    /// Distinct events.
     pub events: i64,
-    /// Of them, events with an id that no version of Cowrie is known to write.
+    /// Number of events with an id that no known version of Cowrie writes.
     pub unknown: i64,
-    /// Sessions.
     pub sessions: i64,
-    /// Events delivered that were there already.
+    /// Number of delivered events that were stored already.
     pub duplicates: i64,
-    /// Events delivered for a sealed day.
+    /// Number of delivered events of a sealed day.
     pub sealed: i64,
-    /// New events that came more than an hour behind the newest of the sensor.
+    /// Number of new events more than an hour older than the newest of the sensor.
     pub late: i64,
-    /// The newest minute that its windows hold something of.
+    /// The newest minute of its windows.
     pub newest_minute: Option<DateTime<Utc>>,
-    /// Dead letters not resolved.
+    /// Number of unresolved dead letters.
     pub dead_letters: i64,
-    /// Of them, bytes that could not be read again.
+    /// Number of lost bytes among them.
     pub gap_bytes: i64,
-    /// When the stream last delivered something of it.
+    /// When the stream last delivered an event of it.
     pub last_delivery_at: Option<DateTime<Utc>>,
 }
 
-/// Every sensor that the database knows.
+/// Returns every sensor in the database.
 pub async fn sensor_status(on: &mut PgConnection) -> Result<Vec<SensorStatus>, Failure> {
     let rows = sqlx::query_as!(
         SensorStatus,
@@ -60,24 +56,22 @@ pub async fn sensor_status(on: &mut PgConnection) -> Result<Vec<SensorStatus>, F
     Ok(rows)
 }
 
-/// How far the windows are.
 #[derive(Clone, Debug, Serialize)]
 pub struct WindowStatus {
-    /// Batches whose hours the roll-up has not looked at yet.
+    /// Number of batches whose hours the roll-up has not read.
     pub touches: i64,
-    /// Hours and days that are over and wait to be rolled up.
+    /// Number of hours and days that are over and wait for the roll-up.
     pub visits: i64,
-    /// How long the oldest of them waits, in seconds.
+    /// Age of the oldest of them, in seconds.
     pub roll_up_lag_seconds: f64,
-    /// Days of events, from before there were windows, that are still to be added.
+    /// Number of days from before windows were introduced that are still to be added.
     pub days_to_add: i64,
-    /// Before this, windows are exact to the hour.
+    /// Before this time, windows are exact to the hour.
     pub minutes_dropped_before: Option<DateTime<Utc>>,
-    /// Before this, windows are exact to the day.
+    /// Before this time, windows are exact to the day.
     pub hours_dropped_before: Option<DateTime<Utc>>,
 }
 
-/// How far the windows are.
 pub async fn window_status(on: &mut PgConnection) -> Result<WindowStatus, Failure> {
     let row = sqlx::query_as!(
         WindowStatus,

@@ -1,4 +1,4 @@
-//! What `verify` asks of the database.
+//! Queries of `verify`.
 
 use std::collections::HashMap;
 
@@ -9,22 +9,19 @@ use uuid::Uuid;
 
 use crate::Failure;
 
-/// A file as the database knows it, found by what a file on disk is.
+/// A file in the database that may be a given file on disk.
 #[derive(Clone, Debug)]
 pub struct KnownFile {
-    /// Its id.
     pub file: FileId,
-    /// Whether device and inode agree.
+    /// Whether device and inode match.
     pub same_inode: bool,
-    /// Whether the path agrees.
     pub same_path: bool,
-    /// Whether the fingerprint agrees.
     pub same_start: bool,
-    /// The committed bytes of it: sorted, disjoint, start inclusive, end exclusive.
+    /// Its committed bytes: sorted, disjoint, start inclusive, end exclusive.
     pub committed: Vec<(u64, u64)>,
 }
 
-/// Files of a sensor that may be the one at `path`, the newest first.
+/// Returns the files of a sensor that may be the one at `path`, newest first.
 pub async fn known_files(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -64,7 +61,7 @@ pub async fn known_files(
     Ok(known.collect())
 }
 
-/// Of these events, those that are stored, each with whether every column says what the line says.
+/// Returns the stored ones among these events, each with whether every column agrees with the line.
 pub async fn stored_events(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -98,18 +95,18 @@ pub async fn stored_events(
     Ok(rows.into_iter().map(|row| (EventId(row.event_id.into_bytes()), row.same)).collect())
 }
 
-/// A half-open range of event times in microseconds since 1970; without a bound, everything, also what has no
-/// time.
+/// A half-open range of event times in microseconds since 1970. Without bounds it also contains events
+/// without a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Span {
-    /// The first time in it.
+    /// Inclusive.
     pub since: Option<i64>,
-    /// The first time after it.
+    /// Exclusive.
     pub until: Option<i64>,
 }
 
 impl Span {
-    /// Whether an event of this time is in it. An event without a time is before every time.
+    /// Whether the span contains an event of this time. An event without a time is before every time.
     pub fn contains(&self, ts: Option<i64>) -> bool {
         self.since.is_none_or(|since| ts.is_some_and(|ts| ts >= since))
             && self.until.is_none_or(|until| ts.is_none_or(|ts| ts < until))
@@ -120,24 +117,22 @@ impl Span {
     }
 }
 
-/// An event that is stored, and where it was read.
+/// A stored event, and where it was read.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The event.
     pub event: EventId,
-    /// Its time; `None` without a readable one.
+    /// `None` without a readable time.
     pub ts: Option<DateTime<Utc>>,
-    /// The file, when it came from one that is known.
+    /// The file, if it is a known one.
     pub file: Option<FileId>,
-    /// The offset of its range.
+    /// The offset of the line.
     pub offset: Option<i64>,
-    /// Its event id as logged.
+    /// The event id as logged.
     pub eventid: String,
-    /// Its session.
     pub session: Option<String>,
 }
 
-/// The stored events that came from these files, or from no file that is known. A page at a time: those after
+/// Returns the stored events that came from these files, or from no known file. One page: those after
 /// `after`, in the order of time and id.
 pub async fn events_under(
     on: &mut PgConnection,
@@ -177,20 +172,19 @@ pub async fn events_under(
     Ok(origin.collect())
 }
 
-/// What is stored from one file.
+/// Counts of the events from one file.
 #[derive(Clone, Debug)]
 pub struct OtherFile {
-    /// Where it was, as last announced.
+    /// The path that was announced last.
     pub path: String,
-    /// Its events.
     pub events: i64,
-    /// The time of the first one that has a time.
+    /// The earliest time of its events.
     pub first: Option<DateTime<Utc>>,
-    /// The time of the last one.
+    /// The latest time of its events.
     pub last: Option<DateTime<Utc>>,
 }
 
-/// The files of a sensor that are none of these, with the events that came from them, the oldest first.
+/// Returns the other files of a sensor with the number of their events, oldest first.
 pub async fn other_files(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -218,7 +212,7 @@ pub async fn other_files(
         .collect())
 }
 
-/// Of these dead letters, those that are stored.
+/// Returns the stored ones among these dead letters.
 pub async fn stored_dead(
     on: &mut PgConnection,
     ids: &[events::DeadId],
@@ -230,7 +224,7 @@ pub async fn stored_dead(
     Ok(rows.into_iter().map(|id| events::DeadId(id.into_bytes())).collect())
 }
 
-/// What the sessions' rows should say, recounted from the stored events.
+/// Recounts the rows of sessions from the stored events.
 pub async fn recount_sessions(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -256,7 +250,7 @@ pub async fn recount_sessions(
     Ok(sums)
 }
 
-/// A session's row, as far as events decide it.
+/// The columns of a session's row that its events determine.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SessionRow {
     pub session: String,
@@ -283,7 +277,7 @@ pub struct SessionRow {
 }
 
 impl SessionRow {
-    /// The row that these additions make.
+    /// The row that results from these additions.
     pub fn of(delta: &SessionDelta) -> Self {
         fn won<T: Clone>(ranked: &Option<events::Ranked<T>>) -> Option<T> {
             ranked.as_ref().map(|ranked| ranked.1.clone())
@@ -315,7 +309,7 @@ impl SessionRow {
         }
     }
 
-    /// The columns that differ, as `column: stored, recounted`.
+    /// Describes the columns that differ, as `column: stored, recounted`.
     pub fn differences(&self, recounted: &Self) -> Vec<String> {
         macro_rules! compare {
             ($($column:ident),*) => {
@@ -349,7 +343,6 @@ impl SessionRow {
     }
 }
 
-/// The rows of these sessions.
 pub async fn session_rows(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -369,7 +362,7 @@ pub async fn session_rows(
     Ok(rows)
 }
 
-/// Sessions of a sensor whose row stands although no event does.
+/// Returns the sessions of a sensor that have a row but no event.
 pub async fn orphaned_sessions(on: &mut PgConnection, sensor: &SensorId) -> Result<Vec<String>, Failure> {
     let rows = sqlx::query_scalar!(
         "select s.session from sessions s where s.sensor = $1
@@ -381,7 +374,7 @@ pub async fn orphaned_sessions(on: &mut PgConnection, sensor: &SensorId) -> Resu
     Ok(rows)
 }
 
-/// A sensor's row and its recount; the stored one is `None` when there is no row.
+/// Returns a sensor's row and its recount. The stored one is `None` when there is no row.
 pub async fn recount_sensor(
     on: &mut PgConnection,
     sensor: &SensorId,
@@ -428,8 +421,8 @@ pub async fn recount_sensor(
     Ok((stored, counted))
 }
 
-/// Rows of the side tables that are missing, extra, or say something else than their event: each named with
-/// its table.
+/// Returns rows of side tables that are missing, superfluous, or differ from their event, each with the name
+/// of its table.
 pub async fn wrong_side_rows(on: &mut PgConnection, sensor: &SensorId) -> Result<Vec<String>, Failure> {
     let mut wrong = Vec::new();
     for table in ["commands", "login_attempts", "downloads", "forwards", "client_fingerprints"] {

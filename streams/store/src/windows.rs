@@ -1,4 +1,4 @@
-//! Sliding windows, asked for.
+//! Queries for sliding windows.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use sqlx::{PgConnection, postgres::types::PgInterval};
 
 use crate::Failure;
 
-/// What a window says. Distinct counts are exact below [`events::SKETCH_SIZE`].
+/// The contents of a window. Distinct counts are exact below [`events::SKETCH_SIZE`].
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Window {
-    /// What was counted: from here,
+    /// Start of what was counted, inclusive.
     pub from_at: DateTime<Utc>,
-    /// to before here.
+    /// End of what was counted, exclusive.
     pub to_at: DateTime<Utc>,
-    /// How exact these are: `minute`, or `hour` or `day` where finer panes were dropped.
+    /// Resolution: `minute`, or `hour` or `day` where finer panes were dropped.
     pub grain: String,
     pub events: i64,
     pub sessions: i64,
@@ -33,7 +33,7 @@ pub struct Window {
     pub distinct_credentials: i64,
 }
 
-/// By what a top list is ordered.
+/// The order of a top list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Measure {
     Events,
@@ -50,7 +50,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// Its name in SQL.
+    /// The name of the measure in SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Events => "events",
@@ -68,7 +68,7 @@ impl Measure {
     }
 }
 
-/// The window of this length that ends with the minute that holds `at`.
+/// Returns the window of this length that ends with the minute which contains `at`.
 pub async fn window_features(
     on: &mut PgConnection,
     dimension: Dimension,
@@ -93,7 +93,7 @@ pub async fn window_features(
     Ok(window)
 }
 
-/// The windows of `step` that together are the window of `length`, oldest first.
+/// Returns the windows of length `step` that together are the window of `length`, oldest first.
 pub async fn window_series(
     on: &mut PgConnection,
     dimension: Dimension,
@@ -120,7 +120,7 @@ pub async fn window_series(
     Ok(windows)
 }
 
-/// The `n` keys with most of a measure, and how much.
+/// Returns the `n` keys with the highest value of a measure, with the value.
 pub async fn window_top(
     on: &mut PgConnection,
     dimension: Dimension,

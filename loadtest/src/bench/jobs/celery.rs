@@ -1,4 +1,4 @@
-//! The same of Celery: `loadtest/celery_peer.py`, with a Redis that keeps what it is given.
+//! Measures Celery in the same way: `loadtest/celery_peer.py`, with a Redis that persists its data.
 
 use std::{
     ffi::OsString,
@@ -16,29 +16,27 @@ use super::Delays;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/celery_peer.py");
 
-/// What the script says.
+/// The output of the script.
 #[derive(Debug, Deserialize)]
 pub struct Celery {
-    /// Tasks a second, from the first call until the last result was stored.
+    /// Tasks per second, from the first call until the last result was stored.
     pub rate: f64,
-    /// Until the last call returned.
+    /// Calls per second, until the last call returned.
     pub submission: f64,
-    /// Milliseconds from the call until the task's code ran, idle.
+    /// Milliseconds from the call until the task's code ran, on an idle worker.
     pub start: Delays,
-    /// Versions and settings.
     pub setting: String,
 }
 
-/// A Python that has Celery.
 pub struct Peer(OsString);
 
 impl Peer {
-    /// The one that is given, if any.
+    /// Reads `COWRIESTREAM_TEST_PYTHON`.
     pub fn of_environment() -> Option<Self> {
         std::env::var_os("COWRIESTREAM_TEST_PYTHON").filter(|python| !python.is_empty()).map(Self)
     }
 
-    /// With a fresh Redis.
+    /// Measures with a fresh Redis.
     pub async fn measure(&self, dir: &Path, tasks: usize) -> anyhow::Result<Celery> {
         fs::create_dir_all(dir)?;
         let data = DataDir::take(dir)?;
@@ -70,7 +68,7 @@ impl Peer {
     }
 }
 
-/// On disk within a second: less than a commit, and the best of Redis that is commonly run.
+/// Makes Redis write to disk within a second: weaker than a commit, but the strictest setting in common use.
 async fn keep(redis_url: &str) -> anyhow::Result<()> {
     let mut connection = redis::Client::open(redis_url)?.get_multiplexed_async_connection().await?;
     for (name, value) in [("appendfsync", "everysec"), ("appendonly", "yes")] {

@@ -1,4 +1,4 @@
-//! Jobs: how soon they start, how many empty ones a second, how fresh their progress is; and Celery with the
+//! Measures jobs: time to start, empty jobs per second, and delay of their progress. Measures Celery with the
 //! same empty task, in turns.
 
 mod celery;
@@ -18,17 +18,17 @@ use celery::{Celery, Peer};
 use office::Office;
 use ours::{Fresh, Idle, Rate};
 
-/// Milliseconds of each single one.
+/// One delay in milliseconds per measurement.
 type Delays = Vec<f64>;
 
-/// One round of ours.
+/// One round of our jobs.
 struct Ours {
     idle: Idle,
     rate: Rate,
     fresh: Fresh,
 }
 
-/// Rounds of Celery and of ours, in turns, each with fresh servers.
+/// Measures rounds of Celery and of our jobs in turns, each with fresh servers.
 pub async fn measure(
     dir: &Path,
     args: &Args,
@@ -92,7 +92,7 @@ async fn round_of_ours(site: &Site, args: &Args, tasks: &Tasks) -> anyhow::Resul
     Ok(measured)
 }
 
-/// The median over the rounds of a quantile of each.
+/// Returns the median over the rounds of a quantile of each round.
 fn over<'a, T: 'a>(rounds: &'a [T], share: f64, delays: impl Fn(&'a T) -> &'a Delays) -> Option<f64> {
     median(rounds.iter().filter_map(|round| quantile(delays(round).clone(), share)).collect())
 }

@@ -1,4 +1,4 @@
-//! A coordinator and a worker as processes of their own, with a Redis to mirror to.
+//! Runs a coordinator and a worker as processes, with a Redis for the mirror.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use tonic::{Streaming, transport::Channel};
 
 use crate::bench::{cpu, edge, site::Site};
 
-/// Jobs at the same time, as suits jobs that end at once: each turn of the worker writes the ends of so many,
-/// and claims as many.
+/// Jobs that run at the same time. The number suits jobs that end at once: in each turn, the worker writes
+/// the ends of up to this many jobs and claims as many.
 pub const CONCURRENCY: u32 = 64;
-/// How long the processes may take to start.
+/// Limit of the start of the processes.
 const START: Duration = Duration::from_secs(20);
 
 /// Who takes and runs jobs.
@@ -34,7 +34,7 @@ pub struct Office {
 }
 
 impl Office {
-    /// Starts all of it; the worker is known when this returns.
+    /// Starts the processes and waits until the worker is registered.
     pub async fn open(site: &Site) -> anyhow::Result<Self> {
         let data = DataDir::take(&site.dir.join("redis"))?;
         let mut redis = Servers::start(&data, Wanted { nats: false, postgres: false, redis: true }).await?;
@@ -50,7 +50,6 @@ impl Office {
         }
     }
 
-    /// Stops all of it.
     pub async fn close(mut self) -> anyhow::Result<()> {
         let stopped = (edge::stop(&mut self.worker).await, edge::stop(&mut self.coordinator).await);
         self.redis.stop().await;
@@ -58,7 +57,7 @@ impl Office {
         stopped.1
     }
 
-    /// Processor seconds so far: coordinator, worker, Redis.
+    /// Processor seconds used so far by coordinator, worker and Redis.
     pub fn cpu(&self) -> [f64; 3] {
         let of = |process: &Child| process.id().map_or(0.0, cpu::seconds);
         [
@@ -140,7 +139,7 @@ fn role(site: &Site, arguments: &[&str], log: &Path) -> anyhow::Result<Command> 
     Ok(command)
 }
 
-/// The line of a log that holds this, once it is there.
+/// Waits for a log line that contains `what`, and returns it.
 async fn said(log: &Path, what: &str) -> anyhow::Result<String> {
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What is measured of our jobs: start, rate and progress.
+//! Measures our jobs: start, rate and progress.
 
 use std::{
     collections::HashMap,
@@ -18,41 +18,37 @@ use proto::{JobState, JobStatus};
 use super::{Delays, office::Office};
 use crate::bench::site::Site;
 
-/// Single submissions, after those of the warm-up.
+/// Single submissions after the warm-up.
 const IDLE: usize = 300;
 const WARM_UP: usize = 50;
-/// Between a job's end and the next submission.
+/// Pause between the end of a job and the next submission.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Submissions at the same time.
 pub const CALLS: usize = 64;
-/// Jobs whose progress is followed together, and their steps: further apart than progress is told at most.
+/// Jobs that are watched together, and their steps. Steps are further apart than the shortest interval of
+/// progress reports.
 const FOLLOWED: usize = 8;
 const STEPS: u32 = 25;
 const STEP_SECONDS: f64 = 0.3;
 
-/// Single jobs.
 pub struct Idle {
-    /// Until its attempt began.
     pub start: Delays,
-    /// Until a watcher was told so.
+    /// Until a watcher received it.
     pub seen: Delays,
 }
 
-/// Many jobs.
 pub struct Rate {
-    /// Until the last one was completed, a second.
+    /// Completed jobs per second, until the last one was completed.
     pub rate: f64,
-    /// Until the last call was answered, a second.
+    /// Submissions per second, until the last call returned.
     pub submission: f64,
-    /// Processor milliseconds a job, in words.
+    /// Processor milliseconds per job, as text.
     pub cpu: String,
 }
 
-/// Progress, from its time until it was received.
+/// Delays of progress, from its timestamp until it was received.
 pub struct Fresh {
-    /// By a watcher.
     pub grpc: Delays,
-    /// By a subscriber of the mirror.
+    /// To a subscriber of the mirror.
     pub redis: Delays,
 }
 
@@ -64,23 +60,23 @@ fn is(status: &JobStatus, state: JobState) -> bool {
     status.state == i32::from(state)
 }
 
-/// One after the other, each after the one before has ended.
+/// Submits jobs one after the other, each after the end of the one before.
 pub async fn idle(office: &Office, site: &Site) -> anyhow::Result<Idle> {
     let mut client = office.client.clone();
     let (mut sent, mut seen) = (HashMap::new(), Vec::with_capacity(IDLE));
     for n in 0..WARM_UP + IDLE {
         let at = Utc::now();
         let job_id = Office::submit(&mut client, 0, 0.0).await?;
-        let mut told = None;
+        let mut started = None;
         let mut statuses = Office::watch(&mut client, &job_id).await?;
         while let Some(answer) = statuses.message().await? {
             let status = answer.status.context("an answer without a status")?;
-            if told.is_none() && is(&status, JobState::InProgress) {
-                told = Some(Utc::now());
+            if started.is_none() && is(&status, JobState::InProgress) {
+                started = Some(Utc::now());
             }
         }
         if n >= WARM_UP {
-            seen.push(ms(at, told.context("nobody was told that it started")?));
+            seen.push(ms(at, started.context("no watcher received the start")?));
             sent.insert(job_id, at);
         }
         tokio::time::sleep(PAUSE).await;
@@ -99,7 +95,7 @@ pub async fn idle(office: &Office, site: &Site) -> anyhow::Result<Idle> {
     Ok(Idle { start, seen })
 }
 
-/// Each by a call of its own, several calls at the same time.
+/// Submits jobs with one call each and several concurrent calls.
 pub async fn rate(office: &Office, site: &Site, tasks: &Tasks, jobs: usize) -> anyhow::Result<Rate> {
     let before = completed(site).await?;
     let (cpu, office_cpu) = (site.cpu(), office.cpu());
@@ -148,7 +144,7 @@ async fn completed(site: &Site) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar("select count(*) from job_results").fetch_one(&mut *connection).await?)
 }
 
-/// Several jobs, each with a watcher, and one subscriber of all.
+/// Runs several jobs, each with a watcher, and one subscriber to all of them.
 pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> {
     let listener = redis::Client::open(office.redis_url.as_str())?;
     let mut listener = listener.get_async_pubsub().await.context("connect to Redis")?;
@@ -176,11 +172,11 @@ pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> 
             let mut delays = Delays::new();
             while let Some(answer) = statuses.message().await? {
                 let (now, status) = (Utc::now(), answer.status.context("an answer without a status")?);
-                // The first step may have been there before the watcher.
-                let heard = is(&status, JobState::InProgress)
+                // The job may have made the first step before the watcher started.
+                let received = is(&status, JobState::InProgress)
                     && !status.current_step.is_empty()
                     && !status.current_step.starts_with("step 1 ");
-                if let Some(at) = status.updated_at.filter(|_| heard) {
+                if let Some(at) = status.updated_at.filter(|_| received) {
                     delays.push(ms(
                         DateTime::from_timestamp(at.seconds, at.nanos.cast_unsigned()).context("no time")?,
                         now,
@@ -200,7 +196,7 @@ pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> 
     let expected = FOLLOWED * (STEPS as usize - 1);
     anyhow::ensure!(
         grpc.len() >= expected && redis.len() >= expected,
-        "{} and {} of {expected} steps were heard of",
+        "{} and {} of {expected} steps were received",
         grpc.len(),
         redis.len()
     );

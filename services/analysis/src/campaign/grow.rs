@@ -1,5 +1,5 @@
-//! From seeds to campaigns: groups that share something are tried, the best grow, and what they take is no
-//! longer background.
+//! Grows seeds into campaigns. Groups that share something are tried, the best ones grow, and their members
+//! leave the background.
 
 use super::{
     model::{Background, Evidence, Group, price},
@@ -7,23 +7,23 @@ use super::{
 };
 use crate::{Stopped, Watch};
 
-/// Rounds in which a group grows or shrinks.
+/// Limit of the rounds in which a group grows or shrinks.
 pub(super) const ROUNDS: usize = 8;
-/// What a member must bring beyond its price to be taken, in nats.
+/// Nats beyond the price that a source must bring to become a member.
 const JOIN: f64 = 1.0;
-/// Nats beyond the price that the members of a campaign bring on average, at least.
+/// Least margin of a campaign: the mean nats of its members beyond the price.
 pub(super) const MARGIN: f64 = 3.0;
-/// And all of them together.
+/// Least gain of a campaign: the sum of its members' nats beyond the price.
 const GAIN: f64 = 15.0;
-/// Credentials that bring so much are known to hardly anybody else.
+/// When the credentials bring this much, hardly any other source tries them.
 const FEW_KNOW: f64 = 8.0;
 /// An artefact or a forward target that brings this much belongs to the group alone.
 const OWN: f64 = 6.0;
 /// With no time against it, an artefact that brings this much is enough.
 const OWN_IN_TIME: f64 = 3.0;
-/// A family speaks for a campaign when it brings so much on average.
+/// A family supports a campaign when it brings this many nats on average.
 const SPEAKS: f64 = 1.0;
-/// A seed grows when its members bring so much beyond their price on average, in nats.
+/// Least margin of a seed that is grown.
 const SEED: f64 = 2.0;
 
 /// Sources that act together.
@@ -31,9 +31,9 @@ const SEED: f64 = 2.0;
 pub(super) struct Campaign {
     /// Indices into [`Sources::all`], sorted.
     pub members: Vec<u32>,
-    /// Mean over the members.
+    /// Mean evidence of the members.
     pub evidence: Evidence,
-    /// Mean nats beyond the price.
+    /// Mean nats of the members beyond the price.
     pub margin: f64,
 }
 
@@ -47,10 +47,10 @@ impl Campaign {
         self.of(Family::Artefact) >= OWN || self.of(Family::Target) >= OWN
     }
 
-    /// Whether something ties the sources to one hand. What malware of one family has in common whoever runs
-    /// it (client, commands, default credentials, the look of its sessions) does not, and neither do hours of
-    /// the day: there must be a tool in common and a time in common, or a list, a network, or an artefact
-    /// that is really theirs.
+    /// Whether something ties the sources to one operator. Malware of one family shares a client, commands,
+    /// default credentials and the shape of its sessions with every operator; hours of the day are shared by
+    /// chance, too. So we require a common tool at a common time, or a common list, network, or artefact that
+    /// nobody else has.
     fn is_linked(&self) -> bool {
         let tool = self.of(Family::Client) >= 1.0
             || self.of(Family::Sequence) >= 1.5
@@ -71,7 +71,7 @@ impl Campaign {
     }
 }
 
-/// Whether at least two families speak for a source as a member, or for a group.
+/// Whether at least two families support a member or a group.
 fn enough_speak(evidence: &Evidence) -> bool {
     evidence.iter().filter(|&&nats| nats >= SPEAKS).count() >= 2
 }
@@ -81,7 +81,7 @@ pub(super) struct Search<'a> {
     pub background: Background,
     pub group: Group,
     taken: Vec<bool>,
-    /// Groups that were no campaigns.
+    /// Groups that were judged not to be campaigns.
     refused: Vec<Vec<u32>>,
     pub min_sources: usize,
 }
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// All campaigns, largest gain first.
+    /// Returns all campaigns, largest gain first.
     pub fn run(mut self, watch: &mut Watch<'_>) -> Result<Vec<Campaign>, Stopped> {
         let seeds = self.seeds();
         let mut ranked = Vec::with_capacity(seeds.len());
@@ -111,8 +111,8 @@ impl<'a> Search<'a> {
                 ranked.push((judged.is_tied(), judged.gain(), n));
             }
         }
-        // Seeds with a thing of their own grow first: strangers who try the same credentials would otherwise
-        // take their members.
+        // Seeds with an artefact or target of their own grow first. Otherwise strangers who try the same
+        // credentials would take their members.
         ranked.sort_by(|one, other| {
             other.0.cmp(&one.0).then(other.1.total_cmp(&one.1)).then(one.2.cmp(&other.2))
         });
@@ -125,16 +125,16 @@ impl<'a> Search<'a> {
                 continue;
             }
             let judged = self.judge(&left);
-            // A refused group does not rule out a seed in it that has a thing of its own.
+            // A rejected group does not exclude a seed in it that has an artefact or target of its own.
             if judged.margin < SEED || (!judged.is_tied() && self.refused(&left)) {
                 continue;
             }
             let grown = self.grow(left.clone());
             let before = campaigns.len();
-            for part in self.apart(grown.members, watch)? {
+            for part in self.split(grown.members, watch)? {
                 self.keep(part, &mut campaigns);
             }
-            // What grew too far may be one as it was.
+            // If growing spoilt the group, try the seed itself.
             if campaigns.len() == before {
                 self.keep(left, &mut campaigns);
             }
@@ -148,8 +148,8 @@ impl<'a> Search<'a> {
         Ok(merged)
     }
 
-    /// Takes a group that is a campaign, and remembers one that is none: seeds within it would grow into the
-    /// same.
+    /// Keeps a group that is a campaign and remembers one that is not, because seeds within it would grow
+    /// into the same group.
     fn keep(&mut self, group: Vec<u32>, campaigns: &mut Vec<Campaign>) {
         let campaign = self.judge(&group);
         if campaign.holds() && group.len() >= self.min_sources {
@@ -160,7 +160,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether a seed is part of a group that was no campaign.
+    /// Whether a seed is part of a rejected group.
     fn refused(&self, seed: &[u32]) -> bool {
         self.refused.iter().any(|group| seed.iter().all(|member| group.binary_search(member).is_ok()))
     }
@@ -172,24 +172,25 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A group as a campaign, whether it is one or not.
+    /// Evaluates a group as a campaign, whether it qualifies or not.
     pub fn judge(&mut self, members: &[u32]) -> Campaign {
         self.weigh(members, 1.0)
     }
 
-    pub fn weigh(&mut self, members: &[u32], trust: f64) -> Campaign {
+    pub fn weigh(&mut self, members: &[u32], scale: f64) -> Campaign {
         self.group.fill(self.sources, members);
         let mut evidence = [0.0; FAMILIES];
         for &member in members {
             let of_member =
-                self.group.evidence(&self.background, &self.sources.all[member as usize], true, trust);
+                self.group.evidence(&self.background, &self.sources.all[member as usize], true, scale);
             evidence.iter_mut().zip(of_member).for_each(|(sum, nats)| *sum += nats / members.len() as f64);
         }
         let margin = evidence.iter().sum::<f64>() - price(self.sources.all.len(), members.len());
         Campaign { members: members.to_vec(), evidence, margin }
     }
 
-    /// Takes in who fits and lets go who does not, until nothing changes.
+    /// Adds sources that fit and removes members that do not, until nothing changes. Returns the state with
+    /// the largest gain.
     fn grow(&mut self, members: Vec<u32>) -> Campaign {
         let mut best = self.judge(&members);
         let mut now = members;
@@ -207,7 +208,7 @@ impl<'a> Search<'a> {
         best
     }
 
-    /// All sources that fit to a group.
+    /// Returns all sources that fit a group.
     fn fitting(&mut self, members: &[u32]) -> Vec<u32> {
         self.group.fill(self.sources, members);
         let price = price(self.sources.all.len(), members.len()) + JOIN;

@@ -1,11 +1,10 @@
-//! Campaigns: sources that act together. Snowshoe and botnet look for them in the same way; snowshoe reports
-//! those whose sources are each quiet.
+//! Campaigns: sources that act together. Snowshoe and botnet search in the same way; snowshoe reports only
+//! campaigns whose sources are each quiet.
 //!
-//! A source is an address with what it did, as tokens of families of evidence ([`source`]). A group of
-//! sources is held against everybody else by a naive Bayes mixture ([`model`]); groups that share something
-//! grow into campaigns ([`grow`]), which are told with what speaks for them ([`report`]).
+//! A source is an address with its behaviour, written as tokens of families of evidence ([`source`]). A naive
+//! Bayes mixture compares a group of sources with all other sources ([`model`]). Groups that share something
+//! grow into campaigns ([`grow`]), which are reported with their evidence ([`report`]).
 
-mod apart;
 mod familiar;
 mod grow;
 mod identity;
@@ -14,6 +13,7 @@ mod quiet;
 mod report;
 mod seeds;
 mod source;
+mod split;
 mod summary;
 
 use std::{
@@ -29,19 +29,18 @@ use crate::{Data, Finding, Stopped, Watch, data::Text};
 
 use self::{
     grow::{Campaign, Search},
-    identity::Face,
+    identity::Identity,
     model::Background,
     quiet::Overview,
     report::Reporter,
     source::{Source, Sources},
 };
 
-/// What may be chosen.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Parameters {
-    /// From which confidence on a campaign is a finding, in [0, 1].
+    /// Campaigns with at least this confidence become findings, in [0, 1].
     pub threshold: f64,
-    /// Fewer sources than this are no campaign.
+    /// Smallest number of sources of a campaign.
     pub min_sources: usize,
 }
 
@@ -51,23 +50,21 @@ impl Default for Parameters {
     }
 }
 
-/// A campaign that an earlier run found, so that it keeps its id.
+/// A campaign that an earlier run found, used to keep its id.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Known {
     /// [`Finding::key`].
     pub id: String,
     /// [`Finding::sources`].
     pub sources: Vec<String>,
-    /// `indicators` of the evidence: what its members have in common and hardly anybody else has.
+    /// `indicators` of the evidence: what its members share and hardly any other source has.
     pub indicators: Vec<String>,
 }
 
 /// What is known about the time before the range.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Earlier {
-    /// Campaigns of earlier runs.
     pub campaigns: Vec<Known>,
-    /// Number of sources.
     pub sources: u64,
     /// How many of them tried a user name with a password; a missing entry counts as 0.
     pub credentials: HashMap<(String, String), u64>,
@@ -113,7 +110,6 @@ pub fn shared_credentials(data: &Data, most: usize) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What came out.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
     /// A finding for each campaign, most confident first.
@@ -122,13 +118,12 @@ pub struct Outcome {
     pub summary: Value,
 }
 
-/// Which of the two is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Distributed, and each source quiet.
+    /// Distributed, and each source is quiet.
     Snowshoe,
-    /// Sources run by one hand, quiet or not.
+    /// Run by one operator, quiet or not.
     Botnet,
 }
 
@@ -141,7 +136,7 @@ impl From<Kind> for findings::Kind {
     }
 }
 
-/// Looks for campaigns in the sessions that began in a range of microseconds since 1970.
+/// Looks for campaigns in the sessions that began in `range`, in microseconds since 1970.
 pub fn detect(
     kind: Kind,
     data: &Data,
@@ -157,30 +152,30 @@ pub fn detect(
     watch.phase("findings", 1.0)?;
     let background = Background::of(&sources);
     let reporter = Reporter { data, sources: &sources, background: &background, kind };
-    let mut drawn = Vec::new();
+    let mut drafts = Vec::new();
     for campaign in &campaigns {
         let members: Vec<&Source> =
             campaign.members.iter().map(|&member| &sources.all[member as usize]).collect();
         let overview = Overview::of(data, &range, &members);
         let wanted = kind == Kind::Botnet || overview.is_quiet();
         if let Some(one) = reporter
-            .draw(campaign, &overview)
+            .draft(campaign, &overview)
             .filter(|one| wanted && one.finding.confidence >= parameters.threshold)
         {
-            drawn.push((campaign, one));
+            drafts.push((campaign, one));
         }
     }
-    let faces: Vec<Face<'_>> = drawn
+    let identities: Vec<Identity<'_>> = drafts
         .iter()
-        .map(|(_, one)| Face {
+        .map(|(_, one)| Identity {
             sources: &one.finding.sources,
             indicators: &one.indicators,
             first: &one.first,
         })
         .collect();
-    let ids = identity::identify(&faces, &earlier.campaigns);
+    let ids = identity::identify(&identities, &earlier.campaigns);
     let (reported, mut findings): (Vec<&Campaign>, Vec<Finding>) =
-        drawn.into_iter().map(|(campaign, one)| (campaign, one.finding)).unzip();
+        drafts.into_iter().map(|(campaign, one)| (campaign, one.finding)).unzip();
     findings.iter_mut().zip(ids).for_each(|(finding, id)| finding.key = id);
     let summary = summary::summary(kind, data, &sources, &reported, &findings);
     findings.sort_by(|one, other| {

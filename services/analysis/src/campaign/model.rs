@@ -1,20 +1,20 @@
-//! How much more likely a source is as a member of a group than as one of all: a naive Bayes mixture over
-//! families of evidence.
+//! Computes how much more likely a source is as a member of a group than as any source: a naive Bayes mixture
+//! over families of evidence.
 //!
 //! For a family with tokens t of the source, the evidence is Σ ln((λ q(t) + (1 − λ) p(t)) / p(t)). For
 //! commands, sequences, artefacts and forward targets, q is the share of the *other* members that have t, and
 //! p is the share of all other sources. For the other families, q and p are shares of t among the tokens of
-//! the family. p is smoothed, and it is never below the prior of t ([`Sources::priors`]). A campaign of
-//! hundreds is not hidden by its own weight, because p leaves it out; a member is compared with the other
-//! members only. What a family may say is bounded, because its tokens depend on each other.
+//! the family. p is smoothed, and it is never below the prior of t ([`Sources::priors`]). p leaves the
+//! campaign itself out, so that a campaign of hundreds of sources is still distinct from the background. q
+//! leaves the member itself out, so that its own tokens never support it. The evidence of a family is
+//! bounded, because its tokens depend on each other.
 
 use super::source::{FAMILIES, Family, Source, Sources, Token};
 
 /// Share of a member's tokens that come from the group's habits.
 const LAMBDA: f64 = 0.8;
-/// One in so many of a group's times may lie anywhere.
+/// At each end, one in N of a group's times is ignored as an outlier.
 const TRIMMED: usize = 20;
-/// In microseconds.
 const HOUR: i64 = 3_600_000_000;
 /// Smoothing of the background. It is smaller for artefacts: unrelated sources do not have the same hash or
 /// key by chance.
@@ -25,7 +25,7 @@ const ALPHA_UNIQUE: f64 = 0.1;
 const FAMILIAR: f64 = 0.002;
 const MOST_OF_FAMILIAR: f64 = 1.8;
 
-/// What a family may say, in nats: at least, at most, and how much more for each token in common.
+/// Bounds of the evidence of a family, in nats: least, most, and how much more for each shared token.
 struct Bounds(f64, f64, f64);
 
 fn bounds(family: Family) -> Bounds {
@@ -46,17 +46,16 @@ fn bounds(family: Family) -> Bounds {
     }
 }
 
-/// Families that say much the same, and what they may say together.
+/// Families that overlap, and the most that both may bring together.
 const TOGETHER: [(Family, Family, f64); 3] = [
     (Family::Credential, Family::Order, 16.0),
     (Family::Sequence, Family::Command, 9.0),
     (Family::Net, Family::Region, 4.5),
 ];
 
-/// Evidence of each family, in nats.
 pub(super) type Evidence = [f64; FAMILIES];
 
-/// How often each token is seen among sources that are in no campaign so far.
+/// How often each token occurs among sources that belong to no campaign so far.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
     counts: Vec<u32>,
@@ -64,10 +63,10 @@ pub(super) struct Background {
     distinct: [u32; FAMILIES],
     priors: Vec<f64>,
     sources: u32,
-    /// Of all sources, in order.
-    came: Vec<i64>,
-    went: Vec<i64>,
-    /// Whether groups are held against it that it does not contain.
+    /// First and last session starts of all sources, sorted.
+    first_start: Vec<i64>,
+    last_start: Vec<i64>,
+    /// Whether the background leaves out the group that it is compared with.
     pub without_group: bool,
 }
 
@@ -84,8 +83,8 @@ impl Background {
             distinct: [0; FAMILIES],
             priors: sources.priors.clone(),
             sources: 0,
-            came: sorted(|source| source.came),
-            went: sorted(|source| source.went),
+            first_start: sorted(|source| source.first_start),
+            last_start: sorted(|source| source.last_start),
             without_group: false,
         };
         for family in &sources.families {
@@ -107,32 +106,30 @@ impl Background {
         }
     }
 
-    /// A source is explained otherwise.
+    /// Removes a source from the background counts (it belongs to a campaign).
     pub fn remove(&mut self, source: &Source) {
         self.add(source, -1);
     }
 
-    /// It is not, after all.
     pub fn restore(&mut self, source: &Source) {
         self.add(source, 1);
     }
 
-    /// Sources that have a token.
     pub fn count(&self, token: Token) -> u32 {
         self.counts[token as usize]
     }
 }
 
-/// Counts over the members of a group. Made once and filled anew, because it has room for every token.
+/// Counts over the members of a group. It has room for every token, so it is allocated once and refilled.
 #[derive(Debug)]
 pub(super) struct Group {
     counts: Vec<u32>,
     touched: Vec<Token>,
     totals: [u32; FAMILIES],
     members: u32,
-    /// Of the members, in order.
-    came: Vec<i64>,
-    went: Vec<i64>,
+    /// First and last session starts of the members, sorted.
+    first_start: Vec<i64>,
+    last_start: Vec<i64>,
 }
 
 impl Group {
@@ -142,8 +139,8 @@ impl Group {
             touched: Vec::new(),
             totals: [0; FAMILIES],
             members: 0,
-            came: Vec::new(),
-            went: Vec::new(),
+            first_start: Vec::new(),
+            last_start: Vec::new(),
         }
     }
 
@@ -153,10 +150,10 @@ impl Group {
         }
         self.totals = [0; FAMILIES];
         self.members = members.len() as u32;
-        self.came = members.iter().map(|&member| sources.all[member as usize].came).collect();
-        self.went = members.iter().map(|&member| sources.all[member as usize].went).collect();
-        self.came.sort_unstable();
-        self.went.sort_unstable();
+        self.first_start = members.iter().map(|&member| sources.all[member as usize].first_start).collect();
+        self.last_start = members.iter().map(|&member| sources.all[member as usize].last_start).collect();
+        self.first_start.sort_unstable();
+        self.last_start.sort_unstable();
         for &member in members {
             let source = &sources.all[member as usize];
             for family in Family::ALL {
@@ -172,32 +169,32 @@ impl Group {
         }
     }
 
-    /// Tokens of the members, each with how many members have it.
+    /// Returns the tokens of the members, each with the number of members that have it.
     pub fn tokens(&self) -> impl Iterator<Item = (Token, u32)> {
         self.touched.iter().map(|&token| (token, self.counts[token as usize]))
     }
 
-    /// What speaks for a source as a member. A member is judged by the others. `trust` widens what each
-    /// family may say.
+    /// Returns the evidence that a source is a member. A member is compared with the other members. `scale`
+    /// widens the bounds of each family.
     pub fn evidence(
         &self,
         background: &Background,
         source: &Source,
         is_member: bool,
-        trust: f64,
+        scale: f64,
     ) -> Evidence {
         let mut evidence = [0.0; FAMILIES];
         for family in Family::ALL {
             evidence[family as usize] =
-                self.of_family(background, source.of(family), family, u32::from(is_member), trust);
+                self.of_family(background, source.of(family), family, u32::from(is_member), scale);
         }
-        let came = when(&self.came, &background.came, source.came, is_member);
+        let first_start = when(&self.first_start, &background.first_start, source.first_start, is_member);
         let Bounds(least, most, _) = bounds(Family::Time);
-        let stay = came + when(&self.went, &background.went, source.went, is_member);
+        let stay = first_start + when(&self.last_start, &background.last_start, source.last_start, is_member);
         let time = &mut evidence[Family::Time as usize];
-        *time = time.max(stay.clamp(least * trust, most * trust));
+        *time = time.max(stay.clamp(least * scale, most * scale));
         for (one, other, most) in TOGETHER {
-            let (both, most) = (evidence[one as usize] + evidence[other as usize], most * trust);
+            let (both, most) = (evidence[one as usize] + evidence[other as usize], most * scale);
             if both > most {
                 evidence[one as usize] *= most / both;
                 evidence[other as usize] *= most / both;
@@ -212,7 +209,7 @@ impl Group {
         tokens: &[Token],
         family: Family,
         own: u32,
-        trust: f64,
+        scale: f64,
     ) -> f64 {
         let index = family as usize;
         let per_source = family.is_per_source();
@@ -225,8 +222,8 @@ impl Group {
             return 0.0;
         }
         let alpha = if family == Family::Artefact { ALPHA_UNIQUE } else { ALPHA };
-        // What of the background is the group itself, with one who is no member: he does not speak against
-        // himself either.
+        // Subtract the group (and the candidate) from the background, so that neither is compared with
+        // itself.
         let contained = u32::from(!background.without_group);
         let outside = if per_source {
             f64::from(background.sources.saturating_sub(contained * (self.members + (1 - own)))) + 2.0 * alpha
@@ -258,20 +255,20 @@ impl Group {
         }
         speaks_for += f64::min(familiar, MOST_OF_FAMILIAR);
         let Bounds(least, most, each) = bounds(family);
-        // Tokens that only one source has do not outweigh the shared ones, however many there are.
+        // Tokens that only this source has do not outweigh the shared ones, however many they are.
         let sum = if per_source { speaks_for + f64::max(against, least) } else { speaks_for + against };
-        sum.clamp(least * trust, (most + each * shared) * trust)
+        sum.clamp(least * scale, (most + each * shared) * scale)
     }
 }
 
-/// Whether a time lies among those of a group and how few of all do: ln((λ + (1 − λ) p) / p) within, ln(1 −
-/// λ) outside, p being the share of the others that lie within. Within is from the first to the last (of a
-/// large group without its outermost), and as much further as they are apart on average. Both slices are
-/// sorted; the first is part of the second.
+/// Evidence of a time: ln((λ + (1 − λ) p) / p) if it lies within the times of a group, else ln(1 − λ). p is
+/// the share of the other sources whose times lie within. "Within" is from the first to the last time,
+/// without the outliers of a large group, extended on both sides by their mean distance. Both slices are
+/// sorted; `group` is a part of `all`.
 fn when(group: &[i64], all: &[i64], time: i64, is_member: bool) -> f64 {
     let own = if is_member { group.partition_point(|&other| other < time) } else { usize::MAX };
     let trimmed = group.len() / TRIMMED;
-    // Without the member itself.
+    // Skip the member itself.
     let at = |n: usize| group[n + usize::from(n >= own)];
     let others = group.len() - usize::from(is_member);
     if others < 2 {
@@ -289,8 +286,8 @@ fn when(group: &[i64], all: &[i64], time: i64, is_member: bool) -> f64 {
     ((LAMBDA + (1.0 - LAMBDA) * p) / p).ln()
 }
 
-/// What a member of a group of so many among so many sources costs, in nats: naming the group's members, ln
-/// C(n, m) / m by Stirling.
+/// The price of a member, in nats: what it costs to name the members of the group among all sources, ln C(n,
+/// m) / m by Stirling.
 pub(super) fn price(sources: usize, members: usize) -> f64 {
     (sources.max(1) as f64 / members.max(1) as f64).ln().max(0.0) + 1.0
 }

@@ -1,5 +1,5 @@
-//! What a campaign's sessions look like as a whole: how quiet each source is, how much more there is than
-//! usual, and the rhythm of all of them.
+//! Describes the sessions of a campaign as a whole: how quiet each source is, how many more sessions there
+//! are than usual, and their rhythm.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -12,19 +12,19 @@ use crate::{
     statistics::ln_beta_binomial_upper_tail,
 };
 
-/// A source is quiet when it never has so many sessions within [`SHORT`]: what a rule per source looks for.
+/// A source with this many sessions within [`SHORT`] is not quiet: rules that look at one source would see
+/// it.
 const BURST: usize = 10;
 /// Ten minutes, in microseconds.
 const SHORT: i64 = 600_000_000;
-/// And when it has no more than so many on a day that it is there, on average.
+/// A quiet source has at most this many sessions on each of its days, on average.
 const PER_DAY: f64 = 24.0;
-/// A campaign is quiet when such a share of its sources is.
+/// A campaign is quiet when at least this share of its sources is.
 const MOSTLY: f64 = 0.8;
 const DAY: i64 = 86_400_000_000;
 
-/// Of the sessions of a campaign.
 pub(super) struct Overview {
-    /// In the order of time.
+    /// In order of time.
     pub sessions: Vec<u32>,
     /// Share of the sources that are quiet.
     pub quiet: f64,
@@ -55,7 +55,7 @@ impl Overview {
     }
 }
 
-/// Whether no rule that looks at one source would see it.
+/// Whether no rule that looks at one source would see this source.
 pub(super) fn is_quiet(data: &Data, source: &Source) -> bool {
     let starts: Vec<i64> =
         source.sessions.iter().map(|&index| data.sessions[index as usize].started).collect();
@@ -65,9 +65,9 @@ pub(super) fn is_quiet(data: &Data, source: &Source) -> bool {
     !burst && starts.len() as f64 <= PER_DAY * days.len() as f64
 }
 
-/// How many more sessions with the campaign's clients there are while it lasts than their share before and
-/// after lets expect: the upper tail of the beta-binomial whose prior is that share (as Javed & Paxson, CCS
-/// 2013, hold failed logins of all users against their usual share).
+/// Compares the sessions with the campaign's clients during the campaign with the number expected from their
+/// share before and after: the upper tail of the beta-binomial whose prior is that share (as Javed & Paxson,
+/// CCS 2013, compare failed logins of all users with their usual share).
 fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
     let client = |session: &Session| session.hassh.or(session.client);
     let mut clients = BTreeMap::<Option<Text>, usize>::new();
@@ -84,7 +84,7 @@ fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
         side.1 += 1;
     }
     if outside.1 == 0 {
-        // It lasts as long as the data: there is nothing to hold it against.
+        // The campaign lasts as long as the data, so there is nothing to compare it with.
         return Value::Null;
     }
     let share = (outside.0 as f64 + 1.0) / (outside.1 as f64 + 2.0);
@@ -97,8 +97,8 @@ fn excess(data: &Data, range: &Range<i64>, sessions: &[u32]) -> Value {
     json!({ "observed": inside.0, "expected": share * inside.1 as f64, "log10_p": ln_p / std::f64::consts::LN_10, "usual_share": share })
 }
 
-/// Standard deviation of the times between sessions by their mean: about 1 when they come at random, less
-/// when somebody deals them out, more in bursts.
+/// Standard deviation divided by mean of the times between sessions: about 1 for random arrivals, less when a
+/// scheduler spaces them out, more for bursts.
 fn variation(starts: &[i64]) -> Option<f64> {
     let gaps: Vec<f64> = starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64).collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len().max(1) as f64;
@@ -106,7 +106,7 @@ fn variation(starts: &[i64]) -> Option<f64> {
     (gaps.len() >= 5 && mean > 0.0).then(|| variance.sqrt() / mean)
 }
 
-/// Sessions and sources by day.
+/// Counts sessions and sources by day.
 fn timeline(data: &Data, members: &[&Source]) -> Value {
     let mut days = BTreeMap::<i64, (usize, usize)>::new();
     for source in members {

@@ -1,4 +1,4 @@
-//! Campaigns as findings: who, when, and what speaks for it.
+//! Turns campaigns into findings: who, when, and the evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,20 +13,20 @@ use super::{
 };
 use crate::{Data, Detector, Finding, Severity, finding::SessionName};
 
-/// Sessions of a campaign that its finding names.
+/// Most sessions that a finding names.
 const MOST_SESSIONS: usize = 10_000;
-/// Entries of each list of the evidence.
+/// Most entries in each list of the evidence.
 const MOST_SHARED: usize = 12;
-/// A token is the campaign's when such a part of its members has it …
+/// A token is typical of a campaign when at least one in N members has it …
 const OFTEN: usize = 4;
-/// … and it is so many times as frequent there as elsewhere.
-const LIFT: f64 = 3.0;
-/// A campaign at the least margin has the confidence of the default threshold.
+/// … and when it is this many times as frequent there as elsewhere.
+const TYPICAL_LIFT: f64 = 3.0;
+/// Confidence of a campaign with the least margin: the default threshold.
 const AT_MARGIN: f64 = 0.7;
-/// From so many sources on a campaign is one degree more severe.
+/// A campaign with at least this many sources is one degree more severe.
 const LARGE: usize = 50;
 
-/// What lists stand in the evidence.
+/// The lists in the evidence.
 const LISTS: [(Family, &str); 7] = [
     (Family::Client, "clients"),
     (Family::Credential, "credentials"),
@@ -37,8 +37,8 @@ const LISTS: [(Family, &str); 7] = [
     (Family::Sensor, "sensors"),
 ];
 
-/// A campaign with what its finding needs.
-pub(super) struct Drawn {
+/// The finding of a campaign, and what its id is made of.
+pub(super) struct Draft {
     pub finding: Finding,
     pub first: SessionName,
     pub indicators: Vec<String>,
@@ -47,14 +47,14 @@ pub(super) struct Drawn {
 pub(super) struct Reporter<'a> {
     pub data: &'a Data,
     pub sources: &'a Sources,
-    /// Of all sources, campaigns among them.
+    /// All sources, including members of campaigns.
     pub background: &'a Background,
     pub kind: Kind,
 }
 
 impl Reporter<'_> {
-    /// The finding of a campaign, but for its id.
-    pub fn draw(&self, campaign: &Campaign, overview: &Overview) -> Option<Drawn> {
+    /// Builds the finding of a campaign, without its id.
+    pub fn draft(&self, campaign: &Campaign, overview: &Overview) -> Option<Draft> {
         let members: Vec<&Source> =
             campaign.members.iter().map(|&member| &self.sources.all[member as usize]).collect();
         let sessions = &overview.sessions;
@@ -109,7 +109,7 @@ impl Reporter<'_> {
                 .map(|&index| self.data.name(&self.data.sessions[index as usize]))
                 .collect(),
         };
-        Some(Drawn { finding, first: first_name, indicators })
+        Some(Draft { finding, first: first_name, indicators })
     }
 
     fn title(&self, campaign: &Campaign, sessions: usize, sensors: usize, span: i64) -> String {
@@ -130,7 +130,8 @@ impl Reporter<'_> {
         )
     }
 
-    /// By what the sources got: nothing, in, or something done; one degree more for many.
+    /// The severity follows from what the sources achieved: nothing, a login, or an action. It is one degree
+    /// higher for many sources.
     fn severity(&self, members: &[&Source]) -> Severity {
         let sessions = || {
             members
@@ -150,7 +151,7 @@ impl Reporter<'_> {
         }
     }
 
-    /// Tokens that are the campaign's, most telling first.
+    /// Returns the tokens that are typical of the campaign, strongest first.
     fn telling(
         &self,
         counts: &BTreeMap<Token, u32>,
@@ -170,7 +171,7 @@ impl Reporter<'_> {
                 let lift = (f64::from(count) / members as f64) / ((f64::from(elsewhere) + 0.5) / all);
                 (f64::from(count) * lift.ln(), token, count, elsewhere)
             })
-            .filter(|(strength, _, count, _)| *strength >= f64::from(*count) * LIFT.ln())
+            .filter(|(strength, _, count, _)| *strength >= f64::from(*count) * TYPICAL_LIFT.ln())
             .collect();
         telling.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         telling
@@ -194,8 +195,8 @@ impl Reporter<'_> {
         )
     }
 
-    /// What others may look for. Credentials and commands as hashes: they are long, and passwords are not for
-    /// everybody.
+    /// Returns what others may look for. Credentials and commands are hashed: they are long, and passwords
+    /// must not be readable by everybody.
     fn indicators(&self, counts: &BTreeMap<Token, u32>, members: usize) -> Vec<String> {
         let mut indicators = Vec::new();
         for (family, prefix) in [
@@ -218,7 +219,7 @@ impl Reporter<'_> {
         indicators
     }
 
-    /// Networks that several members are in.
+    /// Returns the networks that contain several members.
     fn networks(&self, members: &[&Source]) -> Value {
         let mut nets = BTreeMap::<String, usize>::new();
         for source in members {
@@ -250,19 +251,20 @@ fn counts(members: &[&Source]) -> BTreeMap<Token, u32> {
     counts
 }
 
-/// In [0, 1): the default threshold at the least margin, 0.9 at four times it and a bit, never 1.
+/// Maps the margin to [0, 1): the default threshold at the least margin, 0.9 at a little more than four times
+/// it, never 1.
 fn confidence(margin: f64) -> f64 {
     let half = MARGIN * (1.0 - AT_MARGIN) / AT_MARGIN;
     let margin = margin.max(0.0);
     margin / (margin + half)
 }
 
-/// To hundredths: more would only look exact.
+/// Rounds to hundredths: more digits would only look exact.
 pub(super) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// `2024-03-01`, of a day since 1970.
+/// Formats a day since 1970 as `2024-03-01`.
 pub(super) fn date(day: i64) -> String {
     chrono::DateTime::from_timestamp(day.saturating_mul(86_400), 0)
         .map_or_else(|| day.to_string(), |at| at.format("%Y-%m-%d").to_string())

@@ -7,19 +7,19 @@ use super::{
     source::{Family, Token},
 };
 
-/// Sources of a seed, at most.
+/// Most sources of a seed.
 const SAMPLE: usize = 64;
-/// Sizes of the seeds that a source makes with its nearest neighbours. A token that more than one in
-/// [`FREQUENT`] sources has does not make neighbours.
+/// Sizes of the seeds that a source and its nearest neighbours form. Tokens that more than one in
+/// [`FREQUENT`] sources have do not make neighbours.
 const NEIGHBOURS: [usize; 2] = [2, 4];
 const FREQUENT: usize = 50;
-/// Holders of a frequent token that have the same client are a seed when they are this many times as many as
+/// Holders of a frequent token with the same client are a seed when there are this many times as many as
 /// expected. If most sources have that client, twice as many is impossible, and half of the possible increase
 /// is enough.
-const LIFT: f64 = 2.0;
+const CLIENT_LIFT: f64 = 2.0;
 
 impl Search<'_> {
-    /// Groups that share a token which few others have: each sorted, each once.
+    /// Returns groups that share a token which few others have. Each group is sorted and returned once.
     pub fn seeds(&self) -> Vec<Vec<u32>> {
         let mut holders: Vec<Vec<u32>> = vec![Vec::new(); self.sources.families.len()];
         for (source, n) in self.sources.all.iter().zip(0..) {
@@ -54,7 +54,7 @@ impl Search<'_> {
         seeds
     }
 
-    /// Each source with its nearest neighbours: those that share the most rare tokens with it.
+    /// Returns each source with its nearest neighbours: those that share the most rare tokens with it.
     fn neighbours(&self, holders: &[Vec<u32>]) -> Vec<Vec<u32>> {
         let all = self.sources.all.len();
         let mut alike = vec![0.0_f64; all];
@@ -90,7 +90,7 @@ impl Search<'_> {
         groups
     }
 
-    /// Holders of a token that have the same client, if there are more of them than expected.
+    /// Returns the holders of a token that have the same client, if there are more of them than expected.
     fn with_client(&self, holders: &[u32]) -> Vec<Vec<u32>> {
         let mut by_client = HashMap::<Token, Vec<u32>>::new();
         for &holder in holders {
@@ -104,14 +104,14 @@ impl Search<'_> {
         let expected = |client: Token| f64::from(self.background.count(client)) * holders.len() as f64 / all;
         groups.retain(|(client, group)| {
             let possible = all / f64::from(self.background.count(*client)).max(1.0);
-            let enough = LIFT.min(f64::midpoint(1.0, possible));
+            let enough = CLIENT_LIFT.min(f64::midpoint(1.0, possible));
             group.len() >= 3 && group.len() as f64 >= enough * expected(*client)
         });
         groups.into_iter().map(|(_, group)| group).collect()
     }
 }
 
-/// At most `most` of them, evenly spaced.
+/// Returns at most `most` elements, evenly spaced.
 pub(super) fn thinned<T: Copy>(all: &[T], most: usize) -> Vec<T> {
     if all.len() <= most { all.to_vec() } else { (0..most).map(|n| all[n * all.len() / most]).collect() }
 }

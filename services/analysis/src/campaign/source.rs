@@ -1,4 +1,4 @@
-//! Sources: what each address did, as tokens of families of evidence.
+//! Sources: the behaviour of each address, as tokens of families of evidence.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,7 +16,7 @@ use crate::{
     indicator::{Indicator, host, indicators},
 };
 
-/// A kind of evidence. Tokens of one family say the same kind of thing about a source.
+/// A kind of evidence. All tokens of a family describe the same property of a source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub(super) enum Family {
@@ -28,27 +28,25 @@ pub(super) enum Family {
     Order,
     /// A whole sequence of commands.
     Sequence,
-    /// A normalised command.
     Command,
-    /// A file, a host that is fetched from, a public key that is left or offered.
+    /// A file, a host that files are fetched from, or a public key that is left or offered.
     Artefact,
-    /// Where connections are forwarded to.
+    /// A target of forwarded connections.
     Target,
     /// /24 or /48.
     Net,
     /// /16 or /32.
     Region,
-    /// When sessions began; and when it came and went, see [`super::model`].
+    /// Times at which sessions began, and the first and last of them; see [`super::model`].
     Time,
-    /// Which sensors.
+    /// A sensor that it visits.
     Sensor,
     /// How often it comes.
     Pace,
-    /// What its sessions look like.
+    /// The shape of its sessions.
     Shape,
 }
 
-/// How many families there are.
 pub(super) const FAMILIES: usize = 13;
 
 impl Family {
@@ -96,26 +94,26 @@ impl Family {
 /// A token by number; its family is in [`Sources::families`].
 pub(super) type Token = u32;
 
-/// Tokens of one family that are kept of a source: the first so many.
+/// Most tokens of a family that are kept for a source: the first ones.
 const MOST_TOKENS: usize = 64;
-/// Intervals that the range is cut into for [`Family::Time`]; none is shorter than an hour.
+/// Number of intervals that the range is divided into for [`Family::Time`]; none is shorter than an hour.
 const TIME_BINS: i64 = 64;
 const HOUR: i64 = 3_600_000_000;
 const DAY: f64 = 86_400e6;
 
-/// What an address did.
+/// The behaviour of an address.
 #[derive(Debug)]
 pub(super) struct Source {
     pub address: IpAddr,
-    /// Sorted by family, then in the order of first use; each once.
+    /// Distinct tokens, sorted by family, then in the order of first use.
     pub tokens: Vec<Token>,
     /// Where the tokens of each family begin.
     bounds: [u16; FAMILIES + 1],
-    /// Indices into [`Data::sessions`], in the order of time.
+    /// Indices into [`Data::sessions`], in order of time.
     pub sessions: Vec<u32>,
     /// When its first and its last session began, in microseconds since 1970.
-    pub came: i64,
-    pub went: i64,
+    pub first_start: i64,
+    pub last_start: i64,
 }
 
 impl Source {
@@ -125,20 +123,18 @@ impl Source {
     }
 }
 
-/// All sources of a data set.
 #[derive(Debug)]
 pub(super) struct Sources {
     /// In the order of their addresses.
     pub all: Vec<Source>,
-    /// Of each token.
+    /// The family of each token.
     pub families: Vec<Family>,
     /// Least probability of each token, from the lists of [`familiar`] and from [`Earlier`].
     pub priors: Vec<f64>,
-    /// Of each token, for people; see [`Sources::label`].
+    /// What each token is, for people; see [`Sources::label`].
     names: Vec<Name>,
 }
 
-/// What a token stands for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Name {
     Text(Text),
@@ -167,7 +163,7 @@ impl Tokens {
 }
 
 impl Sources {
-    /// Of the sessions that have an address.
+    /// Builds the sources of all sessions that have an address.
     pub fn of(
         data: &Data,
         range: &Range<i64>,
@@ -226,7 +222,7 @@ impl Sources {
         }
     }
 
-    /// A token for people and machines: short, unescaped text of attackers among it.
+    /// Returns a token as text, for people and machines: short. It contains unescaped text of attackers.
     pub fn label(&self, data: &Data, token: Token) -> String {
         match &self.names[token as usize] {
             Name::Text(text) => data.text(*text).to_owned(),
@@ -243,7 +239,7 @@ impl Sources {
     }
 }
 
-/// The commands of each sequence, as tokens.
+/// Returns the commands of each sequence, as tokens.
 fn lines(data: &Data, tokens: &mut Tokens) -> Vec<Vec<Token>> {
     let of = |commands: &str, tokens: &mut Tokens| {
         let mut seen = HashSet::new();
@@ -329,7 +325,7 @@ impl Gather<'_> {
         }
         for &input in data.inputs(session).iter().take(MOST_TOKENS) {
             if self.found[Family::Artefact as usize].len() >= MOST_TOKENS {
-                // More is not kept, and one command can name thousands.
+                // Only the first tokens are kept, and one command can name thousands of hosts.
                 break;
             }
             for indicator in indicators(data.text(input)) {
@@ -342,7 +338,7 @@ impl Gather<'_> {
         }
     }
 
-    /// A host that files are fetched from; loopback addresses do not count.
+    /// Adds a host that files are fetched from; loopback addresses do not count.
     fn host(&mut self, host: &str) {
         let is_itself = |address: IpAddr| address.is_loopback() || address.is_unspecified();
         if !host.parse().is_ok_and(is_itself) && host != "localhost" {
@@ -350,7 +346,7 @@ impl Gather<'_> {
         }
     }
 
-    /// Sessions, and the median time between them, each to a power of two.
+    /// Adds the sessions per day and the median time between sessions, each as a power of two.
     fn pace(&mut self, sessions: &[u32]) {
         let started: Vec<i64> =
             sessions.iter().map(|&index| self.data.sessions[index as usize].started).collect();
@@ -373,18 +369,18 @@ impl Gather<'_> {
         }
         let start =
             |index: Option<&u32>| index.map_or(0, |&index| self.data.sessions[index as usize].started);
-        let (came, went) = (start(sessions.first()), start(sessions.last()));
-        Source { address, tokens, bounds, sessions, came, went }
+        let (first_start, last_start) = (start(sessions.first()), start(sessions.last()));
+        Source { address, tokens, bounds, sessions, first_start, last_start }
     }
 }
 
-/// The power of two at or below a number; 0 below 2.
+/// The exponent of the greatest power of two that is not above a number; 0 below 2.
 fn magnitude(value: f64) -> i64 {
     if value >= 2.0 { value.log2() as i64 } else { 0 }
 }
 
-/// What a session looks like, coarsely: which of the countable things happened, and to which power of e how
-/// often or long.
+/// Describes the shape of a session coarsely: which of the countable things happened, and how often or how
+/// long, as a power of e.
 fn shape(vector: &[f32]) -> i64 {
     const LOOKED_AT: [&str; 7] =
         ["duration", "logins_failed", "logins_succeeded", "commands", "downloads", "uploads", "forwards"];

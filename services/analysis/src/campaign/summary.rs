@@ -1,5 +1,5 @@
-//! The summary of a run, with the fields that the predecessor's had, so that what reads those goes on. What
-//! it computed wrongly is computed rightly: docs/SNOWSHOE.md says how each differs.
+//! The summary of a run. It has the fields of the predecessor's summary, so that its readers keep working.
+//! Values that the predecessor computed wrongly are now right: docs/SNOWSHOE.md lists the differences.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,18 +14,18 @@ use super::{
 };
 use crate::{Data, Finding};
 
-/// Addresses of each list.
+/// Most addresses in each list.
 const MOST_LISTED: usize = 100;
-/// A source with so many sessions at most is of low volume.
+/// A source with at most this many sessions is of low volume.
 const LOW_VOLUME: usize = 5;
-/// Sources of a campaign come together when so many of its session starts lie within six minutes of another
-/// source's.
+/// Two sources act at the same time when session starts of both lie within this many microseconds (six
+/// minutes) of each other.
 const NEAR: u64 = 360_000_000;
 const COORDINATED: f64 = 0.3;
-/// A credential that so many sources used is reused.
+/// A credential that at least this many sources used counts as reused.
 const REUSED: u32 = 3;
 
-/// `findings` are those that are reported, `campaigns` the ones they are of.
+/// `findings` are the reported findings, `campaigns` the campaigns behind them.
 pub(super) fn summary(
     kind: Kind,
     data: &Data,
@@ -81,7 +81,7 @@ fn recommendation(campaigns: usize, confidence: f64) -> String {
             "one campaign found, confidence {confidence:.2}: read its evidence, block its sources together"
         ),
         many => format!(
-            "{many} campaigns found, the surest with confidence {confidence:.2}: read their evidence, block each one's sources together"
+            "{many} campaigns found, the highest confidence is {confidence:.2}: read their evidence, block each one's sources together"
         ),
     }
 }
@@ -90,7 +90,7 @@ fn listed<'a>(sources: impl Iterator<Item = &'a &'a Source>) -> Vec<String> {
     sources.take(MOST_LISTED).map(|source| source.address.to_string()).collect()
 }
 
-/// Over all sources, in campaigns or not.
+/// Counts all sources, in campaigns or not.
 fn volume(data: &Data, sources: &Sources) -> Value {
     let total = sources.all.len();
     let count = |wanted: &dyn Fn(&Source) -> bool| sources.all.iter().filter(|source| wanted(source)).count();
@@ -103,7 +103,7 @@ fn volume(data: &Data, sources: &Sources) -> Value {
     json!({ "single_attempt_ips": single, "low_volume_ips": low, "quiet_ips": quiet, "single_attempt_ratio": ratio(single), "low_volume_ratio": ratio(single + low), "total_ips": total })
 }
 
-/// How many of the members' sessions began near one of another member.
+/// Counts the members' sessions that began near a session of another member.
 fn timing(data: &Data, members: &[&Source]) -> Value {
     let mut starts: Vec<(i64, usize)> = members
         .iter()
@@ -123,7 +123,7 @@ fn timing(data: &Data, members: &[&Source]) -> Value {
     json!({ "time_coordination_score": score, "clustered_points": together, "total_points": starts.len() })
 }
 
-/// Distinct /16 (/32) by sources, in (0, 1]; countries and ASNs come with enrichment.
+/// Distinct /16 (/32) networks divided by sources, in (0, 1]. Countries and ASNs come with enrichment.
 fn spread(members: &[&Source]) -> Option<f64> {
     let regions: BTreeSet<_> = members.iter().flat_map(|source| source.of(Family::Region)).collect();
     (!members.is_empty()).then(|| regions.len() as f64 / members.len() as f64)
@@ -141,7 +141,7 @@ fn behaviour(data: &Data, members: &[&Source]) -> Value {
     json!({ "avg_session_duration": mean, "duration_variance": variance })
 }
 
-/// Members that share a token of a family with enough others.
+/// Returns the members that share a token of a family with enough others.
 fn sharing<'a>(
     members: &'a [&'a Source],
     family: Family,

@@ -1,29 +1,28 @@
-//! Rows cut into boxes of neighbours, and the boxes into a tree.
+//! Divides rows into blocks of neighbours, and the blocks into a tree of bounding boxes.
 
-/// Rows of a block, at most.
+/// Most rows of a block.
 const LANES: usize = 64;
-/// Rows that are compared with a point at once: as many as vector registers hold.
+/// Rows compared with a point at once: as many as vector registers hold.
 const GROUP: usize = 16;
-/// Dimensions between two looks whether all rows are already too far.
+/// Dimensions between two checks whether all rows are already too far.
 const STRIDE: usize = 8;
-/// A cut leaves at least this part of the rows on each side, so that the tree is shallow whatever the values
-/// are.
+/// Each side of a cut gets at least one in N rows, so that the tree is shallow for any values.
 const LEAST_SHARE: usize = 32;
 
-/// Two bounds of squared distances in f32. Sums of squares of f32 are off by a part in 10⁵ at most, so what
-/// lies between is computed again in f64.
+/// Two bounds of a squared distance in f32. Sums of squares in f32 are off by at most one part in 10⁵, so
+/// distances between the bounds are computed again in f64.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// Up to this it is surely within.
+    /// At or below this value, the distance is surely within the limit.
     pub sure: f32,
-    /// Beyond this it is surely not.
+    /// Above this value, it surely is not.
     pub most: f32,
 }
 
 impl Limit {
-    /// Of a squared distance in f64, for rows of so many dimensions.
+    /// Converts a squared distance in f64, for rows with this many dimensions.
     pub fn new(square: f64, dimensions: usize) -> Self {
-        // Where f32 overflows or loses digits nothing is sure.
+        // Outside this range, f32 overflows or loses digits, so that nothing is sure.
         if !(1e-30..1e30).contains(&square) {
             return Self { sure: -1.0, most: if square < 1.0 { 1e-29 } else { f32::INFINITY } };
         }
@@ -32,7 +31,7 @@ impl Limit {
     }
 }
 
-/// A box around rows.
+/// A bounding box of rows.
 #[derive(Clone, Debug)]
 struct Bounds {
     low: Vec<f32>,
@@ -54,7 +53,7 @@ impl Bounds {
         bounds
     }
 
-    /// The squared distance of a box to this one, at least.
+    /// A lower bound of the squared distance to another box.
     fn gap_to(&self, low: &[f32], high: &[f32]) -> f32 {
         let mut sum = 0.0;
         for n in 0..self.low.len() {
@@ -65,7 +64,7 @@ impl Bounds {
     }
 }
 
-/// Rows one after the other.
+/// Rows, stored one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     pub values: &'a [f32],
@@ -79,12 +78,12 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Rows that lie together, by columns.
+/// Rows that lie close together, stored by column.
 #[derive(Clone, Debug)]
 pub struct Block {
     pub rows: Vec<u32>,
-    /// Group after group, of each dimension the values of the rows of the group; those beyond the rows are
-    /// not numbers, so never near.
+    /// For each group of rows and each dimension, the values of the rows of the group. The padding is NaN,
+    /// which is never near.
     columns: Vec<f32>,
 }
 
@@ -102,8 +101,8 @@ impl Block {
         Self { rows: rows.to_vec(), columns }
     }
 
-    /// Calls with the place and the squared distance to a point of each row from place `from` on that is
-    /// within `most`, until that says false.
+    /// Calls with the place of each row from `from` on, and its squared distance to a point, if this is at
+    /// most `most`. Ends when the call returns false.
     pub fn near(
         &self,
         point: &[f32],
@@ -124,8 +123,8 @@ impl Block {
     }
 }
 
-/// The squared distances of a point to the rows of a group, or `None` when all are beyond `most`. Written so
-/// that it compiles to vector instructions.
+/// Returns the squared distances of a point to the rows of a group, or `None` when all exceed `most`. Written
+/// so that it compiles to vector instructions.
 fn squares(columns: &[f32], point: &[f32], most: f32) -> Option<[f32; GROUP]> {
     let mut sums = [0.0_f32; GROUP];
     for (columns, values) in columns.chunks(STRIDE * GROUP).zip(point.chunks(STRIDE)) {
@@ -142,7 +141,7 @@ fn squares(columns: &[f32], point: &[f32], most: f32) -> Option<[f32; GROUP]> {
     Some(sums)
 }
 
-/// A node: its box, and either a block or the nodes it was cut into.
+/// A node: its box, and either a block or its children.
 #[derive(Clone, Debug)]
 struct Node {
     bounds: Bounds,
@@ -155,17 +154,16 @@ enum Below {
     Nodes(u32, u32),
 }
 
-/// All blocks.
+/// All blocks and the tree over them.
 #[derive(Clone, Debug, Default)]
 pub struct Blocks {
     pub blocks: Vec<Block>,
-    /// The node of each block.
+    /// The tree node of each block.
     leaves: Vec<u32>,
     nodes: Vec<Node>,
 }
 
 impl Blocks {
-    /// Cuts rows into blocks.
     pub fn new(values: &Values<'_>) -> Self {
         let mut blocks = Self::default();
         let mut rows: Vec<u32> =
@@ -192,7 +190,7 @@ impl Blocks {
         node
     }
 
-    /// Blocks that may have rows whose squared distance to a box is at most this, nearest first.
+    /// Returns the blocks that may have rows within the squared distance `most` of a box, nearest first.
     pub fn near(&self, low: &[f32], high: &[f32], most: f32) -> Vec<(f32, u32)> {
         let mut found = Vec::new();
         let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0_u32] };
@@ -211,16 +209,16 @@ impl Blocks {
         found
     }
 
-    /// Blocks that may have rows whose squared distance to a row of this block is at most this, nearest
-    /// first.
+    /// Returns the blocks that may have rows within the squared distance `most` of a row of this block,
+    /// nearest first.
     pub fn near_block(&self, block: u32, most: f32) -> Vec<(f32, u32)> {
         let bounds = &self.nodes[self.leaves[block as usize] as usize].bounds;
         self.near(&bounds.low, &bounds.high, most)
     }
 }
 
-/// Puts rows on two sides of the middle of the dimension that they differ most in, if possible with equal
-/// values on one side; says where the second begins.
+/// Splits rows at the middle of the dimension with the greatest variance, and keeps equal values on one side
+/// if possible. Returns where the second side begins.
 fn cut(rows: &mut [u32], values: &Values<'_>) -> usize {
     let widest = widest(rows, values);
     let value = |row: u32| values.row(row)[widest];
@@ -234,7 +232,6 @@ fn cut(rows: &mut [u32], values: &Values<'_>) -> usize {
     if (least..=rows.len() - least).contains(&nearest) { nearest } else { middle }
 }
 
-/// The dimension of the greatest variance.
 fn widest(rows: &[u32], values: &Values<'_>) -> usize {
     let mut sums = vec![(0.0_f64, 0.0_f64); values.dimensions];
     for &row in rows {

@@ -1,17 +1,16 @@
-//! How much weight rows have around them, up to when they are core.
+//! Adds up the weight around each row until it is core.
 
 use super::{Clustering, NOISE};
 
-/// So many neighbours of a row that is not core are remembered; of one that has more they are sought again.
+/// Most neighbours remembered for a row that is not core. If it has more, they are searched again.
 const REMEMBERED: usize = 64;
 
-/// What is known so far.
 pub struct Count<'a> {
     weights: &'a [f64],
     min_samples: f64,
     sums: Vec<f64>,
     pub core: Vec<bool>,
-    /// Of a row that is not core the first [`REMEMBERED`].
+    /// The first [`REMEMBERED`] neighbours of each row that is not core.
     neighbours: Vec<Vec<u32>>,
 }
 
@@ -27,7 +26,7 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// A row has a neighbour; says whether that made it core.
+    /// Adds a neighbour of a row. Returns whether that made the row core.
     pub fn add(&mut self, row: u32, other: u32) -> bool {
         let at = row as usize;
         if self.core[at] {
@@ -43,14 +42,13 @@ impl<'a> Count<'a> {
         self.core[at]
     }
 
-    /// All neighbours of a row that is not core; `None` if they are too many to be remembered.
+    /// Returns all neighbours of a row that is not core, or `None` if there were too many to remember.
     pub fn neighbours(&self, row: usize) -> Option<&[u32]> {
         (self.neighbours[row].len() < REMEMBERED).then_some(&self.neighbours[row])
     }
 }
 
-/// The label of a row that is not core, from its neighbours: that of the first cluster that has a core among
-/// them.
+/// Finds the label of a row that is not core: the first cluster with a core among its neighbours.
 pub struct Border<'a> {
     clustering: &'a Clustering,
     pub label: i32,

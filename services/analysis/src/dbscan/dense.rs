@@ -10,21 +10,22 @@ use super::{
 };
 use crate::{Stopped, Watch};
 
-/// Dense rows, ready to be clustered and searched.
+/// Dense rows, prepared for clustering and search.
 #[derive(Clone, Debug)]
 pub struct Dense {
     rows: usize,
     dimensions: usize,
     values: Vec<f32>,
-    /// The same with the columns that vary most first, so that most distances are soon known to be too far.
+    /// The same rows with the columns of the greatest variance first, so that most distances exceed a limit
+    /// early.
     points: Vec<f32>,
     blocks: Blocks,
 }
 
 impl Dense {
-    /// Of rows `[n, d]`; what is not finite counts as 0.
+    /// Takes rows `[n, d]`. A value that is not finite counts as 0.
     pub fn new(rows: &Array2<f32>) -> Self {
-        // Rows without columns are all the same.
+        // Rows without columns are all equal.
         let dimensions = rows.ncols().max(1);
         let mut values: Vec<f32> =
             rows.iter().map(|&value| if value.is_finite() { value } else { 0.0 }).collect();
@@ -36,9 +37,9 @@ impl Dense {
         Self { rows: rows.nrows(), dimensions, values, points, blocks }
     }
 
-    /// Clusters the rows. A distance counts as scikit-learn's trees count it: differences and their squares
-    /// in f64, summed in the order of columns. Where weights are no whole numbers, a sum of just
-    /// `min_samples` may be missed by rounding.
+    /// Clusters the rows. Distances are computed as in scikit-learn's trees: differences and their squares in
+    /// f64, summed in the order of columns. With fractional weights, rounding may miss a sum of exactly
+    /// `min_samples`.
     pub fn cluster(
         &self,
         weights: &[f64],
@@ -49,7 +50,7 @@ impl Dense {
         self.search().cluster(eps * eps, &clean_weights(weights, self.rows), min_samples, watch)
     }
 
-    /// The core nearest to a row and how far it is; of equally near ones the first. `None` when there is no
+    /// Returns the core nearest to a row and its distance; among equals, the first. `None` when there is no
     /// core.
     pub fn nearest_core(&self, clustering: &Clustering, row: usize) -> Option<(usize, f64)> {
         let (square, core) = self.search().nearest_core(&clustering.core, row as u32)?;
@@ -62,7 +63,7 @@ impl Dense {
     }
 }
 
-/// Columns, those of the greatest variance first.
+/// Returns the columns, those with the greatest variance first.
 fn by_variance(values: &[f32], dimensions: usize) -> Vec<usize> {
     let mut sums = vec![(0.0, 0.0); dimensions];
     for row in values.chunks_exact(dimensions) {
@@ -80,7 +81,6 @@ fn by_variance(values: &[f32], dimensions: usize) -> Vec<usize> {
     order
 }
 
-/// Measures squared distances.
 struct Euclidean<'a>(Values<'a>);
 
 impl Metric for Euclidean<'_> {

@@ -1,5 +1,4 @@
-//! DBSCAN of sparse rows by looking up who has the same features: for rows of many features, most of them
-//! rare.
+//! DBSCAN of sparse rows through an inverted index: for rows with many features, most of them rare.
 
 use super::{
     Clustering,
@@ -11,10 +10,10 @@ use super::{
 };
 use crate::{Stopped, Watch};
 
-/// Rows between two looks at the watch.
+/// Rows between two progress reports.
 const STRIDE: usize = 8;
 
-/// A search for rows whose cosine distance is at most eps, which is below 1.
+/// A search for rows with a cosine distance of at most eps, which is below 1.
 pub struct Lookup<M> {
     ranked: Ranked,
     postings: Postings,
@@ -24,7 +23,7 @@ pub struct Lookup<M> {
 }
 
 impl<M: Metric> Lookup<M> {
-    /// The metric is the cosine distance of these rows.
+    /// `metric` must be the cosine distance of these rows.
     pub fn new(rows: &Unit, metric: M, eps: f64) -> Self {
         let ranked = Ranked::new(rows);
         let mut postings = Postings::new(&ranked, 1.0 - eps);
@@ -32,7 +31,6 @@ impl<M: Metric> Lookup<M> {
         Self { scratch: Scratch::new(rows.len()), ranked, postings, metric, eps }
     }
 
-    /// Clusters the rows.
     pub fn cluster(
         &mut self,
         weights: &[f64],
@@ -68,7 +66,8 @@ impl<M: Metric> Lookup<M> {
         Ok(clustering)
     }
 
-    /// Calls with each other row within eps of `row` that `wanted` wants, until that says false.
+    /// Calls with each other row within eps of `row` for which `wanted` is true. Ends when the call returns
+    /// false.
     fn neighbours(
         &mut self,
         row: u32,
@@ -88,7 +87,7 @@ impl<M: Metric> Lookup<M> {
         for row in (0..core.len() as u32).filter(|&row| core[row as usize]) {
             look(watch, row as usize, core.len(), (0.5, 0.9))?;
             let first = sets.first(row);
-            // Each pair is looked at from its later row.
+            // Each pair is visited from its later row.
             self.neighbours(
                 row,
                 |other| other < row && core[other as usize] && sets.first(other) != first,

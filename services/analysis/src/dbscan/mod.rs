@@ -1,12 +1,13 @@
-//! DBSCAN (Ester, Kriegel, Sander, Xu 1996) of weighted rows: exact, and numbered as scikit-learn numbers.
+//! DBSCAN (Ester, Kriegel, Sander, Xu 1996) of weighted rows: exact, with the cluster numbers of
+//! scikit-learn.
 //!
-//! A row is *core* when the weights within `eps` of it, its own included, come to `min_samples`. Cores within
-//! `eps` of each other are of one cluster; a row that is none is of the first cluster it is within `eps` of a
-//! core of, or noise. So a row of weight w counts as w equal rows.
+//! A row is *core* when the weights of the rows within `eps`, its own included, sum to at least
+//! `min_samples`. Cores within `eps` of each other belong to one cluster. A row that is not core belongs to
+//! the first cluster with a core within `eps`, or is noise. So a row of weight w counts as w equal rows.
 //!
-//! Lists of neighbours are not kept, so that memory is linear, and not all pairs are compared: rows are cut
-//! into boxes of neighbours, boxes too far apart are passed over, and so is what would join cores that are
-//! joined already.
+//! Lists of neighbours are not stored, so that memory is linear. Not all pairs are compared: rows are divided
+//! into boxes of neighbours, and boxes are skipped when they are too far apart or when their cores are
+//! already joined.
 
 mod blocks;
 mod count;
@@ -21,15 +22,14 @@ mod sparse;
 pub use dense::Dense;
 pub use sparse::Sparse;
 
-/// The label of rows of no cluster.
+/// The label of rows that belong to no cluster.
 pub const NOISE: i32 = -1;
 
-/// What may be chosen.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Settings {
-    /// Rows at most this far apart are neighbours; what is negative or not a number counts as 0.
+    /// Rows at most this far apart are neighbours. A value that is negative or NaN counts as 0.
     pub eps: f64,
-    /// How much weight a core has around it; with what is not a number none is core.
+    /// Least weight around a core. With NaN, no row is core.
     pub min_samples: f64,
 }
 
@@ -42,18 +42,15 @@ impl Settings {
     }
 }
 
-/// What came out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Clustering {
-    /// Of each row the cluster, numbered from 0 in the order of their first cores; [`NOISE`] for none.
+    /// The cluster of each row, numbered from 0 in the order of their first cores, or [`NOISE`].
     pub labels: Vec<i32>,
-    /// Whether a row is core.
     pub core: Vec<bool>,
-    /// How many clusters.
     pub clusters: usize,
 }
 
-/// The weight of each row; what is missing, negative or not finite counts as 0.
+/// Returns a weight for each row; one that is missing, negative or not finite counts as 0.
 fn clean_weights(weights: &[f64], rows: usize) -> Vec<f64> {
     (0..rows)
         .map(|row| weights.get(row).copied().filter(|weight| weight.is_finite()).unwrap_or(0.0).max(0.0))

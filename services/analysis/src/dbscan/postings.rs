@@ -1,28 +1,27 @@
-//! Which rows have a feature: an index that leaves out what can be left out.
+//! An inverted index from features to rows, which leaves out what the search does not need.
 //!
-//! For rows of length 1 and a least product t: of each row the most frequent features, as far as they are
-//! shorter than t together, are not in the index, for a row that shares nothing else with it has a product
-//! below t (Bayardo, Ma & Srikant, "Scaling up all pairs similarity search", 2007, with the bound by length
-//! of Anastasiu & Karypis, "L2AP", 2014). For the same reason a search makes no new candidates once what is
-//! left of the sought row is shorter than t.
+//! Let rows have length 1, and let t be the least product. The most frequent features of each row are left
+//! out of the index, as long as they are together shorter than t: a row that shares nothing else with it has
+//! a product below t (Bayardo, Ma & Srikant, "Scaling up all pairs similarity search", 2007, with the bound
+//! by length of Anastasiu & Karypis, "L2AP", 2014). For the same reason, a search adds no new candidates once
+//! the rest of its row is shorter than t.
 
 use super::sparse::Unit;
 
-/// How far bounds by f32 may be off.
+/// Error bound of the lengths in f32.
 const SLACK: f64 = 1e-5;
 
-/// Rows with the features by rank, most frequent first: of one row a range of both.
+/// Rows with their features by rank, most frequent first; each row is a range of both lists.
 #[derive(Clone, Debug)]
 pub struct Ranked {
     pub starts: Vec<usize>,
     pub ranks: Vec<u32>,
     pub values: Vec<f64>,
-    /// How many features.
     pub features: usize,
 }
 
 impl Ranked {
-    /// Renames features by how frequent they are, and turns rows around.
+    /// Renumbers features by frequency and reorders the rows' features accordingly.
     pub fn new(rows: &Unit) -> Self {
         let features = rows.features();
         let mut frequency = vec![0_u32; features];
@@ -48,7 +47,6 @@ impl Ranked {
         ranked
     }
 
-    /// How many rows.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
@@ -58,7 +56,7 @@ impl Ranked {
         (&self.ranks[range.clone()], &self.values[range])
     }
 
-    /// How many of the first features of a row are shorter together than this.
+    /// Returns how many leading features of a row are together shorter than `least`, and their length.
     fn prefix(&self, row: u32, least: f64) -> (usize, f64) {
         let mut squares = 0.0;
         let values = self.row(row).1;
@@ -77,13 +75,13 @@ impl Ranked {
 #[derive(Clone, Debug)]
 pub struct Postings {
     least: f64,
-    /// Of each feature the rows that have it, with its value there.
+    /// For each feature, the rows that have it, with its value there.
     lists: Vec<Vec<(u32, f32)>>,
-    /// Of each row the length of what is not in the index.
+    /// For each row, the length of the features that are not in the index.
     left_out: Vec<f32>,
 }
 
-/// What a search remembers while it runs.
+/// Buffers that a search reuses.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     sums: Vec<f32>,
@@ -97,25 +95,23 @@ impl Scratch {
 }
 
 impl Postings {
-    /// Without any row yet.
     pub fn new(ranked: &Ranked, least: f64) -> Self {
         Self { least, lists: vec![Vec::new(); ranked.features], left_out: vec![0.0; ranked.len()] }
     }
 
-    /// Adds a row.
     pub fn add(&mut self, ranked: &Ranked, row: u32) {
         let (prefix, length) = ranked.prefix(row, self.least);
         self.left_out[row as usize] = length as f32;
         let (ranks, values) = ranked.row(row);
         for (&rank, &value) in ranks[prefix..].iter().zip(&values[prefix..]) {
-            // What is nothing in f32 would be found twice, and changes no product.
+            // A value that is 0 in f32 would be found twice, and changes no product.
             if value as f32 > 0.0 {
                 self.lists[rank as usize].push((row, value as f32));
             }
         }
     }
 
-    /// Rows of the index whose product with `row` may be as much as `least`, in an order that depends on the
+    /// Returns the rows of the index whose product with `row` may reach `least`. Their order depends on the
     /// index alone.
     pub fn candidates<'a>(&self, ranked: &Ranked, row: u32, scratch: &'a mut Scratch) -> &'a [u32] {
         let Scratch { sums, touched } = scratch;

@@ -1,24 +1,22 @@
-//! Points of few dimensions that stand for sparse rows of many: no two of them are further apart than their
-//! rows, and most not much nearer.
+//! Projects sparse rows with many features to points with few dimensions. Two points are never further apart
+//! than their rows, and mostly not much nearer.
 //!
 //! The first coordinates are the principal components of the rows, by orthogonal iteration; the last is the
-//! length of what they leave out. As the components are orthonormal, the squared distance of two rows is that
-//! of their coordinates plus that of what is left out, and the latter is at least the squared difference of
-//! lengths.
+//! length of the remainder. As the components are orthonormal, the squared distance of two rows is that of
+//! their coordinates plus that of their remainders, and the latter is at least the squared difference of
+//! their lengths.
 
 use super::sparse::Unit;
 
-/// Principal components.
 const COMPONENTS: usize = 63;
-/// Of more features than this most are rare, and components hold little: then there are none, and rows are to
-/// be looked up by their features instead.
+/// Skip the projection above this many features: principal components no longer help, use the inverted index.
 pub const MOST_FEATURES: usize = 512;
-/// Rows that components are learned from, at most.
+/// Most rows that the components are computed from.
 const MOST_ROWS: usize = 4_096;
-/// Any orthonormal vectors will do, so a few rounds are enough.
+/// Any orthonormal vectors are correct, so a few rounds are enough.
 const ROUNDS: usize = 6;
 
-/// A point for each row, and how many coordinates it has.
+/// Returns a point for each row, and the number of coordinates.
 pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
     let size = rows.features();
     let components = if size > MOST_FEATURES { 0 } else { COMPONENTS.min(size) };
@@ -43,7 +41,7 @@ pub fn project(rows: &Unit) -> (Vec<f32>, usize) {
     (points, components + 1)
 }
 
-/// Of all features, `[size, size]`.
+/// The covariance of all features, `[size, size]`.
 fn covariance(rows: &Unit, size: usize) -> Vec<f64> {
     let mut means = vec![0.0; size];
     let mut products = vec![0.0; size * size];
@@ -63,9 +61,10 @@ fn covariance(rows: &Unit, size: usize) -> Vec<f64> {
     products
 }
 
-/// The leading eigenvectors of a symmetric matrix, `[size, count]`, nearly; orthonormal in any case.
+/// Returns approximate leading eigenvectors of a symmetric matrix, `[size, count]`. They are always
+/// orthonormal.
 fn orthonormal(matrix: &[f64], size: usize, count: usize) -> Vec<f64> {
-    // Column after column here, so that each vector lies together.
+    // Stored by column here, so that each vector is contiguous.
     let mut vectors: Vec<Vec<f64>> =
         (0..count).map(|n| (0..size).map(|place| if place == n { 1.0 } else { 0.0 }).collect()).collect();
     for _ in 0..ROUNDS {
@@ -81,13 +80,13 @@ fn orthonormal(matrix: &[f64], size: usize, count: usize) -> Vec<f64> {
     (0..size).flat_map(|place| vectors.iter().map(move |vector| vector[place])).collect()
 }
 
-/// Takes from a vector what it has of those before, and makes its length 1; where nothing is left, some axis
-/// takes its place.
+/// Removes from a vector its components along the earlier ones, and scales it to length 1. If nothing is
+/// left, an axis takes its place.
 fn make_orthonormal(vector: &mut [f64], before: &[Vec<f64>], n: usize) {
     let size = vector.len();
     for axis in (n..n + size).map(|axis| axis % size) {
         let length = dot(vector, vector).sqrt();
-        // Twice is enough for any vector that does not vanish.
+        // Two passes are enough for any vector that does not vanish.
         for _ in 0..2 {
             for other in before {
                 let part = dot(vector, other);

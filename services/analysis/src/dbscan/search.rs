@@ -1,4 +1,4 @@
-//! DBSCAN over blocks, whatever a distance is.
+//! DBSCAN over blocks, for any distance.
 
 use super::{
     Clustering,
@@ -8,27 +8,27 @@ use super::{
 };
 use crate::{Stopped, Watch};
 
-/// What a distance is. The squared distance of points in blocks says at least how far two rows are apart.
+/// A distance between rows. The squared distance of their points is a lower bound for it.
 pub trait Metric {
-    /// How far apart two rows are, in any unit that grows with distance. Called for many others of one row
-    /// after the other.
+    /// Returns the distance of two rows, in any unit that grows with it. Called for many values of `other`
+    /// with the same `row`.
     fn measure(&mut self, row: u32, other: u32) -> f64;
 
-    /// Up to which squared distances of points rows surely are, and beyond which they surely are not, as near
-    /// as this.
+    /// Returns the squared distances of points up to which rows are surely within `measure`, and above which
+    /// they surely are not.
     fn limit(&self, measure: f64) -> Limit;
 }
 
-/// A search for rows that are near each other.
+/// A search for neighbouring rows.
 pub struct Search<'a, M> {
     pub blocks: &'a Blocks,
-    /// Of each row.
+    /// A point for each row.
     pub points: Values<'a>,
     pub metric: M,
 }
 
 impl<M: Metric> Search<'_, M> {
-    /// Clusters rows; `eps` is a measure.
+    /// Clusters the rows. `eps` is in the unit of [`Metric::measure`].
     pub fn cluster(
         &mut self,
         eps: f64,
@@ -44,7 +44,7 @@ impl<M: Metric> Search<'_, M> {
         Ok(clustering)
     }
 
-    /// The core nearest to a row, and its measure; of equally near ones the first.
+    /// Returns the core nearest to a row, and its measure; among equals, the first.
     pub fn nearest_core(&mut self, core: &[bool], row: u32) -> Option<(f64, u32)> {
         let point = self.points.row(row);
         let mut best: Option<(f64, u32)> = None;
@@ -69,7 +69,7 @@ impl<M: Metric> Search<'_, M> {
         best
     }
 
-    /// Which rows are core. Each pair is looked at once, unless it changes nothing.
+    /// Finds out which rows are core. Each pair is compared at most once.
     fn count<'b>(
         &mut self,
         mut count: Count<'b>,
@@ -79,7 +79,7 @@ impl<M: Metric> Search<'_, M> {
     ) -> Result<Count<'b>, Stopped> {
         let blocks = &self.blocks.blocks;
         let mut block_of = vec![0; count.core.len()];
-        // Of each block how many rows are not core.
+        // The number of rows of each block that are not core yet.
         let mut open = vec![0; blocks.len()];
         for (at, block) in blocks.iter().enumerate() {
             block.rows.iter().for_each(|&row| block_of[row as usize] = at);
@@ -112,7 +112,6 @@ impl<M: Metric> Search<'_, M> {
         Ok(count)
     }
 
-    /// Joins cores within eps of each other.
     fn join(
         &mut self,
         core: &[bool],
@@ -126,7 +125,7 @@ impl<M: Metric> Search<'_, M> {
             .map(|block| block.rows.iter().copied().filter(|&row| core[row as usize]).collect())
             .collect();
         let mut sets = Sets::new(core.len());
-        // A block whose cores are of one set stays so.
+        // A block whose cores are all in one set stays that way.
         let mut whole: Vec<bool> = cores.iter().map(|cores| cores.len() <= 1).collect();
         for at in 0..blocks.len() {
             watch.at(0.6 + 0.3 * part(at, blocks.len()))?;
@@ -168,7 +167,7 @@ impl<M: Metric> Search<'_, M> {
         Ok(sets)
     }
 
-    /// Rows that are no cores but near one are of its cluster.
+    /// Assigns each row that is not core but near one to the cluster of that core.
     fn borders(
         &mut self,
         clustering: &mut Clustering,

@@ -1,8 +1,8 @@
-//! Which cores are of one cluster.
+//! Union-find of cores.
 
 use super::{Clustering, NOISE};
 
-/// Sets of cores that grow together.
+/// Disjoint sets of cores.
 pub struct Sets(Vec<u32>);
 
 impl Sets {
@@ -10,7 +10,7 @@ impl Sets {
         Self((0..rows as u32).collect())
     }
 
-    /// The first row of the set of this row.
+    /// Returns the first row of the set of a row.
     pub fn first(&mut self, row: u32) -> u32 {
         let mut at = row;
         while self.0[at as usize] != at {
@@ -26,7 +26,7 @@ impl Sets {
         self.0[a.max(b) as usize] = a.min(b);
     }
 
-    /// Each set of cores is a cluster; all else is noise so far.
+    /// Makes each set of cores a cluster, and all other rows noise.
     pub fn clusters(&mut self, core: Vec<bool>) -> Clustering {
         let mut labels = vec![NOISE; core.len()];
         let mut clusters = 0;

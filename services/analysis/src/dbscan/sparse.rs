@@ -11,27 +11,26 @@ use super::{
 };
 use crate::{Stopped, Watch, tfidf::Row};
 
-/// Squared distances of points are off by less, each point being of length 1 at most.
+/// Error bound of the squared distances of points, which have a length of at most 1.
 const SLACK: f64 = 2e-5;
 
-/// Sparse rows, ready to be clustered and searched.
+/// Sparse rows, prepared for clustering and search.
 #[derive(Clone, Debug)]
 pub struct Sparse {
-    /// Of each row a point; two points are no further apart than their rows.
+    /// A point for each row; two points are no further apart than their rows.
     points: Vec<f32>,
     dimensions: usize,
     blocks: Blocks,
     rows: Unit,
-    /// Of each row its place in `ordered`, which has rows of a block one after the other, as they are
-    /// compared.
+    /// The place of each row in `ordered`, which stores the rows of a block one after the other.
     places: Vec<u32>,
     ordered: Unit,
 }
 
-/// Rows of length 1, or 0.
+/// Rows of length 1, or 0 for empty rows.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    /// Where each row begins, and where the last ends.
+    /// Where each row begins, and where the last one ends.
     starts: Vec<usize>,
     features: Vec<u32>,
     values: Vec<f64>,
@@ -48,8 +47,7 @@ impl Unit {
         let mut unit = Self::default();
         for row in rows {
             let kept = || row.iter().filter(|(_, value)| value.is_finite() && *value > 0.0);
-            // In the order and with the operations of scikit-learn, so that a distance of just eps is one
-            // there too.
+            // Same order and operations as scikit-learn, so that a distance of exactly eps is one there too.
             let length = kept().map(|(_, value)| value * value).sum::<f64>().sqrt();
             let fits = length.is_finite() && length > 0.0;
             unit.push(kept().filter(|_| fits).map(|&(feature, value)| (feature, value / length)));
@@ -65,17 +63,15 @@ impl Unit {
         self.starts.push(self.features.len());
     }
 
-    /// How many rows.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// How many features, seen or not, up to the last one seen.
+    /// The number of features, up to the greatest one that occurs.
     pub fn features(&self) -> usize {
         self.features.iter().max().map_or(0, |&feature| feature as usize + 1)
     }
 
-    /// Features and values of a row.
     pub fn row(&self, row: usize) -> (&[u32], &[f64]) {
         let range = self.starts[row]..self.starts[row + 1];
         (&self.features[range.clone()], &self.values[range])
@@ -83,8 +79,8 @@ impl Unit {
 }
 
 impl Sparse {
-    /// Of rows with ascending features; they are brought to length 1. Values that are not finite or not
-    /// positive count as 0.
+    /// Takes rows with ascending features and scales them to length 1. A value that is not finite or not
+    /// positive counts as 0.
     pub fn new(rows: &[Row]) -> Self {
         let rows = Unit::new(rows);
         let (points, dimensions) = project(&rows);
@@ -99,9 +95,9 @@ impl Sparse {
         Self { points, dimensions, blocks, rows, places, ordered }
     }
 
-    /// Clusters the rows. A distance is 1 − Σ, summed in f64 in the order of features, as scikit-learn does;
-    /// a row without values is near no other. Where weights are no whole numbers, a sum of just `min_samples`
-    /// may be missed by rounding.
+    /// Clusters the rows. A distance is 1 − Σ, summed in f64 in the order of features, as in scikit-learn; a
+    /// row without values is near no other. With fractional weights, rounding may miss a sum of exactly
+    /// `min_samples`.
     pub fn cluster(
         &self,
         weights: &[f64],
@@ -116,14 +112,14 @@ impl Sparse {
         if eps < 1.0 {
             return self.search().cluster(eps, &weights, min_samples, watch);
         }
-        // No product is negative, so all are neighbours.
+        // No product is negative, so all rows are neighbours.
         let core = vec![weights.iter().sum::<f64>() >= min_samples; weights.len()];
         let mut sets = Sets::new(weights.len());
         (1..weights.len() as u32).for_each(|row| sets.join(0, row));
         Ok(sets.clusters(core))
     }
 
-    /// The core nearest to a row and how far it is, in [0, 1]; of equally near ones the first. `None` when
+    /// Returns the core nearest to a row and its distance in [0, 1]; among equals, the first. `None` when
     /// there is no core.
     pub fn nearest_core(&self, clustering: &Clustering, row: usize) -> Option<(usize, f64)> {
         let (distance, core) = self.search().nearest_core(&clustering.core, row as u32)?;
@@ -145,11 +141,10 @@ impl Sparse {
     }
 }
 
-/// Measures cosine distances.
 struct Cosine<'a> {
     rows: &'a Unit,
     places: &'a [u32],
-    /// One row, spread out over all features, and which one.
+    /// One row, expanded over all features, and its number.
     spread: Vec<f64>,
     of: Option<u32>,
 }
@@ -177,7 +172,7 @@ impl Metric for Cosine<'_> {
         (1.0 - product).clamp(0.0, 2.0)
     }
 
-    /// Rows of length 1 have a squared distance of twice their cosine distance.
+    /// The squared distance of rows of length 1 is twice their cosine distance.
     fn limit(&self, distance: f64) -> Limit {
         Limit { sure: -1.0, most: (2.0 * distance + SLACK) as f32 }
     }

@@ -1,22 +1,22 @@
-//! Parts and models as bytes for a cache, so that what was damaged there is not taken for what it was.
+//! Parts and models as bytes for a cache. A hash detects damaged ones.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::VERSION;
 
-/// Bytes of the hash that the rest must have.
+/// Length of the hash in front of the bytes.
 const SEAL: usize = 16;
 
-/// A hash of what follows, the version, the value.
+/// Serialises a value as: hash of the rest, version, value.
 pub(super) fn sealed(value: &impl Serialize) -> Vec<u8> {
     let bytes = postcard::to_allocvec(&(VERSION, value)).unwrap_or_default();
     [seal(&bytes).as_slice(), &bytes].concat()
 }
 
-/// What was sealed; `None` when these are no bytes of this version, or not all of them are.
+/// Returns the value, or `None` when the bytes are damaged or of another version.
 pub(super) fn opened<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let (told, bytes) = bytes.split_at_checked(SEAL)?;
-    if told != seal(bytes) {
+    let (expected, bytes) = bytes.split_at_checked(SEAL)?;
+    if expected != seal(bytes) {
         return None;
     }
     let (version, rest) = postcard::take_from_bytes::<i16>(bytes).ok()?;

@@ -1,49 +1,50 @@
-//! Emerging patterns: what comes from clearly more sources lately than before.
+//! Emerging patterns: patterns with clearly more sources recently than before.
 //!
-//! Of each pattern the sources per slot of four hours are compared, in the last seventh of the window and
-//! before, by the conditional test of two Poisson rates (Przyborowski & Wilenski 1940) with the sources of
-//! all patterns as exposure, so that a busy day makes nothing emerge. Counts are divided by their dispersion
-//! before, so that what always comes in bursts does not either; the p-values are adjusted for their number
-//! (Benjamini & Hochberg 1995).
+//! Each pattern is counted as distinct sources per slot of four hours. The counts in the last seventh of the
+//! window and before are compared by the conditional test of two Poisson rates (Przyborowski & Wilenski
+//! 1940). The counts of all patterns are the exposure, so that a busy day makes nothing emerge. Counts are
+//! divided by their earlier dispersion, so that patterns which always come in bursts do not emerge either.
+//! The p-values are adjusted for the number of patterns (Benjamini & Hochberg 1995).
 
 use std::collections::BTreeMap;
 
-use super::part::{Part, PatternKind, Seen};
+use super::part::{Part, PatternCount, PatternKind};
 use crate::statistics::{benjamini_hochberg, ln_two_rates};
 
-/// Part of the window that is lately.
+/// The recent part is one in N of the window.
 const LATELY: i64 = 7;
-/// Slots that both sides need, so that there is something to compare.
+/// Least number of recent slots.
 const LEAST_SLOTS: i64 = 1;
+/// Least number of earlier slots, so that there is something to compare with.
 const LEAST_BEFORE: i64 = 5;
-/// Sources that a pattern needs lately.
+/// Least number of recent source-slots (distinct sources, added over the slots) of a pattern.
 const LEAST_SOURCES: u32 = 3;
-/// False discoveries among those that are told, at most.
+/// Largest false discovery rate of the reported patterns.
 const Q: f64 = 0.01;
-/// How many times as frequent as before it must be.
+/// Least ratio of the recent frequency to the earlier one.
 const LIFT: f64 = 3.0;
 
 pub(super) struct Emerging<'a> {
     pub kind: PatternKind,
     pub text: &'a str,
     pub sessions: u64,
-    /// Source-slots lately and before.
+    /// Recent and earlier source-slots.
     pub lately: u32,
     pub before: u32,
-    /// Source-slots lately that its share before lets expect.
+    /// Recent source-slots expected from its earlier share.
     pub expected: f64,
     pub dispersion: f64,
     pub q: f64,
 }
 
 impl Emerging<'_> {
-    /// 0.7 for the largest q that is told, 0.95 for 1e-10.
+    /// 0.7 for the largest q that is reported, 0.95 for 1e-10.
     pub fn confidence(&self) -> f64 {
         1.0 - 0.3 * (self.q / Q).clamp(0.0, 1.0).powf(0.1)
     }
 }
 
-/// Most significant first, and how many patterns were compared.
+/// Returns emerging patterns, most significant first, and the number of patterns compared.
 pub(super) fn emerging(all: &Part) -> (Vec<Emerging<'_>>, usize) {
     let (Some((&first, _)), Some((&last, _))) = (all.slots.first_key_value(), all.slots.last_key_value())
     else {
@@ -96,9 +97,10 @@ fn sum(slots: &BTreeMap<i64, u32>, range: std::ops::RangeInclusive<i64>) -> u32 
     if range.is_empty() { 0 } else { slots.range(range).map(|(_, count)| count).sum() }
 }
 
-/// Pearson's χ² of the counts before, Σ (observed − expected)² / expected, by its degrees of freedom;
-/// expected is the pattern's share of the slot's activity. At least 1, which is Poisson's.
-fn dispersion(seen: &Seen, all: &BTreeMap<i64, u32>, before: std::ops::Range<i64>) -> f64 {
+/// Pearson's χ² of the earlier counts, Σ (observed − expected)² / expected, divided by its degrees of
+/// freedom; expected is the pattern's share of the slot's activity. At least 1, the value of a Poisson
+/// process.
+fn dispersion(seen: &PatternCount, all: &BTreeMap<i64, u32>, before: std::ops::Range<i64>) -> f64 {
     let active: Vec<(i64, f64)> = all
         .range(before)
         .filter(|(_, count)| **count > 0)
@@ -130,7 +132,7 @@ mod tests {
                 .map(|(&count, slot)| (slot, count))
                 .collect()
         };
-        let seen = |counts: &[u32]| Seen {
+        let seen = |counts: &[u32]| PatternCount {
             sessions: counts.iter().map(|&count| u64::from(count)).sum(),
             slots: slots(counts),
         };

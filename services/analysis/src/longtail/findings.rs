@@ -1,4 +1,4 @@
-//! What longtail found, told so that a person can check it.
+//! Turns the results of longtail into findings that a person can check.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,20 +7,22 @@ use serde_json::{Value, json};
 use super::{
     Parameters,
     emerging::Emerging,
-    part::{Carried, Example, Form, Part, PatternKind, bounded},
+    part::{CarriedPayload, Example, Form, Part, PatternKind, bounded},
     payload::Payload,
     score::{FormScore, SCORERS, Scores, SequenceScore},
     shape::names,
 };
 use crate::{Detector, Finding, Severity, finding::credential};
 
-/// With fewer sessions than this everything is rare, and nothing is told.
+/// Below this number of sessions nothing is reported: everything would be rare.
 const LEAST_SESSIONS: u64 = 20;
-/// Features that a finding names; commands of a group; characters of a command in a title.
+/// Most features that a finding names.
 const MOST_FEATURES: usize = 5;
+/// Most commands that a finding of a group lists.
 const MOST_COMMANDS: usize = 20;
+/// Most characters of a command in a title.
 const TITLE: usize = 80;
-/// Passwords of each list.
+/// Most passwords in each list.
 const MOST_PASSWORDS: usize = 20;
 
 pub(super) struct Found {
@@ -31,17 +33,17 @@ pub(super) struct Found {
 
 impl Found {
     pub fn of(all: &Part, scores: &Scores<'_>, emerging: &[Emerging<'_>], parameters: &Parameters) -> Self {
-        let teller = Teller::of(all, scores, parameters.threshold);
-        let carriers = teller.carriers(emerging);
+        let reporter = Reporter::of(all, scores, parameters.threshold);
+        let carriers = reporter.carriers(emerging);
         let detectors: [(&str, Vec<Finding>); 5] = [
-            ("rare_commands", teller.rare_commands()),
-            ("anomalous_sequences", teller.anomalous_sequences()),
-            ("outlier_sessions", teller.outlier_sessions()),
+            ("rare_commands", reporter.rare_commands()),
+            ("anomalous_sequences", reporter.anomalous_sequences()),
+            ("outlier_sessions", reporter.outlier_sessions()),
             (
                 "emerging_patterns",
-                emerging.iter().map(|one| teller.emerging_pattern(one, &carriers)).collect(),
+                emerging.iter().map(|one| reporter.emerging_pattern(one, &carriers)).collect(),
             ),
-            ("high_entropy_payloads", teller.payloads()),
+            ("high_entropy_payloads", reporter.payloads()),
         ];
         let counts =
             detectors.iter().map(|(name, findings)| ((*name).to_owned(), json!(findings.len()))).collect();
@@ -60,22 +62,22 @@ impl Found {
             findings.extend(found);
         }
         findings.sort_by(by_confidence);
-        Self { findings, counts: Value::Object(counts), passwords: teller.passwords(emerging) }
+        Self { findings, counts: Value::Object(counts), passwords: reporter.passwords(emerging) }
     }
 }
 
-struct Teller<'a> {
+struct Reporter<'a> {
     all: &'a Part,
     scores: &'a Scores<'a>,
     threshold: f64,
     names: Vec<String>,
-    /// Of each element, the value that half of the sessions are below.
+    /// The median of each element.
     usual: Vec<f64>,
-    /// Forms of each sequence.
+    /// The forms of each sequence.
     forms: BTreeMap<[u8; 16], Vec<&'a Form>>,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> Reporter<'a> {
     fn of(all: &'a Part, scores: &'a Scores<'a>, threshold: f64) -> Self {
         let mut forms = BTreeMap::<[u8; 16], Vec<&Form>>::new();
         for ((_, sequence), form) in &all.forms {
@@ -86,7 +88,7 @@ impl<'a> Teller<'a> {
         Self { all, scores, threshold, names: names(), usual: usual(all, scores), forms }
     }
 
-    /// Commands that few sessions typed; those of the very same sessions together.
+    /// Reports commands that few sessions typed, grouped by identical sets of sessions.
     fn rare_commands(&self) -> Vec<Finding> {
         let typing = self.all.typing;
         if typing < LEAST_SESSIONS {
@@ -138,7 +140,7 @@ impl<'a> Teller<'a> {
         )
     }
 
-    /// Sequences that are far from every sequence that is usual.
+    /// Reports sequences that are far from every ordinary sequence.
     fn anomalous_sequences(&self) -> Vec<Finding> {
         if self.all.typing < LEAST_SESSIONS {
             return Vec::new();
@@ -187,7 +189,7 @@ impl<'a> Teller<'a> {
         )
     }
 
-    /// Sessions that the scorers together find odd.
+    /// Reports sessions with a high combined score.
     fn outlier_sessions(&self) -> Vec<Finding> {
         if self.all.sessions < LEAST_SESSIONS {
             return Vec::new();
@@ -251,7 +253,7 @@ impl<'a> Teller<'a> {
         self.names.iter().position(|one| one == name)
     }
 
-    /// The elements that the autoencoder is most wrong about, with what is usual.
+    /// Returns the elements with the largest reconstruction errors, with their usual values.
     fn features(&self, form: &FormScore<'_>) -> Vec<Value> {
         let errors = self.scores.errors.row(form.place);
         let total: f32 = errors.sum();
@@ -261,7 +263,7 @@ impl<'a> Teller<'a> {
         order.into_iter().take(MOST_FEATURES).filter(|&place| errors[place] > 0.0).map(feature).collect()
     }
 
-    /// The nearest session that is one of many, and what differs.
+    /// Returns the nearest ordinary session, and how this one differs.
     fn nearest_normal(&self, form: &FormScore<'_>) -> Option<Value> {
         let (place, distance) = self.scores.nearest[form.place]?;
         let shape = self.scores.shapes[place];
@@ -319,7 +321,7 @@ impl<'a> Teller<'a> {
         finding
     }
 
-    /// Without sessions at hand, the slots say when.
+    /// Sets the times from the slots, because the sessions are not at hand.
     fn times(&self, one: &Emerging<'_>, finding: &mut Finding) {
         let seen = self.all.patterns.get(&(one.kind, one.text.to_owned())).map(|seen| &seen.slots);
         if let Some((first, last)) = seen.and_then(|slots| slots.keys().next().zip(slots.keys().next_back()))
@@ -329,8 +331,8 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Of each command that emerges, the sequences that have it. All sequences are read once, however many
-    /// commands emerge: three sources can make it many.
+    /// Returns the sequences that contain each emerging command. All sequences are read once: three sources
+    /// can make many commands emerge.
     fn carriers<'b>(&self, emerging: &[Emerging<'b>]) -> HashMap<&'b str, Vec<[u8; 16]>> {
         let commands = emerging.iter().filter(|one| one.kind == PatternKind::Command);
         let mut carriers: HashMap<&str, Vec<[u8; 16]>> = commands.map(|one| (one.text, Vec::new())).collect();
@@ -347,12 +349,12 @@ impl<'a> Teller<'a> {
         carriers
     }
 
-    /// Encoded bytes that are random, or something known, and that few carry.
+    /// Reports payloads that are random or of a known type, and that few sessions carry.
     fn payloads(&self) -> Vec<Finding> {
         if self.all.typing < LEAST_SESSIONS {
             return Vec::new();
         }
-        let carried: Vec<(&[u8; 16], &Carried)> = self.all.payloads.iter().collect();
+        let carried: Vec<(&[u8; 16], &CarriedPayload)> = self.all.payloads.iter().collect();
         let rare = |sessions: u64| {
             ((self.all.typing.max(2) as f64 / sessions.max(1) as f64).ln()
                 / (self.all.typing.max(2) as f64).ln())
@@ -361,7 +363,7 @@ impl<'a> Teller<'a> {
         let confidence = |payload: &Payload, sessions: u64| {
             0.5 * (if payload.looks_like.is_some() { 1.0 } else { payload.randomness }) + 0.5 * rare(sessions)
         };
-        let tell = |(name, carried): (&[u8; 16], &Carried)| {
+        let report = |(name, carried): (&[u8; 16], &CarriedPayload)| {
             let payload = &carried.payload;
             let looks = payload.looks_like.as_deref().unwrap_or("bytes");
             let title = format!(
@@ -385,11 +387,11 @@ impl<'a> Teller<'a> {
             finding.last_seen = finding.last_seen.max(carried.last);
             finding
         };
-        carried.into_iter().map(tell).collect()
+        carried.into_iter().map(report).collect()
     }
 
-    /// Password intelligence: what is tried, by how many, what is new, and how alike user names and passwords
-    /// are.
+    /// Password intelligence: which passwords are tried, by how many sources, which are new, and how often
+    /// they equal the user name.
     fn passwords(&self, emerging: &[Emerging<'_>]) -> Value {
         let mut passwords = BTreeMap::<&str, (u64, u64)>::new();
         let mut credentials = 0_u64;
@@ -465,7 +467,7 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// Weighted medians of the elements.
+/// Returns the weighted median of each element.
 fn usual(all: &Part, scores: &Scores<'_>) -> Vec<f64> {
     let width = scores.errors.ncols();
     let median = |n: usize| {
@@ -486,7 +488,7 @@ fn usual(all: &Part, scores: &Scores<'_>) -> Vec<f64> {
     (0..width).map(median).collect()
 }
 
-/// A credential, of which the parts stand on two lines.
+/// Joins a credential, whose parts are on two lines.
 fn joined(text: &str) -> String {
     text.split_once('\n')
         .map_or_else(|| text.to_owned(), |(username, password)| credential(username, password))
@@ -513,7 +515,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// To three digits behind the point.
+/// Rounds to three decimal places.
 fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }

@@ -1,8 +1,7 @@
 //! Longtail: what is rare, odd or new in a time range.
 //!
-//! Sessions are gathered into parts, one for each UTC day ([`Part`]); parts add up, and everything else is a
-//! function of their sum. So days that were gathered before need not be looked at again, and the outcome is
-//! the same as if they had been.
+//! Sessions are summarised in parts, one for each UTC day ([`Part`]). Parts add up, and everything else is a
+//! function of their sum. So a cached day need not be read again, and gives the same outcome.
 
 mod cached;
 mod emerging;
@@ -25,19 +24,17 @@ pub use part::{Part, PatternKind};
 use score::Scores;
 pub use shape::Shape;
 
-/// Of parts and models: a cached one of another version is of no use.
+/// Version of parts and models; cached ones of another version are ignored.
 pub const VERSION: i16 = 1;
 /// Sessions with at least this score are in [`Outcome::scores`].
 pub const ODD: f64 = 0.5;
 
-/// What may be chosen.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Parameters {
-    /// From which score on something is a finding, in [0, 1].
+    /// Results with at least this score become findings, in [0, 1].
     pub threshold: f64,
-    /// Of everything random.
     pub seed: u64,
-    /// Of each detector, the first so many by score; the summary has the counts.
+    /// Most findings of each detector, highest scores first; the summary has the counts.
     pub most_findings: usize,
 }
 
@@ -47,36 +44,33 @@ impl Default for Parameters {
     }
 }
 
-/// Parts in the order of time, each with the span of starts that it is of, in microseconds since 1970: whole
-/// UTC days but for the first and the last.
+/// Parts in order of time, each with its span of session starts in microseconds since 1970. All spans are
+/// whole UTC days, except the first and the last.
 pub type Parts<'a> = [(Range<i64>, &'a Part)];
 
-/// What came out.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
-    /// Sorted: most confident first.
+    /// Most confident first.
     pub findings: Vec<Finding>,
-    /// Counts, and how it was done: a JSON object.
+    /// Counts, and how they were computed: a JSON object.
     pub summary: Value,
-    /// The model that was used; keep it. `None` without sessions.
+    /// The model that was used, for the cache. `None` without sessions.
     pub model: Option<Model>,
-    /// The sessions that are at all odd: score of at least [`ODD`].
+    /// Sessions with a score of at least [`ODD`].
     pub scores: Vec<(SessionName, f64)>,
-    /// The score of every form there is; see [`form`].
+    /// The score of every form; see [`form`].
     pub forms: BTreeMap<FormName, f64>,
 }
 
-/// Sessions of one form, the same shape and the same sequence of commands, are as good as the same.
+/// The form of a session: its shape and its sequence of commands. Sessions of one form get the same score.
 pub type FormName = (Shape, Option<[u8; 16]>);
 
-/// The form of a session.
 pub fn form(data: &Data, session: &Session) -> FormName {
     (Shape::of(data.vector(session)), data.sequence(session).map(|sequence| sequence.fingerprint))
 }
 
-/// Analyses what the parts are of. Of the models that are known the one that these parts want is used;
-/// without it, it is trained. The outcome depends neither on which parts came from a cache nor on whether the
-/// model did.
+/// Analyses the parts. Uses the cached model that fits their training days, or trains one. The outcome does
+/// not depend on whether parts or model came from a cache.
 pub fn analyse(
     parts: &Parts<'_>,
     known: Vec<Model>,

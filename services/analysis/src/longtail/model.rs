@@ -1,5 +1,4 @@
-//! The model of ordinary sessions: which sessions it is trained on, when that must be others, and what it
-//! says.
+//! The model of ordinary sessions: which sessions it is trained on, when others must be used, and its errors.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -18,19 +17,18 @@ use crate::{
 };
 
 const DAY: i64 = 86_400_000_000;
-/// A model is trained on the two weeks before the Monday that began the window's last week: so it stays the
-/// same for a week, however the window moves.
+/// The model is trained on the two weeks before the Monday that began the window's last week. So it stays the
+/// same for a week while the window moves.
 const TRAINING_DAYS: i64 = 14;
-/// With fewer sessions in them the model is trained on all of the window.
+/// If these two weeks have fewer sessions, the model is trained on the whole window.
 const LEAST_SESSIONS: u64 = 500;
 /// 1970-01-01 was a Thursday.
 const DAYS_TO_MONDAY: i64 = 3;
-/// Population stability index, mean over the elements, from which on the window is not like the training days
-/// any more: then the model is trained on all of the window (0.25 is what credit scoring calls a major shift:
-/// Siddiqi, 2006).
+/// Population stability index, mean over the elements. From this value on, the window differs too much from
+/// the training days, and the model is trained on the whole window (0.25 is what credit scoring calls a major
+/// shift: Siddiqi, 2006).
 const DRIFT: f64 = 0.25;
 
-/// A trained autoencoder.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Model {
     id: String,
@@ -38,26 +36,26 @@ pub struct Model {
 }
 
 impl Model {
-    /// Names what it was trained on and how: 32 hex digits.
+    /// Identifies the training data and parameters: 32 hex digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// For a cache.
     pub fn to_bytes(&self) -> Vec<u8> {
         sealed(self)
     }
 
-    /// From a cache; `None` when these are no bytes of this version, or damaged.
+    /// Returns `None` when the bytes are damaged or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         opened(bytes)
     }
 }
 
-/// What a model is to be trained on.
+/// The training data of a model.
 pub(super) struct Training {
     shapes: BTreeMap<Shape, u64>,
-    /// The index of the training days against the window; 0 when they are the same.
+    /// Stability index of the training days against the window; 0 if there were too few days or sessions to
+    /// compute it.
     pub drift: f64,
     pub whole_window: bool,
 }
@@ -84,7 +82,7 @@ impl Training {
         self.shapes.values().sum()
     }
 
-    /// Of the model that this training gives.
+    /// The id of the model that this training gives.
     pub fn id(&self, seed: u64) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher
@@ -104,7 +102,6 @@ impl Training {
     }
 }
 
-/// Shapes as rows of numbers.
 pub(super) fn rows<'a>(shapes: impl ExactSizeIterator<Item = &'a Shape>) -> Array2<f32> {
     let mut rows = Array2::zeros((shapes.len(), WIDTH));
     for (mut row, shape) in rows.outer_iter_mut().zip(shapes) {
@@ -138,7 +135,7 @@ fn training_days<'a>(parts: &Parts<'a>) -> Vec<&'a Part> {
         .collect()
 }
 
-/// Population stability index, Σ (a − b) ln (a / b) over the levels of an element, mean over the elements.
+/// Population stability index, Σ (a − b) ln (a / b) over the levels of an element; mean over the elements.
 fn stability(one: &BTreeMap<Shape, u64>, other: &BTreeMap<Shape, u64>) -> f64 {
     let levels = |shapes: &BTreeMap<Shape, u64>| {
         let mut counts = vec![BTreeMap::<u8, f64>::new(); WIDTH];

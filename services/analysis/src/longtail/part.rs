@@ -1,4 +1,4 @@
-//! What longtail needs to know of the sessions of a span of time, and of several spans together.
+//! Summaries of the sessions of a time span, and of several spans together.
 
 use std::{
     borrow::Cow,
@@ -14,34 +14,32 @@ use super::{
 };
 use crate::{Data, Stopped, Watch, data::Session, finding::SessionName, indicator::host};
 
-/// Sessions that a form, a payload names.
+/// Most sessions named as examples of a form or payload.
 pub(super) const MOST_EXAMPLES: usize = 8;
-/// Payloads of a part.
+/// Most payloads of a part.
 const MOST_PAYLOADS: usize = 5_000;
-/// Counts over time are kept for slots of this many microseconds: four hours.
+/// Length of the slots in which patterns are counted, in microseconds: four hours.
 pub(super) const SLOT: i64 = 4 * 3_600_000_000;
-/// Commands of a sequence that are counted: as many as are stored.
+/// Most commands of a sequence that are counted: as many as are stored.
 const MOST_COMMANDS: usize = 200;
-/// Texts of patterns longer than this, in bytes, are cut.
+/// Longer texts of patterns, in bytes, are cut.
 const LONGEST: usize = 400;
 
-/// A kind of pattern whose frequency is followed.
+/// A kind of pattern whose frequency over time is counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PatternKind {
-    /// A normalised command.
     Command,
-    /// User name and password, with a line's end between them.
+    /// User name and password, separated by a newline.
     Credential,
     /// MD5 of the client's algorithms, else its version.
     Client,
-    /// SHA-256 of a file.
     File,
-    /// The host of a link.
+    /// The host of a URL.
     Host,
 }
 
-/// A session as an example: its name, and where it came from.
+/// A session as an example: its name and its source.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(super) struct Example {
     pub started: i64,
@@ -49,12 +47,12 @@ pub(super) struct Example {
     pub source: String,
 }
 
-/// Sessions of one shape and one sequence: as good as the same.
+/// Sessions with the same shape and sequence.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Form {
     pub sessions: u64,
     pub last: i64,
-    /// The first ones.
+    /// The first sessions.
     pub examples: Vec<Example>,
 }
 
@@ -64,17 +62,17 @@ impl Default for Form {
     }
 }
 
-/// How often a pattern was seen.
+/// How often a pattern occurred.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct PatternCount {
     pub sessions: u64,
     /// Distinct sources of each slot.
     pub slots: BTreeMap<i64, u32>,
 }
 
-/// A payload with who carried it.
+/// A payload, and the sessions that carried it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Carried {
+pub(super) struct CarriedPayload {
     pub payload: Payload,
     pub sessions: u64,
     pub last: i64,
@@ -83,40 +81,40 @@ pub(super) struct Carried {
 
 /// A sequence of normalised commands as text.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) struct Typed {
+pub(super) struct TypedSequence {
     pub length: u64,
     pub commands: String,
 }
 
-/// What longtail needs to know of the sessions that began in a span of time. Parts of neighbouring spans
-/// together are as good as the part of both.
+/// The summary of the sessions that began in a time span. The sum of the parts of neighbouring spans equals
+/// the part of the whole span.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
     pub(super) sessions: u64,
-    /// Of those, the ones that typed something.
+    /// Sessions with commands.
     pub(super) typing: u64,
     pub(super) forms: BTreeMap<FormName, Form>,
-    pub(super) sequences: BTreeMap<[u8; 16], Typed>,
-    pub(super) patterns: BTreeMap<(PatternKind, String), Seen>,
+    pub(super) sequences: BTreeMap<[u8; 16], TypedSequence>,
+    pub(super) patterns: BTreeMap<(PatternKind, String), PatternCount>,
     /// Distinct sources of each slot.
     pub(super) slots: BTreeMap<i64, u32>,
-    pub(super) payloads: BTreeMap<[u8; 16], Carried>,
-    /// Payloads beyond the limit.
+    pub(super) payloads: BTreeMap<[u8; 16], CarriedPayload>,
+    /// Number of payloads beyond the limit.
     pub(super) payloads_left_out: u64,
-    /// Login attempts; with a password that is the user name.
+    /// Login attempts, and those whose password is the user name.
     pub(super) logins: u64,
     pub(super) password_is_username: u64,
 }
 
 impl Part {
-    /// Of these sessions; the span is that of the data.
+    /// Summarises the sessions of the data set.
     pub fn of(data: &Data, watch: &mut Watch<'_>) -> Result<Self, Stopped> {
         let mut part = Self::default();
-        let mut seen = Seeing::default();
+        let mut seen = CountedSources::default();
         for sequence in &data.sequences {
             part.sequences.insert(
                 sequence.fingerprint,
-                Typed { length: sequence.length as u64, commands: sequence.commands.clone() },
+                TypedSequence { length: sequence.length as u64, commands: sequence.commands.clone() },
             );
         }
         for (n, session) in data.sessions.iter().enumerate() {
@@ -129,22 +127,20 @@ impl Part {
         Ok(part)
     }
 
-    /// How many sessions it is of.
     pub fn sessions(&self) -> u64 {
         self.sessions
     }
 
-    /// For a cache.
     pub fn to_bytes(&self) -> Vec<u8> {
         sealed(self)
     }
 
-    /// From a cache; `None` when these are no bytes of this version, or damaged.
+    /// Returns `None` when the bytes are damaged or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         opened(bytes)
     }
 
-    fn add(&mut self, data: &Data, session: &Session, seen: &mut Seeing) {
+    fn add(&mut self, data: &Data, session: &Session, seen: &mut CountedSources) {
         let source = session.source.map_or_else(|| "?".to_owned(), |source| source.to_string());
         let example =
             || Example { started: session.started, name: data.name(session), source: source.clone() };
@@ -186,7 +182,7 @@ impl Part {
             self.payloads_left_out += 1;
             return;
         }
-        let carried = self.payloads.entry(name).or_insert_with(|| Carried {
+        let carried = self.payloads.entry(name).or_insert_with(|| CarriedPayload {
             payload,
             sessions: 0,
             last: i64::MIN,
@@ -199,7 +195,7 @@ impl Part {
         }
     }
 
-    /// Adds what another part knows; parts are added in the order of time.
+    /// Adds a later part.
     pub(super) fn merge(&mut self, other: &Self) {
         self.sessions += other.sessions;
         self.typing += other.typing;
@@ -238,12 +234,12 @@ impl Part {
     }
 }
 
-/// What was counted already.
+/// Sources that were counted already.
 #[derive(Default)]
-struct Seeing {
-    /// Of each slot, the sources.
+struct CountedSources {
+    /// For each slot.
     sources: HashSet<(i64, String)>,
-    /// And those of each pattern.
+    /// For each pattern and slot.
     of_patterns: HashSet<(PatternKind, String, i64, String)>,
 }
 
@@ -252,7 +248,7 @@ fn more(examples: &mut Vec<Example>, others: &[Example]) {
     examples.extend(others.iter().take(room).cloned());
 }
 
-/// Each once.
+/// Returns the distinct patterns of a session.
 fn patterns(data: &Data, session: &Session) -> BTreeSet<(PatternKind, String)> {
     let mut found = BTreeSet::new();
     if let Some(sequence) = data.sequence(session) {
@@ -287,7 +283,7 @@ fn patterns(data: &Data, session: &Session) -> BTreeSet<(PatternKind, String)> {
     found
 }
 
-/// A text, or the start of a long one with what tells it from others that start so.
+/// Returns a text; a long one is cut and gets a hash, which distinguishes it from others with the same start.
 pub(super) fn bounded(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return text.into();

@@ -9,12 +9,11 @@ use crate::{
 
 /// Shorter runs are words.
 const SHORTEST: usize = 40;
-/// What is kept of one to be read, in characters.
+/// Most characters of the readable preview.
 const PREVIEW: usize = 200;
-/// Payloads of one command that are looked at.
+/// Most payloads of a command.
 const MOST: usize = 16;
 
-/// How bytes are written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -26,25 +25,23 @@ pub enum Encoding {
     Escapes,
 }
 
-/// Encoded bytes in a command.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Payload {
-    /// How it is written.
     pub encoding: Encoding,
-    /// Of the bytes that it stands for.
+    /// Number of decoded bytes.
     pub length: u64,
-    /// Of those bytes, in bits a byte.
+    /// Entropy of the decoded bytes, in bits per byte.
     pub entropy: f64,
     /// In [0, 1]: [`randomness`].
     pub randomness: f64,
-    /// The first of those bytes, with `·` for what is not printable ASCII.
+    /// The first decoded bytes, with `·` for what is not printable ASCII.
     pub preview: String,
-    /// What they begin with, when it is something known.
+    /// The file type, when the first bytes are known.
     pub looks_like: Option<String>,
 }
 
-/// Payloads of a command, each with 16 bytes that name it. Public keys are none: they are known for what they
-/// are.
+/// Returns the payloads of a command, each with a 16-byte id. Public keys are left out, because they are
+/// indicators of their own.
 pub fn payloads(command: &str) -> Vec<([u8; 16], Payload)> {
     let keys: Vec<&str> = indicators(command)
         .into_iter()
@@ -90,7 +87,7 @@ fn describe(encoding: Encoding, bytes: &[u8]) -> Payload {
     }
 }
 
-/// Runs of one alphabet that are long enough.
+/// Returns the sufficiently long runs of one alphabet.
 fn runs(command: &str) -> Vec<(Encoding, &str)> {
     let mut found = Vec::new();
     let mut rest = command;
@@ -105,7 +102,7 @@ fn runs(command: &str) -> Vec<(Encoding, &str)> {
         if run.len() >= SHORTEST {
             let hex = run.bytes().all(|byte| byte.is_ascii_hexdigit())
                 && run.bytes().any(|byte| byte.is_ascii_digit());
-            // A path or a word in one case is written in letters of base64, too.
+            // Paths and words in one case consist of base64 letters, too.
             let mixed = run.bytes().any(|b| b.is_ascii_uppercase())
                 && run.bytes().any(|b| b.is_ascii_lowercase())
                 && run.matches('/').count() * 10 < run.len();
@@ -130,7 +127,7 @@ fn end_of(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|c: char| !belongs(c)).unwrap_or(text.len())
 }
 
-/// The end of a run of `\x7f`, `\177` and what is printable between them, as `echo -e` takes it.
+/// Returns the end of a run of `\x7f`, `\177` and printable characters between them, as `echo -e` reads it.
 fn escapes(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -145,7 +142,7 @@ fn escapes(text: &str) -> usize {
             count(bytes, at, 3, |b| (b'0'..b'8').contains(&b))
         };
         if digits == 0 || bytes.get(at) == Some(&b'x') && digits == 1 {
-            // A run of backslashes is looked at once, however long it is.
+            // A run of backslashes is read once, however long it is.
             return if from == 0 { at } else { from };
         }
         at += digits;
@@ -174,7 +171,7 @@ fn byte(part: &str) -> Option<u8> {
     }
 }
 
-/// Whole bytes of base64; what is not of its alphabet has been left out before.
+/// Decodes whole bytes of base64. Characters outside its alphabet have been removed before.
 fn base64(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -196,8 +193,8 @@ fn base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// An entropy as a part of what as many random bytes have on average: log2 k − (k − 1) / (2 n ln 2) with k =
-/// min(n, 256) (Miller 1955), so that a short payload is not taken for an orderly one. In [0, 1].
+/// Returns the entropy divided by the mean entropy of as many random bytes, in [0, 1]: log2 k − (k − 1) / (2
+/// n ln 2) with k = min(n, 256) (Miller 1955). So a short random payload does not look ordered.
 pub fn randomness(entropy: f64, length: usize) -> f64 {
     let (n, k) = (length.max(1) as f64, length.clamp(1, 256) as f64);
     let random = k.log2() - (k - 1.0) / (2.0 * n * std::f64::consts::LN_2);

@@ -1,9 +1,9 @@
-//! How odd each form of session is: several scorers behind one score.
+//! Scores how odd each form of session is, by combining several scorers.
 //!
-//! Each scorer orders the forms; its oddness is ln(1/p) / ln n, where p is the share of the n sessions that
-//! it finds at least as odd: 0 for what all are like, 1 for the oddest single session. So scorers of any
-//! scale can be put together, and a threshold means the same for each: 0.7 is one session in 125 of a
-//! thousand sessions' window, one in 3 000 of a hundred thousand.
+//! Each scorer orders the forms. Its oddness is ln(1/p) / ln n, where p is the share of the n sessions with
+//! at least the same score: 0 for the most ordinary, 1 for the oddest single session. So scorers of any scale
+//! can be combined, and a threshold means the same for each: 0.7 is one session in 125 if the window has a
+//! thousand sessions, one in 3 000 if it has a hundred thousand.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,29 +25,28 @@ use crate::{
 
 /// Shapes nearer than this are neighbours: about one count twice as large, or a time 2.7 times as long.
 const NEAR: f64 = 1.0;
-/// Sequences are, when the angle between their TF-IDF vectors has a cosine of at least 0.7.
+/// Sequences are neighbours when the cosine similarity of their TF-IDF vectors is at least 0.7.
 pub(super) const ALIKE: f64 = 0.3;
-/// So many sessions together are ordinary.
+/// A group of at least this many sessions is ordinary.
 const ORDINARY: f64 = 5.0;
-/// The weight of the scorer that finds a session oddest; the next one has the rest.
+/// Weight of the highest scorer; the second highest has the rest.
 const FIRST: f64 = 0.7;
-/// Of a sequence's commands, the rarest so many say how rare it is.
+/// Number of rarest commands that determine the rarity of a sequence.
 const RAREST: usize = 3;
 
-/// What looks at a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scorer {
-    /// Distance to the nearest session that is one of many (DBSCAN's core points; Ester et al. 1996).
+    /// Distance to the nearest ordinary session (a core point of DBSCAN; Ester et al. 1996).
     Density,
     /// Isolation forest (Liu et al. 2008).
     Isolation,
-    /// Error of the autoencoder.
+    /// Reconstruction error of the autoencoder.
     Reconstruction,
     /// Distance of the sequence of commands to the nearest ordinary one.
     Sequence,
-    /// How few sessions typed the rarest commands.
+    /// How few sessions typed its rarest commands.
     Commands,
-    /// How clearly a command of it emerges.
+    /// How clearly one of its commands emerges.
     Emerging,
 }
 
@@ -73,27 +72,27 @@ impl Scorer {
     }
 }
 
-/// A sequence with what was found of it.
+/// A sequence with its scores.
 pub(super) struct SequenceScore {
     pub fingerprint: [u8; 16],
     pub sessions: u64,
-    /// Cosine distance to the nearest ordinary sequence; 0 for one that is ordinary itself.
+    /// Cosine distance to the nearest ordinary sequence; 0 if it is ordinary itself.
     pub distance: f64,
     pub nearest: Option<[u8; 16]>,
     /// Mean ln(1/share) of its rarest commands.
     pub rarity: f64,
-    /// Confidence of the most clearly emerging of its commands; 0 without one.
+    /// Highest confidence of its emerging commands; 0 without one.
     pub emerging: f64,
-    /// ln(1/p) / ln n among the sessions that typed.
+    /// ln(1/p) / ln n among the sessions with commands.
     pub oddness: f64,
 }
 
-/// A form with what was found of it.
+/// A form with its scores.
 pub(super) struct FormScore<'a> {
     pub shape: &'a Shape,
     pub sequence: Option<[u8; 16]>,
     pub form: &'a Form,
-    /// Oddness of each of [`SCORERS`].
+    /// Oddness by each of [`SCORERS`].
     pub oddness: [f64; SCORERS.len()],
     pub score: f64,
     /// Index into [`Scores::shapes`].
@@ -102,13 +101,13 @@ pub(super) struct FormScore<'a> {
 
 pub(super) struct Scores<'a> {
     pub shapes: Vec<&'a Shape>,
-    /// Squared error of each element of each shape.
+    /// Squared reconstruction error of each element of each shape.
     pub errors: Array2<f32>,
-    /// Nearest ordinary shape, where it is not ordinary itself.
+    /// The nearest ordinary shape; `None` for an ordinary one.
     pub nearest: Vec<Option<(usize, f64)>>,
     pub forms: Vec<FormScore<'a>>,
     pub sequences: BTreeMap<[u8; 16], SequenceScore>,
-    /// Sessions that typed each command.
+    /// Number of sessions that typed each command.
     pub commands: HashMap<&'a str, u64>,
 }
 
@@ -188,15 +187,16 @@ impl<'a> Scores<'a> {
     }
 }
 
-/// Several scorers as one: mostly the one that finds a session oddest, and the next beside it. One alone may
-/// err; that all agree is asked of nobody, since each sees another kind of odd. (Of seven ways to put them
-/// together, the one with the highest average precision on tuning seeds.)
+/// Combines several scorers: mostly the highest, and the second highest. A single scorer may err, and the
+/// scorers need not all agree, because each detects another kind of oddness. (Of seven combinations, this one
+/// had the highest average precision on tuning seeds.)
 fn together(mut oddness: [f64; SCORERS.len()]) -> f64 {
     oddness.sort_by(f64::total_cmp);
     FIRST * oddness[SCORERS.len() - 1] + (1.0 - FIRST) * oddness[SCORERS.len() - 2]
 }
 
-/// ln(1/p) / ln n for each of (score, sessions): p is the share of the n sessions with at least its score.
+/// Returns ln(1/p) / ln n for each of (score, sessions); p is the share of the n sessions with at least its
+/// score.
 pub(super) fn oddness(scored: &[(f64, u64)]) -> Vec<f64> {
     let total: u64 = scored.iter().map(|(_, sessions)| sessions).sum();
     let mut order: Vec<usize> = (0..scored.len()).collect();
@@ -220,7 +220,7 @@ pub(super) fn oddness(scored: &[(f64, u64)]) -> Vec<f64> {
     odd
 }
 
-/// For each row that is not ordinary, the nearest that is.
+/// Returns, for each row that is not ordinary, the nearest ordinary row.
 fn nearest(
     clustering: &Clustering,
     watch: &mut Watch<'_>,
@@ -230,7 +230,7 @@ fn nearest(
     for (row, label) in clustering.labels.iter().enumerate() {
         if *label < 0 {
             watch.at(0.99)?;
-            // Where nothing is ordinary everything is as odd.
+            // When no row is ordinary, all are equally odd.
             nearest[row] = of(row);
         }
     }
@@ -267,7 +267,7 @@ fn sequences(
         .map(|(row, (name, commands_of))| SequenceScore {
             fingerprint: **name,
             sessions: sessions[*name],
-            // What shares nothing with anything ordinary is as far away as can be.
+            // A sequence that shares no term with an ordinary one has the largest distance.
             distance: if clustering.labels[row] >= 0 {
                 0.0
             } else {
@@ -288,7 +288,7 @@ fn sequences(
     Ok(scored.into_iter().map(|one| (one.fingerprint, one)).collect())
 }
 
-/// Mean ln(1/share) of the rarest commands of a sequence; the share is of the sessions that typed.
+/// Mean ln(1/share) of the rarest commands of a sequence; shares are of the sessions with commands.
 fn rarity(sequence: &str, commands: &HashMap<&str, u64>, typing: u64) -> f64 {
     let mut surprise: Vec<f64> = sequence
         .lines()

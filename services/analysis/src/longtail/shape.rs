@@ -1,28 +1,30 @@
-//! The shape of a session: its features in steps so coarse that sessions that did the same have the same one.
+//! The shape of a session: its features in steps so coarse that sessions which did the same have the same
+//! shape.
 
 use events::features::{CLIENTS, ELEMENTS, Scaling};
 use serde::{Deserialize, Serialize};
 
-/// How many numbers a shape has: the elements that are looked at, and the families of clients.
+/// Length of a shape: the elements that are used, and the families of clients.
 pub const WIDTH: usize = ELEMENTS.len() - LEFT_OUT.len() + CLIENTS.len();
 
 /// These follow from the others and from the lengths of texts.
 const LEFT_OUT: [&str; 2] = ["events", "bytes"];
-/// The unit of an element says that it is a time when it begins so.
+/// Prefix of the unit of an element that is a time.
 const SECONDS: &str = "s";
-/// Steps: of logarithms of times (a factor of 2.7) and of counts (1.6), of shares, of bits a byte.
+/// Step sizes: logarithms of times (a factor of 2.7), logarithms of counts (1.6), shares, bits per byte.
 const TIME_STEP: f32 = 1.0;
 const COUNT_STEP: f32 = 0.5;
 const SHARE_STEP: f32 = 0.25;
 const ENTROPY_STEP: f32 = 0.125;
-/// A client of another family is so far away; two are as far as a count that is 2 times as large.
+/// Step of the client elements. Sessions with clients of different families differ in two of them, which is as
+/// far as a count that is twice as large.
 const CLIENT_STEP: f32 = 0.5;
 
-/// Levels, each times its step is about the element of the vector.
+/// One level for each element; level times step size is about the element of the vector.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Shape(Vec<u8>);
 
-/// Places in the vector of the elements that are looked at.
+/// Indices of the used elements in the vector.
 fn places() -> impl Iterator<Item = usize> {
     (0..ELEMENTS.len()).filter(|&place| !LEFT_OUT.contains(&ELEMENTS[place].name))
 }
@@ -38,7 +40,6 @@ fn step(place: usize) -> f32 {
     }
 }
 
-/// Names of the numbers of a shape.
 pub fn names() -> Vec<String> {
     places()
         .map(|place| ELEMENTS[place].name.to_owned())
@@ -47,21 +48,21 @@ pub fn names() -> Vec<String> {
 }
 
 impl Shape {
-    /// Of the features of a session.
+    /// Computes the shape from the features of a session.
     pub fn of(vector: &[f32]) -> Self {
-        // `as` saturates: what is too large or no number is the largest or the smallest level.
+        // `as` saturates: a value that is too large or NaN gives the largest or the smallest level.
         let elements = places().map(|place| (vector[place] / step(place)).round() as u8);
         let clients = vector[ELEMENTS.len()..].iter().take(CLIENTS.len()).map(|&one| u8::from(one > 0.5));
         Self(elements.chain(clients).collect())
     }
 
-    /// As numbers whose Euclidean distances say how different two sessions are: [`WIDTH`] of them.
+    /// Returns [`WIDTH`] numbers whose Euclidean distances measure how different two sessions are.
     pub fn numbers(&self) -> impl Iterator<Item = f32> {
         let steps = places().map(step).chain(std::iter::repeat_n(CLIENT_STEP, CLIENTS.len()));
         self.0.iter().zip(steps).map(|(&level, step)| f32::from(level) * step)
     }
 
-    /// What an element of it is about, before scaling: for people.
+    /// Returns the approximate value of an element before scaling, for people.
     pub fn value(&self, n: usize) -> f64 {
         let elements: Vec<usize> = places().collect();
         let Some(&place) = elements.get(n) else { return f64::from(self.0.get(n).copied().unwrap_or(0)) };
@@ -74,7 +75,6 @@ impl Shape {
         }
     }
 
-    /// For hashing.
     pub fn levels(&self) -> &[u8] {
         &self.0
     }

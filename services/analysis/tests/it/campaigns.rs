@@ -1,4 +1,4 @@
-//! Campaigns: what ties sources to one hand is found, and what only looks alike is not.
+//! Campaigns: groups run by one operator are found, groups that only look alike are not.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,7 +14,7 @@ use crate::{Random, unwatched};
 const HOUR: i64 = 3_600_000_000;
 const DAYS: i64 = 7;
 
-/// A source's visit, as tests change it.
+/// A visit of a source, which tests modify.
 #[derive(Clone, Default)]
 struct Visit {
     at: i64,
@@ -35,8 +35,8 @@ struct Log {
 }
 
 impl Log {
-    /// Sources of many networks, who try common passwords with common clients at their own times; some run a
-    /// little.
+    /// Adds sources from many networks that try common passwords with common clients at their own times; some
+    /// run commands.
     fn ordinary(sources: usize, seed: u64) -> Self {
         let mut log = Self { random: Random::new(seed), visits: Vec::new(), sources: 0 };
         for _ in 0..sources {
@@ -55,17 +55,18 @@ impl Log {
         log
     }
 
-    /// One more source, of a network of its own, with its visits.
+    /// Adds a source from a network of its own, with its visits.
     fn add(&mut self, visits: impl FnOnce(&mut Self) -> Vec<Visit>) -> IpAddr {
         let visits = visits(self);
         self.sources += 1;
-        // No two are of one /16.
+        // No two sources share a /16.
         let source = IpAddr::from(Ipv4Addr::from_bits((self.sources % 0xd000 + 0x0a00) << 16 | 7));
         self.visits.extend(visits.into_iter().map(|visit| (source, visit)));
         source
     }
 
-    /// More sources, each with one visit at its own time and a common client, changed by `change`.
+    /// Adds sources that each visit once, at their own time with a common client; `change` modifies the
+    /// visit.
     fn several(&mut self, count: usize, mut change: impl FnMut(&mut Self, usize, &mut Visit)) -> Vec<IpAddr> {
         let one = |log: &mut Self, n| {
             let mut visit = Visit { at: log.moment(), client: log.client(), ..Visit::default() };
@@ -80,7 +81,7 @@ impl Log {
         (self.random.unit() * (DAYS * 24 * HOUR) as f64) as i64
     }
 
-    /// Within thirty hours in the middle.
+    /// A time within thirty hours in the middle of the range.
     fn soon(&mut self) -> i64 {
         HOUR * 50 + (self.random.unit() * (30 * HOUR) as f64) as i64
     }
@@ -145,7 +146,7 @@ impl Log {
     }
 }
 
-/// Whether a finding has these sources, and nobody else.
+/// Whether a finding has exactly these sources.
 fn are_found(findings: &[Finding], sources: &[IpAddr]) -> bool {
     let mut wanted: Vec<String> = sources.iter().map(ToString::to_string).collect();
     wanted.sort();
@@ -157,7 +158,7 @@ fn are_found(findings: &[Finding], sources: &[IpAddr]) -> bool {
 }
 
 #[test]
-fn a_few_sources_with_one_thing_of_their_own_are_a_campaign() {
+fn a_few_sources_that_share_something_unique_are_a_campaign() {
     type Change = fn(&mut Visit);
     let cases: [(&str, Change); 3] = [
         ("a key that is offered", |visit| visit.keys = vec!["SHA256:theirs".into()]),
@@ -166,7 +167,7 @@ fn a_few_sources_with_one_thing_of_their_own_are_a_campaign() {
     ];
     for (what, change) in cases {
         let mut log = Log::ordinary(1_000, 1);
-        // A target may be shared by chance, a hash or a key not: more sources are needed.
+        // A target may be shared by chance, a hash or a key not. So a target needs more sources.
         let sources = if what.contains("target") { 12 } else { 6 };
         let theirs = log.several(sources, |log, _, visit| {
             visit.at = log.soon();
@@ -189,7 +190,7 @@ fn files_of_their_own_do_not_hide_the_host_that_droppers_share() {
     assert!(are_found(&log.found(), &theirs));
 }
 
-/// Defaults that few of this log try: five of them, two or three by each of the sources.
+/// Adds sources that try factory defaults which few others in this log try: two or three out of five each.
 fn guessers(log: &mut Log, count: usize, known: [(&str, &str); 5]) -> Vec<IpAddr> {
     log.several(count, |log, _, visit| {
         let first = log.random.below(5);
@@ -207,18 +208,18 @@ const SECRETS: [(&str, &str); 5] =
     [("root", "s-17"), ("root", "s-29"), ("adm7", "s-3"), ("root", "s-41"), ("svc9", "s-5")];
 
 #[test]
-fn strangers_who_try_defaults_that_few_others_try_are_no_campaign() {
+fn strangers_that_try_rare_defaults_are_no_campaign() {
     let mut log = Log::ordinary(400, 3);
     guessers(&mut log, 30, DEFAULTS);
     assert_eq!(log.found().iter().map(|finding| &finding.title).collect::<Vec<_>>(), Vec::<&String>::new());
-    // The same with credentials that nobody else knows is one.
+    // The same sources with credentials that nobody else knows are a campaign.
     let mut log = Log::ordinary(400, 3);
     let theirs = guessers(&mut log, 30, SECRETS);
     assert!(log.found().iter().any(|finding| finding.sources.len() * 10 >= theirs.len() * 8));
 }
 
 #[test]
-fn credentials_that_many_tried_before_are_no_secret() {
+fn credentials_that_many_tried_before_do_not_tie_sources() {
     let mut log = Log::ordinary(400, 3);
     guessers(&mut log, 30, SECRETS);
     let asked = shared_credentials(&log.data(), 1_000);
@@ -248,7 +249,7 @@ fn a_key_of_a_few_is_found_among_strangers_who_try_the_same_defaults() {
 }
 
 #[test]
-fn the_hash_of_nothing_is_no_artefact_and_no_indicator() {
+fn the_hash_of_an_empty_file_is_no_artefact_and_no_indicator() {
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned();
     let newline = "01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b".to_owned();
     let mut log = Log::ordinary(600, 6);

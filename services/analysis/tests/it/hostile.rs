@@ -1,4 +1,4 @@
-//! Nothing that data can hold makes the numerics panic, hang or answer nonsense.
+//! No data can make the numerics panic, hang or return nonsense.
 
 use analysis::{
     Stopped, Watch,
@@ -25,7 +25,7 @@ fn sparse(rows: &[tfidf::Row], weights: &[f64], settings: Settings) -> Vec<i32> 
 }
 
 #[test]
-fn of_nothing_comes_nothing() {
+fn no_rows_give_no_results() {
     let none = Array2::zeros((0, 45));
     assert!(dense(&none, &[], SETTINGS).is_empty());
     assert!(sparse(&[], &[], SETTINGS).is_empty());
@@ -68,7 +68,7 @@ fn identical_rows_are_one_cluster_and_equally_odd() {
 }
 
 #[test]
-fn values_that_are_no_numbers_count_as_zero() {
+fn values_that_are_not_finite_count_as_zero() {
     let strange = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0];
     let rows = Array2::from_shape_fn((30, 6), |(row, column)| strange[(row + column) % 5]);
     assert_eq!(dense(&rows, &[1.0; 30], SETTINGS), [0; 30]);
@@ -93,7 +93,7 @@ fn the_greatest_and_the_least_numbers_are_kept_apart() {
 }
 
 #[test]
-fn settings_that_make_no_sense_make_noise_or_one_cluster() {
+fn senseless_settings_give_noise_or_one_cluster() {
     let rows = Array2::from_shape_fn((20, 2), |(row, _)| row as f32);
     let terms: Vec<tfidf::Row> = (0..20).map(|row| vec![(row, 1.0)]).collect();
     for eps in [f64::NAN, -1.0, 0.0] {
@@ -109,7 +109,7 @@ fn settings_that_make_no_sense_make_noise_or_one_cluster() {
 }
 
 #[test]
-fn weights_that_make_no_sense_weigh_nothing() {
+fn senseless_weights_count_as_zero() {
     let rows = Array2::zeros((4, 3));
     let terms = vec![vec![(0, 1.0)]; 4];
     for weights in [&[][..], &[0.0; 4], &[f64::NAN; 4], &[-3.0; 4], &[f64::INFINITY; 4]] {
@@ -123,7 +123,7 @@ fn weights_that_make_no_sense_weigh_nothing() {
 }
 
 #[test]
-fn a_text_of_a_megabyte_is_a_text() {
+fn a_text_of_a_megabyte_is_accepted() {
     let long = "echo x; ".repeat(130_000);
     let (_, rows) =
         unwatched(|watch| tfidf::fit(&[&long, "echo x"], &[1.0; 2], tfidf::Settings::default(), watch));
@@ -131,7 +131,7 @@ fn a_text_of_a_megabyte_is_a_text() {
 }
 
 #[test]
-fn probabilities_are_probabilities_whatever_is_asked() {
+fn probabilities_stay_in_range_for_any_arguments() {
     let numbers = [f64::NAN, f64::NEG_INFINITY, -1.0, 0.0, 1e-300, 0.3, 1.0, 7.5, 1e9, f64::INFINITY];
     for k in [0, 1, 17, 1_000_000] {
         for a in numbers {
@@ -157,7 +157,7 @@ fn probabilities_are_probabilities_whatever_is_asked() {
 }
 
 #[test]
-fn a_no_stops_every_one_of_them() {
+fn every_algorithm_stops_when_cancelled() {
     let rows = Array2::from_shape_fn((3_000, 4), |(row, column)| ((row * 37 + column * 11) % 101) as f32);
     let terms: Vec<tfidf::Row> = (0..3_000).map(|row| vec![(row % 50, 1.0), (50 + row % 7, 2.0)]).collect();
     let stopped = |run: &dyn Fn(&mut Watch<'_>) -> Result<(), Stopped>| {

@@ -1,5 +1,5 @@
-//! Whatever attackers write, the analyses neither panic nor hang, and answer the same however the days were
-//! cut.
+//! Whatever attackers write, the analyses neither panic nor hang, and they give the same result however the
+//! days are divided.
 
 use std::{
     collections::BTreeSet,
@@ -22,9 +22,8 @@ use crate::{Random, unwatched};
 
 const DAY: i64 = 86_400_000_000;
 const KINDS: [Kind; 2] = [Kind::Snowshoe, Kind::Botnet];
-/// Where a test that hangs is told from one that is slow: a debug build on a busy machine takes a fraction of
-/// it.
-const FOR_EVER: Duration = Duration::from_secs(40);
+/// A test that runs longer than this hangs. A debug build on a busy machine takes a fraction of it.
+const LIMIT: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Default)]
 struct One {
@@ -43,7 +42,7 @@ struct One {
     vector: Vec<f32>,
 }
 
-/// As the processor makes it: a fingerprint of everything, and the first 200 lines.
+/// Builds the sequence as the processor does: a fingerprint of all commands, and the first 200 lines.
 fn sequence(inputs: &[String]) -> Option<([u8; 16], usize, String)> {
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&blake3::hash(inputs.join("\n").as_bytes()).as_bytes()[..16]);
@@ -85,8 +84,8 @@ fn address(n: usize) -> Option<IpAddr> {
     Some(Ipv4Addr::from_bits(0xcb00_0000 + n as u32 * 257).into())
 }
 
-/// Ordinary sessions of some days: sources that try a few things. Their shapes follow from their number
-/// alone, so that one model is that of many tests.
+/// Returns ordinary sessions of some days, whose sources try a few things. The shapes depend only on their
+/// number, so that many tests share one model.
 fn ordinary(count: usize, days: i64, seed: u64) -> Vec<One> {
     let mut random = Random::new(seed);
     let one = |n: usize| {
@@ -126,7 +125,7 @@ fn trained(parts: &longtail::Parts<'_>, known: Vec<Model>) -> longtail::Outcome 
     })
 }
 
-/// With the models that other tests trained: training takes seconds in a debug build.
+/// Uses the models that other tests trained: training takes seconds in a debug build.
 fn analysed(parts: &longtail::Parts<'_>) -> longtail::Outcome {
     static KNOWN: Mutex<Vec<Model>> = Mutex::new(Vec::new());
     let known = KNOWN.lock().unwrap().clone();
@@ -150,7 +149,7 @@ fn detected(kind: Kind, data: &Data) -> campaign::Outcome {
     })
 }
 
-/// What is found must be of the data, whatever that is.
+/// Checks that findings name only what the data contains.
 fn checked(findings: &[Finding], data: &Data) {
     let names: BTreeSet<_> = data.sessions.iter().map(|session| data.name(session)).collect();
     for finding in findings {
@@ -164,7 +163,7 @@ fn checked(findings: &[Finding], data: &Data) {
     assert_eq!(keys.len(), findings.len(), "each thing is found once");
 }
 
-/// All analyses of a data set, each twice.
+/// Runs all analyses of a data set twice and compares.
 fn everything(data: &Data) -> usize {
     let one = part(data);
     assert_eq!(one.to_bytes(), part(data).to_bytes(), "the same sessions are the same part");
@@ -182,7 +181,7 @@ fn everything(data: &Data) -> usize {
 }
 
 #[test]
-fn of_no_session_and_of_one_nothing_is_found() {
+fn no_session_and_one_session_give_no_findings() {
     assert_eq!(everything(&data(&[])), 0);
     assert_eq!(everything(&data(&[One::default()])), 0);
     assert_eq!(everything(&data(&ordinary(1, 1, 3))), 0);
@@ -227,7 +226,7 @@ fn texts_that_look_like_what_is_searched_for_take_no_time() {
         all[n].urls = vec![fill(text)];
     }
     everything(&data(&all));
-    assert!(begun.elapsed() < FOR_EVER, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -253,11 +252,11 @@ fn thousands_of_new_commands_of_three_sources_take_no_time() {
         "{}",
         outcome.summary["detections"]
     );
-    assert!(begun.elapsed() < FOR_EVER, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
 }
 
 #[test]
-fn a_hundred_thousand_times_the_same_session_is_nothing_odd() {
+fn a_session_repeated_a_hundred_thousand_times_is_not_odd() {
     let same = ordinary(1, 1, 1).remove(0);
     let all: Vec<One> = (0..100_000)
         .map(|n| One {
@@ -276,7 +275,7 @@ fn a_hundred_thousand_times_the_same_session_is_nothing_odd() {
 }
 
 #[test]
-fn numbers_that_are_none_are_zero() {
+fn values_that_are_not_finite_count_as_zero() {
     let mut all = ordinary(200, 2, 4);
     let strange = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -1.0, 1e-320];
     for (n, one) in all.iter_mut().enumerate() {
@@ -293,10 +292,10 @@ fn numbers_that_are_none_are_zero() {
 }
 
 #[test]
-fn any_time_is_a_time() {
+fn any_time_is_accepted() {
     let ends = [i64::MIN, i64::MIN + 1, -DAY, -1, 0, 1, DAY, i64::MAX - 1, i64::MAX];
     for times in [&ends[..], &ends[..2], &ends[7..]] {
-        // Same commands and client from few sources: a campaign, if times allow.
+        // The same commands and client from few sources: a campaign, if the times fit.
         let mut all = ordinary(60, 1, 6);
         for (n, one) in all.iter_mut().enumerate() {
             one.started = times[n % times.len()];
@@ -350,7 +349,7 @@ fn sources_may_be_missing_or_few_or_of_any_kind() {
 }
 
 #[test]
-fn everything_may_come_at_once_and_under_one_name() {
+fn all_sessions_may_have_the_same_time_and_name() {
     let mut all = ordinary(200, 1, 8);
     all.iter_mut().for_each(|one| {
         one.started = 1_000_000;
@@ -406,11 +405,11 @@ fn thousands_of_sources_with_one_thing_in_common_take_no_time() {
     for kind in KINDS {
         checked(&detected(kind, &data).findings, &data);
     }
-    assert!(begun.elapsed() < FOR_EVER, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
 }
 
 #[test]
-fn damaged_parts_and_models_are_none() {
+fn damaged_parts_and_models_are_refused() {
     let data = data(&ordinary(60, 1, 11));
     let part = part(&data);
     let model = analysed(&[(span(&data), &part)]).model.unwrap();
@@ -446,7 +445,7 @@ fn the_order_in_which_sessions_come_changes_nothing() {
 }
 
 #[test]
-fn encoded_bytes_are_as_random_each_time() {
+fn encoded_bytes_have_the_same_randomness_each_time() {
     let encoded: String = (0..40).map(|n| format!("{}", blake3::hash(&[n]).to_hex())).collect();
     let one = One { inputs: vec![format!("echo {encoded} | xxd -r -p")], ..One::default() };
     let data = data(&[one]);
@@ -454,31 +453,31 @@ fn encoded_bytes_are_as_random_each_time() {
     assert!((0..50).all(|_| part(&data).to_bytes() == first));
 }
 
-/// A no at the k-th time that it asks, for every k when they are few.
-fn stops_wherever_it_is_told_to(run: &dyn Fn(&mut Watch<'_>) -> Result<(), Stopped>) {
-    let mut told = Vec::new();
-    let mut tell = |_: &str, done: f64| {
-        told.push(done);
+/// Cancels at the k-th progress report: for every k if there are few, else for a sample.
+fn stops_at_every_cancellation(run: &dyn Fn(&mut Watch<'_>) -> Result<(), Stopped>) {
+    let mut reported = Vec::new();
+    let mut report = |_: &str, done: f64| {
+        reported.push(done);
         true
     };
-    assert_eq!(run(&mut Watch::new(&mut tell)), Ok(()));
-    assert!(told.windows(2).all(|pair| pair[0] <= pair[1]), "{told:?}");
-    assert_eq!(told.last(), Some(&1.0));
-    // All of the first and the last ones, and between them some.
-    let step = (told.len() / 20).max(1);
-    for k in (1..=told.len()).filter(|k| k % step == 0 || *k < 10 || *k + 10 > told.len()) {
+    assert_eq!(run(&mut Watch::new(&mut report)), Ok(()));
+    assert!(reported.windows(2).all(|pair| pair[0] <= pair[1]), "{reported:?}");
+    assert_eq!(reported.last(), Some(&1.0));
+    // All of the first and last reports, and some between.
+    let step = (reported.len() / 20).max(1);
+    for k in (1..=reported.len()).filter(|k| k % step == 0 || *k < 10 || *k + 10 > reported.len()) {
         let mut asked = 0;
-        let mut tell = |_: &str, _: f64| {
+        let mut report = |_: &str, _: f64| {
             asked += 1;
             asked < k
         };
-        assert_eq!(run(&mut Watch::new(&mut tell)), Err(Stopped), "{k} of {}", told.len());
-        assert_eq!(asked, k, "it goes on after a no");
+        assert_eq!(run(&mut Watch::new(&mut report)), Err(Stopped), "{k} of {}", reported.len());
+        assert_eq!(asked, k, "it goes on after a cancellation");
     }
 }
 
 #[test]
-fn a_no_stops_an_analysis_wherever_it_is_and_the_bar_is_full_at_its_end() {
+fn an_analysis_stops_wherever_it_is_cancelled_and_ends_at_full_progress() {
     let mut all = ordinary(60, 2, 13);
     all.iter_mut().take(12).enumerate().for_each(|(n, one)| {
         one.source = address(50_000 + n);
@@ -488,9 +487,9 @@ fn a_no_stops_an_analysis_wherever_it_is_and_the_bar_is_full_at_its_end() {
     });
     let data = data(&all);
     let whole = part(&data);
-    stops_wherever_it_is_told_to(&|watch| Part::of(&data, watch).map(drop));
+    stops_at_every_cancellation(&|watch| Part::of(&data, watch).map(drop));
     for kind in KINDS {
-        stops_wherever_it_is_told_to(&|watch| {
+        stops_at_every_cancellation(&|watch| {
             campaign::detect(
                 kind,
                 &data,
@@ -508,11 +507,11 @@ fn a_no_stops_an_analysis_wherever_it_is_and_the_bar_is_full_at_its_end() {
         longtail::analyse(&[(span(&data), &whole)], known, &longtail::Parameters::default(), &device, watch)
             .map(drop)
     };
-    stops_wherever_it_is_told_to(&|watch| analyse(vec![model.clone()], watch));
+    stops_at_every_cancellation(&|watch| analyse(vec![model.clone()], watch));
 }
 
 #[test]
-fn a_model_that_is_known_is_the_one_that_would_be_trained() {
+fn a_cached_model_equals_the_one_that_would_be_trained() {
     let data = data(&ordinary(60, 2, 14));
     let part = part(&data);
     let first = trained(&[(span(&data), &part)], Vec::new());
@@ -523,9 +522,9 @@ fn a_model_that_is_known_is_the_one_that_would_be_trained() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
-    /// Days from a cache, days that are read, several days as one: all the same.
+    /// Cached days, days that are read, and merged days give the same result.
     #[test]
-    fn however_the_days_are_cut_and_kept_the_outcome_is_the_same(seed in any::<u64>(), cuts in prop::collection::vec(0_i64..6, 0..6)) {
+    fn the_outcome_does_not_depend_on_how_days_are_divided_or_cached(seed in any::<u64>(), cuts in prop::collection::vec(0_i64..6, 0..6)) {
         let mut all = ordinary(60, 6, seed);
         all.iter_mut().enumerate().for_each(|(n, one)| if n % 9 == 0 { one.inputs.push(format!("echo {}", blake3::hash(&[n as u8 % 4]).to_hex())) });
         let whole = data(&all);

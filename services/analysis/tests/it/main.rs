@@ -1,4 +1,4 @@
-//! The numerics against definitions, against scikit-learn and scipy, and under hostile input.
+//! Tests the numerics against definitions and against scikit-learn and scipy, and with hostile input.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,13 +20,12 @@ use rand_chacha::{
     rand_core::{RngCore, SeedableRng},
 };
 
-/// Runs with a watch that never stops anything.
+/// Runs with a watch that never cancels.
 fn unwatched<T>(run: impl FnOnce(&mut Watch<'_>) -> Result<T, analysis::Stopped>) -> T {
     let mut tell = |_: &str, _: f64| true;
     run(&mut Watch::new(&mut tell)).expect("nothing stopped it")
 }
 
-/// Numbers that follow from a seed.
 struct Random(ChaCha8Rng);
 
 impl Random {
@@ -42,19 +41,19 @@ impl Random {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Of the standard normal distribution, nearly.
+    /// Approximately standard normal.
     fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 
-    /// Up to five of so many features, all of the same value.
+    /// Up to five of `features` features, all with the same value.
     fn set(&mut self, features: usize) -> analysis::tfidf::Row {
         let chosen: std::collections::BTreeSet<usize> =
             (0..1 + self.below(5)).map(|_| self.below(features)).collect();
         chosen.into_iter().map(|feature| (feature as u32, 1.0)).collect()
     }
 
-    /// Texts as of commands: some templates with words exchanged, some of their own.
+    /// Texts like commands: templates with some words replaced, and some texts of their own.
     fn texts(&mut self, count: usize, words: usize) -> Vec<String> {
         let templates: Vec<Vec<usize>> = (0..count.div_ceil(12))
             .map(|_| (0..4 + self.below(20)).map(|_| self.below(words)).collect())
@@ -76,7 +75,7 @@ impl Random {
         texts
     }
 
-    /// Rows `[n, d]` of few levels around some centres, as features of sessions are.
+    /// Rows `[n, d]` with few distinct values around some centres, like features of sessions.
     fn levels(&mut self, rows: usize, columns: usize) -> ndarray::Array2<f32> {
         let centres: Vec<Vec<f32>> = (0..rows.div_ceil(40))
             .map(|_| {

@@ -1,4 +1,4 @@
-//! The same numbers as scikit-learn and scipy from the same vectors.
+//! The results equal those of scikit-learn and scipy for the same vectors.
 
 use std::{
     io::Write,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{Random, unwatched};
 
-/// Asks scikit-learn. Without it the test fails: what cannot be compared is not known to be right.
+/// Asks scikit-learn. Without it the test fails, because nothing would be compared.
 fn ask<T: DeserializeOwned>(what: &str, tasks: &[Value]) -> Vec<T> {
     let python = std::env::var("COWRIESTREAM_TEST_PYTHON").unwrap_or_else(|_| {
         format!("{}/.local/share/cowriestream/tools/bin/python", std::env::var("HOME").unwrap_or_default())
@@ -30,8 +30,8 @@ fn ask<T: DeserializeOwned>(what: &str, tasks: &[Value]) -> Vec<T> {
         .spawn()
         .unwrap_or_else(|error| panic!("{error}: {advice}"));
     let mut input = child.stdin.take().unwrap();
-    // Python reads all of it before it answers, so this cannot block for ever; when it ends early the output
-    // says so.
+    // Python reads everything before it answers, so this cannot block for ever. If Python ends early, its
+    // output says why.
     let _ = input.write_all(json!({ "what": what, "tasks": tasks }).to_string().as_bytes());
     drop(input);
     let output = child.wait_with_output().unwrap();
@@ -62,14 +62,14 @@ fn same_clusters(tasks: &[Value], found: &[Clustering]) {
 }
 
 #[test]
-fn dense_clusters_are_those_of_scikit_learn() {
+fn dense_clusters_equal_those_of_scikit_learn() {
     let (mut tasks, mut found) = (Vec::new(), Vec::new());
     for seed in 0..8 {
         let mut random = Random::new(seed);
         let columns = [3, 8, 45][seed as usize % 3];
         let values = random.levels(600, columns);
         let weights: Vec<f64> = (0..600).map(|_| random.below(4) as f64).collect();
-        // Levels are eighths: an eighth, a quarter and √2 eighths are distances that many pairs have.
+        // Values are multiples of an eighth, so many pairs have a distance of exactly 1/8, 1/4 or √2/8.
         for (eps, min_samples) in [(0.125, 5), (2.0_f64.sqrt() / 8.0, 8), (0.25, 5), (0.7, 12), (1.0, 30)] {
             let settings = Settings { eps, min_samples: f64::from(min_samples) };
             found.push(unwatched(|watch| Dense::new(&values).cluster(&weights, settings, watch)));
@@ -82,7 +82,7 @@ fn dense_clusters_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn sparse_clusters_are_those_of_scikit_learn() {
+fn sparse_clusters_equal_those_of_scikit_learn() {
     let (mut tasks, mut found) = (Vec::new(), Vec::new());
     let mut add = |rows: &[tfidf::Row], weights: &[f64], eps: f64, min_samples: u32| {
         found.push(unwatched(|watch| {
@@ -97,18 +97,17 @@ fn sparse_clusters_are_those_of_scikit_learn() {
         let mut random = Random::new(seed);
         let texts = random.texts(600, 20 + 40 * seed as usize);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        // Few features and many are compared in different ways.
+        // Few and many features take different code paths.
         let settings =
             tfidf::Settings { max_features: (seed % 2 == 0).then_some(128), ..tfidf::Settings::default() };
         let (_, rows) = unwatched(|watch| tfidf::fit(&texts, &[1.0; 600], settings, watch));
-        // Of a text without words scikit-learn says that it is near itself or not, as the number of rows may
-        // be.
+        // For a text without words, scikit-learn's result depends on the number of rows.
         let rows: Vec<tfidf::Row> = rows.into_iter().filter(|row| !row.is_empty()).collect();
         let weights: Vec<f64> = rows.iter().map(|_| random.below(4) as f64).collect();
         for (eps, min_samples) in [(0.05, 3), (0.3, 5), (0.5, 8), (0.8, 40)] {
             add(&rows, &weights, eps, min_samples);
         }
-        // Sets of few features: shares of a half, a third and so on, so distances of just eps.
+        // Sets of few features have products like 1/2 and 1/3, so distances of exactly eps occur.
         let sets: Vec<tfidf::Row> = (0..400).map(|_| random.set(14)).collect();
         let weights: Vec<f64> = sets.iter().map(|_| random.below(3) as f64).collect();
         for (eps, min_samples) in [(0.25, 4), (0.5, 30), (1.0 / 3.0, 9), (1.0 - 0.5_f64.sqrt(), 5)] {
@@ -119,7 +118,7 @@ fn sparse_clusters_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn tfidf_is_that_of_scikit_learn() {
+fn tfidf_equals_that_of_scikit_learn() {
     #[derive(Deserialize)]
     struct Theirs {
         kept: Vec<String>,
@@ -171,7 +170,7 @@ fn tfidf_is_that_of_scikit_learn() {
 }
 
 #[test]
-fn the_forest_tells_outliers_as_well_as_that_of_scikit_learn() {
+fn the_forest_detects_outliers_as_well_as_that_of_scikit_learn() {
     #[derive(Deserialize)]
     struct Theirs {
         theirs: Vec<f64>,
@@ -180,7 +179,7 @@ fn the_forest_tells_outliers_as_well_as_that_of_scikit_learn() {
     const SEEDS: u64 = 12;
     let tasks: Vec<Value> = (0..3).map(|seed| planted(&mut Random::new(seed), SEEDS)).collect();
     for answer in ask::<Theirs>("forest", &tasks) {
-        // A forest is random, so the means over seeds are compared; each is off by about a third of the
+        // A forest is random, so we compare means over seeds. Each mean has an error of about a third of the
         // limit.
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let (ours, theirs) = (mean(&answer.ours), mean(&answer.theirs));
@@ -190,12 +189,12 @@ fn the_forest_tells_outliers_as_well_as_that_of_scikit_learn() {
             answer.ours,
             answer.theirs
         );
-        assert!((0.7..0.999).contains(&theirs), "too easy or too hard to tell anything: {theirs}");
+        assert!((0.7..0.999).contains(&theirs), "too easy or too hard to compare: {theirs}");
     }
 }
 
-/// Rows with outliers among them, some of them often, for scikit-learn as often; and our scores of them by so
-/// many seeds.
+/// Returns rows with outliers, some of them repeated, and our scores of them for several seeds. scikit-learn
+/// gets the rows repeated as often.
 fn planted(random: &mut Random, seeds: u64) -> Value {
     let (mut rows, mut copies, mut outlier) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..1_200 {
@@ -224,7 +223,7 @@ fn planted(random: &mut Random, seeds: u64) -> Value {
 }
 
 #[test]
-fn probabilities_are_those_of_scipy() {
+fn probabilities_equal_those_of_scipy() {
     #[derive(Deserialize)]
     struct Theirs {
         tails: Vec<f64>,
@@ -240,7 +239,7 @@ fn probabilities_are_those_of_scipy() {
     for _ in 0..400 {
         let size = 10.0_f64.powf(random.unit() * 6.0);
         let n = size.ceil() as u64;
-        // Around what is expected, and far from it.
+        // Near the expected value, and far from it.
         let p = 10.0_f64.powf(-4.0 * random.unit()).min(0.999);
         let expected = n as f64 * p;
         let k = (expected + (random.unit() * 16.0 - 4.0) * (expected * (1.0 - p)).sqrt())

@@ -1,4 +1,4 @@
-//! Fast ways give what the definitions say.
+//! The fast algorithms give what the definitions say.
 
 use analysis::{
     dbscan::{Clustering, Dense, NOISE, Settings, Sparse},
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::{Random, unwatched};
 
-/// DBSCAN word by word, from all distances.
+/// DBSCAN by its definition, from all distances.
 fn defined(distances: &[Vec<f64>], weights: &[f64], settings: Settings) -> Clustering {
     let rows = distances.len();
     let near =
@@ -110,7 +110,7 @@ proptest! {
         let values = random.levels(rows, columns);
         let weights: Vec<f64> = (0..rows).map(|_| random.below(4) as f64).collect();
         dense_is_as_defined(&values, &weights, Settings { eps, min_samples: f64::from(min_samples) });
-        // Levels are eighths, so distances of just eps abound.
+        // Values are multiples of an eighth, so distances of exactly eps are common.
         dense_is_as_defined(&values, &weights, Settings { eps: (eps * 8.0).round() / 8.0, min_samples: f64::from(min_samples) });
     }
 
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn a_weight_is_so_many_copies_to_dbscan(seed: u64, rows in 1..120_usize, eps in 0.0..1.0_f64) {
+    fn dbscan_treats_a_weight_as_that_many_copies(seed: u64, rows in 1..120_usize, eps in 0.0..1.0_f64) {
         let mut random = Random::new(seed);
         let values = random.levels(rows, 6);
         let copies: Vec<usize> = (0..rows).map(|_| 1 + random.below(3)).collect();
@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn a_weight_is_so_many_copies_to_tfidf(seed: u64, count in 1..80_usize, words in 1..20_usize, most in 1..60_usize) {
+    fn tfidf_treats_a_weight_as_that_many_copies(seed: u64, count in 1..80_usize, words in 1..20_usize, most in 1..60_usize) {
         let mut random = Random::new(seed);
         let texts = random.texts(count, words);
         let copies: Vec<usize> = (0..count).map(|_| random.below(4)).collect();

@@ -1,4 +1,5 @@
-//! How long it takes, one thread: `cargo test --release -p analysis --test it -- --ignored --nocapture`.
+//! Measures the analyses on one thread: `cargo test --release -p analysis --test it -- --ignored
+//! --nocapture`.
 
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use analysis::{
 
 use crate::{Random, unwatched};
 
-/// Seconds of a processor that this thread had.
+/// CPU seconds used by this thread.
 fn used() -> f64 {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     times.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("a number") / 1e9

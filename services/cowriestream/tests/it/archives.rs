@@ -1,5 +1,5 @@
-//! Archives: more than descriptors, and what `load`, `status`, `verify` and `dead-letters` say of those that
-//! cannot be read whole.
+//! Archives: more than file descriptors, and what `load`, `status`, `verify` and `dead-letters` report about
+//! damaged ones.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -11,7 +11,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A log of this many events, and their text.
+/// Writes a log of this many events and returns its text.
 fn log(path: &Path, events: u64) -> Vec<u8> {
     Writer::new(path.to_owned()).append(events);
     fs::read(path).unwrap()
@@ -49,7 +49,7 @@ async fn archives_that_cannot_be_read_whole_are_told_everywhere() {
     assert_eq!(verified.status.code(), Some(1));
     says(&verified, &named);
     says(&verified, &["missing: 0\n", "extra: 0\n", "wrong: 0\n", "unread: 2\n", "NOT CLEAN"]);
-    // Whole archives in their places.
+    // Replace them with complete archives.
     fs::write(path.with_extension("json.1.gz"), &half).unwrap();
     fs::write(path.with_extension("json.2.zst"), zstd::encode_all(text.as_slice(), 1).unwrap()).unwrap();
     hub.run(&["load", "--sensor", "s", path.to_str().unwrap()]);

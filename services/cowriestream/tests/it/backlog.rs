@@ -1,4 +1,4 @@
-//! Many messages at once: no publisher waits for room that itself or another one holds.
+//! Many messages at once: no publisher waits for room that another publisher, or itself, holds.
 
 use std::{
     fs,
@@ -9,16 +9,15 @@ use std::{
 
 use crate::harness::{Hub, PROGRAM, Process, Writer, directory, env_of, psql};
 
-/// More than share one connection's acknowledgements well.
+/// More sensors than one connection's acknowledgements can serve well.
 const SENSORS: usize = 64;
-/// Bytes of each sensor's log, unless `BACKLOG_BYTES` says otherwise: together many more messages than may be
-/// in flight.
+/// Size of each sensor's log without `BACKLOG_BYTES`: together many more messages than may be in flight.
 const LOG_BYTES: u64 = 110_000;
-/// A load that commits nothing for so long stands still.
+/// A load that commits nothing for this long has stalled.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
-/// The long form: `BACKLOG_BYTES=100000000 cargo test -p cowriestream --test it backlog` (it needs 20 GB and
-/// some hours).
+/// `BACKLOG_BYTES=100000000 cargo test -p cowriestream --test it backlog` runs it at full size (needs 20 GB
+/// and some hours).
 #[test]
 fn sixty_four_sensors_in_backlog_are_loaded_to_the_end_while_the_relay_works() {
     let dir = directory();
@@ -58,7 +57,7 @@ fn sixty_four_sensors_in_backlog_are_loaded_to_the_end_while_the_relay_works() {
     assert_eq!(stored, [writer.events; SENSORS]);
 }
 
-/// What is committed, and how far the relay is; empty before there is a database.
+/// The number of committed events and the state of the relay; empty before there is a database.
 fn progress(data: &Path) -> String {
     if !data.join("env").exists() {
         return String::new();

@@ -1,4 +1,4 @@
-//! Several processors share the work and give the rows that one would.
+//! Several processors share the work and produce the same rows as one.
 
 use crate::harness::{Hub, Process, Writer};
 

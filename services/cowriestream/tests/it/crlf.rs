@@ -3,7 +3,7 @@
 use std::fs;
 
 use events::{Record, SensorId, Source};
-use processor::{Prepared, What, Windows, keep};
+use processor::{Content, Prepared, Windows, keep};
 use store::{Store, StoreArgs, StoredEvent};
 
 use crate::harness::{Hub, Writer, eventually};
@@ -21,7 +21,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
     let text =
         |lines: &[&str], end: &str| lines.iter().map(|line| format!("{line}{end}")).collect::<String>();
 
-    // What version 1 of the repair made of the second half: the carriage return is part of the identity.
+    // Version 1 of the repair gave the second half this id: its carriage return is part of the id.
     let sensor: SensorId = "s".parse().unwrap();
     let store =
         Store::connect(&StoreArgs { database_url: Some(hub.database_url.clone()), database_connections: 2 })
@@ -35,7 +35,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
     });
     let batch: Vec<_> = events
         .map(|event| Prepared {
-            what: What::Event(Box::new(event), None),
+            content: Content::Event(Box::new(event), None),
             source: &source,
             announce: None,
             replaces: None,
@@ -44,7 +44,7 @@ async fn a_copy_with_other_line_ends_changes_nothing() {
     keep(&store, &batch, Windows::Kept, None).await.unwrap();
     assert_eq!(hub.events(), 80);
 
-    // One half with each line end, and converted twice; the other as it was.
+    // One half with each line end, converted in both directions; the other half unchanged.
     fs::write(&log, text(half, "\n")).unwrap();
     fs::write(log.with_extension("json.1"), text(half, "\r\n")).unwrap();
     fs::write(log.with_extension("json.2"), text(half, "\r\r\n")).unwrap();

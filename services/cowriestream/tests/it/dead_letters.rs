@@ -1,4 +1,4 @@
-//! What cannot be used is kept, and can be used later.
+//! Lines that cannot be used are stored, and can be replayed later.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ async fn an_event_that_the_database_refuses_is_kept_and_replayed() {
     let hub = Hub::start().await;
     let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
     writer.append(300);
-    // The database refuses two events, whatever batch they come in.
+    // The database refuses two events in any batch.
     hub.psql(
         "create function refuse() returns trigger language plpgsql as $$ begin
             if new.payload->>'password' in ('35', '115') then raise exception 'refused for a test'; end if; return new; end $$;
@@ -116,7 +116,7 @@ async fn what_a_sensor_drops_is_counted_and_receipted() {
         )
     };
     let (_processor, loader) = (hub.processor(&[]), start());
-    // Of the ten events of a session, three logins and one key exchange.
+    // Four of the ten events of a session are dropped: three logins and one key exchange.
     let wanted = writer.events * 6 / 10;
     hub.wait_for_events(wanted);
     // The last lines of the log are wanted, so all of it is receipted.
@@ -169,7 +169,7 @@ async fn an_array_is_expanded_only_when_asked_for() {
     hub.run(&["verify", "--expand-arrays", "--log", export.to_str().unwrap()]);
 }
 
-/// Text that does not compress: an index entry of it is too long.
+/// Text that does not compress, so that its index entry is too long.
 fn random_text(length: usize) -> String {
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = || {

@@ -14,7 +14,7 @@ pub use servers::testing::{directory, eventually, psql};
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cowriestream");
 
-/// NATS and Postgres that can be stopped, robbed and started again on the same ports.
+/// NATS and Postgres that can be stopped, damaged and started again on the same ports.
 pub struct Hub {
     pub dir: tempfile::TempDir,
     nats: Backend,
@@ -126,7 +126,7 @@ impl Hub {
         assert!(text.contains("clean") && !text.contains("not verified"), "{text}");
     }
 
-    /// What is stored once the sweep has judged every session.
+    /// Dumps the rows once the sweep has processed every session.
     pub fn dump(&self) -> String {
         eventually("idle sessions are closed", || {
             self.count(
@@ -136,7 +136,7 @@ impl Hub {
         dump(&self.database_url)
     }
 
-    /// What the same log gives when nothing disturbs.
+    /// The rows that the same log gives without disturbances.
     pub fn undisturbed(&self, log: &Path) -> String {
         let data = self.dir.path().join("undisturbed");
         let arguments = [
@@ -176,7 +176,7 @@ impl Drop for Hub {
     }
 }
 
-/// A role in a process of its own, killed when it goes out of scope.
+/// A role in a process of its own, which is killed when dropped.
 pub struct Process(Child);
 
 impl Process {
@@ -185,7 +185,7 @@ impl Process {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn().unwrap())
     }
 
-    /// Starts with its output in a file.
+    /// Starts with standard output and standard error in files.
     pub fn start_writing(command: &mut Command, output: &Path, errors: &Path) -> Self {
         let (output, errors) = (fs::File::create(output).unwrap(), fs::File::create(errors).unwrap());
         Self(command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap())
@@ -199,7 +199,7 @@ impl Process {
         self.0.id()
     }
 
-    /// Hundredths of a second of processor time that it has used.
+    /// Hundredths of a second of CPU time that it has used.
     pub fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
         let fields: Vec<_> = stat[stat.rfind(')').unwrap()..].split_whitespace().collect();
@@ -216,12 +216,12 @@ impl Process {
         self.0.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end; whether it succeeded.
+    /// Waits for its end. Returns whether it succeeded.
     pub fn end(&mut self) -> bool {
         self.code() == Some(0)
     }
 
-    /// Waits for its end; its exit code, unless a signal ended it.
+    /// Waits for its end. Returns its exit code, or `None` if a signal ended it.
     pub fn code(&mut self) -> Option<i32> {
         let mut status = None;
         eventually("the process ends", || {
@@ -239,7 +239,7 @@ impl Drop for Process {
     }
 }
 
-/// Every row of every table that the logs decide, in order; only `ingested_at` and row numbers are left out.
+/// Dumps every row that the logs determine, in order, without `ingested_at` and row numbers.
 pub fn dump(url: &str) -> String {
     [
         "select event_id, sensor, session, eventid, ts, src_ip, payload, line, length from events order by event_id",
@@ -258,7 +258,7 @@ pub fn dump(url: &str) -> String {
     .join("\n")
 }
 
-/// Where the copies were read, and which bytes are committed.
+/// Where the events were read, and which bytes are committed.
 pub fn provenance(url: &str) -> String {
     [
         "select event_id, source_file, source_offset from events order by 1",
@@ -268,7 +268,7 @@ pub fn provenance(url: &str) -> String {
     .join("\n")
 }
 
-/// Starts `up` on a data directory, and runs something on its database.
+/// Starts `up` on a data directory, and runs `work` on its database.
 pub fn with_database<T>(data: &Path, work: impl FnOnce(&str) -> T) -> T {
     fs::remove_file(data.join("env")).ok();
     let up = Process::start(
@@ -290,8 +290,7 @@ pub fn env_of(data: &Path, name: &str) -> String {
     line.unwrap().trim_end_matches('\'').to_owned()
 }
 
-/// Writes a log as Cowrie does: sessions interleaved, in the order of time, with what Cowrie gets wrong now
-/// and then.
+/// Writes a log like Cowrie: interleaved sessions in order of time, with Cowrie's occasional defects.
 pub struct Writer {
     pub path: PathBuf,
     written: u64,

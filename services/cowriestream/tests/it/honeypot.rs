@@ -1,5 +1,5 @@
-//! A real Cowrie, attacked over SSH and Telnet: what an attacker does stands in every table, and on the
-//! terminal.
+//! Attacks a real Cowrie over SSH and Telnet. Everything that the attacker does is stored in every table and
+//! shown on the terminal.
 
 use std::{
     fs,
@@ -99,7 +99,7 @@ fn what_an_attacker_does_stands_in_every_table_and_on_the_terminal() {
         pid() != crashed && greets(&port(&data, "HONEYPOT_SSH"))
     });
 
-    // Nothing is installed again, and the ports are the same.
+    // Nothing is installed again, and the ports stay the same.
     first.signal(Signal::INT);
     assert!(first.end());
     let before = port(&data, "HONEYPOT_SSH");
@@ -110,9 +110,9 @@ fn what_an_attacker_does_stands_in_every_table_and_on_the_terminal() {
     eventually("nothing is left running", || running(&data).is_empty());
 }
 
-/// An address of this machine that Cowrie, which refuses private ones, takes for public: one of the blackhole
-/// servers of AS112, on the loopback interface while the test runs. Without the right to add it nothing is
-/// downloaded.
+/// An address of this machine that Cowrie takes for public, because it refuses private ones: one of the
+/// blackhole servers of AS112, on the loopback interface during the test. Without the permission to add it,
+/// nothing is downloaded.
 struct PublicAddress;
 
 impl PublicAddress {
@@ -193,7 +193,7 @@ fn tables(database: &str, lines: usize, downloaded: bool) {
     // printf 'dropped by e2e' | sha256sum
     let dropped = "download||bdf40e80807f94bddda188ac66d9e10efbdd67d15bb02d4a0c7e42f394adc3c3|/tmp/dropped|";
     let fetched = "download|http://192.31.196.77:8099/e2e|9aa5138dafccb8848f1f3614fe0bd4703f4675766a6ff1e07ab9000cb7cc5f4e||";
-    // Cowrie logs one that is not there as a download without a file.
+    // Cowrie logs a missing file as a download without a file.
     let missing = "download|http://192.31.196.77:8099/missing|||";
     let uploaded = "upload||e1d2a8804e8f13bf11e08439fac63872d77ef39540771ce858da6e17db372f3c||uploaded";
     let expected =
@@ -219,7 +219,7 @@ fn tables(database: &str, lines: usize, downloaded: bool) {
     rows("select count(*) from dead_letters", &["0"]);
 }
 
-/// What `up` printed.
+/// The output of `up`.
 fn terminal(text: &str, lines: usize) {
     let (invitation, live) = text.split_once("Your events, live:\n").unwrap();
     assert!(invitation.contains("ssh -p ") && invitation.contains("telnet 127.0.0.1 "), "{invitation}");

@@ -1,4 +1,4 @@
-//! Which hub a command speaks to.
+//! Which hub a command uses.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn command(within: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> O
     command.args(arguments).envs(environment.iter().copied()).current_dir(within).output().unwrap()
 }
 
-/// What it says when it fails.
+/// Runs a command that must fail, and returns its error.
 fn refused(within: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let out = command(within, arguments, environment);
     assert!(!out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
@@ -68,7 +68,7 @@ fn a_command_speaks_to_the_hub_that_it_was_told_of_and_to_no_other() {
         &[&b],
     );
 
-    // Half of the addresses of one hub are not completed by those of another.
+    // Addresses of one hub are not completed with those of another.
     for arguments in [&list[..], &["status"], &["jobs", "submit", "report"]] {
         let text = refused(&of_b, arguments, &[("NATS_URL", "nats://127.0.0.1:1")]);
         names(&text, &[".cowriestream/env is of another hub", "NATS_URL differs", "--data-dir"]);

@@ -1,8 +1,8 @@
-//! Nothing is lost and nothing counted twice, whoever is killed.
+//! Whichever process is killed, nothing is lost and nothing is counted twice.
 
 use crate::harness::{Hub, Writer, eventually};
 
-/// Rounds in the gate; `KILL_ROUNDS=50` is the long form.
+/// Rounds in the gate; `KILL_ROUNDS=50` runs more.
 const ROUNDS: u64 = 12;
 const EVENTS_A_ROUND: u64 = 3_000;
 
@@ -12,7 +12,7 @@ async fn kill_9_at_random_points_changes_nothing() {
         std::env::var("KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number of rounds"));
     let hub = Hub::start().await;
     let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
-    // Small batches: many moments at which to be killed, and time to be killed in.
+    // Small batches give more moments for a kill, and more time.
     let settings = [("COWRIESTREAM_BATCH", "20"), ("COWRIESTREAM_WRITERS", "1")];
     writer.append(100);
     let (mut loader, mut processor) = (hub.loader(&writer.path), hub.processor(&settings));

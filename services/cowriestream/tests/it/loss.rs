@@ -1,5 +1,4 @@
-//! A broker or a database that loses what it had: everything arrives all the same, nothing twice, nobody
-//! helps.
+//! A broker or a database loses data: everything still arrives exactly once, without manual intervention.
 
 use std::{fs, path::Path, process::Command};
 
@@ -17,7 +16,7 @@ struct Scene {
     _loader: Process,
 }
 
-/// A hub with a loader and a processor that have done something.
+/// A hub whose loader and processor have processed some events.
 async fn scene() -> Scene {
     let hub = Hub::start().await;
     let mut writer = Writer::new(hub.dir.path().join("cowrie.json"));
@@ -28,7 +27,7 @@ async fn scene() -> Scene {
 }
 
 impl Scene {
-    /// The processor stands still while the broker takes and acknowledges at least 10 000 more events.
+    /// Stops the processor while the broker accepts and acknowledges at least 10 000 more events.
     fn strand(&mut self) {
         self.processor.signal(Signal::STOP);
         let before = self.stream_seq();
@@ -45,7 +44,7 @@ impl Scene {
         status["streams"][0]["last_seq"].as_i64().unwrap()
     }
 
-    /// Everything arrived, once.
+    /// Asserts that everything arrived exactly once.
     fn assert_whole(self) {
         self.processor.signal(Signal::CONT);
         self.hub.wait_for_events(self.writer.events);
@@ -92,7 +91,7 @@ async fn older_message_blocks_under_a_newer_consumer_heal() {
     let mut scene = scene().await;
     let older = scene.hub.dir.path().join("older");
     scene.hub.rob_nats(|store| copy(store, &older)).await;
-    // The consumer gets ahead of the old blocks before anything is stranded.
+    // The consumer must be ahead of the old blocks before events are stranded.
     scene.writer.append(1_000);
     scene.hub.wait_for_events(scene.writer.events);
     scene.processor.signal(Signal::STOP);

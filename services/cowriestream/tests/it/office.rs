@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Hub, Process, eventually};
 
-/// Where jobs are handed in.
+/// The coordinator to which jobs are submitted.
 pub struct Office<'a> {
     hub: &'a Hub,
     pub grpc: String,
@@ -14,7 +14,7 @@ pub struct Office<'a> {
 }
 
 impl<'a> Office<'a> {
-    /// A coordinator, and where it listens.
+    /// Starts a coordinator, and returns it with its address.
     pub fn open(hub: &'a Hub, name: &str, settings: &[(&str, &str)]) -> (Process, Self) {
         let log = hub.dir.path().join(name);
         let before = fs::metadata(&log).map_or(0, |metadata| metadata.len() as usize);
@@ -38,7 +38,7 @@ impl<'a> Office<'a> {
         command
     }
 
-    /// Hands in a job; its id, or what was said.
+    /// Submits a job. Returns its id, or the error output.
     pub fn try_submit(&self, arguments: &[&str]) -> Result<String, String> {
         let out = self.command(&[&["jobs", "submit", "--json"], arguments].concat()).output().unwrap();
         if !out.status.success() {
@@ -51,7 +51,7 @@ impl<'a> Office<'a> {
         self.try_submit(arguments).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
     }
 
-    /// A diagnostic job with these parameters and options.
+    /// Submits a diagnostic job with these parameters and options.
     pub fn diagnostic(&self, parameters: &[&str], more: &[&str]) -> String {
         let parameters: Vec<_> = parameters.iter().flat_map(|&parameter| ["--param", parameter]).collect();
         self.submit(&[&["diagnostic"], &parameters[..], more].concat())
@@ -69,7 +69,7 @@ impl<'a> Office<'a> {
 
     pub fn worker(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = self.hub.command(&[&["worker", "--name", name], arguments].concat());
-        // One: code that held a connection and waited for another one would wait for ever.
+        // One connection: code that holds a connection and waits for another would block for ever.
         command.env("COWRIESTREAM_DATABASE_CONNECTIONS", "1");
         Process::start(&mut command, &self.hub.dir.path().join("worker.err"))
     }

@@ -71,7 +71,7 @@ async fn a_listing_that_could_not_be_written_is_no_success_and_a_closed_pipe_is_
         );
         assert!(quiet.status.success(), "{arguments:?}");
     }
-    // Nobody hears an error either: still no panic.
+    // An error cannot be printed either: still no panic.
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
     let status = Command::new(PROGRAM)
         .args(["jobs", "list"])

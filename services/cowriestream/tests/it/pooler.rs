@@ -1,10 +1,10 @@
-//! PgBouncer before Postgres.
+//! PgBouncer in front of Postgres.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::harness::{Hub, Process, Writer, eventually};
 
-/// A PgBouncer before the hub's Postgres, and its URL.
+/// Starts a PgBouncer in front of the hub's Postgres. Returns it with its URL.
 fn pgbouncer(hub: &Hub, mode: &str) -> (Process, String) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = hub.database_url.strip_prefix("postgres://").unwrap();

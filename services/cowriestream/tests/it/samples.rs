@@ -1,5 +1,4 @@
-//! Real logs, 2017 to 2026, where they are at hand: totals, values, and a second reading that changes
-//! nothing.
+//! Real logs, 2017 to 2026, if available: totals, values, and a second reading that changes nothing.
 
 use std::{
     borrow::Cow,
@@ -15,7 +14,7 @@ use events::normal::{normalise, sequence_fingerprint};
 
 use crate::harness::{Hub, PROGRAM, directory, dump, provenance, psql, with_database};
 
-/// Beside the checkout; they are never part of it.
+/// Beside the checkout; the samples are never part of it.
 fn samples() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples");
     let place = std::env::var_os("COWRIESTREAM_SAMPLES").map_or(beside, PathBuf::from);
@@ -81,11 +80,12 @@ fn every_sample_is_stored_once_with_every_value_and_read_again_without_a_change(
     let second = with_database(&data, |url| dump(url) + &provenance(url));
     assert!(first == second, "a row changed");
 
-    // And with the checkpoint there, nothing is read at all.
+    // With the checkpoint, nothing is read at all.
     assert_eq!(once(&data, &files)["bytes"].as_u64(), Some(0));
 }
 
-/// Windows of every dimension equal a recomputation; and how far commands collapse.
+/// Compares windows of every dimension with a recomputation, and prints how far normalising reduces the
+/// commands.
 fn windows(url: &str) {
     let typed = psql(
         url,
@@ -127,7 +127,7 @@ fn verify(url: &str, files: &[PathBuf]) {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
-/// 407 real five-minute snapshots of a live log, as it grew and was renamed at midnight, fed to a loader that
+/// 407 real five-minute snapshots of a live log, including its rename at midnight. The loader that reads them
 /// is killed now and then.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_growth_of_a_log_is_followed() {
@@ -173,7 +173,7 @@ fn read_all(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Every column, rebuilt from the files by a program that shares nothing with this one.
+/// Compares every column with a recomputation from the files by an independent program.
 fn oracle(url: &str, files: &[PathBuf]) {
     let Some(python) = std::env::var_os("COWRIESTREAM_TEST_PYTHON") else {
         return println!("COWRIESTREAM_TEST_PYTHON is not set: the columns are not compared");

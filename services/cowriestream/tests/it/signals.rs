@@ -1,4 +1,4 @@
-//! Live signals: once, whoever saw what, whatever dies; and never for logs of the past.
+//! Live signals: each finding is published exactly once, whichever process dies, and never for old logs.
 
 use std::{fs, io::Write};
 
@@ -48,7 +48,7 @@ usual = 1
 usual_over = "1h"
 "#;
 
-/// A session.connect and a login.failed of each of these hosts.
+/// A session.connect and a login.failed from each of these hosts.
 fn lines(at: DateTime<Utc>, hosts: std::ops::Range<u32>, password: &str) -> String {
     let at = at.format("%Y-%m-%dT%H:%M:%S%.6fZ");
     hosts
@@ -92,7 +92,7 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     let lease = one.lease("processor", None).await.map_err(anyhow::Error::from).unwrap().unwrap();
     let now = Utc::now();
 
-    // The past fires nothing, and makes the credential known.
+    // Old events fire nothing, and make the credential known.
     commit(&one, &lines(now - Duration::days(3), 100..120, "old")).await;
     assert_eq!(hub.count("select count(*) from signal_marks"), 0);
 
@@ -103,7 +103,7 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
         "six sessions are not ten; six tries of a new credential are more than three"
     );
     commit(&other, &lines(now, 6..12, "old")).await;
-    // Who judges dies before its commit: nothing is lost.
+    // The leader dies before its commit: nothing is lost.
     let mut dying = one.begin().await.map_err(anyhow::Error::from).unwrap();
     assert!(!store::take_marks(&mut dying).await.map_err(anyhow::Error::from).unwrap().is_empty());
     drop(dying);
@@ -114,12 +114,12 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     let found = "select rule || ' ' || key || ' ' || (evidence ->> 'value') from findings order by 1";
     assert_eq!(hub.psql(found), "busy-net 203.0.113.0/24 12\nspray root:hunter2 6\n");
 
-    // A judge that lost its duty writes nothing.
+    // A processor that has lost its lease writes nothing.
     hub.psql("update leases set epoch = epoch + 1; delete from episodes");
     commit(&one, &lines(now, 20..30, "hunter2")).await;
     assert_eq!(judge(&one, &lease).await, 0);
 
-    // The finding was committed and its processor died: another publishes it.
+    // The processor died after it committed the finding: another one publishes it.
     let args = Connection::parse_from(["test", "--nats-url", &hub.nats_url]);
     let bus = Bus::connect(&args.bus, "test").await.unwrap();
     assert_eq!(bus.stream("FINDINGS").await.unwrap().unwrap().messages, 0);
@@ -154,7 +154,7 @@ async fn a_sensor_that_was_live_is_missed_once_and_again_when_it_was_back() {
     commit(&store, &lines(Utc::now(), 0..60, "x")).await;
     assert_eq!(silent().await, 0);
     hub.psql("update deliveries set last_live_at = now() - interval '6 minutes'");
-    // The window of what is usual ends with the last live event.
+    // The window for the usual value ends with the last live event.
     hub.psql("update feature_panes set at = at - interval '10 minutes' where dimension = 'sensor'");
     assert_eq!((silent().await, silent().await), (1, 0));
     assert_eq!(
@@ -167,7 +167,7 @@ async fn a_sensor_that_was_live_is_missed_once_and_again_when_it_was_back() {
     assert_eq!(silent().await, 1);
 }
 
-/// The whole walk: a log, a loader, a processor with rules of its own, a finding on its subject.
+/// End to end: a log, a loader, a processor with its own rules, a finding on its subject.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_log_makes_a_finding() {
     let hub = Hub::start().await;
@@ -192,6 +192,6 @@ async fn a_live_log_makes_a_finding() {
     });
     hub.wait_for_events(50);
     eventually("every mark is judged", || hub.count("select count(*) from signal_marks") == 0);
-    // There is no day of history: no credential is new.
+    // There is less than a day of history, so no credential is new.
     assert_eq!(hub.psql("select rule, key from findings"), "busy-net|203.0.113.0/24\n");
 }

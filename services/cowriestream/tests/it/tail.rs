@@ -1,4 +1,4 @@
-//! `tail` misses nothing, whatever becomes of the broker, and ends quietly.
+//! `tail` misses nothing, whatever happens to the broker, and ends quietly.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -33,7 +33,7 @@ async fn tail_prints_every_event_once_over_a_restart_and_goes_on_with_a_new_stre
     let mut tail = Process::start_writing(&mut hub.command(&since), &out, &hub.dir.path().join("tail.err"));
     let whole = |n: i64| eventually(&format!("{n} events are printed"), || printed(&out).len() as i64 >= n);
     whole(writer.events);
-    // A processor that is just starting gives up when the broker goes away.
+    // A processor that is still starting gives up when the broker disappears.
     hub.wait_for_events(writer.events);
     for _ in 0..2 {
         hub.rob_nats(|_| ()).await;

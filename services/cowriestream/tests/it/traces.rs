@@ -1,4 +1,4 @@
-//! Traces, told to a collector: the way of a line and of the job that reacts to it are one trace.
+//! Traces at a collector: the path of a line and of the job that reacts to it are one trace.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ struct Seen {
     parent: String,
 }
 
-/// A collector that keeps what it is told.
+/// A collector that stores the spans it receives.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Seen>>>);
 

@@ -14,7 +14,7 @@ fn up(data: &Path, log: &Path) -> Process {
     up
 }
 
-/// Processes whose command line names the directory.
+/// Processes whose command line contains the directory.
 pub fn running(data: &Path) -> Vec<String> {
     let out = Command::new("pgrep").args(["-f", data.to_str().unwrap()]).output().unwrap();
     String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -41,7 +41,7 @@ async fn up_continues_after_every_kind_of_end_and_leaves_nothing_running() {
     assert!(first.end(), "a stop that was asked for is a success");
     assert_eq!(running(&data), Vec::<String>::new());
 
-    // Killed: the servers go too, or the next start ends them.
+    // After a kill, the servers end too, or the next start ends them.
     writer.append(500);
     let killed = up(&data, &log);
     eventually("the log is in", || events(&data) == writer.events);
@@ -50,7 +50,7 @@ async fn up_continues_after_every_kind_of_end_and_leaves_nothing_running() {
     writer.append(500);
     eventually("the log is in", || events(&data) == writer.events);
 
-    // A server crashes: it comes back, and so does everything behind it.
+    // When a server crashes, it is restarted, and so is everything that depends on it.
     for server in ["nats", "postgres", "redis"] {
         let pid = fs::read_to_string(data.join(format!("{server}.pid"))).unwrap();
         assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
@@ -80,7 +80,7 @@ async fn a_second_signal_stops_at_once_and_leaves_nothing_running() {
     let (data, log) = (dir.path().join("data"), dir.path().join("cowrie.json"));
     Writer::new(log.clone()).append(100);
     let mut up = up(&data, &log);
-    // A database that does not answer: an orderly stop would take long.
+    // The database does not answer, so an orderly stop would take long.
     let postgres = fs::read_to_string(data.join("postgres.pid")).unwrap();
     assert!(Command::new("kill").args(["-STOP", postgres.trim()]).status().unwrap().success());
     up.signal(Signal::INT);

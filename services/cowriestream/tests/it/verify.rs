@@ -1,4 +1,4 @@
-//! `verify` names what does not agree.
+//! `verify` names everything that does not agree.
 
 use std::{fs, io::Write};
 
@@ -80,7 +80,7 @@ async fn verify_names_what_was_tampered_with() {
     }
     hub.assert_verified(&writer.path);
 
-    // Until the leader has looked whether there is anything from before, what lacks is not wrong.
+    // Missing windows are not wrong until the leader has checked for earlier events.
     eventually("there is nothing from before", || {
         hub.count("select count(*) from features_backfill where finished_at is not null") == 1
     });
@@ -110,7 +110,7 @@ async fn verify_names_what_was_tampered_with() {
     }
     hub.assert_verified(&writer.path);
 
-    // A line is cut: from the middle, the end, the start.
+    // A line is cut in the middle, at the end, and at the start.
     let whole = fs::read_to_string(&writer.path).unwrap();
     let lines: Vec<_> = whole.lines().collect();
     for cut in [lines.len() / 2, lines.len() - 1, 0] {
@@ -123,7 +123,7 @@ async fn verify_names_what_was_tampered_with() {
     hub.assert_verified(&writer.path);
 }
 
-/// `verify` ends with 1 and names these.
+/// Asserts that `verify` exits with 1 and prints these names.
 fn finds(hub: &Hub, writer: &Writer, kind: &str, names: &[&str]) {
     let out =
         hub.command(&["verify", "--sensor", "s", "--log", writer.path.to_str().unwrap()]).output().unwrap();
@@ -135,7 +135,7 @@ fn finds(hub: &Hub, writer: &Writer, kind: &str, names: &[&str]) {
     }
 }
 
-/// What stands in a side table although its event never came is no reason to refuse the event.
+/// An event is stored although a side row with its key exists already.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_stored_although_its_side_row_is_there() {
     let hub = Hub::start().await;
@@ -152,7 +152,7 @@ async fn an_event_is_stored_although_its_side_row_is_there() {
     assert!(text.contains(&format!("commands: event {id} differs")), "{text}");
 }
 
-/// A database of the first release, with rows in it, becomes what a new one would be.
+/// A database of the first release, with rows in it, becomes equal to a new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_with_events_gets_its_side_tables() {
     let hub = Hub::start().await;
@@ -200,7 +200,7 @@ async fn a_database_with_events_gets_its_side_tables() {
     let text = String::from_utf8_lossy(&verified.stdout);
     assert!(text.contains("windows of 1 days") && text.contains("features of 37 sessions"), "{text}");
 
-    // Both come with the command,
+    // The windows are added by the command,
     let windows = "select events from window_features('all', '', '90 days', (select max(ts) from events))";
     let all = writer.events + 1;
     assert_eq!(hub.count(windows), 0);
@@ -221,7 +221,7 @@ async fn a_database_with_events_gets_its_side_tables() {
     assert!(dump(&hub.database_url) == before, "the features are others");
     hub.assert_verified(&writer.path);
 
-    // or with the next processor.
+    // or by the next processor.
     hub.psql("insert into pane_backfill select distinct ts::date, now() from events; truncate feature_panes, session_features, features_backfill");
     let _processor = hub.processor(&[]);
     eventually("the windows hold the earlier events", || hub.count(windows) == all);
@@ -234,7 +234,7 @@ async fn a_database_with_events_gets_its_side_tables() {
     finds(&hub, &writer, "wrong", &["window sensor \"s\", day: events is"]);
 }
 
-/// A large database answers by several workers, in which some things are forbidden.
+/// Postgres answers for a large database with parallel workers, which forbid some operations.
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_agrees_where_postgres_works_in_parallel() {
     let hub = Hub::start().await;

@@ -13,7 +13,7 @@ use std::{
 
 use crate::harness::{Hub, Writer, eventually};
 
-/// Whether `verify` is clean, and what it says.
+/// Runs `verify`. Returns whether it is clean, and its output.
 fn verify(hub: &Hub, log: &Path, more: &[&str]) -> (bool, String) {
     let arguments = [&["verify", "--sensor", "s", "--log", log.to_str().unwrap()], more].concat();
     let out = hub.command(&arguments).output().unwrap();
@@ -36,7 +36,7 @@ fn assert_finds(hub: &Hub, log: &Path, more: &[&str], names: &[&str]) {
     }
 }
 
-/// Writes 10 lines each 250 ms until it is stopped, and renames the log after every so many.
+/// Writes 10 lines every 250 ms until it is stopped, and renames the log after every N lines.
 struct Writing {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Writer>,
@@ -82,12 +82,12 @@ async fn a_log_that_is_being_written_is_clean_and_its_faults_are_found() {
     for _ in 0..3 {
         assert_clean(&hub, &log, &[]);
     }
-    // Faults are found meanwhile: a row that is gone, one too many, a counter.
+    // Faults are found during that time: a missing row, a superfluous row, a counter.
     let some = "select event_id from events where session = '000000000002' and eventid = 'cowrie.login.failed' order by ts limit 1";
     let id = hub.psql(some).trim().replace('-', "");
     hub.psql(&format!("create table saved as select * from events where event_id = ({some}); delete from events where event_id = ({some})"));
     assert_finds(&hub, &log, &[], &["missing: 1\n", &id, "session 000000000002: event_count"]);
-    // 1 700 000 000 is 2023-11-14T22:13:20Z: the fault lies before this.
+    // 1 700 000 000 is 2023-11-14T22:13:20Z: the fault is before this time.
     let (clean, text) = verify(&hub, &log, &["--since", "2023-11-14T22:20:00Z"]);
     assert!(!clean && text.contains("missing: 0\n") && text.contains("outside of --since"), "{text}");
     hub.psql("insert into events select * from saved");
@@ -110,7 +110,7 @@ async fn a_log_that_is_being_written_is_clean_and_its_faults_are_found() {
     assert_clean(&hub, &log, &[]);
     let mut writer = writing.end();
 
-    // What nobody commits is missing in the end.
+    // Lines that nobody commits are missing in the end.
     hub.wait_for_events(writer.events);
     drop(loader);
     writer.append(30);
@@ -118,7 +118,7 @@ async fn a_log_that_is_being_written_is_clean_and_its_faults_are_found() {
     let _loader = hub.loader(&log);
     assert_clean(&hub, &log, &[]);
 
-    // Rotated under verify's hands.
+    // The log is rotated while `verify` reads it.
     let writing = Writing::start(writer, 7);
     for _ in 0..3 {
         assert_clean(&hub, &log, &[]);
@@ -153,7 +153,7 @@ async fn a_log_that_was_deleted_moved_or_swapped_is_counted_apart() {
     eventually("all is receipted", || hub.count(receipts) == size as i64);
     assert!(!assert_clean(&hub, &log, &[]).contains("older than"));
 
-    // The oldest is deleted, on purpose; what is left is still compared.
+    // The oldest log is deleted on purpose; the others are still compared.
     fs::remove_file(log.with_extension("json.2")).unwrap();
     let text = assert_clean(&hub, &log, &[]);
     assert!(
@@ -166,7 +166,7 @@ async fn a_log_that_was_deleted_moved_or_swapped_is_counted_apart() {
     assert_finds(&hub, &log, &[], &["missing: 1\n", &id.trim().replace('-', "")]);
     hub.psql("insert into events select * from saved");
 
-    // Moved to where the pattern does not look, with a new log that the loader has not seen.
+    // The log is moved out of the pattern, and the loader has not seen the new one.
     drop(loader);
     let elsewhere = hub.dir.path().join("old");
     fs::create_dir(&elsewhere).unwrap();

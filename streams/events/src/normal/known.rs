@@ -1,4 +1,4 @@
-//! Names that distinguish attacks, and therefore are kept.
+//! Names that distinguish attacks and are therefore kept.
 
 /// A directory that belongs to the system: a plain name below it is kept.
 #[rustfmt::skip]

@@ -17,7 +17,6 @@ pub(super) enum Program {
     Account,
     Openssl,
     OpensslPasswd,
-    /// It reads passwords.
     Passwords,
     /// Its quoted argument is a program of its own, whose slashes are not paths.
     Text,

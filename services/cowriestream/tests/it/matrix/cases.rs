@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path, process::Command};
 
 use super::cowrie::Cowrie;
 
-/// One thing that happens to a log while it is written.
+/// Something that happens to a log while it is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Case {
     Growth,
@@ -75,7 +75,8 @@ impl Case {
         }
     }
 
-    /// Destroys or hides what nobody has seen yet: everything must be delivered before, or no shipper could.
+    /// Whether it destroys or hides unread bytes. Everything must be delivered before, because no shipper
+    /// could read it afterwards.
     pub fn destroys(self) -> bool {
         matches!(self, Self::RestartTruncates | Self::DeletedRecreated | Self::SymlinkSwap) || self.hides()
     }
@@ -85,7 +86,7 @@ impl Case {
         matches!(self, Self::SymlinkSwap | Self::SymlinkWriterStays)
     }
 
-    /// Whether events lie where no pattern finds them: `verify` sees the other files only.
+    /// Whether events are where no pattern finds them: `verify` reads only the other files.
     pub fn hides(self) -> bool {
         matches!(
             self,
@@ -93,12 +94,12 @@ impl Case {
         )
     }
 
-    /// Dead letters that each time makes.
+    /// Number of dead letters that each occurrence causes.
     pub fn dead_letters(self) -> u64 {
         u64::from(matches!(self, Self::Glued | Self::KilledMidLine))
     }
 
-    /// Lets it happen for the `n`th time.
+    /// Makes it happen for the `n`th time.
     pub fn happen(self, cowrie: &mut Cowrie, n: u64) {
         let directory = cowrie.path.parent().unwrap().to_owned();
         let dated = format!("cowrie.json.2026-01-{:02}", n + 1);
@@ -114,7 +115,7 @@ impl Case {
             }
             Self::RenamedUnderWriter => {
                 logrotate(&directory, "");
-                // It writes to the renamed file until it is restarted.
+                // It continues to write to the renamed file until it is restarted.
                 cowrie.write_events(20);
                 cowrie.reopen();
             }
@@ -128,7 +129,7 @@ impl Case {
                 cowrie.reopen();
             }
             Self::SymlinkSwap => {
-                // The old file lies where it lay, and its last events may be unread.
+                // The old file stays where it was, and its last events may be unread.
                 cowrie.write_events(5);
                 swap_link(cowrie, &directory, n);
                 cowrie.reopen();
@@ -158,8 +159,8 @@ impl Case {
         }
     }
 
-    /// The log leaves the pattern, and its writer writes on until the next time, when it is restarted. A file
-    /// that was moved before anybody saw it under its name could not be found.
+    /// Moves the log out of the pattern. Its writer continues until the next round, when it is restarted. A
+    /// file that was moved before the loader saw it under its old name could not be found.
     fn leave(self, cowrie: &mut Cowrie, directory: &Path, n: u64) {
         if !n.is_multiple_of(2) {
             return cowrie.reopen();
@@ -171,7 +172,7 @@ impl Case {
             }
             Self::DateExtension => {
                 logrotate(directory, "dateext\nextension .json");
-                // Of one day only one fits; an administrator moves it away.
+                // Only one file of a day can have the name, so an administrator moves it away.
                 let dated = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
                 let dated = dated
                     .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("cowrie-"))
@@ -186,7 +187,7 @@ impl Case {
     }
 }
 
-/// Lets the symbolic link name another, empty file.
+/// Points the symbolic link to another, empty file.
 fn swap_link(cowrie: &Cowrie, directory: &Path, n: u64) {
     let (target, link) = (directory.join(format!("log-{n}")), directory.join("new"));
     fs::write(&target, "").unwrap();
@@ -194,7 +195,7 @@ fn swap_link(cowrie: &Cowrie, directory: &Path, n: u64) {
     fs::rename(&link, &cowrie.path).unwrap();
 }
 
-/// The real one, as a package or an administrator configures it.
+/// Runs the real logrotate, as a package or an administrator configures it.
 fn logrotate(directory: &Path, how: &str) {
     let config = directory.join("logrotate.conf");
     let user = if rustix::process::geteuid().is_root() { "su root root" } else { "" };
@@ -217,7 +218,7 @@ pub fn path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-/// Logs of the past, compressed, moved here from elsewhere.
+/// Moves an old, compressed log here from another place.
 fn archive(cowrie: &mut Cowrie, directory: &Path, n: u64) {
     let text: String = (0..50).map(|_| cowrie.event() + "\n").collect();
     let (bytes, end) = match n % 3 {

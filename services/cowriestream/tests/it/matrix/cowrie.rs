@@ -1,4 +1,4 @@
-//! A writer that behaves as Cowrie's log observer does: at its own offset, without `O_APPEND`, unbuffered, an
+//! A writer that behaves like Cowrie's log observer: at its own offset, without `O_APPEND`, unbuffered, one
 //! event in several writes.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Numbers that look random and are the same for the same seed (splitmix64).
+/// Deterministic pseudorandom numbers (splitmix64).
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -27,7 +27,7 @@ pub struct Cowrie {
     at: u64,
     next: u64,
     pub dice: Dice,
-    /// Every event written so far, as Cowrie wrote it: the oracle.
+    /// Every event written so far, as Cowrie wrote it: the expected result.
     pub written: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl Cowrie {
         }
     }
 
-    /// Writes text in pieces that end anywhere.
+    /// Writes text in pieces that end at random places.
     pub fn write_torn(&mut self, text: &str) {
         let mut rest = text;
         for _ in 0..self.dice.roll(8) {
@@ -94,13 +94,13 @@ impl Cowrie {
         self.reopen();
     }
 
-    /// Starts again in rotating mode: at the end of what is there.
+    /// Restarts in rotating mode: appends to the existing file.
     pub fn reopen(&mut self) {
         self.file = open(&self.path);
         self.at = self.file.seek(SeekFrom::End(0)).unwrap();
     }
 
-    /// Starts again in plain mode (2.7.0 to 3.0.12): what is there is truncated.
+    /// Restarts in plain mode (2.7.0 to 3.0.12): truncates the existing file.
     pub fn truncate(&mut self) {
         self.file.set_len(0).unwrap();
         self.at = 0;

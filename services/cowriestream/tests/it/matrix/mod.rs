@@ -21,12 +21,12 @@ use shippers::{Delivered, Shipper};
 
 use crate::harness::Hub;
 
-/// Runs of a case at the same time: mostly waiting.
+/// Concurrent runs of a case; they mostly wait.
 const TOGETHER: usize = 6;
-/// Rounds of writing in a run; something happens after each.
+/// Rounds of writing in a run; the case happens after each.
 const ROUNDS: u64 = 6;
 
-/// What came of the runs of a case.
+/// The sum over the runs of a case.
 #[derive(Default, Debug)]
 struct Sum {
     repeats: u64,
@@ -92,7 +92,7 @@ async fn nothing_is_lost_and_nothing_doubled() {
     }
 }
 
-/// One run: rounds of writing, a kill somewhere, a start somewhere later, and the count at the end.
+/// One run: rounds of writing, a kill at a random moment, a later start, and the count at the end.
 fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
     let dir = crate::harness::directory();
     let mut cowrie = Cowrie::new(&dir.path().join("cowrie.json"), n * 1000 + case as u64);
@@ -116,7 +116,7 @@ fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
         }
         let events = cowrie.dice.roll(8);
         cowrie.write_events(events);
-        // Lets the shipper come to different points.
+        // The shipper reaches a different point each time.
         std::thread::sleep(Duration::from_millis(cowrie.dice.roll(20)));
         if moment % 10 == 9 {
             if case.destroys() {
@@ -127,7 +127,7 @@ fn run(shippers: &Shipper, case: Case, n: u64) -> Sum {
             happened += 1;
         }
     }
-    // What was glued ends with an event.
+    // A glued line ends with an event.
     cowrie.write_events(1);
     running.get_or_insert_with(|| site.start());
     let Delivered { lost, doubled, dead } = site.settle(&cowrie.written, case.dead_letters() * happened);

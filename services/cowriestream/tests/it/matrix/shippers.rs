@@ -1,4 +1,4 @@
-//! Ours, and others through the same.
+//! Our loader, and other shippers for comparison.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,10 @@ use std::{
 use super::cases::path;
 use crate::harness::{Hub, Process, eventually};
 
-/// How long a shipper that is not ours may bring nothing new before it counts as done.
+/// Another shipper counts as done when it has delivered nothing new for this long.
 const QUIET: Duration = Duration::from_secs(12);
 
-/// What arrived.
+/// The lines that arrived.
 pub struct Delivered {
     pub lost: u64,
     pub doubled: u64,
@@ -28,7 +28,7 @@ pub enum Shipper<'a> {
     Rsyslog,
 }
 
-/// The shipper that the environment names; ours without.
+/// The shipper that the environment names; by default ours.
 pub fn under_test(hub: &Hub) -> Shipper<'_> {
     match std::env::var("MATRIX_AGAINST").as_deref() {
         Ok("rsyslog") => Shipper::Rsyslog,
@@ -119,12 +119,12 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         }
     }
 
-    /// What arrived in the end.
+    /// The lines that arrived in the end.
     pub fn settle(&self, written: &[String], dead_letters: u64) -> Delivered {
         let expected: BTreeSet<_> = written.iter().map(String::as_str).collect();
         let all = |lines: &BTreeMap<String, u64>| expected.iter().all(|line| lines.contains_key(*line));
         match self.shipper {
-            // Dead letters may come last.
+            // Dead letters may arrive last.
             Shipper::Ours(_) => self.quiet(|| all(&self.lines()) && self.dead() >= dead_letters),
             Shipper::Rsyslog => self.quiet(|| all(&self.lines())),
         }
@@ -142,7 +142,7 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
             let dead = hub.psql(&format!("select reason, detail, length, source_path, source_offset from dead_letters where sensor = '{}'", self.sensor));
             println!("{}: other dead letters than {dead_letters}:\n{dead}", self.sensor);
         }
-        // A line once more, and a line that nobody wrote.
+        // Count repeated lines, and lines that were never written.
         let doubled = lines
             .iter()
             .map(|(line, times)| if expected.contains(line.as_str()) { times - 1 } else { *times })
@@ -150,7 +150,7 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         Delivered { lost, doubled, dead: self.dead() }
     }
 
-    /// The independent recount of what lies there agrees.
+    /// Asserts that `verify` agrees with the existing files.
     pub fn assert_verified(&self) {
         let Shipper::Ours(hub) = self.shipper else { return };
         let log = self.directory.join("cowrie.json");
@@ -167,7 +167,7 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         );
     }
 
-    /// Waits for a state; gives up when nothing new has come for a while.
+    /// Waits for a state. Gives up when nothing new has arrived for a while.
     fn quiet(&self, reached: impl Fn() -> bool) {
         let (mut seen, mut since) = (0, Instant::now());
         while !reached() && since.elapsed() < QUIET {
@@ -188,7 +188,7 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
         }
     }
 
-    /// The lines that arrived, and how often. In Postgres: as often as the session row counts them.
+    /// The lines that arrived, with their number; in Postgres, the number that the session row counts.
     fn lines(&self) -> BTreeMap<String, u64> {
         let text = match self.shipper {
             Shipper::Ours(hub) => hub.psql(&format!(
@@ -207,7 +207,7 @@ ruleset(name="out") {{ action(type="omfile" file="{dir}/out" template="raw" asyn
             *lines.entry(line.trim_start_matches(['\0', ' ']).to_owned()).or_default() += 1;
         }
         if let Shipper::Ours(hub) = self.shipper {
-            // What a row was counted more than once for.
+            // Subtract what a row counted more than once.
             let counted = hub.count(&format!(
                 "select coalesce(sum(event_count), 0) from sessions where sensor = '{}'",
                 self.sensor

@@ -1,4 +1,4 @@
-//! Links and addresses.
+//! URLs and addresses.
 
 use std::net::Ipv6Addr;
 

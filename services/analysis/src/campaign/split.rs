@@ -1,4 +1,4 @@
-//! One campaign or two: a group comes apart where that explains more, and two become one.
+//! Splits a group into two campaigns when two explain more than one, and merges two campaigns when one does.
 
 use std::collections::HashSet;
 
@@ -9,29 +9,30 @@ use super::{
 };
 use crate::{Stopped, Watch};
 
-/// What families may say when it is asked whether one campaign is rather two: then more than enough evidence
-/// still tells them apart.
-const TELLING_APART: f64 = 3.0;
-/// Members of a large group that are looked at when it is asked by which token it comes apart.
-const TRIED: usize = 200;
-/// Tokens of each family that are tried, of them with the same number of holders; and the best ones whose
-/// parts are refined.
-const CUTS: usize = 16;
-const OF_A_COUNT: usize = 2;
+/// Scales the bounds of the evidence when deciding whether one campaign is two. Wider bounds let surplus
+/// evidence still tell the two apart.
+const SPLIT_SCALE: f64 = 3.0;
+/// Members of a large group that are used to choose the tokens to split by.
+const SAMPLE: usize = 200;
+/// Tokens tried for each family.
+const TRIED_TOKENS: usize = 16;
+/// Of these, most tokens with the same number of holders.
+const TRIED_OF_A_COUNT: usize = 2;
+/// Number of best splits that are refined.
 const REFINED: usize = 4;
-/// Two are told apart only when that explains so much more for each source of the smaller one, in nats: a
-/// campaign has its groups and shifts, too.
-const APART: f64 = 2.5;
+/// Nats that a split must gain for each source of the smaller part. Subgroups and shifts in time within one
+/// campaign gain less.
+const SPLIT_GAIN: f64 = 2.5;
 
 impl Search<'_> {
-    /// Cuts a group where two are more likely than one, and the pieces again.
-    pub fn apart(&mut self, members: Vec<u32>, watch: &mut Watch<'_>) -> Result<Vec<Vec<u32>>, Stopped> {
-        self.set_aside(&members);
+    /// Splits a group while two campaigns are more likely than one, and the parts again.
+    pub fn split(&mut self, members: Vec<u32>, watch: &mut Watch<'_>) -> Result<Vec<Vec<u32>>, Stopped> {
+        self.leave_background(&members);
         let (mut whole, mut waiting) = (Vec::new(), vec![members.clone()]);
         while let Some(group) = waiting.pop() {
-            // How far it is says the caller; here it is only asked whether to go on.
+            // The caller reports progress; here we only check for cancellation.
             watch.at(0.0)?;
-            match self.cut(&group) {
+            match self.best_split(&group) {
                 Some((one, other)) => waiting.extend([one, other]),
                 None => whole.push(group),
             }
@@ -41,32 +42,30 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// All parts are held against the same background: everybody who is in none of them.
-    fn set_aside(&mut self, members: &[u32]) {
+    /// Removes the members from the background, so that all parts are compared with the same one.
+    fn leave_background(&mut self, members: &[u32]) {
         members.iter().for_each(|&member| self.background.remove(&self.sources.all[member as usize]));
         self.background.without_group = true;
     }
 
-    /// The two groups that gain most over this one, if any gain. Tokens that some have and some have not part
-    /// it; the best parts are then refined.
-    fn cut(&mut self, members: &[u32]) -> Option<(Vec<u32>, Vec<u32>)> {
+    /// Returns the two groups that gain most over this one, or `None` if no split gains. Tokens that only
+    /// some members have split the group; the best splits are then refined.
+    fn best_split(&mut self, members: &[u32]) -> Option<(Vec<u32>, Vec<u32>)> {
         let least = self.min_sources.min(3);
         if members.len() < 2 * least {
             return None;
         }
-        // Of a large group some are enough to see by which token it comes apart; a small part of it is seen
-        // when the rest is off.
-        let some = thinned(members, TRIED);
+        // A sample of a large group shows which token splits it. A small part is found once the rest has been
+        // split off.
+        let some = thinned(members, SAMPLE);
         let mut tried: Vec<(f64, Token)> = Vec::new();
-        for token in self.cuts(&some) {
+        for token in self.splitting_tokens(&some) {
             let (one, other) = self.by_token(&some, token);
-            tried.push((
-                self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain(),
-                token,
-            ));
+            tried
+                .push((self.weigh(&one, SPLIT_SCALE).gain() + self.weigh(&other, SPLIT_SCALE).gain(), token));
         }
         tried.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-        let whole = self.weigh(members, TELLING_APART).gain();
+        let whole = self.weigh(members, SPLIT_SCALE).gain();
         let mut best = (0.0, None);
         for (_, token) in tried.into_iter().take(REFINED) {
             let (one, other) = self.by_token(members, token);
@@ -75,8 +74,8 @@ impl Search<'_> {
                     continue;
                 }
                 let gain =
-                    self.weigh(&one, TELLING_APART).gain() + self.weigh(&other, TELLING_APART).gain() - whole;
-                let net = gain - APART * one.len().min(other.len()) as f64;
+                    self.weigh(&one, SPLIT_SCALE).gain() + self.weigh(&other, SPLIT_SCALE).gain() - whole;
+                let net = gain - SPLIT_GAIN * one.len().min(other.len()) as f64;
                 if net > best.0 {
                     best = (net, Some((one, other)));
                 }
@@ -89,9 +88,9 @@ impl Search<'_> {
         members.iter().partition(|&&member| self.sources.all[member as usize].tokens.contains(&token))
     }
 
-    /// Tokens that some members have and some have not: of each family and each number of holders a few, so
-    /// that parts of every size are tried.
-    fn cuts(&mut self, members: &[u32]) -> Vec<Token> {
+    /// Returns tokens that only some members have: a few for each family and each number of holders, so that
+    /// parts of every size are tried.
+    fn splitting_tokens(&mut self, members: &[u32]) -> Vec<Token> {
         self.group.fill(self.sources, members);
         let least = self.min_sources.min(3);
         let mut by_family = vec![Vec::<(u32, Token)>::new(); FAMILIES];
@@ -120,15 +119,15 @@ impl Search<'_> {
             tokens.retain(|&(count, _)| {
                 of_count = if count == last { of_count + 1 } else { 1 };
                 last = count;
-                of_count <= OF_A_COUNT
+                of_count <= TRIED_OF_A_COUNT
             });
-            cuts.extend(thinned(&tokens, CUTS).into_iter().map(|(_, token)| token));
+            cuts.extend(thinned(&tokens, TRIED_TOKENS).into_iter().map(|(_, token)| token));
         }
         cuts
     }
 
-    /// Two groups, of which one is given to begin with: each member goes where it fits better, until none
-    /// moves.
+    /// Refines a split into two groups, starting from `one`: each member moves to the group it fits better,
+    /// until none moves.
     fn refined(&mut self, members: &[u32], mut one: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
         let rest = |one: &[u32]| -> Vec<u32> {
             members.iter().copied().filter(|member| one.binary_search(member).is_err()).collect()
@@ -155,14 +154,14 @@ impl Search<'_> {
         (one, other)
     }
 
-    /// How each of some sources fits to a group, with what the group's size says about it.
+    /// Returns how well each source fits a group; the relative size of the group is part of the fit.
     fn fits(&mut self, group: &[u32], sources: &[u32]) -> Vec<f64> {
         self.group.fill(self.sources, group);
         let size = (group.len() as f64 / sources.len() as f64).ln();
         let fit = |&source: &u32| {
             let is_member = group.binary_search(&source).is_ok();
             self.group
-                .evidence(&self.background, &self.sources.all[source as usize], is_member, TELLING_APART)
+                .evidence(&self.background, &self.sources.all[source as usize], is_member, SPLIT_SCALE)
                 .iter()
                 .sum::<f64>()
                 + size
@@ -170,7 +169,8 @@ impl Search<'_> {
         sources.iter().map(fit).collect()
     }
 
-    /// Two that are better described as one become one: a campaign with two tools is found as two.
+    /// Merges two campaigns that are better described as one. A campaign with two tools is first found as
+    /// two.
     pub fn merge(
         &mut self,
         mut campaigns: Vec<Campaign>,
@@ -181,7 +181,7 @@ impl Search<'_> {
             watch.at(0.9 + 0.1 * one as f64 / campaigns.len() as f64)?;
             let mut other = one + 1;
             while other < campaigns.len() {
-                if let Some(both) = self.together(&campaigns[one], &campaigns[other]) {
+                if let Some(both) = self.merged(&campaigns[one], &campaigns[other]) {
                     campaigns[one] = both;
                     campaigns.remove(other);
                     other = one + 1;
@@ -194,25 +194,25 @@ impl Search<'_> {
         Ok(campaigns)
     }
 
-    /// Two campaigns as one, when that gains more than both.
-    fn together(&mut self, one: &Campaign, other: &Campaign) -> Option<Campaign> {
+    /// Returns two campaigns as one if the merged one gains more than both.
+    fn merged(&mut self, one: &Campaign, other: &Campaign) -> Option<Campaign> {
         if !self.related(one, other) {
             return None;
         }
         let mut members = [one.members.as_slice(), &other.members].concat();
         members.sort_unstable();
-        // What is taken is background no more.
+        // The members were removed from the background when they became campaigns.
         self.background.without_group = true;
-        let both = self.weigh(&members, TELLING_APART).gain();
+        let both = self.weigh(&members, SPLIT_SCALE).gain();
         let apart =
-            self.weigh(&one.members, TELLING_APART).gain() + self.weigh(&other.members, TELLING_APART).gain();
-        let cost = APART * one.members.len().min(other.members.len()) as f64;
-        let together = (both + cost > apart).then(|| self.judge(&members));
+            self.weigh(&one.members, SPLIT_SCALE).gain() + self.weigh(&other.members, SPLIT_SCALE).gain();
+        let cost = SPLIT_GAIN * one.members.len().min(other.members.len()) as f64;
+        let merged = (both + cost > apart).then(|| self.judge(&members));
         self.background.without_group = false;
-        together
+        merged
     }
 
-    /// Whether they have a credential, a command, an artefact or a network in common that most do not have.
+    /// Whether the two share a credential, a command, an artefact or a network that most sources do not have.
     fn related(&mut self, one: &Campaign, other: &Campaign) -> bool {
         self.group.fill(self.sources, &one.members);
         let often = |count: u32, of: usize| count as usize * 4 >= of;
