@@ -118,7 +118,7 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&key) else { return };
         file.attempts += 1;
         file.published_before = u64::MAX;
-        file.turn += 1;
+        file.epoch += 1;
         self.publish_gap(key).await;
     }
 

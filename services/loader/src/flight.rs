@@ -19,7 +19,7 @@ const RECONNECTED_LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Sent {
     pub file: u64,
-    pub turn: u64,
+    pub epoch: u64,
     pub start: u64,
     /// Released when the outcome is known.
     pub _room: Taken,
@@ -135,7 +135,7 @@ mod tests {
     ) -> Sent {
         Sent {
             file,
-            turn: 0,
+            epoch: 0,
             start: 0,
             _room: room.try_take(100).unwrap(),
             stream: 0,

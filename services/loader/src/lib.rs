@@ -10,16 +10,17 @@ mod checkpoint;
 mod descriptors;
 mod evidence;
 mod flight;
-mod halves;
 mod heartbeat;
 mod input;
 pub mod logs;
-mod neighbours;
-mod parts;
+mod metrics;
+mod partial_lines;
+mod pieces;
 mod reading;
 mod scan;
 mod segments;
 mod statistics;
+mod stitching;
 mod tailer;
 mod tracked;
 mod turns;
@@ -53,7 +54,7 @@ use checkpoint::{Checkpoint, CheckpointFile};
 use flight::Room;
 use tailer::Tailer;
 
-/// How much of a file is read in one turn, in bytes.
+/// Bytes of a file that are read at once.
 const CHUNK: usize = 256 * 1024;
 /// Files that an error lists, at most.
 const NAMED: usize = 20;
@@ -72,6 +73,7 @@ pub struct Loader {
 impl Loader {
     /// Starts to follow these logs until `tasks` stop, or in `once` mode until everything is committed.
     pub async fn start(args: &Args, bus: &Bus, tasks: &Tasks) -> anyhow::Result<Self> {
+        metrics::describe();
         let mut loader = Self { statistics: Vec::new(), tailing: Vec::new() };
         let room = Room::new(&args.tuning);
         for (sensor, patterns) in logs::by_sensor(&args.logs, args.sensor.as_ref())? {

@@ -14,8 +14,8 @@ use events::{
 use crate::{
     checkpoint::{LastLine, Stamp},
     flight::{Sent, Taken},
-    halves::Half,
-    parts::{self, Covered, Piece, Repair, What},
+    partial_lines::PartialLine,
+    pieces::{self, Covered, Piece, Repair, What},
     scan::OPEN_AT_REST,
     statistics::Tally,
     tailer::{DEAD, EVENTS, PAUSE, Tailer},
@@ -41,11 +41,11 @@ const ONCE_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy)]
 struct Place {
     key: u64,
-    turn: u64,
+    epoch: u64,
     file: FileId,
     start: u64,
     end: u64,
-    /// The dead letter of a half line that this message replaces.
+    /// The dead letter of a partial line that this message replaces.
     replaces: Option<DeadId>,
 }
 
@@ -178,11 +178,11 @@ impl Tailer {
     async fn publish_chunk(&mut self, key: u64, mut chunk: &[u8]) {
         let Some(file) = self.files.get_mut(&key) else { return };
         (file.quiet_since, file.ended, file.complete, file.trouble) = (None, false, None, None);
-        let turn = file.turn;
+        let epoch = file.epoch;
         loop {
             let may_read = self.may_read();
             // If reading was reset meanwhile (a message was not acknowledged), drop the rest of the chunk.
-            let Some(file) = self.files.get_mut(&key).filter(|file| file.turn == turn) else { return };
+            let Some(file) = self.files.get_mut(&key).filter(|file| file.epoch == epoch) else { return };
             if !may_read {
                 file.left = chunk.to_vec();
                 return;
@@ -231,16 +231,16 @@ impl Tailer {
                 .event(envelope, last_line.hash),
             Err(why) => self.repaired(key, id, item, why, cut),
         };
-        let tally = parts::tally(&pieces, counted, first);
+        let tally = pieces::tally(&pieces, counted, first);
         self.count(key, end, &tally);
         self.note_strange_lines(key, &pieces);
         let Some(file) = self.files.get_mut(&key) else { return };
-        let before = file.half.filter(|half| half.start <= first && first < half.end);
+        let before = file.partial_line.filter(|half| half.start <= first && first < half.end);
         if cut {
-            file.half = Some(Half::of(first, end, &pieces, tally));
+            file.partial_line = Some(PartialLine::of(first, end, &pieces, tally));
         }
         file.repairs.unfinished += u64::from(cut && end > counted);
-        let turn = file.turn;
+        let epoch = file.epoch;
         let wanted: Vec<_> =
             pieces.into_iter().filter(|piece| !file.done.contains(piece.start, piece.end)).collect();
         file.covered = end;
@@ -253,7 +253,7 @@ impl Tailer {
         }
         self.met |= met;
         self.keep_met();
-        self.publish_pieces(key, id, turn, before, wanted).await;
+        self.publish_pieces(key, id, epoch, before, wanted).await;
     }
 
     /// Publishes the pieces of one line; `before` is the half of it that was taken as a line earlier.
@@ -261,19 +261,19 @@ impl Tailer {
         &mut self,
         key: u64,
         id: FileId,
-        turn: u64,
-        before: Option<Half>,
+        epoch: u64,
+        before: Option<PartialLine>,
         pieces: Vec<Piece>,
     ) {
         for piece in pieces {
             let replaces = before.and_then(|half| half.replaced_by(&piece));
-            let place = Place { key, turn, file: id, start: piece.start, end: piece.end, replaces };
+            let place = Place { key, epoch, file: id, start: piece.start, end: piece.end, replaces };
             let bytes = match &piece.what {
                 What::Event { line, .. } => line.len(),
                 What::Dead(dead) => dead.body.len(),
             };
             // One line may become many messages.
-            let Some(room) = self.room(key, turn, bytes as u64).await else { return };
+            let Some(room) = self.room(key, epoch, bytes as u64).await else { return };
             match piece.what {
                 What::Event { line, envelope, id, also, returns } => {
                     self.publish_event(place, room, (line, returns), &envelope, (id, also)).await
@@ -325,7 +325,7 @@ impl Tailer {
         if let Some(repair) = repair {
             let kind = format!("{repair:?}").to_lowercase();
             tracing::debug!(path = %file.path.display(), offset = covered, kind, "repaired a line");
-            metrics::counter!("cowriestream_loader_repairs_total", "kind" => kind).increment(1);
+            metrics::counter!(crate::metrics::REPAIRS, "kind" => kind).increment(1);
         }
         pieces
     }
@@ -378,7 +378,7 @@ impl Tailer {
     async fn publish_dead(&mut self, place: Place, room: Taken, dead: &DeadLetter) {
         let Some(file) = self.files.get(&place.key) else { return };
         let (Some(announce), attempt) = (file.announcement(), file.attempt(place.start)) else { return };
-        metrics::counter!("cowriestream_loader_dead_letters_total", "reason" => dead.reason.as_str())
+        metrics::counter!(crate::metrics::DEAD_LETTERS, "reason" => dead.reason.as_str())
             .increment(1);
         tracing::debug!(path = %announce.path, offset = place.start, reason = dead.reason.as_str(), "published a line as a dead letter");
         let mut ack = self.bus.publish_dead(dead, &announce, attempt, place.replaces).await;
@@ -397,7 +397,7 @@ impl Tailer {
         });
         self.flight.push(Sent {
             file: place.key,
-            turn: place.turn,
+            epoch: place.epoch,
             start: place.start,
             _room: room,
             stream,
@@ -426,8 +426,8 @@ impl Tailer {
             tracing::warn!(path = %file.path.display(), bytes = dead.length, "bytes are lost for good: the broker lost them, and the log no longer has them");
             self.statistics.gap(dead.length);
         }
-        let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
-        let Some(room) = self.room(key, place.turn, 0).await else { return };
+        let place = Place { key, epoch: file.epoch, file: id, start, end, replaces: None };
+        let Some(room) = self.room(key, place.epoch, 0).await else { return };
         self.publish_dead(place, room, &dead).await;
     }
 
@@ -437,8 +437,8 @@ impl Tailer {
         let due = |file: &Tracked| file.lost.is_some_and(|(_, since)| since.elapsed() >= COPY_PATIENCE);
         let keys: Vec<_> = self.files.iter().filter(|(_, file)| due(file)).map(|(key, _)| *key).collect();
         for key in keys {
-            let Some(turn) = self.files.get(&key).map(|file| file.turn) else { continue };
-            let Some(room) = self.room(key, turn, 0).await else { continue };
+            let Some(epoch) = self.files.get(&key).map(|file| file.epoch) else { continue };
+            let Some(room) = self.room(key, epoch, 0).await else { continue };
             if !self.may_read() {
                 return;
             }
@@ -465,7 +465,7 @@ impl Tailer {
             let detail =
                 format!("{} was truncated or deleted before these bytes were read", file.path.display());
             let dead = DeadLetter::gap(self.sensor.clone(), detail, Source { files: vec![(id, missing)] });
-            let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
+            let place = Place { key, epoch: file.epoch, file: id, start, end, replaces: None };
             self.publish_dead(place, room, &dead).await;
         }
     }
@@ -475,8 +475,8 @@ impl Tailer {
     async fn publish_damage(&mut self, key: u64) {
         let unreported =
             self.files.get(&key).filter(|file| file.damage.is_some() && file.damage_reported.is_none());
-        let Some(turn) = unreported.map(|file| file.turn) else { return };
-        let Some(room) = self.room(key, turn, 0).await else { return };
+        let Some(epoch) = unreported.map(|file| file.epoch) else { return };
+        let Some(room) = self.room(key, epoch, 0).await else { return };
         let Some(file) = self.files.get_mut(&key) else { return };
         let Some(damage) = &file.damage else { return };
         let (start, end) = (file.covered, file.covered + 1);
@@ -490,7 +490,7 @@ impl Tailer {
         file.segments.add(start, end, LastLine { start, end, hash: EventId([0; 16]) }, 1);
         (file.covered, file.damage_reported) = (end, Some(start));
         self.dirty = true;
-        let place = Place { key, turn: file.turn, file: id, start, end, replaces: None };
+        let place = Place { key, epoch: file.epoch, file: id, start, end, replaces: None };
         self.publish_dead(place, room, &dead).await;
     }
 
@@ -515,7 +515,7 @@ impl Tailer {
             if !self.may_read() {
                 return;
             }
-            let copied = self.half_is_copied(key);
+            let copied = self.partial_line_is_copied(key);
             let Some(file) = self.files.get_mut(&key).filter(|file| due(file)) else { continue };
             file.ended = true;
             if let Some(item) = file.reader.finish()

@@ -195,7 +195,7 @@ impl Tailer {
     pub fn truncated(&mut self, key: u64) {
         let Some(file) = self.files.get(&key) else { return };
         tracing::info!(path = %file.path.display(), read = file.reader.at(), "the log was truncated in place; reading it from its start");
-        metrics::counter!("cowriestream_loader_truncations_total").increment(1);
+        metrics::counter!(crate::metrics::TRUNCATIONS).increment(1);
         let meta = if file.listed { std::fs::metadata(&file.path).ok() } else { file.metadata() };
         let Some(meta) = meta else { return self.lose(key) };
         let found = Found { path: file.path.clone(), meta, live: file.live };

@@ -173,7 +173,7 @@ impl Tailer {
 
     /// Waits until a message of this size may be in flight. `None` when it must not be published now: the
     /// loader stops, or its file will be read again from an earlier offset.
-    pub async fn room(&mut self, key: u64, turn: u64, bytes: u64) -> Option<Taken> {
+    pub async fn room(&mut self, key: u64, epoch: u64, bytes: u64) -> Option<Taken> {
         if let Some(taken) = self.room.try_take(bytes) {
             return Some(taken);
         }
@@ -190,7 +190,7 @@ impl Tailer {
                 () = tokio::time::sleep(TICK) => (),
             }
         };
-        self.files.get(&key).is_some_and(|file| file.turn == turn).then_some(taken)
+        self.files.get(&key).is_some_and(|file| file.epoch == epoch).then_some(taken)
     }
 
     fn take_ack(&mut self, sent: &Sent, outcome: Result<Published, PublishError>) {
@@ -209,7 +209,7 @@ impl Tailer {
             }
             seen.high = seen.high.max(published.seq);
         }
-        let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) else { return };
+        let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.epoch == sent.epoch) else { return };
         if published.duplicate && file.attempt(sent.start) == 0 {
             // The broker dropped it as a duplicate of an identical line. These bytes need a message of their
             // own, or they never get a receipt.
@@ -225,7 +225,7 @@ impl Tailer {
         tracing::debug!(%error, "a message was not acknowledged");
         self.stream_missing |= *error == PublishError::NoStream;
         self.paused_until = Instant::now() + PAUSE;
-        if let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.turn == sent.turn) {
+        if let Some(file) = self.files.get_mut(&sent.file).filter(|file| file.epoch == sent.epoch) {
             self.flight.forget(sent.file);
             file.read_again(sent.start);
         }

@@ -15,7 +15,7 @@ use events::{
 
 use crate::{
     checkpoint::{FilePoint, LastLine, Stamp, StreamSeen},
-    halves::Half,
+    partial_lines::PartialLine,
     input::Input,
     logs::Found,
     segments::Segments,
@@ -78,7 +78,7 @@ pub(crate) struct Tracked {
     /// When its end was reached.
     pub quiet_since: Option<Instant>,
     /// The last line that was taken without its newline.
-    pub half: Option<Half>,
+    pub partial_line: Option<PartialLine>,
     /// The file continues after a half line that is not committed yet. Reading resumes when that is
     /// committed.
     pub waits: bool,
@@ -93,9 +93,9 @@ pub(crate) struct Tracked {
     /// Bytes below this offset were published before. They are published again under a suffixed message id,
     /// or JetStream's duplicate window would drop them.
     pub published_before: u64,
-    /// Incremented whenever reading is reset to an earlier offset. Acknowledgements of earlier turns are
+    /// Incremented whenever reading is reset to an earlier offset. Acknowledgements of earlier epochs are
     /// ignored.
-    pub turn: u64,
+    pub epoch: u64,
     /// Size and modification time when the whole file had been committed.
     pub complete: Option<Stamp>,
     /// The bytes can no longer be read: truncated or deleted.
@@ -147,14 +147,14 @@ impl Tracked {
             unlisted_since: None,
             unwanted: false,
             quiet_since: None,
-            half: None,
+            partial_line: None,
             waits: false,
             renew: false,
             ended: false,
             announced: false,
             attempts: 0,
             published_before: 0,
-            turn: 0,
+            epoch: 0,
             complete: None,
             gone: false,
             repairs: Repairs::default(),
@@ -399,7 +399,7 @@ impl Tracked {
             return;
         }
         let from = self.segments.cut(offset).unwrap_or_else(|| offset.min(self.covered));
-        self.turn += 1;
+        self.epoch += 1;
         self.waits = false;
         self.reader = LineReader::new(from);
         self.covered = from;

@@ -1,4 +1,4 @@
-//! Half lines. When a rotated file has not grown for a while, its last line is taken without its newline. If
+//! PartialLine lines. When a rotated file has not grown for a while, its last line is taken without its newline. If
 //! the line is continued later (a slow copy, a paused container), it is read again from its start, and the
 //! result replaces the dead letter of the half line.
 
@@ -8,7 +8,7 @@ use events::{DeadId, Envelope, FileId, Fingerprint, LineReader, MAX_LINE, Unusab
 
 use crate::{
     input::Input,
-    parts::{Covered, Piece, What},
+    pieces::{Covered, Piece, What},
     statistics::Tally,
     tailer::Tailer,
     tracked::{Tracked, content, line_at},
@@ -16,7 +16,7 @@ use crate::{
 
 /// The last line of a file, taken without its newline.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Half {
+pub(crate) struct PartialLine {
     pub start: u64,
     pub end: u64,
     /// The dead letter that the end of the half line became, if any.
@@ -25,7 +25,7 @@ pub(crate) struct Half {
     pub tally: Tally,
 }
 
-impl Half {
+impl PartialLine {
     pub fn of(start: u64, end: u64, pieces: &[Piece], tally: Tally) -> Self {
         let dead = pieces.last().and_then(|piece| match &piece.what {
             What::Dead(dead) => Some(dead.id()),
@@ -50,7 +50,7 @@ impl Tailer {
     /// that must wait: the dead letter of the half line must be stored before another message can replace it.
     pub fn rejoin(&mut self, key: u64) -> io::Result<bool> {
         let Some(file) = self.files.get_mut(&key) else { return Ok(true) };
-        let Some(start) = file.half_before()? else { return Ok(true) };
+        let Some(start) = file.partial_line_before()? else { return Ok(true) };
         let end = file.reader.at();
         if file.position < end {
             (file.ready, file.waits) = (false, true);
@@ -66,8 +66,8 @@ impl Tailer {
         tracing::info!(path = %file.path.display(), offset = start, "a line that was taken without its newline is continued; reading it again");
         // The file id was made of the half line: the file gets a new id and is read from its start.
         file.renew = first;
-        let counted = file.half.take().filter(|known| known.end == end);
-        file.half = Some(counted.unwrap_or_else(|| taken(&self.sensor, id, half, self.expand_arrays)));
+        let counted = file.partial_line.take().filter(|known| known.end == end);
+        file.partial_line = Some(counted.unwrap_or_else(|| taken(&self.sensor, id, half, self.expand_arrays)));
         if let Some(half) = counted {
             self.statistics.uncount(&half.tally);
         }
@@ -80,7 +80,7 @@ impl Tailer {
     /// Whether a deleted file ends with half a line that another file has at the same offset. When a file is
     /// replaced (as rsync does) while its original is being written, it ends anywhere. The line continues in
     /// the copy, which is read as well.
-    pub fn half_is_copied(&self, key: u64) -> bool {
+    pub fn partial_line_is_copied(&self, key: u64) -> bool {
         let Some(file) = self.files.get(&key).filter(|file| !file.listed && !file.compressed) else {
             return false;
         };
@@ -120,7 +120,7 @@ impl Tracked {
 
     /// If the file continues where a line without newline was taken, returns the offset where that line
     /// starts.
-    fn half_before(&mut self) -> io::Result<Option<u64>> {
+    fn partial_line_before(&mut self) -> io::Result<Option<u64>> {
         let end = self.reader.at();
         if self.compressed || end == 0 || !self.left.is_empty() || self.reader.unfinished().is_some() {
             return Ok(None);
@@ -167,7 +167,7 @@ fn line_until(input: &Input, start: u64, end: u64) -> io::Result<Option<Item>> {
 }
 
 /// What an earlier process made of a half line.
-fn taken(sensor: &events::SensorId, file: FileId, half: Item, expand_arrays: bool) -> Half {
+fn taken(sensor: &events::SensorId, file: FileId, half: Item, expand_arrays: bool) -> PartialLine {
     let (start, end) = (half.start(), half.end());
     let why = match &half {
         Item::Line { bytes, .. } => Envelope::read(bytes).map_err(Some),
@@ -177,7 +177,7 @@ fn taken(sensor: &events::SensorId, file: FileId, half: Item, expand_arrays: boo
         Ok(_) => Vec::new(),
         Err(why) => unusable(Covered { sensor, file, start, item: half }, why, expand_arrays),
     };
-    Half::of(start, end, &pieces, Tally::default())
+    PartialLine::of(start, end, &pieces, Tally::default())
 }
 
 fn unusable(line: Covered<'_>, why: Option<Unusable>, expand_arrays: bool) -> Vec<Piece> {
