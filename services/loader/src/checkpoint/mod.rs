@@ -1,6 +1,8 @@
 //! The durable checkpoint: up to which offset each file is committed. It is readable JSON. Where it is
 //! missing or damaged, the logs are read again.
 
+mod writer;
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -11,6 +13,8 @@ use anyhow::Context as _;
 use bus::Repairs;
 use events::{EventId, FileId, Fingerprint, SensorId};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use writer::CheckpointWriter;
 
 /// Version of the file's layout.
 const VERSION: u32 = 1;
