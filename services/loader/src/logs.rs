@@ -162,7 +162,8 @@ pub fn refuse_directories(patterns: &[String]) -> anyhow::Result<()> {
         None => Ok(()),
         Some(pattern) => {
             bail!(
-                "{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like '{0}/*.json*'",
+                "{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like \
+                 '{0}/*.json*'",
                 pattern.trim_end_matches('/')
             )
         }

@@ -114,7 +114,10 @@ fn watch(patterns: &[String], changed: &Arc<Notify>) -> Option<notify::Recommend
         .ok()?;
     for directory in logs::directories(patterns) {
         if let Err(error) = watcher.watch(Path::new(&directory), RecursiveMode::NonRecursive) {
-            tracing::warn!(directory = %directory.display(), %error, "could not watch a directory for changes; polling only");
+            tracing::warn!(
+                directory = %directory.display(), %error,
+                "could not watch a directory for changes; polling only"
+            );
         }
     }
     Some(watcher)

@@ -145,7 +145,10 @@ impl CheckpointFile {
             Ok(checkpoint) => Ok(Some(checkpoint)),
             Err(why) => {
                 let aside = self.path.with_extension("json.damaged");
-                tracing::warn!(checkpoint = %self.path.display(), why, aside = %aside.display(), "could not parse the checkpoint; reading the logs again");
+                tracing::warn!(
+                    checkpoint = %self.path.display(), why, aside = %aside.display(),
+                    "could not parse the checkpoint; reading the logs again"
+                );
                 fs::rename(&self.path, &aside)
                     .with_context(|| format!("put {} aside", self.path.display()))?;
                 Ok(None)

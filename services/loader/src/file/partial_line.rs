@@ -88,7 +88,10 @@ impl LogFile {
         let is_first = Fingerprint::of(content(&partial)) == fingerprint
             && line_at(input, 0)?.is_some_and(|first| first.start() == partial.start());
         input.go_to(start)?;
-        tracing::info!(path = %self.path().display(), offset = start, "a line that was taken without its newline is continued; reading it again");
+        tracing::info!(
+            path = %self.path().display(), offset = start,
+            "a line that was taken without its newline is continued; reading it again"
+        );
         // The file id was made of the partial line: the file gets a new id and is read from its start.
         self.identity.set_provisional(is_first);
         let taken = || PartialLine::taken_before(sensor, id, partial, expand_arrays);

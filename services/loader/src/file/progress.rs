@@ -261,8 +261,9 @@ impl Progress {
         self.segments.join()
     }
 
-    /// The partial line from `start` to `end` is read again from its start. `taken` is what an earlier process
-    /// made of it, called only if this process did not take it. Returns what the statistics counted for it.
+    /// The partial line from `start` to `end` is read again from its start. `taken` returns what an earlier
+    /// process made of it; it is called only if this process did not take the line. Returns what the
+    /// statistics counted for it.
     pub(super) fn rejoin(
         &mut self,
         (start, end): (u64, u64),

@@ -50,7 +50,12 @@ impl LogFile {
         self.trouble.clear_error();
         let damage = self.reading.input().and_then(|input| input.damage().map(str::to_owned));
         if self.trouble.set_damage(damage) {
-            tracing::warn!(path = %self.path().display(), offset = self.reading.offset(), damage = self.trouble.damage(), "an archive is damaged or cut off; the lines before the damage were read");
+            tracing::warn!(
+                path = %self.path().display(),
+                offset = self.reading.offset(),
+                damage = self.trouble.damage(),
+                "an archive is damaged or cut off; the lines before the damage were read"
+            );
         }
     }
 
@@ -60,7 +65,10 @@ impl LogFile {
         let unsupported = error.kind() == io::ErrorKind::Unsupported;
         if unsupported && self.reading.offset() > 0 {
             // The start was read: the rest counts as damaged.
-            tracing::warn!(path = %self.path().display(), %error, "could not read the rest of an archive: unsupported");
+            tracing::warn!(
+                path = %self.path().display(), %error,
+                "could not read the rest of an archive: unsupported"
+            );
             self.reading.stop();
             self.trouble.set_damage(Some(error.to_string()));
             return;
@@ -70,7 +78,10 @@ impl LogFile {
         let is_refused = unsupported || (once && !missing && !boot::is_descriptor_shortage(error));
         let is_new = self.trouble.fail(error.to_string(), is_refused);
         if is_refused && is_new {
-            tracing::warn!(path = %self.path().display(), %error, "could not read a log; will not retry until it changes");
+            tracing::warn!(
+                path = %self.path().display(), %error,
+                "could not read a log; will not retry until it changes"
+            );
         } else if is_new && !missing {
             tracing::warn!(path = %self.path().display(), %error, "could not read a log; will retry");
         }

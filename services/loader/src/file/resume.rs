@@ -33,7 +33,10 @@ impl LogFile {
         if same.unwrap_or(true) {
             return file;
         }
-        tracing::info!(path = %found.path.display(), "the content of the file differs from the last checkpoint; reading it from the start");
+        tracing::info!(
+            path = %found.path.display(),
+            "the content of the file differs from the last checkpoint; reading it from the start"
+        );
         Self::new(found, point.generation + 1)
     }
 
@@ -51,7 +54,10 @@ impl LogFile {
         file.fate.leave_patterns(!point.unlisted && path == Path::new(&point.path));
         let is_held_by_process = path.starts_with("/proc");
         if !is_held_by_process {
-            tracing::info!(from = point.path, to = %path.display(), "no pattern matches the log any more; following it");
+            tracing::info!(
+                from = point.path, to = %path.display(),
+                "no pattern matches the log any more; following it"
+            );
         }
         file.reopen_at(path).ok()?;
         file.reading.set_ready(!file.disk.is_complete());

@@ -71,7 +71,10 @@ impl LogFile {
         }
         let path = self.reading.input().filter(|_| meta.nlink() > 0).and_then(|input| input.path());
         let Some(path) = path.filter(|path| path != self.identity.real_path()) else { return false };
-        tracing::info!(from = %self.identity.real_path().display(), to = %path.display(), "the log was moved and no pattern matches it any more; following it");
+        tracing::info!(
+            from = %self.identity.real_path().display(), to = %path.display(),
+            "the log was moved and no pattern matches it any more; following it"
+        );
         self.identity.move_to(path);
         true
     }
@@ -80,7 +83,10 @@ impl LogFile {
     pub fn follow_to(&mut self, path: &Path, sensor: &SensorId) -> bool {
         let is_same = self.is_at(path, sensor) && self.reopen_at(path).is_ok();
         if is_same {
-            tracing::info!(from = %self.path().display(), to = %path.display(), "the log was moved and no pattern matches it any more; following it");
+            tracing::info!(
+                from = %self.path().display(), to = %path.display(),
+                "the log was moved and no pattern matches it any more; following it"
+            );
             self.reading.set_ready(true);
         }
         is_same

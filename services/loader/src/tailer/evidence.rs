@@ -115,7 +115,10 @@ impl Tailer {
     fn adopt(&mut self, id: FileId, ranges: &[(u64, u64)]) {
         let Some(file) = self.files.by_id_mut(id) else { return };
         if file.progress().exceeds(ranges) && !file.fate().is_gone() {
-            tracing::warn!(path = %file.path().display(), "Postgres has less of this file than before; reading it again");
+            tracing::warn!(
+                path = %file.path().display(),
+                "Postgres has less of this file than before; reading it again"
+            );
             file.adopt(ranges);
             self.checkpoint.mark(true);
         } else {

@@ -21,11 +21,15 @@ impl Tailer {
         let Some(file) = self.files.get_mut(key) else { return };
         let Some(gap) = file.published_gap() else { return };
         let detail = format!(
-            "{} can no longer be read; the broker lost these bytes before they were committed. A rotated copy may hold them",
+            "{} can no longer be read; the broker lost these bytes before they were committed. A rotated \
+             copy may hold them",
             file.path().display()
         );
         if file.log_gap() {
-            tracing::warn!(path = %file.path().display(), bytes = gap.bytes(), "bytes are lost for good: the broker lost them, and the log no longer has them");
+            tracing::warn!(
+                path = %file.path().display(), bytes = gap.bytes(),
+                "bytes are lost for good: the broker lost them, and the log no longer has them"
+            );
             self.statistics.gap(gap.bytes());
         }
         let target = target(key, file, &gap);
@@ -55,7 +59,10 @@ impl Tailer {
                 continue;
             }
             let path = file.path().display();
-            tracing::warn!(%path, bytes = gap.bytes(), "bytes are lost for good: the log was truncated or deleted before they were read");
+            tracing::warn!(
+                %path, bytes = gap.bytes(),
+                "bytes are lost for good: the log was truncated or deleted before they were read"
+            );
             self.statistics.gap(gap.bytes());
             let detail = format!("{path} was truncated or deleted before these bytes were read");
             file.add_lost(&gap);

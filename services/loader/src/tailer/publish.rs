@@ -71,7 +71,10 @@ impl Tailer {
         };
         let reason = dead.reason.as_str();
         metrics::counter!(DEAD_LETTERS, "reason" => reason).increment(1);
-        tracing::debug!(path = %announce.path, offset = target.start, reason, "published a line as a dead letter");
+        tracing::debug!(
+            path = %announce.path, offset = target.start, reason,
+            "published a line as a dead letter"
+        );
         let ack = self.broker.publish_dead(dead, &announce, attempt, target).await;
         self.sent(target, room, DEAD, ack);
     }

@@ -128,7 +128,11 @@ impl Tailer {
         if file.count_strange_line(pieces.iter().all(Piece::is_not_json)) && self.hints < MOST_HINTS {
             self.hints += 1;
             let path = file.path().display();
-            tracing::warn!(%path, "no line of this file is JSON so far: each becomes a dead letter. Is it Cowrie's text log? Pass the JSON log, cowrie.json");
+            tracing::warn!(
+                %path,
+                "no line of this file is JSON so far: each becomes a dead letter. Is it Cowrie's text log? \
+                 Pass the JSON log, cowrie.json"
+            );
         }
         let line = LastLine { start: first, end, hash };
         let wanted = file.add_line(line, pieces, is_cut.then_some(tally));

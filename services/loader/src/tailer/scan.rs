@@ -129,7 +129,10 @@ impl Tailer {
     pub(super) fn truncated(&mut self, key: FileKey) {
         let Some(file) = self.files.get(key) else { return };
         let path = file.path().to_owned();
-        tracing::info!(path = %path.display(), read = file.reading().offset(), "the log was truncated in place; reading it from its start");
+        tracing::info!(
+            path = %path.display(), read = file.reading().offset(),
+            "the log was truncated in place; reading it from its start"
+        );
         metrics::counter!(TRUNCATIONS).increment(1);
         let meta = if file.fate().is_listed() { std::fs::metadata(&path).ok() } else { file.metadata() };
         let Some(meta) = meta else { return self.lose(key) };

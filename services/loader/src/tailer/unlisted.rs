@@ -110,7 +110,8 @@ impl Tailer {
             if !point.gone && !point.compressed && point.unlisted {
                 tracing::warn!(
                     path = point.real_path,
-                    "could not find a log that no pattern matches any more; bytes appended to it meanwhile cannot be read"
+                    "could not find a log that no pattern matches any more; bytes appended to it meanwhile \
+                     cannot be read"
                 );
             }
             match listing.files.first() {
