@@ -176,7 +176,8 @@ fn unsupported_window(error: io::Error) -> io::Error {
     }
     let mebibytes = (1 << ZSTD_WINDOW_LOG) >> 20;
     let text = format!(
-        "zstd archives with a window over {mebibytes} MiB (`zstd --long`, `--ultra`) are not read: decompress it, or compress it with `zstd -19`"
+        "zstd archives with a window over {mebibytes} MiB (`zstd --long`, `--ultra`) are not read: \
+         decompress it, or compress it with `zstd -19`"
     );
     io::Error::new(io::ErrorKind::Unsupported, text)
 }

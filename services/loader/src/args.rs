@@ -11,7 +11,13 @@ use crate::logs::LogSpec;
 #[group(skip)]
 pub struct Args {
     /// Log to tail, with its rotated siblings; or a glob pattern. May be given several times
-    #[arg(long = "log", env = "COWRIESTREAM_LOG_PATH", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB", required = true)]
+    #[arg(
+        long = "log",
+        env = "COWRIESTREAM_LOG_PATH",
+        num_args = 1..,
+        value_name = "[SENSOR=]PATH|GLOB",
+        required = true
+    )]
     pub logs: Vec<LogSpec>,
     /// Sensor id of the logs that name none: A-Z a-z 0-9 _ -, at most 64; never taken from the log
     #[arg(long, env = "COWRIESTREAM_SENSOR", value_name = "NAME")]
@@ -40,14 +46,32 @@ pub struct Args {
 #[group(skip)]
 pub struct Tuning {
     /// Interval at which the files are checked, besides the notifications of the system
-    #[arg(long, env = "COWRIESTREAM_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000), value_name = "MILLISECONDS")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_POLL_MS",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(10..=60_000),
+        value_name = "MILLISECONDS"
+    )]
     pub poll_ms: u64,
     /// Messages published and not yet acknowledged by the broker, at most; shared by all sensors of this
     /// loader
-    #[arg(long, env = "COWRIESTREAM_IN_FLIGHT", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=16_384), value_name = "N")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_IN_FLIGHT",
+        default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..=16_384),
+        value_name = "N"
+    )]
     pub in_flight: u32,
     /// Bytes published and not yet acknowledged by the broker, at most; shared by all sensors of this loader
-    #[arg(long, env = "COWRIESTREAM_IN_FLIGHT_BYTES", default_value_t = 8 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=256 << 20), value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_IN_FLIGHT_BYTES",
+        default_value_t = 8 << 20,
+        value_parser = clap::value_parser!(u64).range(1 << 20..=256 << 20),
+        value_name = "BYTES"
+    )]
     pub in_flight_bytes: u64,
     /// The last line of a rotated file counts as complete after this long without a newline
     #[arg(long, env = "COWRIESTREAM_CLOSE_AFTER_SECONDS", default_value_t = 60, value_name = "SECONDS")]

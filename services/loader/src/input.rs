@@ -51,12 +51,12 @@ impl Input {
 
     /// The current path of the open file; `None` when it was deleted or the system does not report it. Linux
     /// only.
-    pub(crate) fn place(&self) -> Option<PathBuf> {
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         use std::os::fd::AsRawFd;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()?;
         // Linux appends " (deleted)" to the name of a deleted file.
-        let (there, mine) = (std::fs::metadata(&path).ok()?, self.metadata().ok()?);
-        ((there.dev(), there.ino()) == (mine.dev(), mine.ino())).then_some(path)
+        let (found, mine) = (std::fs::metadata(&path).ok()?, self.metadata().ok()?);
+        ((found.dev(), found.ino()) == (mine.dev(), mine.ino())).then_some(path)
     }
 
     /// Reads an open file from its start.

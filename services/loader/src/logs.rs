@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ffi::OsStr,
     fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
@@ -50,6 +51,14 @@ pub struct Found {
     pub meta: Metadata,
     /// Named by the user or matched by the pattern, not a rotated sibling: Cowrie may be writing it.
     pub live: bool,
+}
+
+impl Found {
+    /// Whether the file name says that the file is compressed.
+    pub(crate) fn is_archive(&self) -> bool {
+        let is_known = |end: &OsStr| ["gz", "bz2", "zst"].iter().any(|known| end.eq_ignore_ascii_case(known));
+        self.path.extension().is_some_and(is_known)
+    }
 }
 
 /// Groups the arguments by sensor; one without a sensor belongs to `default`.
@@ -119,9 +128,9 @@ pub(crate) fn list(patterns: &[String]) -> anyhow::Result<Listing> {
     for (path, live) in paths {
         match fs::metadata(&path) {
             Ok(meta) if meta.is_file() => {
-                let place = (meta.dev(), meta.ino());
-                let live = live && found.get(&place).is_none_or(|file| file.live);
-                found.insert(place, Found { path, meta, live });
+                let inode = (meta.dev(), meta.ino());
+                let live = live && found.get(&inode).is_none_or(|file| file.live);
+                found.insert(inode, Found { path, meta, live });
             }
             Ok(_) => (),
             Err(error) => listing.unseen(&path, &error),
@@ -153,7 +162,8 @@ pub fn refuse_directories(patterns: &[String]) -> anyhow::Result<()> {
         None => Ok(()),
         Some(pattern) => {
             bail!(
-                "{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like '{0}/*.json*'",
+                "{pattern} is a directory: name the log in it, e.g. {0}/cowrie.json, or a pattern like \
+                 '{0}/*.json*'",
                 pattern.trim_end_matches('/')
             )
         }

@@ -10,6 +10,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::metrics::{BYTES, DROPPED, EVENTS, GAP_BYTES, LAG_BYTES, REPUBLISHED};
+
 /// Counters of one run. Bytes that are read again are not counted again.
 #[derive(Debug, Default)]
 pub struct Statistics {
@@ -111,9 +113,9 @@ impl Statistics {
         if let Some(ts) = tally.last_event_at {
             self.last_event_at.fetch_max(ts, Relaxed);
         }
-        metrics::counter!("cowriestream_loader_events_total").increment(tally.events);
-        metrics::counter!("cowriestream_loader_dropped_total").increment(tally.dropped);
-        metrics::counter!("cowriestream_loader_bytes_total")
+        metrics::counter!(EVENTS).increment(tally.events);
+        metrics::counter!(DROPPED).increment(tally.dropped);
+        metrics::counter!(BYTES)
             .increment(tally.event_bytes + tally.dead_bytes + tally.skipped_bytes + tally.dropped_bytes);
     }
 
@@ -131,19 +133,19 @@ impl Statistics {
 
     pub(crate) fn republished(&self) {
         self.republished.fetch_add(1, Relaxed);
-        metrics::counter!("cowriestream_loader_republished_total").increment(1);
+        metrics::counter!(REPUBLISHED).increment(1);
     }
 
     pub(crate) fn gap(&self, bytes: u64) {
         self.gap_bytes.fetch_add(bytes, Relaxed);
-        metrics::counter!("cowriestream_loader_gap_bytes_total").increment(bytes);
+        metrics::counter!(GAP_BYTES).increment(bytes);
     }
 
     pub(crate) fn set(&self, files: u64, total: u64, lag: u64) {
         self.files.store(files, Relaxed);
         self.total.store(total, Relaxed);
         self.lag.store(lag, Relaxed);
-        metrics::gauge!("cowriestream_loader_lag_bytes").set(lag as f64);
+        metrics::gauge!(LAG_BYTES).set(lag as f64);
     }
 
     pub(crate) fn set_problems(&self, problems: Vec<Problem>) {

@@ -57,7 +57,7 @@ async fn whole_archives_of_every_format_are_read_with_members_and_padding() {
 }
 
 #[tokio::test]
-async fn damaged_archives_count_up_to_the_damage_and_are_told_by_every_run() {
+async fn damaged_archives_count_up_to_the_damage_and_are_reported_by_every_run() {
     let mut site = Site::new().await;
     let texts: Vec<String> = (0..6).map(|_| site.events(400)).collect();
     let cut = |bytes: Vec<u8>| bytes[..bytes.len() * 6 / 10].to_vec();

@@ -63,7 +63,7 @@ async fn what_no_event_is_becomes_a_dead_letter_and_the_bytes_add_up() {
 }
 
 #[tokio::test]
-async fn a_loader_started_again_goes_on_where_it_was() {
+async fn a_restarted_loader_continues_where_it_was() {
     let mut site = Site::new().await;
     fs::write(site.path("cowrie.json.2026-01-01"), site.events(500)).unwrap();
     let mut log = Writer::open(&site.path("cowrie.json"));

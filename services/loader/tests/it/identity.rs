@@ -73,7 +73,7 @@ async fn a_log_that_leaves_the_pattern_is_read_as_long_as_its_writer_has_it() {
 }
 
 #[tokio::test]
-async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_resolved() {
+async fn a_partial_line_that_is_continued_late_becomes_one_event_and_its_dead_letter_is_resolved() {
     let mut site = Site::new().await;
     Writer::open(&site.path("cowrie.json")).write(site.events(1));
     // Half lines: a first line, a later one, and a later one while the loader is down.
@@ -84,19 +84,19 @@ async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_
         log.write(format!("{before}{}", &text[..60]));
         parts.push((log, text[60..80].to_owned(), format!("{}{after}", &text[80..])));
     }
-    let halves = |site: &Site| site.processor.postgres().dead.len();
+    let dead_letters = |site: &Site| site.processor.postgres().dead.len();
     let mut loader = site.loader_with(&["--close-after-seconds", "1"]);
-    site.until("the halves are dead letters", &loader, |postgres| postgres.dead.len() == 3).await;
+    site.until("the partial lines are dead letters", &loader, |postgres| postgres.dead.len() == 3).await;
     for (log, middle, _) in &mut parts[..2] {
         log.write(middle);
     }
-    site.until("the longer halves are, too", &loader, |postgres| postgres.dead.len() == 5).await;
+    site.until("the longer partial lines are, too", &loader, |postgres| postgres.dead.len() == 5).await;
     assert!(site.processor.postgres().resolved.len() == 2, "each replaced the shorter one");
     for (log, _, rest) in &mut parts[..2] {
         log.write(rest);
     }
     site.until("they are resolved", &loader, |postgres| postgres.resolved.len() == 4).await;
-    site.until("the third half is committed", &loader, |_| {
+    site.until("the third partial line is committed", &loader, |_| {
         site.checkpoint().iter().any(|(name, at)| name.ends_with(".3") && *at == parts[2].0.size())
     })
     .await;
@@ -107,7 +107,7 @@ async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_
     let loader = site.loader_with(&["--close-after-seconds", "1"]);
     site.until_all_committed(&loader).await;
     assert_eq!(site.processor.postgres().deliveries(), deliveries + 4, "nothing was delivered twice");
-    assert_eq!(halves(&site), 5);
+    assert_eq!(dead_letters(&site), 5);
     assert_eq!(site.processor.postgres().resolved.len(), 5, "no dead letter is left");
     let sizes: Vec<_> = parts.iter().map(|(log, ..)| (0, log.size())).collect();
     let ranges: Vec<_> =
@@ -118,7 +118,7 @@ async fn a_half_line_that_goes_on_late_becomes_one_event_and_its_dead_letter_is_
 #[tokio::test]
 async fn a_log_that_is_replaced_whole_again_and_again_has_no_gap() {
     let mut site = Site::new().await;
-    // A reported loss: half a line of another live log is truncated away.
+    // A reported loss: a partial line of another live log is truncated away.
     let mut truncated = Writer::open(&site.path("other.json"));
     truncated.write(format!("{}half of a line", site.events(1)));
     let mut content = site.events(1);
@@ -149,7 +149,7 @@ async fn a_log_that_is_replaced_whole_again_and_again_has_no_gap() {
 }
 
 #[tokio::test]
-async fn half_a_line_that_was_truncated_away_is_not_joined_to_another() {
+async fn a_partial_line_that_was_truncated_away_is_not_joined_to_another() {
     let mut site = Site::new().await;
     let mut log = Writer::open(&site.path("cowrie.json"));
     let other = site.events(1);

@@ -67,7 +67,7 @@ fn readiness(port: u16) -> String {
 }
 
 #[tokio::test]
-async fn while_the_disk_is_full_the_loader_goes_on_and_says_so() {
+async fn while_the_disk_is_full_the_loader_continues_and_says_so() {
     let mut site = Site::new().await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut log = Writer::open(&site.path("cowrie.json"));
@@ -163,7 +163,7 @@ async fn names_that_look_like_patterns_or_sensors_are_files() {
 }
 
 #[tokio::test]
-async fn a_text_log_is_told_once() {
+async fn a_text_log_is_reported_once() {
     let mut site = Site::new().await;
     fs::write(site.path("cowrie.json"), site.events(10)).unwrap();
     fs::write(

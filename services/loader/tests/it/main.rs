@@ -4,7 +4,7 @@
 //! Needs `nats-server` 2.10 or newer: on PATH, where `tools/install` puts it, or set in
 //! `COWRIESTREAM_NATS_SERVER`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod archives;
 mod broker;

@@ -1,6 +1,8 @@
 //! The durable checkpoint: up to which offset each file is committed. It is readable JSON. Where it is
 //! missing or damaged, the logs are read again.
 
+mod writer;
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -11,6 +13,8 @@ use anyhow::Context as _;
 use bus::Repairs;
 use events::{EventId, FileId, Fingerprint, SensorId};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use writer::CheckpointWriter;
 
 /// Version of the file's layout.
 const VERSION: u32 = 1;
@@ -141,7 +145,10 @@ impl CheckpointFile {
             Ok(checkpoint) => Ok(Some(checkpoint)),
             Err(why) => {
                 let aside = self.path.with_extension("json.damaged");
-                tracing::warn!(checkpoint = %self.path.display(), why, aside = %aside.display(), "could not parse the checkpoint; reading the logs again");
+                tracing::warn!(
+                    checkpoint = %self.path.display(), why, aside = %aside.display(),
+                    "could not parse the checkpoint; reading the logs again"
+                );
                 fs::rename(&self.path, &aside)
                     .with_context(|| format!("put {} aside", self.path.display()))?;
                 Ok(None)

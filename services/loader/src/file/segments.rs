@@ -79,8 +79,8 @@ impl Segments {
         Some(start)
     }
 
-    /// Whether the broker acknowledged all of a segment, and the processor's floors (EVENTS, DEAD) have passed
-    /// its sequences, but it is not committed.
+    /// Whether the broker acknowledged all of a segment, and the processor's floors (EVENTS, DEAD) have
+    /// passed its sequences, but it is not committed.
     pub fn passed(&self, marks: [u64; 2]) -> bool {
         self.0.iter().any(|segment| {
             segment.unacknowledged == 0 && segment.seqs[0] <= marks[0] && segment.seqs[1] <= marks[1]

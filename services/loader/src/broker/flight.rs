@@ -7,20 +7,32 @@ use std::{
 };
 
 use bus::{Ack, PublishError, Published};
+use events::{DeadId, FileId};
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::args::Tuning;
+use crate::{args::Tuning, files::FileKey};
 
 /// How long an acknowledgement may take before the message is published again.
 const ACK_LIMIT: Duration = Duration::from_secs(10);
 /// The same after a reconnect: messages in the buffers of the old connection are lost.
 const RECONNECTED_LIMIT: Duration = Duration::from_secs(2);
 
-pub(crate) struct Sent {
-    pub file: u64,
-    pub turn: u64,
+/// The file and the bytes that a message covers.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub key: FileKey,
+    /// The epoch of the file in which the message is published.
+    pub epoch: u64,
+    pub file: FileId,
     pub start: u64,
+    pub end: u64,
+    /// The dead letter of a partial line that this message replaces.
+    pub replaces: Option<DeadId>,
+}
+
+pub(crate) struct Sent {
+    pub target: Target,
     /// Released when the outcome is known.
     pub _room: Taken,
     pub stream: usize,
@@ -28,11 +40,14 @@ pub(crate) struct Sent {
     pub ack: Ack,
 }
 
+/// What the broker said about a message.
+pub(crate) type Outcome = Result<Published, PublishError>;
+
 /// Bytes that all sensors of a loader may have in flight together. Each message counts as at least the limit
 /// in bytes divided by the limit in messages, so that both limits hold.
 ///
-/// A sensor that waits for room must keep polling its own acknowledgements (see `Tailer::room`): they hold
-/// the room that another sensor waits for.
+/// A sensor that waits for room must keep polling its own acknowledgements (see `Tailer::reserve`): they
+/// hold the room that another sensor waits for.
 #[derive(Clone)]
 pub(crate) struct Room {
     free: Arc<Semaphore>,
@@ -91,13 +106,13 @@ impl Flight {
     }
 
     /// Drops the messages of a file that will be published again.
-    pub fn forget(&mut self, file: u64) {
-        self.queue.retain(|sent| sent.file != file);
+    pub fn forget(&mut self, file: FileKey) {
+        self.queue.retain(|sent| sent.target.key != file);
     }
 
     /// Returns the first message and its outcome once that is known. Pending for ever while nothing is in
     /// flight. Cancel-safe.
-    pub async fn next(&mut self) -> (Sent, Result<Published, PublishError>) {
+    pub async fn next(&mut self) -> (Sent, Outcome) {
         let deadline = self.deadline();
         let outcome = match (self.queue.front_mut(), deadline) {
             (Some(first), Some(deadline)) => tokio::time::timeout_at(deadline.into(), &mut first.ack).await,
@@ -112,7 +127,7 @@ impl Flight {
     }
 
     /// The same, but only if the outcome is known already.
-    pub fn take(&mut self) -> Option<(Sent, Result<Published, PublishError>)> {
+    pub fn take(&mut self) -> Option<(Sent, Outcome)> {
         self.next().now_or_never()
     }
 
@@ -131,17 +146,11 @@ mod tests {
         room: &Room,
         file: u64,
         at: Instant,
-        ack: impl Future<Output = Result<Published, PublishError>> + Send + 'static,
+        ack: impl Future<Output = Outcome> + Send + 'static,
     ) -> Sent {
-        Sent {
-            file,
-            turn: 0,
-            start: 0,
-            _room: room.try_take(100).unwrap(),
-            stream: 0,
-            at,
-            ack: Box::pin(ack),
-        }
+        let id = FileId::of(0, 0, 0, &events::Fingerprint::of(b""));
+        let target = Target { key: FileKey(file), epoch: 0, file: id, start: 0, end: 1, replaces: None };
+        Sent { target, _room: room.try_take(100).unwrap(), stream: 0, at, ack: Box::pin(ack) }
     }
 
     #[tokio::test]
@@ -170,7 +179,7 @@ mod tests {
         ));
         assert!(room.try_take(1).is_none(), "two are in flight");
         assert!(flight.take().is_none(), "the second waits for the first");
-        flight.forget(1);
+        flight.forget(FileKey(1));
         assert_eq!(flight.take().unwrap().1, Ok(Published { seq: 7, duplicate: false }));
         assert!(flight.is_empty());
         assert!(room.try_take(u64::MAX).is_some(), "all of the room is free again");

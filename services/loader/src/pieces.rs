@@ -19,27 +19,44 @@ pub(crate) struct Piece {
 }
 
 pub(crate) enum What {
-    Event {
-        line: Bytes,
-        envelope: Envelope,
-        id: EventId,
-        /// Bytes of a neighbouring file that are part of the event.
-        also: Option<(FileId, u64, u64)>,
-        /// Number of carriage returns that the repair removed from the end of the line.
-        returns: usize,
-    },
+    Event(Event),
     Dead(Box<DeadLetter>),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Event {
+    pub line: Bytes,
+    pub envelope: Envelope,
+    pub id: EventId,
+    /// Bytes of a neighbouring file that are part of the event.
+    pub also: Option<(FileId, u64, u64)>,
+    /// Number of carriage returns that the repair removed from the end of the line.
+    pub returns: usize,
+}
+
+impl Piece {
+    /// Size of the message, in bytes.
+    pub fn size(&self) -> u64 {
+        match &self.what {
+            What::Event(event) => event.line.len() as u64,
+            What::Dead(dead) => dead.body.len() as u64,
+        }
+    }
+
+    /// Whether it is a line that is not JSON.
+    pub fn is_not_json(&self) -> bool {
+        matches!(&self.what, What::Dead(dead) if dead.reason == Reason::NotJson)
+    }
+}
+
+#[derive(Clone, Copy)]
 pub(crate) enum Repair {
     Glued,
     Stitched,
     Array,
 }
 
-/// A line of a file with the bytes that it covers.
-pub(crate) struct Covered<'a> {
+/// A line of a file with the bytes that its message covers.
+pub(crate) struct Line<'a> {
     pub sensor: &'a SensorId,
     pub file: FileId,
     /// The end of the previous line's range: blank and NUL bytes before a line belong to it.
@@ -47,7 +64,17 @@ pub(crate) struct Covered<'a> {
     pub item: Item,
 }
 
-impl Covered<'_> {
+impl Repair {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Glued => "glued",
+            Self::Stitched => "stitched",
+            Self::Array => "array",
+        }
+    }
+}
+
+impl Line<'_> {
     /// The event, if the whole line is one; `hash` is the event id of its bytes.
     pub fn event(self, envelope: Envelope, hash: EventId) -> Vec<Piece> {
         let end = self.item.end();
@@ -96,13 +123,13 @@ impl Covered<'_> {
             at = if index == last { end } else { (first + part.end as u64).min(end) };
             let text = &bytes[part.text.clone()];
             let what = match Envelope::read(text) {
-                Ok(envelope) => What::Event {
+                Ok(envelope) => What::Event(Event {
                     line: Bytes::copy_from_slice(text),
                     envelope,
                     id: EventId::of(self.sensor, text),
                     also: None,
                     returns: 0,
-                },
+                }),
                 Err(_) => {
                     let detail =
                         format!("beside {} on one line", if parts.len() > 2 { "events" } else { "an event" });
@@ -155,7 +182,7 @@ fn whole(
     let returns = line.len() - length;
     line.truncate(length);
     let id = if returns > 0 { EventId::of(sensor, &line) } else { hash };
-    What::Event { id, line: line.into(), envelope, also, returns }
+    What::Event(Event { id, line: line.into(), envelope, also, returns })
 }
 
 /// Counts the pieces of a line that begins at `first`.
@@ -164,10 +191,10 @@ pub(crate) fn tally(pieces: &[Piece], counted: u64, first: u64) -> Tally {
     for piece in pieces {
         let bytes = piece.end - piece.start.max(first).min(piece.end);
         match &piece.what {
-            What::Event { envelope, .. } => {
+            What::Event(event) => {
                 tally.events += 1;
                 tally.event_bytes += bytes;
-                tally.last_event_at = tally.last_event_at.max(envelope.ts);
+                tally.last_event_at = tally.last_event_at.max(event.envelope.ts);
             }
             What::Dead(_) => {
                 tally.dead_letters += 1;

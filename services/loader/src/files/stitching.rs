@@ -1,17 +1,16 @@
 //! Stitches an event that Cowrie split at midnight: its beginning ends one log, its end starts the next one.
-//! The half that is read first looks for the other one in the files written just before or after, and
-//! publishes the event for both. The half that is read later finds its bytes committed, or publishes the same
+//! The part that is read first looks for the other one in the files written just before or after, and
+//! publishes the event for both. The part that is read later finds its bytes committed, or publishes the same
 //! event again.
 
 use std::io::{self, Read as _};
 
 use events::{FileId, LineReader, MAX_LINE, line::Item, repair};
 
+use super::{FileKey, Files};
 use crate::{
-    checkpoint::Stamp,
+    file::{LogFile, content, is_nul},
     input::Input,
-    tailer::Tailer,
-    tracked::{Tracked, content, is_nul, line_at},
 };
 
 /// Archives that are decompressed to find their last line, at most.
@@ -20,22 +19,22 @@ const ARCHIVES: usize = 2;
 /// A whole event, and the bytes of the neighbouring file that are part of it.
 pub(crate) type Stitched = (Vec<u8>, (FileId, u64, u64));
 
-impl Tailer {
+impl Files {
     /// Returns the event that ends with `tail`, the first line of a file.
-    pub fn find_head(&mut self, key: u64, tail: &[u8]) -> Option<Stitched> {
+    pub fn find_head(&mut self, key: FileKey, tail: &[u8]) -> Option<Stitched> {
         let mut archives = ARCHIVES;
         for other in self.written_before(key) {
-            let file = self.files.get_mut(&other)?;
-            let head = match open_separately(file).and_then(|input| open_end(input, &mut archives)) {
+            let file = self.get_mut(other)?;
+            let head = match file.open_separately().and_then(|input| open_end(input, &mut archives)) {
                 Ok(head) => head,
                 Err(error) => {
-                    tracing::debug!(path = %file.path.display(), %error, "could not read the end of a log");
+                    tracing::debug!(path = %file.path().display(), %error, "could not read the end of a log");
                     continue;
                 }
             };
             let Some(Item::Line { bytes, start, end }) = head else { continue };
             if let Some(line) = repair::stitched(&bytes, tail) {
-                let first = first_item(file).ok().flatten()?;
+                let first = file.first_line().ok().flatten()?;
                 return Some((line, (file.identify(&first)?, start, end)));
             }
         }
@@ -43,10 +42,10 @@ impl Tailer {
     }
 
     /// Returns the event that starts with `head`, the unfinished last line of a file.
-    pub fn find_tail(&mut self, key: u64, head: &[u8]) -> Option<Stitched> {
+    pub fn find_tail(&mut self, key: FileKey, head: &[u8]) -> Option<Stitched> {
         for other in self.written_after(key) {
-            let file = self.files.get_mut(&other)?;
-            let Ok(Some(first)) = first_item(file) else { continue };
+            let file = self.get_mut(other)?;
+            let Ok(Some(first)) = file.first_line() else { continue };
             if let Some(line) = repair::stitched(head, content(&first)) {
                 return Some((line, (file.identify(&first)?, 0, first.end())));
             }
@@ -55,46 +54,29 @@ impl Tailer {
     }
 
     /// Files last written before this one, latest first. Renaming and compressing keep the modification time.
-    /// If two halves fit, the one closer in time is right.
-    fn written_before(&self, key: u64) -> Vec<u64> {
+    /// If the parts of two files fit, the file closer in time is right.
+    fn written_before(&self, key: FileKey) -> Vec<FileKey> {
+        let Some(mine) = self.get(key).map(LogFile::modified_ns) else { return Vec::new() };
         let mut others = self.others(key);
-        let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
         others.retain(|(at, _)| *at <= mine);
         others.sort_by(|a, b| b.cmp(a));
         others.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Files last written after this one, earliest first.
-    fn written_after(&self, key: u64) -> Vec<u64> {
+    fn written_after(&self, key: FileKey) -> Vec<FileKey> {
+        let Some(mine) = self.get(key).map(LogFile::modified_ns) else { return Vec::new() };
         let mut others = self.others(key);
-        let Some(mine) = self.files.get(&key).map(written) else { return Vec::new() };
         others.retain(|(at, _)| *at >= mine);
         others.sort();
         others.into_iter().map(|(_, key)| key).collect()
     }
 
-    fn others(&self, but: u64) -> Vec<(i128, u64)> {
-        self.files
-            .iter()
-            .filter(|(key, file)| **key != but && !file.gone)
-            .map(|(key, file)| (written(file), *key))
-            .collect()
+    /// The other files that can be read, with their modification times.
+    fn others(&self, but: FileKey) -> Vec<(i128, FileKey)> {
+        let others = self.iter().filter(|(key, file)| *key != but && !file.fate().is_gone());
+        others.map(|(key, file)| (file.modified_ns(), key)).collect()
     }
-}
-
-/// The current modification time of a file.
-fn written(file: &Tracked) -> i128 {
-    file.metadata().map_or(file.stamp.mtime_ns, |meta| Stamp::of(&meta).mtime_ns)
-}
-
-/// Opens the file at its start with a descriptor of its own, so that the tailer's position does not move.
-fn open_separately(file: &Tracked) -> io::Result<Input> {
-    // Via the open descriptor: another file may have the name now.
-    file.input.as_ref().and_then(|input| input.again().ok()).map_or_else(|| file.open_from_start(), Ok)
-}
-
-fn first_item(file: &Tracked) -> io::Result<Option<Item>> {
-    line_at(&mut open_separately(file)?, 0)
 }
 
 /// The bytes after the last newline. At most `archives` archives are decompressed for this.

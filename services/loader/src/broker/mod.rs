@@ -1,0 +1,185 @@
+//! The broker as the loader of one sensor uses it: publishes messages, keeps those in flight, and receives
+//! receipts.
+
+mod flight;
+mod streams;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bus::{Bus, EventMessage, Heartbeat, PublishError, Receipts, ReceiptsStream};
+use events::{Announcement, DeadLetter, FileId, SensorId};
+use futures::{FutureExt, StreamExt};
+
+use crate::{checkpoint::StreamSeen, files::FileKey};
+
+pub(crate) use flight::{Outcome, Room, Sent, Taken, Target};
+pub(crate) use streams::{DEAD, EVENTS};
+
+use flight::Flight;
+use streams::Streams;
+
+/// Pause after something could not be published.
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Broker {
+    bus: Bus,
+    sensor: SensorId,
+    flight: Flight,
+    /// Shared by all sensors of this loader.
+    room: Room,
+    receipts: ReceiptsStream,
+    streams: Streams,
+    paused_until: Instant,
+}
+
+/// What arrived from the broker.
+pub(crate) enum Incoming {
+    Outcome(Sent, Outcome),
+    Receipts(Receipts),
+}
+
+impl Broker {
+    /// Subscribes to the receipts of the sensor. `seen` is what the checkpoint says of the streams.
+    pub async fn new(
+        bus: Bus,
+        sensor: SensorId,
+        room: Room,
+        seen: [Option<StreamSeen>; 2],
+    ) -> anyhow::Result<Self> {
+        let receipts = bus.receipts(&sensor).await?;
+        let (flight, streams) = (Flight::default(), Streams::new(seen));
+        Ok(Self { bus, sensor, flight, room, receipts, streams, paused_until: Instant::now() })
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.bus.connected()
+    }
+
+    pub fn can_publish(&self) -> bool {
+        self.is_connected() && !self.streams.is_missing() && Instant::now() >= self.paused_until
+    }
+
+    /// When the pause after a failure ends; `None` if there is none.
+    pub fn paused_until(&self) -> Option<Instant> {
+        Some(self.paused_until).filter(|&until| Instant::now() < until)
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// Whether the stream of the events exists.
+    pub async fn has_streams(&mut self) -> bool {
+        self.bus.events_stream().await.ok().flatten().is_some()
+    }
+
+    /// Compares the streams with what was seen of them. Returns why everything that is outstanding must be
+    /// published again, if so.
+    pub async fn look_at_streams(&mut self) -> anyhow::Result<Option<&'static str>> {
+        let facts = [self.bus.events_stream().await?, self.bus.dead_stream().await?];
+        Ok(self.streams.compare(facts))
+    }
+
+    pub fn has_in_flight(&self) -> bool {
+        !self.flight.is_empty()
+    }
+
+    /// Drops the messages of a file that will be published again.
+    pub fn forget(&mut self, key: FileKey) {
+        self.flight.forget(key);
+    }
+
+    /// Updates the number of reconnects, which shorten the deadline of the messages in flight.
+    pub fn note_connections(&mut self) {
+        self.flight.note_connections(self.bus.connections());
+    }
+
+    /// The outcome of the first message in flight, if it is known already.
+    pub fn take_outcome(&mut self) -> Option<(Sent, Outcome)> {
+        self.flight.take()
+    }
+
+    /// Waits for the outcome of the first message in flight. Cancel-safe.
+    pub async fn next_outcome(&mut self) -> (Sent, Outcome) {
+        self.flight.next().await
+    }
+
+    /// The next receipts, if they have arrived already.
+    pub fn take_receipts(&mut self) -> anyhow::Result<Option<Receipts>> {
+        self.receipts.next().now_or_never().map(|receipts| receipts.context(ENDED)).transpose()
+    }
+
+    /// Waits for an outcome or receipts. Cancel-safe.
+    pub async fn next(&mut self) -> anyhow::Result<Incoming> {
+        tokio::select! {
+            (sent, outcome) = self.flight.next() => Ok(Incoming::Outcome(sent, outcome)),
+            receipts = self.receipts.next() => Ok(Incoming::Receipts(receipts.context(ENDED)?)),
+        }
+    }
+
+    /// Notes the floors that come with receipts.
+    pub fn note_marks(&mut self, receipts: &Receipts) {
+        self.streams.note_marks(receipts);
+    }
+
+    /// Requests the committed ranges of these files; `None` when no processor answers.
+    pub async fn ask_receipts(&mut self, files: &[FileId]) -> anyhow::Result<Option<Receipts>> {
+        self.bus.ask_receipts(&self.sensor, files).await
+    }
+
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// The broker acknowledged a message.
+    pub fn acknowledge(&mut self, sent: &Sent, published: bus::Published) {
+        self.streams.acknowledge(sent.stream, published);
+    }
+
+    /// A message was not acknowledged: publishing pauses.
+    pub fn fail(&mut self, error: &PublishError) {
+        if *error == PublishError::NoStream {
+            self.streams.set_missing();
+        }
+        self.paused_until = Instant::now() + PAUSE;
+    }
+
+    pub async fn publish_event(&mut self, message: EventMessage<'_>) -> Result<bus::Ack, PublishError> {
+        self.bus.publish_event(&self.sensor, message).await
+    }
+
+    /// Publishes a dead letter; without its body if it is too large.
+    pub async fn publish_dead(
+        &mut self,
+        dead: &DeadLetter,
+        announce: &Announcement,
+        attempt: u32,
+        target: Target,
+    ) -> Result<bus::Ack, PublishError> {
+        let ack = self.bus.publish_dead(dead, announce, attempt, target.replaces).await;
+        if !matches!(ack, Err(PublishError::TooLarge)) {
+            return ack;
+        }
+        let without_body = DeadLetter { body: Vec::new(), ..dead.clone() };
+        self.bus.publish_dead(&without_body, announce, attempt, target.replaces).await
+    }
+
+    /// Adds a message to those in flight. If the publish call failed, the message fails when it becomes the
+    /// first one.
+    pub fn sent(&mut self, target: Target, room: Taken, stream: usize, ack: Result<bus::Ack, PublishError>) {
+        let ack = ack.unwrap_or_else(|error| {
+            self.paused_until = Instant::now() + PAUSE;
+            Box::pin(std::future::ready(Err(error)))
+        });
+        self.flight.push(Sent { target, _room: room, stream, at: Instant::now(), ack });
+    }
+
+    pub async fn heartbeat(&mut self, heartbeat: &Heartbeat) {
+        if let Err(error) = self.bus.heartbeat(&self.sensor, heartbeat).await {
+            tracing::debug!(error = format!("{error:#}"), "could not send a heartbeat");
+        }
+    }
+}
+
+const ENDED: &str = "the subscription to receipts ended";
