@@ -13,7 +13,12 @@ pub struct Args {
     #[arg(long, env = "COWRIESTREAM_WORKER_QUEUES", value_delimiter = ',', value_name = "QUEUE")]
     pub queues: Vec<String>,
     /// Jobs at the same time; default: the number of cores
-    #[arg(long, env = "COWRIESTREAM_WORKER_CONCURRENCY", value_parser = clap::value_parser!(u32).range(1..=256), value_name = "N")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_WORKER_CONCURRENCY",
+        value_parser = clap::value_parser!(u32).range(1..=256),
+        value_name = "N"
+    )]
     pub concurrency: Option<u32>,
     /// Queues and concurrency of a kind of worker
     #[arg(long, env = "COWRIESTREAM_WORKER_PROFILE", value_name = "PROFILE")]
@@ -32,10 +37,22 @@ pub struct Args {
     #[arg(long, env = "COWRIESTREAM_WORKER_CPU_CORES", value_name = "N")]
     pub cpu_cores: Option<u32>,
     /// Seconds that running jobs have to end when the worker stops; then it hands them back
-    #[arg(long, env = "COWRIESTREAM_WORKER_DRAIN_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(0..=20), value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_WORKER_DRAIN_SECONDS",
+        default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(0..=20),
+        value_name = "SECONDS"
+    )]
     pub drain_seconds: u64,
     /// Seconds before the second attempt; doubled for each further one, up to ten minutes, plus or minus half
-    #[arg(long, env = "COWRIESTREAM_WORKER_RETRY_SECONDS", default_value_t = 5.0, value_parser = retry_seconds, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "COWRIESTREAM_WORKER_RETRY_SECONDS",
+        default_value_t = 5.0,
+        value_parser = retry_seconds,
+        value_name = "SECONDS"
+    )]
     pub retry_seconds: f64,
 }
 

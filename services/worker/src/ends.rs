@@ -66,12 +66,16 @@ impl Ends {
 
     /// Fails a job whose end Postgres refuses, with the reason.
     async fn fail_refused(&self, end: End, error: &anyhow::Error) {
-        tracing::error!(job_id = %end.job_id, attempt = end.attempt, error = format!("{error:#}"), "could not store the end of a job; it fails");
         let job_id = end.job_id;
+        tracing::error!(
+            %job_id, attempt = end.attempt, error = format!("{error:#}"),
+            "could not store the end of a job; it fails"
+        );
         let reason = format!("the end of the attempt could not be stored: {error:#}");
         let error = ("EndRefused".to_owned(), boot::safe_up_to(&reason, LONGEST_REASON));
         if let Err(failure) = self.insert(&[End { outcome: Outcome::Failed { error }, ..end }]).await {
-            tracing::error!(%job_id, error = format!("{:#}", anyhow::Error::from(failure)), "could not store that a job failed; its lease ends");
+            let error = format!("{:#}", anyhow::Error::from(failure));
+            tracing::error!(%job_id, error, "could not store that a job failed; its lease ends");
             self.shared.release(job_id).await;
         }
     }

@@ -4,9 +4,9 @@
 //! nothing more.
 //!
 //! The modules, from the bottom up: `step` and `backend` (what a job writes, and the one function that writes
-//! it), `run` (what job code may ask), `analyses` (the analyses, also for the command line), `kinds` (the code
-//! of each job type, with the registry), `process` and `attempt` (run one attempt), `work`, `heartbeat` and
-//! `permits` (the worker). `tools/arrows` checks that none uses a module above it.
+//! it), `run` (what job code may ask), `analyses` (the analyses, also for the command line), `kinds` (the
+//! code of each job type, with the registry), `process` and `attempt` (run one attempt), `work`, `heartbeat`
+//! and `permits` (the worker). `tools/arrows` checks that none uses a module above it.
 
 pub mod analyses;
 mod args;

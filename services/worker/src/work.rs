@@ -145,7 +145,10 @@ impl Worker {
         let status = job.status()?;
         let (running, run) = Running::new(&self.shared, &job, self.permits.pop_front());
         self.shared.running.lock().await.insert(job.job_id, running);
-        tracing::debug!(job_id = %job.job_id, job_type = job.job_type, attempt = job.attempt, traceparent = job.traceparent, "started an attempt");
+        tracing::debug!(
+            job_id = %job.job_id, job_type = job.job_type, attempt = job.attempt,
+            traceparent = job.traceparent, "started an attempt"
+        );
         publish::publish(&self.shared.bus, News::Status, &status).await;
         let (ended, shared) = (self.ended.clone(), self.shared.clone());
         let mut span = boot::span("attempt", job.traceparent.as_deref());

@@ -166,7 +166,8 @@ async fn database(
 
 async fn of_database(args: &Args, tasks: &Tasks) -> anyhow::Result<AnalysisOutcome> {
     let (context, progress, range) = database(args, tasks).await?;
-    let work = analyses::of_database(&context, &args.analysis(), &range, args.full);
+    let analysis = args.analysis();
+    let work = analyses::of_database(&context, &analysis, &range, args.full);
     with_bar(args.json, progress, work).await
 }
 

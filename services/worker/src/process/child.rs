@@ -36,7 +36,7 @@ pub async fn attempt(tasks: Tasks) -> anyhow::Result<()> {
         Err(error) => ChildMessage::Interrupted(format!("{error:#}")),
     };
     messages::send(&end);
-    // Nobody needs what still computes.
+    // Threads that still compute would delay the exit.
     std::process::exit(0)
 }
 
@@ -73,7 +73,9 @@ async fn execute(run: Run) -> ChildMessage {
     tokio::select! {
         result = code.result() => match result {
             Ok(result) => message(&run, result),
-            Err(_) => ChildMessage::Retry("the code of the job panicked; the worker's log says where".to_owned()),
+            Err(_) => {
+                ChildMessage::Retry("the code of the job panicked; the worker's log says where".to_owned())
+            }
         },
         () = abandoned => ChildMessage::Stopped,
     }

@@ -78,7 +78,9 @@ impl Site {
 
 /// The stored form of the parameters of a diagnostic job.
 pub fn diagnostic(steps: i64, seconds: f64) -> String {
-    format!(
-        r#"{{"steps": {steps}, "step_seconds": {seconds}, "memory_mb": 0, "fail": "never", "fail_at_step": 0, "fail_attempts": 0}}"#
-    )
+    let parameters = serde_json::json!({
+        "steps": steps, "step_seconds": seconds, "memory_mb": 0, "fail": "never", "fail_at_step": 0,
+        "fail_attempts": 0
+    });
+    parameters.to_string()
 }

@@ -61,8 +61,9 @@ fn whole_step() -> Step {
 /// Rows of each table, whether there is a checkpoint, and the progress.
 fn written(site: &Site) -> String {
     site.psql(
-        "select (select count(*) from findings), (select count(*) from finding_sessions), (select count(*) from outbox),
-            (select count(*) from longtail_parts), (select count(*) from longtail_scores), (select count(*) from longtail_models),
+        "select (select count(*) from findings), (select count(*) from finding_sessions),
+            (select count(*) from outbox), (select count(*) from longtail_parts),
+            (select count(*) from longtail_scores), (select count(*) from longtail_models),
             (select count(*) from diagnostic_steps), count(checkpoint), max(progress_percent)::int from jobs",
     )
 }
@@ -70,8 +71,8 @@ fn written(site: &Site) -> String {
 async fn site_with_session() -> Site {
     let site = Site::start(false).await;
     site.psql(&format!(
-        "insert into sessions (sensor, session, started_at, event_count, login_attempts, login_successes, command_count,
-            download_count, upload_count, forward_count, bytes)
+        "insert into sessions (sensor, session, started_at, event_count, login_attempts, login_successes,
+            command_count, download_count, upload_count, forward_count, bytes)
         values ('fra', '0123456789ab', '{}', 1, 0, 0, 1, 0, 0, 0, 100)",
         start_of_day().to_rfc3339()
     ));
@@ -146,7 +147,9 @@ async fn a_step_that_was_sent_as_json_writes_the_same() {
     let site = site_with_session().await;
     Backend::without_job(site.store.clone()).apply(&sent).await.unwrap();
     assert_eq!(
-        site.psql("select count(*), (select count(*) from longtail_models), (select count(*) from jobs) from findings"),
+        site.psql(
+            "select count(*), (select count(*) from longtail_models), (select count(*) from jobs) from findings"
+        ),
         "1|1|0"
     );
 }
