@@ -83,10 +83,12 @@ fn result_json(analysis: &Analysis, range: &DataRange, outcome: &AnalysisOutcome
         .collect();
     json!({
         "analysis": analysis.kind(), "analysis_type": outcome.analysis_type(), "from": range.from,
-        "to": range.to, "sensor": range.sensor, "sessions": outcome.sessions, "cached_sessions": outcome.cached_sessions,
+        "to": range.to, "sensor": range.sensor, "sessions": outcome.sessions,
+        "cached_sessions": outcome.cached_sessions,
         "new_sessions": outcome.sessions - outcome.cached_sessions, "duration_seconds": seconds,
         "summary": findings::public(&outcome.summary), "findings_total": outcome.findings.len(),
         "findings_new": stored.new, "findings_updated": stored.updated,
-        "findings_unchanged": stored.unchanged, "findings": findings, "markdown": markdown(analysis, Some((range.from, range.to)), outcome, seconds),
+        "findings_unchanged": stored.unchanged, "findings": findings,
+        "markdown": markdown(analysis, Some((range.from, range.to)), outcome, seconds),
     })
 }

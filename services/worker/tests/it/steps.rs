@@ -148,7 +148,8 @@ async fn a_step_that_was_sent_as_json_writes_the_same() {
     Backend::without_job(site.store.clone()).apply(&sent).await.unwrap();
     assert_eq!(
         site.psql(
-            "select count(*), (select count(*) from longtail_models), (select count(*) from jobs) from findings"
+            "select count(*), (select count(*) from longtail_models), (select count(*) from jobs)
+            from findings"
         ),
         "1|1|0"
     );
