@@ -1,4 +1,4 @@
-//! What a worker is: from flags, from `worker-config.yaml`, and from the machine.
+//! The settings of a worker: flags, then `worker-config.yaml`, then what the machine has.
 
 use std::{collections::BTreeMap, fs};
 
@@ -6,44 +6,13 @@ use anyhow::{Context as _, bail, ensure};
 use jobs::{Capabilities, Preference, WorkerSpec};
 use serde::Deserialize;
 
-use crate::Args;
+use crate::{
+    args::{Args, Profile, QUEUES},
+    machine,
+};
 
-/// Queues and concurrency of a kind of worker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Profile {
-    /// Every queue, four jobs
-    #[value(name = "general")]
-    General,
-    /// longtail, snowshoe, botnet; eight jobs
-    #[value(name = "ml_accelerated", alias = "ml-accelerated")]
-    MlAccelerated,
-    /// enrichment, reports; sixteen jobs
-    #[value(name = "io_bound", alias = "io-bound")]
-    IoBound,
-}
-
-/// The queues of the analyses.
-const QUEUES: [&str; 5] = ["longtail", "snowshoe", "botnet", "enrichment", "reports"];
-/// Preference of a queue that names none.
+/// Priority of a queue without one.
 const PREFERENCE: i32 = 50;
-
-impl Profile {
-    fn queues(self) -> &'static [&'static str] {
-        match self {
-            Self::General => &QUEUES,
-            Self::MlAccelerated => &["longtail", "snowshoe", "botnet"],
-            Self::IoBound => &["enrichment", "reports"],
-        }
-    }
-
-    fn concurrency(self) -> u32 {
-        match self {
-            Self::General => 4,
-            Self::MlAccelerated => 8,
-            Self::IoBound => 16,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +20,7 @@ struct File {
     workers: Vec<Entry>,
 }
 
-/// An entry of the file, as in ADR 002.
+/// A worker in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -85,22 +54,22 @@ struct CapabilityEntry {
     accelerator: Option<String>,
     memory_gb: Option<f64>,
     cpu_cores: Option<u32>,
-    /// Told for people; a job asks for an accelerator and for memory.
+    /// For people only: a job requests an accelerator and memory.
     #[serde(rename = "gpu_memory_gb")]
     _gpu_memory_gb: Option<f64>,
 }
 
-/// Settings of a worker, checked.
+/// Valid settings of a worker.
 pub(crate) struct Settings {
-    /// What it registers as.
+    /// What it registers.
     pub spec: WorkerSpec,
-    /// Whether its memory is what somebody configured, not what the machine has.
-    pub configured_memory: bool,
+    /// Whether the size of its memory is a setting, not what was detected.
+    pub is_memory_configured: bool,
 }
 
-/// What this worker is. Flags go before the file, the file before what is seen.
+/// Reads the settings. A flag overrides the file, and the file overrides what is detected.
 pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
-    let host = host();
+    let host = machine::host();
     let entry = match &args.config {
         Some(path) => {
             let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
@@ -115,14 +84,14 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
         .worker_name
         .clone()
         .or_else(|| entry.as_ref().map(|entry| entry.name.clone()))
-        .unwrap_or_else(|| named(&host));
+        .unwrap_or_else(|| machine::worker_name(&host));
     let queues = match (&args.queues[..], &entry, args.profile) {
         ([], Some(entry), _) => preferences(&entry.queues)?,
         ([], None, Some(profile)) => plain(profile.queues()),
         ([], None, None) => plain(&QUEUES),
         (names, _, _) => plain(&names.iter().map(String::as_str).collect::<Vec<_>>()),
     };
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let cores = machine::cores();
     let concurrency = args
         .concurrency
         .or(entry.as_ref().and_then(|entry| entry.concurrency))
@@ -133,14 +102,18 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
     let spec = WorkerSpec {
         hostname: format!("{name}@{host}"),
         name,
-        place: if containerized() { "containerized" } else { "native" }.to_owned(),
-        platform: platform(),
+        place: if machine::is_container() { "containerized" } else { "native" }.to_owned(),
+        platform: machine::platform(),
         concurrency: i32::try_from(concurrency).unwrap_or(i32::MAX),
         queues,
         job_types: jobs::TYPES.iter().map(|(name, _)| (*name).to_owned()).collect(),
         capabilities: Capabilities {
-            accelerator: args.accelerator.clone().or(offered.accelerator).unwrap_or_else(accelerator),
-            memory_gb: configured.unwrap_or_else(memory_gb),
+            accelerator: args
+                .accelerator
+                .clone()
+                .or(offered.accelerator)
+                .unwrap_or_else(machine::accelerator),
+            memory_gb: configured.unwrap_or_else(machine::memory_gb),
             cpu_cores: i32::try_from(args.cpu_cores.or(offered.cpu_cores).unwrap_or(cores))
                 .unwrap_or(i32::MAX),
         },
@@ -151,13 +124,7 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
         spec.name
     );
     spec.check().map_err(|why| anyhow::anyhow!("settings of worker {:?}: {why}", spec.name))?;
-    Ok(Settings { spec, configured_memory: configured.is_some() })
-}
-
-/// Reads `--retry-seconds`.
-pub(crate) fn retry_seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.0..=600.0).contains(&seconds) { Ok(seconds) } else { Err("expected 0 to 600 seconds".to_owned()) }
+    Ok(Settings { spec, is_memory_configured: configured.is_some() })
 }
 
 fn entry(text: &str, name: Option<&str>, host: &str) -> anyhow::Result<Entry> {
@@ -198,71 +165,11 @@ fn plain(queues: &[&str]) -> Vec<Preference> {
         .collect()
 }
 
-fn host() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().trim().to_owned();
-    if name.is_empty() { "localhost".to_owned() } else { name }
-}
-
-/// A host's name as a worker's.
-fn named(host: &str) -> String {
-    host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).take(64).collect()
-}
-
-fn platform() -> String {
-    let os = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("{os}-{arch}")
-}
-
-fn containerized() -> bool {
-    std::path::Path::new("/.dockerenv").exists()
-        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
-        || std::env::var_os("container").is_some()
-}
-
-/// Of a Mac, in bytes.
-fn darwin_memory() -> Option<f64> {
-    let out = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "hw.memsize"]).output().ok()?;
-    String::from_utf8(out.stdout).ok()?.trim().parse().ok()
-}
-
-fn accelerator() -> String {
-    let found = if std::path::Path::new("/proc/driver/nvidia/version").exists() {
-        "nvidia_cuda"
-    } else if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
-        "apple_neural_engine"
-    } else {
-        "none"
-    };
-    found.to_owned()
-}
-
-/// Of the machine, or of the control group that limits us, in GiB.
-fn memory_gb() -> f64 {
-    const GIB: f64 = (1_u64 << 30) as f64;
-    let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0 / GIB)
-    });
-    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse::<f64>().ok())
-        .map(|bytes| bytes / GIB);
-    match (total, limit) {
-        (Some(total), Some(limit)) => total.min(limit),
-        (total, limit) => total.or(limit).or_else(|| darwin_memory().map(|bytes| bytes / GIB)).unwrap_or(1.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ADR: &str = "
+    const FILE: &str = "
 workers:
   - name: m4-ml-worker
     hostname: m4-mac
@@ -287,18 +194,18 @@ workers:
 ";
 
     #[test]
-    fn the_file_of_the_adr_is_read() {
-        let found = entry(ADR, Some("m4-ml-worker"), "elsewhere").unwrap();
+    fn a_file_with_workers_is_read() {
+        let found = entry(FILE, Some("m4-ml-worker"), "elsewhere").unwrap();
         let queues = preferences(&found.queues).unwrap();
         assert_eq!(queues[0], Preference { queue: "longtail".into(), priority: 100, exclusive: false });
         assert_eq!(queues[1], Preference { queue: "reports".into(), priority: 50, exclusive: false });
         assert_eq!(found.capabilities.accelerator.as_deref(), Some("apple_neural_engine"));
-        assert_eq!(entry(ADR, None, "aws-instance-1").unwrap().name, "cloud-gpu-worker");
+        assert_eq!(entry(FILE, None, "aws-instance-1").unwrap().name, "cloud-gpu-worker");
     }
 
     #[test]
-    fn who_is_not_in_the_file_is_told_who_is() {
-        let error = entry(ADR, Some("x"), "h").err().unwrap().to_string();
+    fn an_unknown_name_is_refused_with_the_known_names() {
+        let error = entry(FILE, Some("x"), "h").err().unwrap().to_string();
         assert_eq!(error, "no worker is named \"x\"; there are: m4-ml-worker, cloud-gpu-worker");
         assert!(
             entry("workers: [{name: a, queues: [], colour: red}]", Some("a"), "h")

@@ -1,6 +1,7 @@
 //! A finding, its identity and its revision.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -11,7 +12,10 @@ pub type SessionName = (String, String);
 
 /// Something that a live rule or an analysis found. Two runs of an analysis that find the same thing give it
 /// the same `kind`, `rule` and `key`.
-#[derive(Clone, PartialEq, Debug)]
+///
+/// Its serialised form is complete, with passwords, and is for parts of this system only. What leaves the
+/// system is [`Finding::message`] or [`Finding::public_json`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     pub kind: Kind,
     pub rule: Rule,

@@ -1,21 +1,25 @@
 //! What made a finding: a live rule of the user, or a detector of an analysis. It says what the key is.
 
 use events::Dimension;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::redaction::Hiding;
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// A live rule. The user chose its name; the key is a value of the dimension.
     Live {
         name: String,
+        #[serde(serialize_with = "write_dimension", deserialize_with = "read_dimension")]
         dimension: Dimension,
     },
     Detector(Detector),
 }
 
 /// A detector of the analyses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Detector {
     RareCommand,
     AnomalousSequence,
@@ -84,4 +88,12 @@ impl From<Detector> for Rule {
     fn from(detector: Detector) -> Self {
         Self::Detector(detector)
     }
+}
+
+fn write_dimension<S: Serializer>(dimension: &Dimension, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(dimension.name())
+}
+
+fn read_dimension<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dimension, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{DataDir, Servers, Wanted};
+use crate::{DataDir, Servers, Urls, Wanted};
 
 /// How long to wait for a state; long, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,6 +46,10 @@ impl Backend {
         let urls = &self.servers.urls;
         let mut all = [&urls.nats, &urls.database, &urls.redis].into_iter().flatten();
         all.next().expect("a server was started").clone()
+    }
+
+    pub fn urls(&self) -> &Urls {
+        &self.servers.urls
     }
 
     /// Stops the servers, lets `change` modify their data directory, and starts them again.

@@ -198,7 +198,7 @@ pub async fn set_checkpoint(on: &mut PgConnection, job_id: Uuid, checkpoint: &Va
 }
 
 /// How far an attempt is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Progress {
     pub percent: f64,
     pub step: String,

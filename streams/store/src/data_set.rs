@@ -15,7 +15,7 @@ const MOST: i64 = 1_000;
 const LONGEST_INPUT: i32 = 64 << 10;
 
 /// Which sessions: those that began in a range of time.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct DataRange {
     /// From this moment on.
     pub from: DateTime<Utc>,

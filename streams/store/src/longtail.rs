@@ -13,7 +13,7 @@ const MOST_PARTS: i64 = 800;
 const MOST_MODELS: i64 = 8;
 
 /// A cached part of a whole UTC day.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LongtailPart {
     /// The start of the day.
     pub from_at: DateTime<Utc>,

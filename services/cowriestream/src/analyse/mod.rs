@@ -19,7 +19,7 @@ use loader::logs::LogSpec;
 use serde_json::json;
 use store::{DataRange, Store};
 use tokio::sync::watch;
-use worker::analyses::{self, Answer, Desk, Keep, Question, Told};
+use worker::analyses::{self, Analysis, AnalysisContext, AnalysisOutcome, Keep, Progress};
 
 pub(crate) use self::show::evidence;
 use crate::{since::Since, target::Target};
@@ -105,15 +105,15 @@ fn part(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    fn question(&self) -> Question {
+    fn analysis(&self) -> Analysis {
         let campaigns = |kind| {
-            Question::Campaigns(
+            Analysis::Campaigns(
                 kind,
                 campaign::Parameters { threshold: self.threshold, min_sources: self.min_sources as usize },
             )
         };
         match self.what {
-            What::Longtail => Question::Longtail(longtail::Parameters {
+            What::Longtail => Analysis::Longtail(longtail::Parameters {
                 threshold: self.threshold,
                 seed: self.seed,
                 ..longtail::Parameters::default()
@@ -128,15 +128,15 @@ impl Args {
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let since = Instant::now();
     let live = args.logs.is_empty() && args.input.is_none() && args.save.is_none();
-    let answer = if live { of_database(&args, &tasks).await? } else { of_data(&args, &tasks).await? };
+    let result = if live { of_database(&args, &tasks).await? } else { of_data(&args, &tasks).await? };
     let seconds = (since.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     if args.json {
-        let findings: Vec<_> = answer.findings.iter().map(Finding::full_json).collect();
+        let findings: Vec<_> = result.findings.iter().map(Finding::full_json).collect();
         let mut summary = json!({
-            "analysis": args.question().kind(), "sessions": answer.sessions, "cached_sessions": answer.cached_sessions,
-            "new_sessions": answer.sessions - answer.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": answer.kept,
+            "analysis": args.analysis().kind(), "sessions": result.sessions, "cached_sessions": result.cached_sessions,
+            "new_sessions": result.sessions - result.cached_sessions, "duration_seconds": seconds, "findings": findings.len(), "kept": result.stored,
         });
-        if let (Some(summary), Some(more)) = (summary.as_object_mut(), answer.summary.as_object()) {
+        if let (Some(summary), Some(more)) = (summary.as_object_mut(), result.summary.as_object()) {
             for (name, value) in more {
                 summary.entry(name).or_insert_with(|| value.clone());
             }
@@ -144,12 +144,15 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
         boot::say!("{}", boot::ascii(&json!({ "summary": summary, "findings": findings }).to_string()));
         return Ok(());
     }
-    show::print(&args.question(), &answer, seconds, args.limit);
+    show::print(&args.analysis(), &result, seconds, args.limit);
     Ok(())
 }
 
-/// What there is to ask a database, and the desk to do it at.
-async fn database(args: &Args, tasks: &Tasks) -> anyhow::Result<(Desk, watch::Receiver<Told>, DataRange)> {
+/// Connects to the database; also returns the range to analyse.
+async fn database(
+    args: &Args,
+    tasks: &Tasks,
+) -> anyhow::Result<(AnalysisContext, watch::Receiver<Progress>, DataRange)> {
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
     let to = args.until.unwrap_or_else(Utc::now);
@@ -157,25 +160,27 @@ async fn database(args: &Args, tasks: &Tasks) -> anyhow::Result<(Desk, watch::Re
     let from = DateTime::from_timestamp_micros(from).unwrap_or_default();
     anyhow::ensure!(from < to, "--since must be before --until");
     let keep = if args.store { Keep::Plain } else { Keep::Nothing };
-    let (desk, hear) = Desk::new(Some(store), tasks.clone(), tasks.stop(), keep);
-    Ok((desk, hear, DataRange { from, to, sensor: args.sensor.as_ref().map(ToString::to_string) }))
+    let (context, progress) = AnalysisContext::new(Some(store), tasks.clone(), tasks.stop(), keep);
+    Ok((context, progress, DataRange { from, to, sensor: args.sensor.as_ref().map(ToString::to_string) }))
 }
 
-async fn of_database(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
-    let (desk, hear, range) = database(args, tasks).await?;
-    watched(args.json, hear, analyses::of_database(&desk, &args.question(), &range, args.full)).await
+async fn of_database(args: &Args, tasks: &Tasks) -> anyhow::Result<AnalysisOutcome> {
+    let (context, progress, range) = database(args, tasks).await?;
+    let analysis = args.analysis();
+    let work = analyses::of_database(&context, &analysis, &range, args.full);
+    with_bar(args.json, progress, work).await
 }
 
-async fn of_data(args: &Args, tasks: &Tasks) -> anyhow::Result<Answer> {
+async fn of_data(args: &Args, tasks: &Tasks) -> anyhow::Result<AnalysisOutcome> {
     let mut data = data(args, tasks).await?;
     if let Some(path) = &args.save {
         data = file::save(path, data, tasks).await?;
     }
-    let (desk, hear) = Desk::new(None, tasks.clone(), tasks.stop(), Keep::Nothing);
-    watched(args.json, hear, analyses::of_data(&desk, &args.question(), data)).await
+    let (context, progress) = AnalysisContext::new(None, tasks.clone(), tasks.stop(), Keep::Nothing);
+    with_bar(args.json, progress, analyses::of_data(&context, &args.analysis(), data)).await
 }
 
-/// From a file, from logs, or else from the database.
+/// Reads the data set from a file, from logs, or from the database.
 async fn data(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
     if let Some(path) = &args.input {
         return file::read(path, tasks).await;
@@ -183,30 +188,30 @@ async fn data(args: &Args, tasks: &Tasks) -> anyhow::Result<Data> {
     if !args.logs.is_empty() {
         return read::read(args, tasks).await;
     }
-    let (desk, hear, range) = database(args, tasks).await?;
-    watched(args.json, hear, analyses::data_set(&desk, &range)).await
+    let (context, progress, range) = database(args, tasks).await?;
+    with_bar(args.json, progress, analyses::data_set(&context, &range)).await
 }
 
-/// Waits for an answer, with a progress bar.
-async fn watched<T>(
+/// Waits for a result, with a progress bar.
+async fn with_bar<T>(
     quiet: bool,
-    mut hear: watch::Receiver<Told>,
-    asked: impl Future<Output = anyhow::Result<T>>,
+    mut progress: watch::Receiver<Progress>,
+    work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(1_000) };
     bar.set_style(ProgressStyle::with_template("{bar:30} {percent} % {msg}, eta {eta}")?);
-    let mut asked = std::pin::pin!(asked);
+    let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {
             biased;
-            answer = &mut asked => {
+            result = &mut work => {
                 bar.finish_and_clear();
-                return answer;
+                return result;
             }
-            Ok(()) = hear.changed() => {
-                let told = hear.borrow_and_update().clone();
-                bar.set_position((told.done * 1_000.0) as u64);
-                bar.set_message(format!("of {} sessions: {}", told.sessions, told.step));
+            Ok(()) = progress.changed() => {
+                let Progress { step, done, sessions } = progress.borrow_and_update().clone();
+                bar.set_position((done * 1_000.0) as u64);
+                bar.set_message(format!("of {sessions} sessions: {step}"));
             }
         }
     }

@@ -4,35 +4,38 @@ use boot::safe_up_to;
 use chrono::{DateTime, Utc};
 use findings::Finding;
 use serde_json::Value;
-use worker::analyses::{Answer, Question};
+use worker::analyses::{Analysis, AnalysisOutcome};
 
 /// Characters of a line.
 const WIDE: usize = 160;
 /// Entries of a list.
 const MOST: usize = 4;
 
-/// Prints an answer.
-pub(super) fn print(question: &Question, answer: &Answer, seconds: f64, limit: usize) {
-    for finding in answer.findings.iter().take(limit) {
+/// Prints a outcome.
+pub(super) fn print(analysis: &Analysis, outcome: &AnalysisOutcome, seconds: f64, limit: usize) {
+    for finding in outcome.findings.iter().take(limit) {
         show(finding);
     }
-    let left = answer.findings.len().saturating_sub(limit);
+    let left = outcome.findings.len().saturating_sub(limit);
     if left > 0 {
-        boot::say!("and {left} more findings: --limit {} shows them, --json has them", answer.findings.len());
+        boot::say!(
+            "and {left} more findings: --limit {} shows them, --json has them",
+            outcome.findings.len()
+        );
     }
-    let cached = if answer.cached_sessions > 0 {
-        format!(", {} of them read before", answer.cached_sessions)
+    let cached = if outcome.cached_sessions > 0 {
+        format!(", {} of them from the cache", outcome.cached_sessions)
     } else {
         String::new()
     };
     boot::say!(
         "{}: {} findings in {} sessions{cached}, {seconds:.1} s",
-        question.kind(),
-        answer.findings.len(),
-        answer.sessions
+        analysis.kind(),
+        outcome.findings.len(),
+        outcome.sessions
     );
-    if let Some(kept) = answer.kept {
-        boot::say!("kept: {} new, {} changed, {} as they were", kept.new, kept.updated, kept.unchanged);
+    if let Some(stored) = outcome.stored {
+        boot::say!("stored: {} new, {} updated, {} unchanged", stored.new, stored.updated, stored.unchanged);
     }
 }
 

@@ -1,4 +1,4 @@
-//! UTC days: of a range, and of a data set.
+//! Splits a range and a data set into UTC days.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use analysis::{
     data::{Row, Session},
 };
 
-/// Microseconds.
+/// Microseconds of a day.
 pub(crate) const DAY: i64 = 86_400_000_000;
 
-/// The days of a range of microseconds since 1970, in order and without gaps: whole but for the first and the
-/// last.
+/// The days of a range of microseconds since 1970, in order and without gaps. Only the first and the last may
+/// not be whole.
 pub(crate) fn days(range: &Range<i64>) -> Vec<Range<i64>> {
     let mut days = Vec::new();
     let mut at = range.start;
@@ -23,12 +23,12 @@ pub(crate) fn days(range: &Range<i64>) -> Vec<Range<i64>> {
     days
 }
 
-/// Whether it is a whole day.
+/// Whether this is a whole UTC day.
 pub(crate) fn is_whole(day: &Range<i64>) -> bool {
     day.start.rem_euclid(DAY) == 0 && day.end - day.start == DAY
 }
 
-/// The sessions of a data set that began in a span, as a data set.
+/// The sessions of a data set that began within a span, as a data set of their own.
 pub(crate) fn within(data: &Data, span: &Range<i64>) -> Data {
     let from = data.sessions.partition_point(|session| session.started < span.start);
     let to = data.sessions.partition_point(|session| session.started < span.end);

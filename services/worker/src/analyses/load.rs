@@ -1,47 +1,43 @@
-//! Sessions from the database into a data set.
+//! Reads sessions from the database into a data set.
 
 use analysis::{
     Data, DataBuilder,
     data::{MOST_INPUTS, MOST_LOGINS, Row},
 };
-use store::{DataPlace, DataRange, DataSession, Store};
+use store::{DataPlace, DataRange, DataSession};
 
-use super::desk::Desk;
-use crate::attempt::Ended;
+use super::context::AnalysisContext;
+use crate::{backend::Reader, error::AttemptError};
 
-/// Sessions read at a time.
+/// Sessions per query.
 const CHUNK: i64 = 2_000;
 
-/// The data set of a range; tells after each chunk how many sessions there are so far. No connection is held
-/// between chunks.
+/// The data set of a range. Calls `report` after each chunk with the number of sessions so far. No connection
+/// is held between chunks.
 pub(crate) async fn load(
-    store: &Store,
+    reader: &Reader,
     range: &DataRange,
-    mut tell: impl FnMut(u64) -> Result<(), Ended>,
-) -> Result<Data, Ended> {
+    mut report: impl FnMut(u64) -> Result<(), AttemptError>,
+) -> Result<Data, AttemptError> {
     let (mut builder, mut place, mut loaded) = (DataBuilder::default(), DataPlace::default(), 0);
     loop {
-        let mut connection = store.connection().await?;
-        let sessions = store::data_sessions(&mut connection, range, &mut place, CHUNK).await?;
-        drop(connection);
+        let sessions = reader.sessions(range, &mut place, CHUNK).await?;
         if sessions.is_empty() {
             return Ok(builder.build());
         }
         loaded += sessions.len() as u64;
         sessions.iter().for_each(|session| push(&mut builder, session));
-        tell(loaded)?;
+        report(loaded)?;
     }
 }
 
-/// The data set of a range, told about at the desk.
-pub async fn data_set(desk: &Desk, range: &DataRange) -> anyhow::Result<Data> {
-    let mut transaction = desk.store()?.begin_long().await?;
-    let sessions: i64 =
-        store::day_digests(&mut transaction, range).await?.iter().map(|day| day.sessions).sum();
-    drop(transaction);
-    desk.sessions(sessions.unsigned_abs());
-    let tell = |loaded: u64| desk.tell("reading sessions", (loaded as f64 / sessions.max(1) as f64).min(1.0));
-    Ok(load(desk.store()?, range, tell).await?)
+/// The data set of a range, with progress.
+pub async fn data_set(context: &AnalysisContext, range: &DataRange) -> anyhow::Result<Data> {
+    let sessions = context.reader()?.session_count(range).await?;
+    context.set_sessions(sessions);
+    let report =
+        |loaded: u64| context.report("reading sessions", (loaded as f64 / sessions.max(1) as f64).min(1.0));
+    Ok(load(context.reader()?, range, report).await?)
 }
 
 fn push(builder: &mut DataBuilder, session: &DataSession) {

@@ -1,37 +1,36 @@
-//! Runs the analyses: as jobs, and for a caller that has a database or a data set.
+//! Runs the analyses: for jobs, and for a caller that has a database or a data set.
 //!
 //! The pure crate `analysis` decides what is found. This module loads the data, runs the analysis on a thread
 //! of its own, reports progress, stops it and stores the findings.
 
 mod campaigns;
+mod context;
 mod days;
-mod desk;
-mod job;
 mod load;
 mod longtail;
-mod show;
+mod markdown;
 
 use std::ops::Range;
 
 use analysis::Data;
 use findings::{Finding, Kind};
 use serde_json::Value;
-use store::DataRange;
+use store::{DataRange, Upserted};
 
-pub use self::desk::{Desk, Keep, Told};
-pub(crate) use self::job::{Job, run};
+pub(crate) use self::context::Checkpoint;
+pub use self::context::{AnalysisContext, Keep, Progress};
 pub use self::load::data_set;
-pub use self::show::markdown;
-use crate::attempt::Ended;
+pub use self::markdown::markdown;
+use crate::error::AttemptError;
 
 /// Which analysis to run, with its parameters.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Question {
+pub enum Analysis {
     Longtail(analysis::longtail::Parameters),
     Campaigns(analysis::campaign::Kind, analysis::campaign::Parameters),
 }
 
-impl Question {
+impl Analysis {
     /// The kind of its findings.
     pub fn kind(&self) -> Kind {
         match self {
@@ -40,7 +39,7 @@ impl Question {
         }
     }
 
-    /// The least score or confidence of a finding.
+    /// The lowest score or confidence of a finding.
     pub fn threshold(&self) -> f64 {
         match self {
             Self::Longtail(parameters) => parameters.threshold,
@@ -49,45 +48,64 @@ impl Question {
     }
 }
 
-/// The result of an analysis.
+/// What an analysis found.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Answer {
+pub struct AnalysisOutcome {
     /// Most confident first.
     pub findings: Vec<Finding>,
     /// Counts and parameters: a JSON object.
     pub summary: Value,
     /// The number of sessions analysed.
     pub sessions: u64,
-    /// The number of those that an earlier run had read.
+    /// The number of those that came from the cache of an earlier run.
     pub cached_sessions: u64,
-    /// `None` when nothing was stored.
-    pub kept: Option<store::Upserted>,
+    /// `None` if nothing was stored.
+    pub stored: Option<Upserted>,
 }
 
-/// Analyses a database. `full`: ignores the parts that earlier runs stored.
+impl AnalysisOutcome {
+    /// `incremental` if a part came from an earlier run.
+    pub(crate) fn analysis_type(&self) -> &'static str {
+        if self.cached_sessions > 0 { "incremental" } else { "full" }
+    }
+}
+
+/// Analyses a database. `full`: ignores what earlier runs cached.
 pub async fn of_database(
-    desk: &Desk,
-    question: &Question,
+    context: &AnalysisContext,
+    analysis: &Analysis,
     range: &DataRange,
     full: bool,
-) -> anyhow::Result<Answer> {
-    ask(desk, question, range, full).await.map_err(anyhow::Error::from)
+) -> anyhow::Result<AnalysisOutcome> {
+    analyse(context, analysis, range, full).await.map_err(anyhow::Error::from)
 }
 
-async fn ask(desk: &Desk, question: &Question, range: &DataRange, full: bool) -> Result<Answer, Ended> {
-    match question {
-        Question::Longtail(parameters) => longtail::of_database(desk, parameters, range, full).await,
-        Question::Campaigns(kind, parameters) => campaigns::of_database(desk, *kind, parameters, range).await,
+/// As [`of_database`]; the error says whether another attempt may succeed.
+pub(crate) async fn analyse(
+    context: &AnalysisContext,
+    analysis: &Analysis,
+    range: &DataRange,
+    full: bool,
+) -> Result<AnalysisOutcome, AttemptError> {
+    match analysis {
+        Analysis::Longtail(parameters) => longtail::of_database(context, parameters, range, full).await,
+        Analysis::Campaigns(kind, parameters) => {
+            campaigns::of_database(context, *kind, parameters, range).await
+        }
     }
 }
 
 /// Analyses a data set in memory.
-pub async fn of_data(desk: &Desk, question: &Question, data: Data) -> anyhow::Result<Answer> {
-    let asked = match question {
-        Question::Longtail(parameters) => longtail::of_data(desk, parameters, data).await,
-        Question::Campaigns(kind, parameters) => campaigns::of_data(desk, *kind, parameters, data).await,
+pub async fn of_data(
+    context: &AnalysisContext,
+    analysis: &Analysis,
+    data: Data,
+) -> anyhow::Result<AnalysisOutcome> {
+    let result = match analysis {
+        Analysis::Longtail(parameters) => longtail::of_data(context, parameters, data).await,
+        Analysis::Campaigns(kind, parameters) => campaigns::of_data(context, *kind, parameters, data).await,
     };
-    asked.map_err(anyhow::Error::from)
+    result.map_err(anyhow::Error::from)
 }
 
 /// The range of the sessions' starts, in microseconds since 1970.

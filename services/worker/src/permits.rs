@@ -1,4 +1,4 @@
-//! Permits: one task a queue pulls them while a slot is free.
+//! Pulls permits, one task per queue, while a slot is free.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use bus::{Permit, Permits};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
-use crate::Shared;
+use crate::shared::Shared;
 
-/// Before the next try when the broker is away, or has no stream yet.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause before the next try when the broker is away or has no stream yet.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Hands on permits of one queue until stop.
+/// Passes on the permits of one queue until stop.
 pub(crate) async fn pull(
     shared: Shared,
     queue: String,
     slots: watch::Receiver<usize>,
-    tell: mpsc::Sender<Permit>,
+    permits: mpsc::Sender<Permit>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut duty = Duty::new("pull permits");
     loop {
         let pulled = async {
-            let permits = shared.bus.permits(&queue).await?;
+            let consumer = shared.bus.permits(&queue).await?;
             duty.report(Ok::<_, anyhow::Error>(()));
-            hand_on(permits, slots.clone(), &tell).await
+            pass_on(consumer, slots.clone(), &permits).await
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -34,21 +34,21 @@ pub(crate) async fn pull(
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(PAUSE) => (),
+            () = tokio::time::sleep(RETRY_PAUSE) => (),
         }
     }
 }
 
-async fn hand_on(
-    permits: Permits,
+async fn pass_on(
+    consumer: Permits,
     mut slots: watch::Receiver<usize>,
-    tell: &mpsc::Sender<Permit>,
+    permits: &mpsc::Sender<Permit>,
 ) -> anyhow::Result<()> {
     loop {
         let free = *slots.wait_for(|&free| free > 0).await?;
-        let mut pulled = std::pin::pin!(permits.pull(free).await?);
+        let mut pulled = std::pin::pin!(consumer.pull(free).await?);
         while let Some(permit) = pulled.next().await {
-            tell.send(permit?).await?;
+            permits.send(permit?).await?;
         }
     }
 }
