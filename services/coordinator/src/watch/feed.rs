@@ -298,7 +298,7 @@ mod tests {
         feed.start(job, 6);
         assert!(feed.announced(status(job, 6)), "5 is missing");
         assert_eq!(feed.to_read(false), (vec![job], vec![4]));
-        [5, 6].map(|version| feed.read(status(job, version)));
+        [5, 6].into_iter().for_each(|version| feed.read(status(job, version)));
         assert_eq!(versions(&mut first), [3, 4, 5, 6]);
         assert_eq!(versions(&mut second), [5, 6]);
         assert_eq!(feed.to_read(false), (vec![], vec![]));

@@ -82,9 +82,13 @@ async fn many_clients_that_follow_jobs_cost_no_more_queries_than_one() {
     let one = per_read();
     clients.extend((1..CLIENTS).map(|n| follow(&rest, jobs[n % JOBS])));
     clients[1..].iter().for_each(|(_, begun)| begun.recv().unwrap());
-    let many = per_read();
+    // What each client read when it began is counted late.
+    let mut many = f64::MAX;
+    eventually("all clients together cost as much as one", || {
+        many = per_read();
+        many < one + 5.0
+    });
     println!("transactions per second of following: {one:.1} with one client, {many:.1} with {CLIENTS}");
-    assert!(many < one + 5.0, "{many} transactions per query of the feed, {one} with one client");
 
     // Some jobs end while the broker announces it, the others while it is away.
     let (announced, unannounced) = jobs.split_at(JOBS / 2);
