@@ -1,11 +1,12 @@
-//! Takes jobs over gRPC and REST, takes them from dead workers, fires schedules, and mirrors the status of jobs to
-//! Redis.
+//! Takes jobs over gRPC and REST, takes them from dead workers, fires schedules, and mirrors the status of
+//! jobs to Redis.
 //!
-//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run, and the
-//! duties of which only one may run need a lease.
+//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run, and
+//! the duties of which only one may run need a lease.
 
 mod duties;
 mod grpc;
+mod metrics;
 mod mirror;
 mod problem;
 mod queues;
@@ -85,6 +86,7 @@ pub async fn start(
     health: &Health,
     tasks: &Tasks,
 ) -> anyhow::Result<Listening> {
+    metrics::describe();
     store.check_schema().await?;
     if let Some(file) = &args.schedules {
         schedules::load(&store, file).await?;
@@ -95,6 +97,7 @@ pub async fn start(
         store: store.clone(),
         bus: bus.clone(),
         changed,
+        feed: Arc::default(),
         stop: tasks.stop(),
     };
     let connected = bus.clone();
@@ -112,8 +115,10 @@ pub async fn start(
     tasks.spawn("rest", async move { web::serve(rest, "rest", app, &serving).await });
     tasks.spawn("grpc", grpc::serve(grpc, service.clone()));
     tasks.spawn("duties", duties::lead(service.clone(), topology.clone(), args.jobs_days, tasks.stop()));
+    tasks.spawn("watch", watch::run(service.clone(), tasks.stop()));
     if let Some(url) = redis_url {
-        tasks.spawn("mirror", mirror::mirror(mirror::open(url)?, service, args.mirror_days, tasks.stop()));
+        let writer = ::mirror::Writer::new(url, args.mirror_days)?;
+        tasks.spawn("mirror", mirror::write(writer, service, args.mirror_days, tasks.stop()));
     }
     Ok(listening)
 }

@@ -21,7 +21,7 @@ use crate::{
     problem::{away, failed},
     routing,
     submissions::{Submissions, publish_status},
-    views,
+    views, watch,
 };
 
 /// How long a call waits for a connection to the database.
@@ -35,6 +35,8 @@ pub struct Service {
     pub(crate) bus: Bus,
     /// Notified when a call changed a job, so that the mirror looks at once.
     pub(crate) changed: Arc<Notify>,
+    /// Feeds the clients that follow jobs.
+    pub(crate) feed: Arc<watch::Feed>,
     /// Cancelled when the coordinator is to stop.
     pub(crate) stop: CancellationToken,
 }

@@ -55,12 +55,11 @@ impl Bus {
         }
     }
 
-    /// Subscribes to the messages about one job, or about all jobs.
-    pub async fn follow_jobs(&self, job_id: Option<&str>) -> anyhow::Result<Messages> {
+    /// Subscribes to the messages about all jobs.
+    pub async fn follow_jobs(&self) -> anyhow::Result<Messages> {
         let mut all = Vec::new();
         for news in [News::Status, News::Progress] {
-            let subject =
-                Subject::of_job(news, job_id.unwrap_or("*")).context("a job id that cannot be a subject")?;
+            let subject = Subject::of_job(news, "*").context("make the subject of all jobs")?;
             all.push(
                 self.client
                     .subscribe(String::from(subject))

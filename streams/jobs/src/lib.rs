@@ -1,11 +1,10 @@
-//! What a job is: its types and their parameters, requests and what is wrong with them, its status, its views, and
-//! the keys of the Redis mirror.
+//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and its
+//! views.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
 mod cron;
 mod kind;
-pub mod mirror;
 mod request;
 mod schema;
 mod status;

@@ -16,6 +16,7 @@ mod failure;
 mod features;
 mod files;
 mod findings;
+mod job_changes;
 mod jobs;
 mod leases;
 mod longtail;
@@ -55,6 +56,7 @@ pub use findings::{
     FindingFilter, KnownCampaign, StoredFinding, Upserted, findings_like, known_campaigns, list_findings,
     upsert_findings,
 };
+pub use job_changes::job_changes;
 pub use jobs::{
     Job, JobEvent, JobFilter, NewJob, Submitted, cancel_job, forget_jobs, job, job_event_ids, job_events,
     job_results, job_states, list_jobs, mirrored_jobs, newest_job_event, retry_job, submit_jobs,

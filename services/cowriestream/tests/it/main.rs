@@ -31,4 +31,5 @@ mod traces;
 mod up;
 mod verify;
 mod verify_live;
+mod watch;
 mod windows;

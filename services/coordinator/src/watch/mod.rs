@@ -1,30 +1,30 @@
 //! Follows one job: the states that it went through, then each status as it changes.
 
-use std::time::Duration;
+mod feed;
 
-use bus::Messages;
-use futures::{Stream, StreamExt};
+use std::{collections::VecDeque, sync::Arc};
+
+use futures::Stream;
 use jobs::Status;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use uuid::Uuid;
-
 use web::Problem;
+
+pub(crate) use feed::{Feed, run};
 
 use crate::{
     problem::failed,
     service::{Service, no_job, read_id},
 };
 
-/// How often Postgres is read, in case a message was lost.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
 struct Watching {
     service: Service,
     job_id: Uuid,
-    live: Messages,
+    changes: Receiver<feed::Change>,
     /// The version of the newest status that was sent.
     version: i64,
     /// Statuses to send, oldest first.
-    waiting: std::collections::VecDeque<Status>,
+    waiting: VecDeque<Arc<Status>>,
     ended: bool,
 }
 
@@ -36,14 +36,11 @@ pub(crate) async fn watch(
 ) -> Result<impl Stream<Item = Result<Status, Problem>> + Send + use<>, Problem> {
     let job_id = read_id(job_id)?;
     // Subscribe first: no change between the read and the subscription is missed.
-    let live = service
-        .bus
-        .follow_jobs(Some(&job_id.to_string()))
-        .await
-        .map_err(|_| Problem::unavailable("the broker did not answer; try again"))?;
+    let changes = service.feed.subscribe(job_id);
     let mut watching =
-        Watching { service, job_id, live, version: after, waiting: Default::default(), ended: false };
-    watching.read().await?;
+        Watching { service, job_id, changes, version: after, waiting: VecDeque::new(), ended: false };
+    let version = watching.read().await?;
+    watching.service.feed.start(job_id, version);
     Ok(futures::stream::unfold(watching, |mut watching| async move {
         let next = watching.next().await?;
         Some((next, watching))
@@ -60,27 +57,19 @@ impl Watching {
                 if status.version > self.version {
                     self.version = status.version;
                     self.ended = status.state.is_final();
-                    return Some(Ok(status));
+                    return Some(Ok(Arc::unwrap_or_clone(status)));
                 }
             }
-            match tokio::time::timeout(POLL_INTERVAL, self.live.next()).await {
-                Ok(Some(message)) => match serde_json::from_slice::<Status>(&message) {
-                    Ok(status) if status.version <= self.version + 1 => self.waiting.push_back(status),
-                    // An earlier version was missed: it was published before the subscription, or the broker was
-                    // away.
-                    Ok(_) => {
-                        if let Err(problem) = self.read().await {
-                            return self.give_up(problem);
-                        }
-                    }
-                    Err(error) => tracing::debug!(%error, "received a message that is not a status"),
-                },
-                // No message, or the broker is away: read the database.
-                Ok(None) | Err(_) => {
+            match self.changes.recv().await {
+                Ok(Ok(status)) => self.waiting.push_back(status),
+                Ok(Err(problem)) => return self.give_up(problem),
+                // The client was slow: what it missed is in the database.
+                Err(RecvError::Lagged(_)) => {
                     if let Err(problem) = self.read().await {
                         return self.give_up(problem);
                     }
                 }
+                Err(RecvError::Closed) => return None,
             }
         }
     }
@@ -90,18 +79,20 @@ impl Watching {
         Some(Err(problem))
     }
 
-    async fn read(&mut self) -> Result<(), Problem> {
+    /// Reads the states that the client lacks, and the status now. Returns its version.
+    async fn read(&mut self) -> Result<i64, Problem> {
         let mut connection = self.service.connection().await?;
         let job = store::job(&mut connection, self.job_id).await.map_err(failed)?;
         let status = job.ok_or_else(|| no_job(self.job_id))?.status().map_err(failed)?;
         let states = store::job_states(&mut connection, self.job_id, self.version).await.map_err(failed)?;
-        self.waiting.extend(states);
-        let ended = status.state.is_final();
-        self.waiting.push_back(status);
+        let (version, ended) = (status.version, status.state.is_final());
+        self.waiting.extend(states.into_iter().chain([status]).map(Arc::new));
         // The client already has the final status: send it again, so that the stream ends.
         if ended && self.waiting.iter().all(|status| status.version <= self.version) {
             self.version = 0;
         }
-        Ok(())
+        // The client asked for what comes after a version that does not exist.
+        self.version = self.version.min(version);
+        Ok(version)
     }
 }

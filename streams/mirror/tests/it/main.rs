@@ -1,0 +1,5 @@
+//! The mirror and the buckets on a private Redis.
+
+mod buckets;
+mod site;
+mod statuses;
