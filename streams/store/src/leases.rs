@@ -24,11 +24,18 @@ impl Store {
     pub async fn lease(&self, name: &'static str, held: Option<&Lease>) -> Result<Option<Lease>, Failure> {
         let mut connection = self.connection().await?;
         let row = sqlx::query!(
-            "insert into leases as l (name, holder, epoch, expires_at)
+            // Renewing locks the row less than `for update` does, so it does not wait for the holder's own
+            // transactions, which lock it `for key share`. A takeover waits for nobody: while such a
+            // transaction runs, the duty is not free.
+            "with free as (
+                select name from leases where name = $1 and holder is distinct from $2 and expires_at < clock_timestamp()
+                for update skip locked
+            )
+            insert into leases as l (name, holder, epoch, expires_at)
             values ($1, coalesce($2, gen_random_uuid()), 1, clock_timestamp() + make_interval(secs => $3))
             on conflict (name) do update set
                 holder = excluded.holder, expires_at = excluded.expires_at, epoch = l.epoch + (l.holder <> excluded.holder)::int
-            where l.holder = excluded.holder or l.expires_at < clock_timestamp()
+            where l.holder = excluded.holder or exists (select from free)
             returning holder, epoch",
             name,
             held.map(|lease| lease.holder),
@@ -57,7 +64,7 @@ impl Store {
 /// Whether this process still holds the lease. If so, it keeps it until the transaction ends.
 pub async fn still_holds(on: &mut PgConnection, lease: &Lease) -> Result<bool, Failure> {
     let held = sqlx::query_scalar!(
-        r#"select true as "held!" from leases where name = $1 and holder = $2 and epoch = $3 for share"#,
+        r#"select true as "held!" from leases where name = $1 and holder = $2 and epoch = $3 for key share"#,
         lease.name,
         lease.holder,
         lease.epoch

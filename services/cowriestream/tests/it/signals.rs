@@ -195,3 +195,24 @@ async fn a_live_log_makes_a_finding() {
     // There is less than a day of history, so no credential is new.
     assert_eq!(hub.psql("select rule, key from findings"), "busy-net|203.0.113.0/24\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_works_long_renews_its_lease_and_nobody_takes_it_meanwhile() {
+    let hub = Hub::start().await;
+    let (one, other) = (connect(&hub).await, connect(&hub).await);
+    let lease = one.lease("processor", None).await.map_err(anyhow::Error::from).unwrap().unwrap();
+    let mut work = one.begin().await.map_err(anyhow::Error::from).unwrap();
+    assert!(store::still_holds(&mut work, &lease).await.map_err(anyhow::Error::from).unwrap());
+    // A statement that waited for a lock would fail after 10 s.
+    let renewed = one.lease("processor", Some(&lease)).await.map_err(anyhow::Error::from).unwrap();
+    assert_eq!(renewed.as_ref(), Some(&lease), "the lease is renewed while its holder's transaction runs");
+
+    hub.psql("update leases set expires_at = now() - interval '1 second'");
+    let taken = other.lease("processor", None).await.map_err(anyhow::Error::from).unwrap();
+    assert_eq!(taken, None, "nobody takes the lease while its holder's transaction runs");
+    work.commit().await.unwrap();
+    let taken = other.lease("processor", None).await.map_err(anyhow::Error::from).unwrap();
+    assert!(taken.is_some(), "the lease is free after that transaction");
+    let mut late = one.begin().await.map_err(anyhow::Error::from).unwrap();
+    assert!(!store::still_holds(&mut late, &lease).await.map_err(anyhow::Error::from).unwrap());
+}
