@@ -193,12 +193,21 @@ impl Run {
     /// Tells how far it is. Written and published at most four times a second, but for the end.
     pub async fn progress(&self, step: &str, done: i64, total: i64) -> Result<(), Ended> {
         let part = if total > 0 { done as f64 / total as f64 } else { 0.0 };
-        self.progress_of(step, part, total).await
+        self.write_progress(step, part, total, None).await
     }
 
-    /// As [`Self::progress`], for what is no whole number of `total`: the part of all that is done, in [0,
-    /// 1].
+    /// As [`Self::progress`], for a job that reads sessions: `part` of `total` sessions are done.
     pub async fn progress_of(&self, step: &str, part: f64, total: i64) -> Result<(), Ended> {
+        self.write_progress(step, part, total, Some(total)).await
+    }
+
+    async fn write_progress(
+        &self,
+        step: &str,
+        part: f64,
+        total: i64,
+        sessions: Option<i64>,
+    ) -> Result<(), Ended> {
         let done = part * total as f64;
         let mut told = self.told.lock().await;
         if part < 1.0 && told.0.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
@@ -212,8 +221,8 @@ impl Run {
         let progress = Progress {
             percent: (part * 100.0).clamp(0.0, 100.0),
             step: step.to_owned(),
-            processed: Some(done.round() as i64),
-            total: Some(total),
+            processed: sessions.map(|_| done.round() as i64),
+            total: sessions,
             estimated_completion: left.and_then(|seconds| {
                 Utc::now().checked_add_signed(chrono::Duration::try_milliseconds((seconds * 1e3) as i64)?)
             }),

@@ -4,8 +4,8 @@ use std::{fmt::Write, time::Duration};
 
 use chrono::{DateTime, Utc};
 use events::Dimension;
-use jobs::Report;
-use serde_json::{Map, Value, json};
+use jobs::{Report, ReportPoint, ReportResult, TopEntry, WindowCounts};
+use serde_json::Value;
 use store::{Measure, Window};
 
 use crate::attempt::{Ended, Run};
@@ -64,18 +64,39 @@ pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     }
     run.progress("done", total, total).await?;
     let markdown = markdown(&job, &counts, &series, &lists);
-    let lists: Map<_, _> = lists
-        .into_iter()
-        .map(|(name, _, top)| {
-            (
-                name.to_owned(),
-                top.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect(),
-            )
-        })
-        .collect();
-    Ok(
-        json!({ "sensor": job.sensor, "counts": counts, "timeline": series, "top": lists, "markdown": markdown }),
-    )
+    let entries = |top: Vec<(String, i64)>| top.into_iter().map(|(key, value)| TopEntry { key, value });
+    let result = ReportResult {
+        from: counts.from_at,
+        to: counts.to_at,
+        sensor: job.sensor,
+        timeline: series
+            .iter()
+            .map(|window| ReportPoint { from: window.from_at, to: window.to_at, counts: counts_of(window) })
+            .collect(),
+        counts: counts_of(&counts),
+        top: lists.into_iter().map(|(name, _, top)| (name.to_owned(), entries(top).collect())).collect(),
+        markdown,
+    };
+    serde_json::to_value(result).map_err(|error| Ended::GiveUp(error.into()))
+}
+
+fn counts_of(window: &Window) -> WindowCounts {
+    WindowCounts {
+        grain: window.grain.clone(),
+        events: window.events,
+        sessions: window.sessions,
+        logins_failed: window.logins_failed,
+        logins_succeeded: window.logins_succeeded,
+        commands: window.commands,
+        downloads: window.downloads,
+        bytes: window.bytes,
+        first_seen: window.first_seen,
+        last_seen: window.last_seen,
+        distinct_src_ips: window.distinct_src_ips,
+        distinct_sensors: window.distinct_sensors,
+        distinct_sessions: window.distinct_sessions,
+        distinct_credentials: window.distinct_credentials,
+    }
 }
 
 fn markdown(job: &Report, counts: &Window, series: &[Window], lists: &[List]) -> String {

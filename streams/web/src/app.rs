@@ -148,6 +148,7 @@ mod tests {
             (request("POST", "/things", "admin").body("{}".into()), "unsupported_media_type"),
             (json("{".into()), "malformed"),
             (json("[]".into()), "invalid_fields"),
+            (json(r#"{"n": 1, "n": 1}"#.into()), "invalid_fields"),
             (json("x".repeat(2_000_000)), "body_too_large"),
             (Request::builder().uri("/things").body(Bytes::empty()), "malformed"),
             (
