@@ -70,7 +70,10 @@ fn lint_service(service: &ServiceDescriptorProto, used: &mut BTreeSet<String>, w
             let short = given.rsplit('.').next().unwrap_or_default();
             let standard = [rpc.name().to_owned(), service.name().to_owned() + rpc.name()];
             if !standard.iter().any(|name| short == format!("{name}{kind}")) {
-                wrong.push(format!("RPC_REQUEST_STANDARD_NAME, RPC_RESPONSE_STANDARD_NAME {}: {short}", rpc.name()));
+                wrong.push(format!(
+                    "RPC_REQUEST_STANDARD_NAME, RPC_RESPONSE_STANDARD_NAME {}: {short}",
+                    rpc.name()
+                ));
             }
             if !used.insert(given.to_owned()) {
                 wrong.push(format!("RPC_REQUEST_RESPONSE_UNIQUE {given}"));
@@ -128,7 +131,9 @@ fn a_broken_rule_is_found() {
             one.value[1].name = Some("QUEUED".into());
         }
     });
-    for rule in ["SERVICE_SUFFIX", "RPC_RESPONSE_STANDARD_NAME", "RPC_REQUEST_RESPONSE_UNIQUE", "ENUM_VALUE_PREFIX"] {
+    for rule in
+        ["SERVICE_SUFFIX", "RPC_RESPONSE_STANDARD_NAME", "RPC_REQUEST_RESPONSE_UNIQUE", "ENUM_VALUE_PREFIX"]
+    {
         assert!(wrong.iter().any(|line| line.contains(rule)), "{rule}: {wrong:?}");
     }
 }

@@ -107,7 +107,8 @@ impl Service {
 
     /// A page of jobs, newest first.
     pub(crate) async fn jobs(&self, mut filter: JobFilter, page: &Page) -> Result<JobList, Problem> {
-        let names = [("queue", &filter.queue), ("job_type", &filter.job_type), ("schedule", &filter.schedule)];
+        let names =
+            [("queue", &filter.queue), ("job_type", &filter.job_type), ("schedule", &filter.schedule)];
         for (field, name) in names {
             if name.as_deref().is_some_and(|name| !Name::is_valid(name)) {
                 return Err(not_a_name(field));

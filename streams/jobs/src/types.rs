@@ -52,7 +52,8 @@ pub(crate) fn parameters(job_type: &str) -> Option<Value> {
     };
     let defaults = Kind::read(job_type, json!({}), &mut Vec::new())?.parameters();
     for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
-        if let Some(property) = property.as_object_mut().filter(|property| property.get("readOnly").is_none()) {
+        if let Some(property) = property.as_object_mut().filter(|property| property.get("readOnly").is_none())
+        {
             property.insert("default".to_owned(), defaults[name].clone());
         }
     }
@@ -120,7 +121,9 @@ fn merged(mut whole: Value, part: &Value) -> Value {
             ("properties", Value::Object(members)) => {
                 members.extend(value.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
             }
-            ("required", Value::Array(names)) => names.extend(value.as_array().into_iter().flatten().cloned()),
+            ("required", Value::Array(names)) => {
+                names.extend(value.as_array().into_iter().flatten().cloned())
+            }
             // The outer struct has the description.
             ("description", Value::String(_)) => (),
             (_, slot) => *slot = value.clone(),

@@ -92,7 +92,10 @@ impl Office {
         client: &mut JobsServiceClient<Channel>,
         job_id: &str,
     ) -> anyhow::Result<Streaming<WatchJobResponse>> {
-        Ok(client.watch_job(WatchJobRequest { job_id: job_id.to_owned(), after_version: 0 }).await?.into_inner())
+        Ok(client
+            .watch_job(WatchJobRequest { job_id: job_id.to_owned(), after_version: 0 })
+            .await?
+            .into_inner())
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{http::http, hub::Hub};
 async fn two_spellings_of_a_request_are_one_job() {
     let hub = Hub::start().await;
     let post = |body: &str| http(&hub.rest, "POST", "/api/v1/jobs", &[], Some(body));
-    let first = hub.submit(&json!({"job_type": "diagnostic", "parameters": {"steps": 5}, "idempotency_key": "k"}));
+    let first =
+        hub.submit(&json!({"job_type": "diagnostic", "parameters": {"steps": 5}, "idempotency_key": "k"}));
     for same in [
         r#"{"job_type": "diagnostic", "parameters": {"steps": 5.0}, "idempotency_key": "k"}"#,
         r#"{"idempotency_key": "k", "parameters": {"step_seconds": 1, "steps": 5, "fail": "never"}, "job_type": "diagnostic",

@@ -9,8 +9,7 @@ async fn each_type_says_what_it_takes_and_what_it_returns() {
     let hub = Hub::start().await;
     let list = hub.get("/api/v1/job-types");
     let names: Vec<_> = list["job_types"].as_array().unwrap().iter().map(|one| &one["job_type"]).collect();
-    let known =
-        ["botnet_coordination", "diagnostic", "longtail_analysis", "report", "snowshoe_detection"];
+    let known = ["botnet_coordination", "diagnostic", "longtail_analysis", "report", "snowshoe_detection"];
     assert_eq!(names, known);
     let page = hub.get("/api/v1/job-types?page_size=2");
     assert_eq!(page["job_types"].as_array().unwrap().len(), 2);

@@ -12,7 +12,8 @@ async fn what_can_be_known_of_the_requests_of_earlier_jobs_is_kept() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../streams/store/migrations");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
-    let (before, after) = files.split_at(files.iter().position(|file| file.ends_with("0011_job_requests.sql")).unwrap());
+    let (before, after) =
+        files.split_at(files.iter().position(|file| file.ends_with("0011_job_requests.sql")).unwrap());
     for file in before {
         psql(&url, &fs::read_to_string(file).unwrap());
     }

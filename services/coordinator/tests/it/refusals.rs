@@ -9,7 +9,7 @@ use crate::{http::http, hub::Hub};
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_can_never_work_are_not_told_to_try_again() {
     let hub = Hub::start().await;
-        for (body, field) in [
+    for (body, field) in [
         (json!({"job_type": "report", "not_before": "0000-01-01T00:00:00Z"}), "not_before"),
         (json!({"job_type": "report", "deadline": "9999-12-31T23:59:59-23:59"}), "deadline"),
         (json!({"job_type": "report", "not_before": "-0001-01-01T00:00:00Z"}), "not_before"),
@@ -64,11 +64,15 @@ async fn requests_that_can_never_work_are_not_told_to_try_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_refuses_unknown_parameters() {
     let hub = Hub::start().await;
-        let id = "00000000-0000-0000-0000-000000000000";
+    let id = "00000000-0000-0000-0000-000000000000";
     let document = http(&hub.rest, "GET", "/openapi.json", &[], None).body;
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
-            let path = path.replace("{id}", id).replace("{queue}", "reports").replace("{name}", "none").replace("{job_type}", "report");
+            let path = path
+                .replace("{id}", id)
+                .replace("{queue}", "reports")
+                .replace("{name}", "none")
+                .replace("{job_type}", "report");
             let path = format!("{path}?colour=red");
             let body = ["post", "put"].contains(&method.as_str()).then_some("{}");
             let answer = http(&hub.rest, &method.to_uppercase(), &path, &[], body);

@@ -10,7 +10,7 @@ use crate::{http::http, hub::Hub};
 #[tokio::test(flavor = "multi_thread")]
 async fn schedules_hold_up_neither_each_other_nor_anything_else() {
     let hub = Hub::start().await;
-        let put = |name: &str, cron: &str| {
+    let put = |name: &str, cron: &str| {
         let body = json!({"cron": cron, "job": {"job_type": "diagnostic", "queue": "nobody"}}).to_string();
         http(&hub.rest, "PUT", &format!("/api/v1/schedules/{name}"), &[], Some(&body))
     };

@@ -138,7 +138,8 @@ pub async fn jobs(args: Jobs) -> anyhow::Result<()> {
         JobsCommand::Show(one) => show::show(&mut client, &one.job_id, one.json).await,
         JobsCommand::Watch(one) => watch::watch(&mut client, &one.job_id, one.json).await,
         JobsCommand::Cancel(one) => {
-            let answer = client.cancel_job(p::CancelJobRequest { job_id: one.job_id }).await.map_err(plain)?;
+            let answer =
+                client.cancel_job(p::CancelJobRequest { job_id: one.job_id }).await.map_err(plain)?;
             say_state(&view(answer.into_inner().status)?, one.json)
         }
         JobsCommand::Retry(one) => {

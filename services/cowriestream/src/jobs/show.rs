@@ -7,7 +7,11 @@ use tonic::transport::Channel;
 
 use super::{plain, say_json, time, view};
 
-pub(super) async fn show(client: &mut JobsServiceClient<Channel>, job_id: &str, json: bool) -> anyhow::Result<()> {
+pub(super) async fn show(
+    client: &mut JobsServiceClient<Channel>,
+    job_id: &str,
+    json: bool,
+) -> anyhow::Result<()> {
     let request = p::GetJobRequest { job_id: job_id.to_owned() };
     let detail: JobDetail = view(client.get_job(request).await.map_err(plain)?.into_inner().job)?;
     if json {

@@ -28,7 +28,11 @@ struct Watch<'a> {
 
 /// Follows a job; an error when it does not complete. Reconnects for up to 60 s when the connection breaks, because
 /// a break says nothing about the job.
-pub(super) async fn watch(client: &mut JobsServiceClient<Channel>, job_id: &str, json: bool) -> anyhow::Result<()> {
+pub(super) async fn watch(
+    client: &mut JobsServiceClient<Channel>,
+    job_id: &str,
+    json: bool,
+) -> anyhow::Result<()> {
     let bar = ProgressBar::new(1_000);
     bar.set_style(ProgressStyle::with_template("{prefix:11} {bar:30} {msg}")?);
     let mut watch = Watch { client, job_id, json, bar, last: None, away_since: None };

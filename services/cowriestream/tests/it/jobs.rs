@@ -287,7 +287,9 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
 }
 
 /// A result read as its type and written again, which loses what the type does not have.
-fn read_as<T: serde::Serialize + serde::de::DeserializeOwned>(result: &serde_json::Value) -> serde_json::Value {
+fn read_as<T: serde::Serialize + serde::de::DeserializeOwned>(
+    result: &serde_json::Value,
+) -> serde_json::Value {
     serde_json::to_value(serde_json::from_value::<T>(result.clone()).unwrap()).unwrap()
 }
 
