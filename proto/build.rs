@@ -6,7 +6,8 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=cowrie");
-    let files = protox::compile(["cowrie/v1/jobs.proto", "cowrie/v1/workers.proto"], ["."])?;
+    let all = ["jobs", "queues", "schedules", "workers"].map(|noun| format!("cowrie/v1/{noun}.proto"));
+    let files = protox::compile(all, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(files)?;

@@ -11,7 +11,8 @@ pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
     Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() }
 }
 
-pub(crate) fn time(at: &Timestamp) -> Option<DateTime<Utc>> {
+/// `None` for a time that no calendar has.
+pub fn time(at: &Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(at.seconds, at.nanos.try_into().ok()?)
 }
 

@@ -5,11 +5,14 @@
 //! results (`Struct` holds doubles only).
 
 mod json;
+#[cfg(test)]
+mod lint;
 mod request;
 mod views;
 
 pub use generated::*;
-pub use json::{object_of, struct_of, timestamp};
+pub use json::{object_of, struct_of, time, timestamp};
+pub use prost_types::Timestamp;
 pub use request::{TooDeep, request_json, request_message};
 
 mod generated {

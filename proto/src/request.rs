@@ -4,7 +4,7 @@ use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Requirements, SubmitRequest,
+    Requirements, SubmitJobRequest,
     json::{as_struct, object_of, time},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub struct TooDeep;
 
 /// The request as REST spells it. Zeros and empty texts are absent, as in proto3.
-pub fn request_json(request: SubmitRequest) -> Result<Value, TooDeep> {
+pub fn request_json(request: SubmitJobRequest) -> Result<Value, TooDeep> {
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| {
         body.insert(name.to_owned(), value);
@@ -69,7 +69,7 @@ fn number(x: f64) -> Value {
 }
 
 /// The stored request of a schedule, as gRPC spells it.
-pub fn request_message(body: &Value) -> SubmitRequest {
+pub fn request_message(body: &Value) -> SubmitJobRequest {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let number = |name: &str| body[name].as_u64().and_then(|n| n.try_into().ok()).unwrap_or_default();
     let requirements = |wanted: &Value| Requirements {
@@ -82,7 +82,7 @@ pub fn request_message(body: &Value) -> SubmitRequest {
             .filter_map(|one| one.as_str().map(str::to_owned))
             .collect(),
     };
-    SubmitRequest {
+    SubmitJobRequest {
         job_type: text("job_type"),
         parameters: as_struct(body["parameters"].clone()),
         priority: number("priority"),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use jobs::{
     Capabilities, JobError, Kind, Preference, Requirements, State, Status,
-    views::{Job, JobDetail, Queue, Schedule, Worker, WorkerStatus},
+    views::{Job, JobDetail, JobTypeSchema, Queue, Schedule, Worker, WorkerStatus},
 };
 use prost_types::{Struct, Timestamp};
 use serde_json::Value;
@@ -49,6 +49,9 @@ impl From<Status> for p::JobStatus {
             estimated_completion: status.estimated_completion.map(timestamp),
             worker: status.worker.unwrap_or_default(),
             attempt: status.attempt.unsigned_abs(),
+            uncounted_attempts: status.uncounted_attempts.unsigned_abs(),
+            attempts_left: status.attempts_left.unsigned_abs(),
+            next_attempt_at: status.next_attempt_at.map(timestamp),
             error: status.error.map(|error| p::JobError { r#type: error.kind, message: error.message }),
             updated_at: Some(timestamp(status.updated_at)),
             version: status.version,
@@ -70,6 +73,9 @@ impl TryFrom<p::JobStatus> for Status {
             estimated_completion: status.estimated_completion.as_ref().and_then(time),
             worker: some(status.worker),
             attempt: status.attempt.cast_signed(),
+            uncounted_attempts: status.uncounted_attempts.cast_signed(),
+            attempts_left: status.attempts_left.cast_signed(),
+            next_attempt_at: status.next_attempt_at.as_ref().and_then(time),
             error: status.error.map(|error| JobError { kind: error.r#type, message: error.message }),
             updated_at: at("updated_at", status.updated_at)?,
             version: status.version,
@@ -94,7 +100,7 @@ impl From<Job> for p::Job {
             }),
             idempotency_key: job.idempotency_key.unwrap_or_default(),
             max_attempts: job.max_attempts.unsigned_abs(),
-            not_before: Some(timestamp(job.not_before)),
+            not_before: job.not_before.map(timestamp),
             deadline: job.deadline.map(timestamp),
             unique_key: job.unique_key.unwrap_or_default(),
             status: Some(job.status.into()),
@@ -118,7 +124,7 @@ impl TryFrom<p::Job> for Job {
             queue: job.queue,
             priority: job.priority.try_into().unwrap_or(i16::MAX),
             created_at: at("created_at", job.created_at)?,
-            not_before: at("not_before", job.not_before)?,
+            not_before: job.not_before.as_ref().and_then(time),
             deadline: job.deadline.as_ref().and_then(time),
             timeout_seconds: job.timeout_seconds.cast_signed(),
             max_attempts: job.max_attempts.cast_signed(),
@@ -170,6 +176,28 @@ impl From<p::Queue> for Queue {
     }
 }
 
+impl From<JobTypeSchema> for p::JobType {
+    fn from(one: JobTypeSchema) -> Self {
+        Self {
+            job_type: one.job_type,
+            description: one.description,
+            queue: one.queue,
+            parameters: as_struct(one.parameters),
+            result: as_struct(one.result),
+        }
+    }
+}
+
+impl From<WorkerStatus> for p::WorkerStatus {
+    fn from(status: WorkerStatus) -> Self {
+        match status {
+            WorkerStatus::Active => Self::Active,
+            WorkerStatus::Draining => Self::Draining,
+            WorkerStatus::Dead => Self::Dead,
+        }
+    }
+}
+
 impl From<Worker> for p::Worker {
     fn from(worker: Worker) -> Self {
         let queue = |served: Preference| p::WorkerQueue {
@@ -182,7 +210,7 @@ impl From<Worker> for p::Worker {
             name: worker.name,
             hostname: worker.hostname,
             r#type: worker.place,
-            status: worker.status.name().to_owned(),
+            status: p::WorkerStatus::from(worker.status).into(),
             concurrency: worker.concurrency.unsigned_abs(),
             running: worker.running.unsigned_abs(),
             platform: worker.platform,
@@ -202,8 +230,9 @@ impl TryFrom<p::Worker> for Worker {
     type Error = String;
 
     fn try_from(worker: p::Worker) -> Result<Self, String> {
+        let status = worker.status();
         let has = worker.capabilities.unwrap_or_default();
-        let status = WorkerStatus::ALL.into_iter().find(|status| status.name() == worker.status);
+        let known = WorkerStatus::ALL.into_iter().find(|one| p::WorkerStatus::from(*one) == status);
         let preference = |served: p::WorkerQueue| Preference {
             queue: served.queue,
             priority: served.priority.cast_signed(),
@@ -215,7 +244,7 @@ impl TryFrom<p::Worker> for Worker {
             hostname: worker.hostname,
             place: worker.r#type,
             queues: worker.queues.iter().map(|served| served.queue.clone()).collect(),
-            status: status.ok_or_else(|| format!("unknown status {:?} of a worker", worker.status))?,
+            status: known.ok_or_else(|| format!("{} is not the status of a worker", status.as_str_name()))?,
             concurrency: worker.concurrency.cast_signed(),
             running: worker.running.cast_signed(),
             platform: worker.platform,
@@ -305,7 +334,7 @@ mod tests {
             parameters: kind.parameters(),
             priority: 5,
             created_at: at(0),
-            not_before: at(1),
+            not_before: Some(at(1)),
             deadline: None,
             timeout_seconds: 60,
             max_attempts: 3,
@@ -323,6 +352,9 @@ mod tests {
                 estimated_completion: None,
                 worker: Some("w".into()),
                 attempt: 1,
+                uncounted_attempts: 1,
+                attempts_left: 3,
+                next_attempt_at: Some(at(5)),
                 error: None,
                 updated_at: at(2),
                 version: 4,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use bus::topology::{JOBS, STATUS, TopologyArgs};
 use store::{Failure, Lease};
 
@@ -21,7 +21,9 @@ pub(crate) async fn lead(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
-    let (mut more, mut failing) = (false, false);
+    let mut more = false;
+    let mut jobs_duty = Duty::new("sweep jobs and fire schedules");
+    let mut streams_duty = Duty::new("look for the streams of jobs");
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -36,23 +38,9 @@ pub(crate) async fn lead(
         };
         let outcome = outcome.await;
         more = matches!(outcome, Ok(true));
-        let failed = outcome.is_err();
-        if let Err(failure) = outcome
-            && !failing
-        {
-            tracing::warn!(
-                error = format!("{:#}", anyhow::Error::from(failure)),
-                "could not sweep jobs and fire schedules; will retry each second"
-            );
-        }
-        failing = failed;
-        if held.is_some()
-            && let Err(error) = streams(&service, &topology).await
-        {
-            tracing::debug!(
-                error = format!("{error:#}"),
-                "could not look for the streams of jobs; will retry"
-            );
+        jobs_duty.report(outcome.map(|_| ()));
+        if held.is_some() {
+            streams_duty.report(streams(&service, &topology).await);
         }
     }
     if let Some(lease) = &held {

@@ -1,11 +1,16 @@
 //! What failures of the database are to a client, and what problems are in gRPC.
 
+use std::time::Duration;
+
 use store::Failure;
-use tonic::{Code as GrpcCode, Status, metadata::MetadataValue};
+use tonic::{Code as GrpcCode, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use web::{Code, Problem};
 
-/// The trailer with field errors.
-const ERRORS: &str = "cowriestream-errors-bin";
+/// Who gives the reasons of `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "cowriestream";
+/// After this time a client may try again; as in HTTP's Retry-After.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The problem that a failed statement is, and a line in the log.
 pub(crate) fn failed(failure: Failure) -> Problem {
@@ -26,15 +31,20 @@ pub(crate) fn away() -> Problem {
     Problem::unavailable("the database did not answer; try again")
 }
 
-/// A problem as gRPC carries it, with the wrong fields in the trailer.
+/// A problem as gRPC carries it: its code and its wrong fields are details.
 pub(crate) fn status(problem: Problem) -> Status {
     let message = format!("{}: {}", problem.code.title(), problem.detail);
-    let mut status = Status::new(GrpcCode::from_i32(problem.code.grpc()), message);
+    let reason = serde_json::to_value(problem.code).unwrap_or_default();
+    let reason = reason.as_str().unwrap_or_default().to_uppercase();
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, []);
     if !problem.errors.is_empty() {
-        let text = serde_json::to_vec(&problem.errors).unwrap_or_default();
-        status.metadata_mut().insert_bin(ERRORS, MetadataValue::from_bytes(&text));
+        let wrong = problem.errors.into_iter().map(|error| FieldViolation::new(error.field, error.message));
+        details.set_bad_request(wrong.collect::<Vec<_>>());
     }
-    status
+    if matches!(problem.code, Code::Unavailable | Code::TooManyRequests) {
+        details.set_retry_info(Some(RETRY_AFTER));
+    }
+    Status::with_error_details(GrpcCode::from_i32(problem.code.grpc()), message, details)
 }
 
 #[cfg(test)]
@@ -42,12 +52,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_fields_travel_in_the_trailer() {
-        let status = status(Problem::field("parameters.steps", "too many"));
-        assert_eq!(status.code(), GrpcCode::InvalidArgument);
-        assert_eq!(status.message(), "invalid request: parameters.steps: too many");
-        let trailer = status.metadata().get_bin(ERRORS).unwrap().to_bytes().unwrap();
-        assert_eq!(&*trailer, br#"[{"field":"parameters.steps","message":"too many"}]"#);
+    fn a_problem_travels_in_the_details_of_the_status() {
+        let refused = status(Problem::field("parameters.steps", "too many"));
+        assert_eq!(refused.code(), GrpcCode::InvalidArgument);
+        assert_eq!(refused.message(), "invalid request: parameters.steps: too many");
+        let wrong = refused.get_details_bad_request().unwrap().field_violations;
+        let wrong: Vec<_> = wrong.iter().map(|one| (&*one.field, &*one.description)).collect();
+        assert_eq!(wrong, [("parameters.steps", "too many")]);
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "INVALID_FIELDS");
+        assert!(refused.get_details_retry_info().is_none());
+        assert_eq!(status(away()).get_details_retry_info().unwrap().retry_delay, Some(RETRY_AFTER));
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub fn waits_for(
     if queue.is_some_and(|queue| queue.paused) {
         return Some(format!("queue {} is paused", job.queue));
     }
-    if job.not_before > now {
-        return Some(format!("its time: {}", job.not_before.format("%Y-%m-%dT%H:%M:%SZ")));
+    if let Some(at) = status.next_attempt_at.filter(|&at| at > now) {
+        return Some(format!("its time: {}", at.format("%Y-%m-%dT%H:%M:%SZ")));
     }
     let found = qualified(job, workers, queue);
     if !found.is_empty() {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use fields::Name;
 use jobs::{
     Request, Status,
-    views::{JobDetail, JobList},
+    views::{JobDetail, JobList, JobTypeList, JobTypeSchema},
 };
 use serde_json::Value;
 use store::{JobFilter, NewJob, Store, Submitted};
@@ -109,7 +109,9 @@ impl Service {
 
     /// A page of jobs, newest first.
     pub(crate) async fn jobs(&self, mut filter: JobFilter, page: &Page) -> Result<JobList, Problem> {
-        for (field, name) in [("queue", &filter.queue), ("job_type", &filter.job_type)] {
+        let names =
+            [("queue", &filter.queue), ("job_type", &filter.job_type), ("schedule", &filter.schedule)];
+        for (field, name) in names {
             if name.as_deref().is_some_and(|name| !Name::is_valid(name)) {
                 return Err(not_a_name(field));
             }
@@ -171,6 +173,20 @@ impl Service {
         publish_status(&self.bus, &status).await;
         Ok(status)
     }
+}
+
+/// A page of the types of jobs.
+pub(crate) fn job_types(page: &Page) -> JobTypeList {
+    let (job_types, next_page_token) = page.cut(jobs::job_types(), |one| one.job_type.clone());
+    JobTypeList { job_types, next_page_token }
+}
+
+/// The type of job of this name.
+pub(crate) fn job_type(name: &str) -> Result<JobTypeSchema, Problem> {
+    if !Name::is_valid(name) {
+        return Err(not_a_name("job_type"));
+    }
+    jobs::job_type(name).ok_or_else(|| Problem::not_found(format!("there is no job type {name}")))
 }
 
 pub(crate) fn read_id(text: &str) -> Result<Uuid, Problem> {

@@ -105,11 +105,26 @@ impl Run {
     /// Reports progress in whole units. At most four reports a second are written, and always the last one.
     pub async fn progress(&self, step: &str, done: i64, total: i64) -> Result<(), AttemptError> {
         let part = if total > 0 { done as f64 / total as f64 } else { 0.0 };
-        self.progress_part(step, part, total).await
+        self.write_progress(step, part, total, None).await
     }
 
-    /// As [`Self::progress`], with the part that is done in [0, 1].
-    pub async fn progress_part(&self, step: &str, part: f64, total: i64) -> Result<(), AttemptError> {
+    /// As [`Self::progress`], for a job that reads sessions: the part, in [0, 1], of `sessions` that is done.
+    pub async fn progress_of_sessions(
+        &self,
+        step: &str,
+        part: f64,
+        sessions: i64,
+    ) -> Result<(), AttemptError> {
+        self.write_progress(step, part, sessions, Some(sessions)).await
+    }
+
+    async fn write_progress(
+        &self,
+        step: &str,
+        part: f64,
+        total: i64,
+        sessions: Option<i64>,
+    ) -> Result<(), AttemptError> {
         let done = part * total as f64;
         let mut reported = self.reported.lock().await;
         if part < 1.0 && reported.at.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
@@ -121,8 +136,8 @@ impl Run {
         let progress = Progress {
             percent: (part * 100.0).clamp(0.0, 100.0),
             step: step.to_owned(),
-            processed: Some(done.round() as i64),
-            total: Some(total),
+            processed: sessions.map(|_| done.round() as i64),
+            total: sessions,
             estimated_completion: self
                 .seconds_left(done_here, total as f64 - done)
                 .and_then(|seconds| chrono::Duration::try_milliseconds((seconds * 1e3) as i64))

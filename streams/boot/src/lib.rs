@@ -76,7 +76,7 @@ where
     F: FnOnce(Tasks) -> R,
     R: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let tasks = Tasks::new();
+    let tasks = Tasks::default();
     let stop = tasks.stop();
     let ended = tasks.start(role(tasks.clone())).result();
     let outcome = tokio::select! {

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Spawns tasks and notices how they end. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -35,15 +35,6 @@ impl<T> Task<T> {
 }
 
 impl Tasks {
-    pub(crate) fn new() -> Self {
-        Self {
-            tracker: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            failure: Arc::default(),
-            parent: None,
-        }
-    }
-
     /// Cancelled when the process must stop.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()

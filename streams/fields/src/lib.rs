@@ -1,9 +1,10 @@
-//! Values from outside, read and validated: the fields of a request, durations, names, pages and cursors.
+//! Values from outside, read and validated: JSON, the fields of a request, durations, names, pages and cursors.
 //!
 //! **Invariant**: pure, and no input makes it panic. Every wrong field of a request is reported, not only the
 //! first. A value of a type of this crate is valid.
 
 mod age;
+mod json;
 mod name;
 mod object;
 mod page;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use age::{Age, AgeError};
+pub use json::read_json;
 pub use name::{Name, NameError};
 pub use object::{Fields, is_time};
 pub use page::{Cursor, PageSize};

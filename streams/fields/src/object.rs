@@ -73,7 +73,8 @@ impl<'a> Fields<'a> {
     pub fn number(&mut self, name: &'static str, allowed: RangeInclusive<f64>, default: f64) -> f64 {
         let Some(value) = self.take(name) else { return default };
         match value.as_f64().filter(|x| allowed.contains(x)) {
-            Some(x) => x,
+            // Turns -0.0 into 0.0.
+            Some(x) => x + 0.0,
             None => {
                 self.wrong(
                     name,

@@ -12,12 +12,11 @@ pub struct PageSize(u32);
 impl PageSize {
     pub const MAX: u32 = 1_000;
 
-    /// Reads the field `page_size`; 0 counts as absent, as in protobuf.
-    pub fn read(size: u32) -> Result<Self, FieldError> {
+    /// Reads the field `page_size`; 0 counts as absent, as in protobuf, and a size over the limit as the limit.
+    pub fn read(size: u32) -> Self {
         match size {
-            0 => Ok(Self::default()),
-            1..=Self::MAX => Ok(Self(size)),
-            _ => Err(FieldError::new("page_size", format!("expected 1 to {}, got {size}", Self::MAX))),
+            0 => Self::default(),
+            size => Self(size.min(Self::MAX)),
         }
     }
 
@@ -87,9 +86,9 @@ mod tests {
 
     #[test]
     fn a_page_has_100_entries_unless_the_request_says_1_to_1_000() {
-        assert_eq!(PageSize::read(0), Ok(PageSize(100)));
-        assert_eq!((PageSize::read(1), PageSize::read(1_000)), (Ok(PageSize(1)), Ok(PageSize(1_000))));
-        assert_eq!(PageSize::read(1_001).unwrap_err().field, "page_size");
+        for (asked, size) in [(0, 100), (1, 1), (1_000, 1_000), (1_001, 1_000)] {
+            assert_eq!(PageSize::read(asked), PageSize(size));
+        }
     }
 
     #[test]

@@ -26,8 +26,9 @@ pub const TYPES: [(&str, &str); 5] = [
     ("diagnostic", "reports"),
 ];
 
-/// A job's type with its parameters.
-#[derive(Clone, PartialEq, Debug)]
+/// A job's type with its parameters; serialized, the parameters.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged)]
 pub enum Kind {
     Report(Report),
     Longtail(Longtail),
@@ -193,13 +194,19 @@ impl Kind {
 
     /// The stored form: the parameters with their defaults.
     pub fn parameters(&self) -> Value {
-        match self {
-            Self::Report(report) => serde_json::to_value(report),
-            Self::Longtail(longtail) => serde_json::to_value(longtail),
-            Self::Snowshoe(campaigns) | Self::Botnet(campaigns) => serde_json::to_value(campaigns),
-            Self::Diagnostic(diagnostic) => serde_json::to_value(diagnostic),
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// The parameters without what has two spellings: `24h` and `1d` are the same `window_seconds`.
+    pub(crate) fn without_spelling(&self) -> Self {
+        let mut kind = self.clone();
+        match &mut kind {
+            Self::Report(report) => report.time_window.clear(),
+            Self::Longtail(longtail) => longtail.range.time_window.clear(),
+            Self::Snowshoe(campaigns) | Self::Botnet(campaigns) => campaigns.range.time_window.clear(),
+            Self::Diagnostic(_) => (),
         }
-        .unwrap_or_default()
+        kind
     }
 }
 

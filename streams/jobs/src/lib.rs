@@ -1,19 +1,23 @@
-//! What a job is: its types and their parameters, requests and what is wrong with them, its status, and its
-//! views.
+//! What a job is: its types with their parameters and results, requests and what is wrong with them, its status,
+//! and its views.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
 mod cron;
 mod kind;
 mod request;
+mod result;
 mod schema;
 mod status;
+mod types;
 pub mod views;
 mod worker;
 
 pub use cron::Cron;
 pub use kind::{AnalysisRange, Campaigns, Diagnostic, Fail, Kind, Longtail, Report, TYPES};
 pub use request::{Request, Requirements};
-pub use schema::{JobRequest, JobType, Parameters};
+pub use result::{AnalysisResult, DiagnosticResult, ReportPoint, ReportResult, TopEntry, WindowCounts};
+pub use schema::{JobRequest, ScheduledJobRequest, schema_of_each_type};
 pub use status::{JobError, State, Status};
+pub use types::{job_type, job_types};
 pub use worker::{Capabilities, Preference, WorkerSpec};

@@ -26,8 +26,23 @@ pub struct Request {
     pub idempotency_key: Option<String>,
     /// While a job with this key waits or runs, no second one is accepted.
     pub unique_key: Option<String>,
-    /// SHA-256 of the request as it was made.
+    /// SHA-256 of the request as it was read: two spellings of one request have one hash.
     pub hash: [u8; 32],
+}
+
+/// What makes two requests the same, in a fixed order.
+#[derive(Serialize)]
+struct Canonical<'a> {
+    job_type: &'a str,
+    parameters: Kind,
+    queue: &'a str,
+    priority: i16,
+    timeout_seconds: i32,
+    max_attempts: i32,
+    requirements: Requirements,
+    not_before: Option<DateTime<Utc>>,
+    deadline: Option<DateTime<Utc>>,
+    unique_key: Option<&'a str>,
 }
 
 /// What a worker must have to run a job
@@ -52,7 +67,6 @@ impl Request {
     /// field.
     pub fn read(body: Value, now: DateTime<Utc>) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let hash = Sha256::digest(body.to_string().as_bytes()).into();
         let mut fields = Fields::of(body, "", &mut errors);
         let job_type = fields.text("job_type", 64);
         if job_type.is_none() {
@@ -91,7 +105,7 @@ impl Request {
             deadline,
             idempotency_key: fields.text("idempotency_key", 200),
             unique_key: fields.text("unique_key", 200),
-            hash,
+            hash: [0; 32],
         };
         fields.end();
         request.requirements = Requirements::read(requirements, &mut errors);
@@ -99,10 +113,31 @@ impl Request {
         match kind {
             Some(kind) if errors.is_empty() => {
                 request.queue = queue.map_or_else(|| kind.queue().to_owned(), String::from);
-                Ok(Self { kind, ..request })
+                request.kind = kind;
+                request.hash = request.canonical_hash();
+                Ok(request)
             }
             _ => Err(errors),
         }
+    }
+
+    fn canonical_hash(&self) -> [u8; 32] {
+        let mut requirements = self.requirements.clone();
+        requirements.accelerator.sort_unstable();
+        requirements.accelerator.dedup();
+        let canonical = Canonical {
+            job_type: self.kind.name(),
+            parameters: self.kind.without_spelling(),
+            queue: &self.queue,
+            priority: self.priority,
+            timeout_seconds: self.timeout_seconds,
+            max_attempts: self.max_attempts,
+            requirements,
+            not_before: self.not_before,
+            deadline: self.deadline,
+            unique_key: self.unique_key.as_deref(),
+        };
+        Sha256::digest(serde_json::to_vec(&canonical).unwrap_or_default()).into()
     }
 }
 
@@ -151,6 +186,36 @@ mod tests {
             ("reports", 5, 3_600, 3)
         );
         assert_eq!(Kind::stored("report", request.kind.parameters()), Ok(request.kind));
+    }
+
+    #[test]
+    fn two_spellings_of_a_request_have_one_hash() {
+        let hash = |body: Value| Request::read(body, now()).unwrap().hash;
+        let plain = hash(json!({"job_type": "longtail_analysis"}));
+        for same in [
+            json!({"job_type": "longtail_analysis", "parameters": {}, "priority": 5.0, "idempotency_key": "k"}),
+            json!({"job_type": "longtail_analysis", "parameters": null, "queue": "longtail", "max_attempts": 3}),
+            json!({"job_type": "longtail_analysis", "parameters": {"time_window": "1440m", "full": false, "seed": 1.0}}),
+            json!({"job_type": "longtail_analysis", "requirements": {"min_memory_gb": -0.0, "accelerator": []},
+                "unique_key": "", "deadline": null, "timeout_seconds": 3600}),
+        ] {
+            assert_eq!(hash(same.clone()), plain, "{same}");
+        }
+        for other in [
+            json!({"job_type": "longtail_analysis", "parameters": {"seed": 2}}),
+            json!({"job_type": "longtail_analysis", "priority": 6}),
+            json!({"job_type": "longtail_analysis", "unique_key": "u"}),
+            json!({"job_type": "longtail_analysis", "not_before": "2026-12-01T00:00:00Z"}),
+            json!({"job_type": "longtail_analysis", "requirements": {"accelerator": "a"}}),
+            json!({"job_type": "snowshoe_detection", "queue": "longtail"}),
+        ] {
+            assert_ne!(hash(other.clone()), plain, "{other}");
+        }
+        let accelerators =
+            |some: Value| hash(json!({"job_type": "report", "requirements": {"accelerator": some}}));
+        assert_eq!(accelerators(json!(["b", "a", "b"])), accelerators(json!(["a", "b"])));
+        let not_before = |at: &str| hash(json!({"job_type": "report", "not_before": at}));
+        assert_eq!(not_before("2026-12-01T00:00:00Z"), not_before("2026-12-01T01:00:00.000+01:00"));
     }
 
     #[test]

@@ -1,22 +1,25 @@
-//! Schemas of requests, for the OpenAPI document. What reads them is in `request.rs` and `kind.rs`.
+//! Schemas of requests and jobs, for the OpenAPI document. What reads requests is in `request.rs` and `kind.rs`.
+
+#![allow(unused_qualifications, reason = "the derive of ToSchema writes them")]
 
 use chrono::{DateTime, Utc};
 use utoipa::{
-    PartialSchema, ToSchema,
+    ToSchema,
     openapi::{
-        Ref, RefOr,
-        schema::{AnyOfBuilder, Schema},
+        Components, Ref, RefOr,
+        schema::{AdditionalProperties, Discriminator, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
     },
 };
 
-use crate::{Campaigns, Diagnostic, Longtail, Report, Requirements};
+use crate::{Requirements, TYPES, types};
 
 /// A job to run
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used: a request is read field by field")]
 pub struct JobRequest {
-    job_type: JobType,
-    parameters: Option<Parameters>,
+    job_type: String,
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<()>,
     /// 1 (last) to 10 (first)
     #[schema(minimum = 1, maximum = 10, default = 5)]
     priority: Option<i16>,
@@ -41,54 +44,85 @@ pub struct JobRequest {
     unique_key: Option<String>,
 }
 
+/// The job of a schedule: times and idempotency key are set at each firing
 #[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "only its schema is used")]
-pub enum JobType {
-    Report,
-    LongtailAnalysis,
-    SnowshoeDetection,
-    BotnetCoordination,
-    Diagnostic,
+#[allow(dead_code, reason = "only its schema is used: a request is read field by field")]
+pub struct ScheduledJobRequest {
+    job_type: String,
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<()>,
+    /// 1 (last) to 10 (first)
+    #[schema(minimum = 1, maximum = 10, default = 5)]
+    priority: Option<i16>,
+    /// Of one attempt
+    #[schema(minimum = 1, maximum = 604800, default = 3600)]
+    timeout_seconds: Option<i32>,
+    #[schema(minimum = 1, maximum = 100, default = 3)]
+    max_attempts: Option<i32>,
+    requirements: Option<Requirements>,
+    /// Another queue than the type's own
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    queue: Option<String>,
+    /// While a job with this key waits or runs, no further one is made
+    #[schema(max_length = 200)]
+    unique_key: Option<String>,
 }
 
-/// The parameters of the job's type.
-pub struct Parameters;
+/// The schemas that hold a job type and its parameters, and whether they are requests.
+const OF_A_TYPE: [(&str, bool); 3] = [("JobRequest", true), ("ScheduledJobRequest", true), ("Job", false)];
 
-impl PartialSchema for Parameters {
-    fn schema() -> RefOr<Schema> {
-        [Report::name(), Longtail::name(), Campaigns::name(), Diagnostic::name()]
-            .into_iter()
-            .fold(AnyOfBuilder::new(), |any, name| any.item(Ref::from_schema_name(name)))
-            .description(Some("The parameters of the job's type"))
-            .into()
-    }
-}
-
-impl ToSchema for Parameters {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "Parameters".into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-            schemas.push((T::name().into_owned(), T::schema()));
-            T::schemas(schemas);
+/// Replaces each schema that holds a job type by one schema per type, told apart by `job_type`.
+pub fn schema_of_each_type(components: &mut Components) {
+    for (job_type, _) in TYPES {
+        for (name, schema) in
+            [("Parameters", types::parameters(job_type)), ("Result", types::result(job_type))]
+        {
+            let schema = schema.and_then(|schema| serde_json::from_value::<Schema>(schema).ok());
+            if let Some(schema) = schema {
+                components.schemas.insert(format!("{}{name}", pascal(job_type)), schema.into());
+            }
         }
-        add::<Report>(schemas);
-        add::<Longtail>(schemas);
-        add::<Campaigns>(schemas);
-        add::<Diagnostic>(schemas);
+    }
+    for (name, is_request) in OF_A_TYPE {
+        let Some(RefOr::T(Schema::Object(base))) = components.schemas.get(name).cloned() else { continue };
+        let variant = |job_type: &str| format!("{}{name}", pascal(job_type));
+        let mapping = TYPES.map(|(job_type, _)| {
+            (job_type.to_owned(), Ref::from_schema_name(variant(job_type)).ref_location)
+        });
+        let one_of = OneOfBuilder::new()
+            .description(base.description.clone())
+            .discriminator(Some(Discriminator::with_mapping("job_type", mapping)));
+        let one_of = TYPES.iter().fold(one_of, |one_of, (job_type, _)| {
+            components.schemas.insert(variant(job_type), of_type(base.clone(), job_type, is_request).into());
+            one_of.item(Ref::from_schema_name(variant(job_type)))
+        });
+        components.schemas.insert(name.to_owned(), Schema::from(one_of.build()).into());
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::TYPES;
-
-    #[test]
-    fn the_schema_names_every_job_type() {
-        let schema = serde_json::to_value(<super::JobType as utoipa::PartialSchema>::schema()).unwrap();
-        assert_eq!(schema["enum"], serde_json::json!(TYPES.map(|(name, _)| name)));
+fn of_type(mut object: Object, job_type: &str, is_request: bool) -> Schema {
+    let own = |name: &str| Ref::from_schema_name(format!("{}{name}", pascal(job_type)));
+    let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([job_type])).build();
+    object.properties.insert("job_type".to_owned(), Schema::from(name).into());
+    object.properties.insert("parameters".to_owned(), own("Parameters").into());
+    if is_request {
+        object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    } else {
+        let null = ObjectBuilder::new().schema_type(Type::Null).build();
+        let result = OneOfBuilder::new()
+            .item(null)
+            .item(own("Result"))
+            .description(Some("What it returned, when it is completed; null in lists"));
+        object.properties.insert("result".to_owned(), Schema::from(result.build()).into());
     }
+    object.into()
+}
+
+/// `longtail_analysis` as `LongtailAnalysis`.
+fn pascal(job_type: &str) -> String {
+    let words = job_type.split('_').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + rest
+    });
+    words.collect()
 }

@@ -70,10 +70,10 @@ pub struct Status {
     /// In words
     #[schema(required = true)]
     pub current_step: Option<String>,
-    /// Sessions (or other units) that are done
+    /// Sessions that the job has read; null for a job that does not read sessions
     #[schema(required = true)]
     pub sessions_processed: Option<i64>,
-    /// Sessions (or other units) in all
+    /// Sessions that the job reads in all; null for a job that does not read sessions
     #[schema(required = true)]
     pub total_sessions: Option<i64>,
     /// Estimated; null while there is too little progress
@@ -82,9 +82,21 @@ pub struct Status {
     /// The worker that runs it, or ran it last
     #[schema(required = true)]
     pub worker: Option<String>,
-    /// 0 before the first attempt
+    /// Number of the attempt; 0 before the first one
     pub attempt: i32,
-    /// Why it failed, or is tried again
+    /// Attempts that ended through no fault of the job: they do not count
+    #[serde(default)]
+    #[schema(required = true)]
+    pub uncounted_attempts: i32,
+    /// Attempts that may still start before the job is given up; 0 when it has ended
+    #[serde(default)]
+    #[schema(required = true)]
+    pub attempts_left: i32,
+    /// The next attempt does not start before this time; null while an attempt runs, and when the job has ended
+    #[serde(default)]
+    #[schema(required = true)]
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// Why the last attempt failed; null when the job was retried, runs or has completed
     #[schema(required = true)]
     pub error: Option<JobError>,
     pub updated_at: DateTime<Utc>,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{Capabilities, JobRequest, Parameters, Preference, Requirements, Status};
+use crate::{Capabilities, Preference, Requirements, ScheduledJobRequest, Status};
 
 /// A job
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
@@ -18,18 +18,20 @@ pub struct Job {
     pub job_type: String,
     pub queue: String,
     /// What it was given, with defaults filled in
-    #[schema(value_type = Parameters)]
+    #[schema(value_type = Object)]
     pub parameters: Value,
     /// 1 (last) to 10 (first)
     pub priority: i16,
     pub created_at: DateTime<Utc>,
-    /// It does not start before this time
-    pub not_before: DateTime<Utc>,
-    /// It is given up when it has not started by this time
+    /// As submitted: the first attempt does not start before this time
+    #[schema(required = true)]
+    pub not_before: Option<DateTime<Utc>>,
+    /// As submitted: it is given up when it has not started by this time; a retry lifts the deadline
     #[schema(required = true)]
     pub deadline: Option<DateTime<Utc>>,
     /// Of one attempt
     pub timeout_seconds: i32,
+    /// As submitted: attempts that count before it is given up. status.attempts_left counts down
     pub max_attempts: i32,
     #[schema(required = true)]
     pub idempotency_key: Option<String>,
@@ -43,6 +45,31 @@ pub struct Job {
     /// What it returned, when it is completed; lists leave it out
     #[schema(required = true, value_type = Option<Object>)]
     pub result: Option<Value>,
+}
+
+/// A type of job
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct JobTypeSchema {
+    pub job_type: String,
+    /// What its jobs do
+    pub description: String,
+    /// The queue of a request that names none
+    pub queue: String,
+    /// JSON Schema of its parameters, with their defaults
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    /// JSON Schema of its result
+    #[schema(value_type = Object)]
+    pub result: Value,
+}
+
+/// A page of job types, by name
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct JobTypeList {
+    pub job_types: Vec<JobTypeSchema>,
+    /// Null on the last page
+    #[schema(required = true)]
+    pub next_page_token: Option<String>,
 }
 
 /// A job, with who could run it and why it waits
@@ -78,6 +105,14 @@ pub struct Queue {
     pub running: i64,
     /// The only workers that may take its jobs; empty: any worker
     pub exclusive_to: Vec<String>,
+}
+
+/// Whether a queue is paused
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Paused)]
+pub struct QueuePaused {
+    pub queue: String,
+    pub paused: bool,
 }
 
 /// A page of queues, by name
@@ -158,7 +193,7 @@ pub struct Schedule {
     /// Five fields, or six with seconds first, in UTC
     pub cron: String,
     /// The request that it submits
-    #[schema(value_type = JobRequest)]
+    #[schema(value_type = ScheduledJobRequest)]
     pub job: Value,
     /// Whether each missed firing is made up for
     pub catch_up: bool,

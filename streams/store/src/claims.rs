@@ -26,7 +26,7 @@ pub struct Claimed {
     pub job_id: Uuid,
     /// Which attempt this is: every write names it.
     pub attempt: i32,
-    /// How many may count.
+    /// How many may count: those of the request, and one for each retry by a caller.
     pub max_attempts: i32,
     /// Attempts before this one that do not count: a dependency or the worker went away.
     pub uncounted_attempts: i32,
@@ -69,8 +69,8 @@ pub async fn starving_jobs(on: &mut PgConnection, worker_id: Uuid, limit: i64) -
         "select oldest.job_id from workers me, jsonb_array_elements(me.queues) q cross join lateral (
             select j.job_id, j.created_at from jobs j
             where j.queue = q ->> 'queue' and j.state in ('queued', 'retrying') and j.created_at < now() - make_interval(secs => $2)
-                and j.not_before < now() - make_interval(secs => $2) and j.job_type = any(me.job_types)
-                and (j.deadline is null or j.attempt > 0 or j.deadline > clock_timestamp())
+                and j.next_attempt_at < now() - make_interval(secs => $2) and j.job_type = any(me.job_types)
+                and (j.deadline is null or j.attempt > 0 or j.retries > 0 or j.deadline > clock_timestamp())
                 and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
             order by j.created_at limit $3
         ) oldest
@@ -115,10 +115,10 @@ pub async fn claim_jobs(
         picked as (
             select due.job_id from me, mine cross join lateral (
                 select j.job_id, j.priority, j.created_at from jobs j
-                where j.queue = mine.queue and j.state in ('queued', 'retrying') and j.not_before <= clock_timestamp() and ($3::uuid[] is null or j.job_id = any($3))
-                    and (j.deadline is null or j.attempt > 0 or j.deadline > clock_timestamp()) and j.job_type = any(me.job_types)
+                where j.queue = mine.queue and j.state in ('queued', 'retrying') and j.next_attempt_at <= clock_timestamp() and ($3::uuid[] is null or j.job_id = any($3))
+                    and (j.deadline is null or j.attempt > 0 or j.retries > 0 or j.deadline > clock_timestamp()) and j.job_type = any(me.job_types)
                     and j.min_memory_gb <= me.memory_gb and j.min_cpu_cores <= me.cpu_cores and (j.accelerators = '{}' or me.accelerator = any(j.accelerators))
-                    and (greatest(j.created_at, j.not_before) < clock_timestamp() - make_interval(secs => $4) or not exists (
+                    and (greatest(j.created_at, j.next_attempt_at) < clock_timestamp() - make_interval(secs => $4) or not exists (
                         select from preferred p where p.queue = j.queue and j.job_type = any(p.job_types) and j.min_memory_gb <= p.memory_gb
                             and j.min_cpu_cores <= p.cpu_cores and (j.accelerators = '{}' or p.accelerator = any(j.accelerators))))
                 order by j.priority desc, j.created_at limit $2 for update of j skip locked
@@ -129,7 +129,7 @@ pub async fn claim_jobs(
             lease_until = clock_timestamp() + make_interval(secs => $5), progress_percent = 0, current_step = null, sessions_processed = null,
             total_sessions = null, estimated_completion = null, error_type = null, error_message = null
         from picked, me where j.job_id = picked.job_id
-        returning j.job_id, j.attempt, j.max_attempts, j.uncounted_attempts, j.crashes, j.job_type, j.queue, j.parameters, j.timeout_seconds, j.min_memory_gb, j.checkpoint, j.traceparent,
+        returning j.job_id, j.attempt, j.max_attempts + j.retries as "max_attempts!", j.uncounted_attempts, j.crashes, j.job_type, j.queue, j.parameters, j.timeout_seconds, j.min_memory_gb, j.checkpoint, j.traceparent,
             job_status(j) as "status!""#,
         worker_id,
         slots,
@@ -202,7 +202,9 @@ pub async fn set_checkpoint(on: &mut PgConnection, job_id: Uuid, checkpoint: &Va
 pub struct Progress {
     pub percent: f64,
     pub step: String,
+    /// Sessions that the job has read; `None` for a job that does not read sessions.
     pub processed: Option<i64>,
+    /// Sessions that the job reads in all.
     pub total: Option<i64>,
     pub estimated_completion: Option<DateTime<Utc>>,
 }
@@ -335,7 +337,7 @@ pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> R
         update jobs j set state = held.final,
             error_type = case when held.final <> 'cancelled' then e.error_type end,
             error_message = case when held.final <> 'cancelled' then e.error_message end,
-            not_before = clock_timestamp() + make_interval(secs => e.after),
+            next_attempt_at = clock_timestamp() + make_interval(secs => e.after),
             finished_at = case when held.final in ('completed', 'failed', 'cancelled') then clock_timestamp() end,
             lease_until = null, uncounted_attempts = j.uncounted_attempts + e.uncounted, crashes = j.crashes + e.crashed,
             progress_percent = case when e.state = 'completed' then 100 else j.progress_percent end,
@@ -363,20 +365,20 @@ pub async fn sweep_jobs(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
         ),
         taken as (
             update jobs j set
-                state = case when cancel_requested then 'cancelled' when forgiven or attempt - uncounted_attempts < max_attempts then 'retrying'
+                state = case when cancel_requested then 'cancelled' when forgiven or attempt - uncounted_attempts < max_attempts + retries then 'retrying'
                     else 'failed' end::job_state,
                 error_type = case when cancel_requested then null when silent then 'WorkerLost' else 'Timeout' end,
                 error_message = case when cancel_requested then null when silent then format('worker %s was not heard of', j.worker)
                     else format('longer than %s s', j.timeout_seconds) end,
-                not_before = clock_timestamp(), lease_until = null, estimated_completion = null,
+                next_attempt_at = clock_timestamp(), lease_until = null, estimated_completion = null,
                 uncounted_attempts = uncounted_attempts + forgiven::int, lost_workers = lost_workers + silent::int,
-                finished_at = case when cancel_requested or not forgiven and attempt - uncounted_attempts >= max_attempts then clock_timestamp() end
+                finished_at = case when cancel_requested or not forgiven and attempt - uncounted_attempts >= max_attempts + retries then clock_timestamp() end
             from lost where j.job_id = lost.job_id returning job_status(j) as status
         ),
         missed as (
             update jobs j set state = 'failed', error_type = 'DeadlineExceeded', error_message = 'not started before its deadline',
                 finished_at = clock_timestamp()
-            where state in ('queued', 'retrying') and attempt = 0 and deadline <= clock_timestamp() returning job_status(j) as status
+            where state in ('queued', 'retrying') and attempt = 0 and retries = 0 and deadline <= clock_timestamp() returning job_status(j) as status
         )
         select status as "status!" from taken union all select status from missed"#,
         FORGIVEN_WORKERS,

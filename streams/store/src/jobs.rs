@@ -1,4 +1,6 @@
-//! The tables `jobs`, `job_events` and `job_results`, as those see them who submit and watch.
+//! The tables `jobs`, `job_events` and `job_results`: submission, lists, cancellation and retries.
+//!
+//! **Invariant**: what was submitted is never changed. `next_attempt_at`, `retries` and `uncounted_attempts` change.
 
 use ::jobs::{Request, State, Status};
 use chrono::{DateTime, Utc};
@@ -66,10 +68,10 @@ async fn insert(on: &mut PgConnection, new: impl Iterator<Item = &NewJob>) -> Re
         })
     };
     let created = sqlx::query_scalar!(
-        "insert into jobs (job_id, job_type, queue, parameters, priority, not_before, deadline, timeout_seconds, max_attempts, min_memory_gb,
-            min_cpu_cores, accelerators, idempotency_key, request_hash, unique_key, schedule, traceparent)
-        select job_id, job_type, queue, parameters, priority, coalesce(not_before, clock_timestamp()), deadline, timeout_seconds, max_attempts,
-            min_memory_gb, min_cpu_cores, accelerators, idempotency_key, decode(request_hash, 'hex'), unique_key, schedule, traceparent
+        "insert into jobs (job_id, job_type, queue, parameters, priority, not_before, next_attempt_at, deadline, timeout_seconds, max_attempts,
+            min_memory_gb, min_cpu_cores, accelerators, idempotency_key, request_hash, unique_key, schedule, traceparent)
+        select job_id, job_type, queue, parameters, priority, not_before, coalesce(not_before, clock_timestamp()), deadline, timeout_seconds,
+            max_attempts, min_memory_gb, min_cpu_cores, accelerators, idempotency_key, decode(request_hash, 'hex'), unique_key, schedule, traceparent
         from jsonb_to_recordset($1) as r (job_id uuid, job_type text, queue text, parameters jsonb, priority smallint, not_before timestamptz,
             deadline timestamptz, timeout_seconds int, max_attempts int, min_memory_gb float8, min_cpu_cores int, accelerators text[],
             idempotency_key text, request_hash text, unique_key text, schedule text, traceparent text)
@@ -83,20 +85,24 @@ async fn insert(on: &mut PgConnection, new: impl Iterator<Item = &NewJob>) -> Re
 }
 
 async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitted>, Failure> {
-    // The keys of firings are not those of callers.
+    // The keys of firings are not those of callers. Jobs of earlier versions have no hash that can be compared.
     let same = sqlx::query!(
-        "select job_id, request_hash from jobs where idempotency_key = $1 and (schedule is not null) = $2",
+        r#"select job_id, (request_hash = $3
+            or request_hash = '' and job_type = $4 and queue = $5 and parameters = $6) as "same!"
+        from jobs where idempotency_key = $1 and (schedule is not null) = $2"#,
         new.request.idempotency_key,
-        new.schedule.is_some()
+        new.schedule.is_some(),
+        &new.request.hash,
+        new.request.kind.name(),
+        new.request.queue,
+        new.request.kind.parameters(),
     )
     .fetch_optional(&mut *on)
     .await?;
     if let Some(row) = same {
-        let same = row.request_hash == new.request.hash;
-        return Ok(Some(if same {
-            Submitted::Existing(row.job_id)
-        } else {
-            Submitted::OtherRequest(row.job_id)
+        return Ok(Some(match row.same {
+            true => Submitted::Existing(row.job_id),
+            false => Submitted::OtherRequest(row.job_id),
         }));
     }
     let running = sqlx::query_scalar!(
@@ -117,7 +123,8 @@ pub struct Job {
     pub parameters: Value,
     pub priority: i16,
     pub created_at: DateTime<Utc>,
-    pub not_before: DateTime<Utc>,
+    /// As submitted. Its status says when the next attempt may start.
+    pub not_before: Option<DateTime<Utc>>,
     pub deadline: Option<DateTime<Utc>>,
     pub timeout_seconds: i32,
     pub max_attempts: i32,
@@ -168,6 +175,13 @@ pub struct JobFilter {
     pub queue: Option<String>,
     /// Of this type.
     pub job_type: Option<String>,
+    /// Made by this schedule.
+    pub schedule: Option<String>,
+    pub unique_key: Option<String>,
+    /// Accepted at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Accepted before this time.
+    pub to: Option<DateTime<Utc>>,
     /// Before this one in the list.
     pub after: Option<(DateTime<Utc>, Uuid)>,
 }
@@ -180,7 +194,9 @@ pub async fn list_jobs(on: &mut PgConnection, filter: &JobFilter, limit: i64) ->
         r#"select job_id, job_type, queue, parameters, priority, created_at, not_before, deadline, timeout_seconds, max_attempts, min_memory_gb,
             min_cpu_cores, accelerators, idempotency_key, unique_key, schedule, job_status(j) as "status!", null::jsonb as "result?"
         from jobs j where (cardinality($1::text[]) = 0 or state = any($1::text[]::job_state[])) and ($2::text is null or queue = $2)
-            and ($3::text is null or job_type = $3) and ($4::timestamptz is null or (created_at, job_id) < ($4, $5))
+            and ($3::text is null or job_type = $3) and ($7::text is null or schedule = $7) and ($8::text is null or unique_key = $8)
+            and ($9::timestamptz is null or created_at >= $9) and ($10::timestamptz is null or created_at < $10)
+            and ($4::timestamptz is null or (created_at, job_id) < ($4, $5))
         order by created_at desc, job_id desc limit $6"#,
         &states,
         filter.queue,
@@ -188,6 +204,10 @@ pub async fn list_jobs(on: &mut PgConnection, filter: &JobFilter, limit: i64) ->
         filter.after.map(|after| after.0),
         filter.after.map(|after| after.1),
         limit,
+        filter.schedule,
+        filter.unique_key,
+        filter.from,
+        filter.to,
     )
     .fetch_all(on)
     .await?;
@@ -221,12 +241,12 @@ pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(b
     changed(on, job_id, done).await
 }
 
-/// Queues a failed or cancelled job again, from its checkpoint, with at least one attempt left. As
-/// [`cancel_job`].
+/// Queues a failed or cancelled job again, from its checkpoint, with one attempt more. What was submitted stays; its
+/// deadline no longer applies. Returns as [`cancel_job`] does.
 pub async fn retry_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
-        r#"update jobs set state = 'queued', cancel_requested = false, not_before = clock_timestamp(), deadline = null, finished_at = null,
-            uncounted_attempts = greatest(uncounted_attempts, attempt - max_attempts + 1), crashes = 0, lost_workers = 0
+        r#"update jobs set state = 'queued', cancel_requested = false, next_attempt_at = clock_timestamp(), finished_at = null,
+            error_type = null, error_message = null, retries = retries + 1, crashes = 0, lost_workers = 0
         where job_id = $1 and state in ('failed', 'cancelled')
             and not exists (select from jobs o where o.unique_key = jobs.unique_key and o.state in ('queued', 'in_progress', 'retrying'))
         returning job_status(jobs) as "status!""#,

@@ -4,12 +4,12 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
 };
-use fields::Fields;
+use fields::{Fields, read_json};
 use serde_json::Value;
 
 use crate::{Code, Problem};
 
-/// A body that is JSON. One that is not is refused with 400.
+/// A body that is JSON. One that is not is refused with 400, one that names a field twice with 422.
 pub struct Body(pub Value);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
@@ -19,9 +19,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             Problem::new(Code::of_status(rejection.status()), rejection.body_text().to_lowercase())
         })?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Problem::new(Code::Malformed, format!("the body is not JSON: {error}")))
+        let (value, doubled) = read_json(&bytes)
+            .map_err(|error| Problem::new(Code::Malformed, format!("the body is not JSON: {error}")))?;
+        if doubled.is_empty() { Ok(Self(value)) } else { Err(Problem::invalid(doubled)) }
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn describe(operation: &mut Operation, scope: Scope, codes: &[Code]) 
         Code::Malformed,
         Code::Unauthenticated,
         Code::Forbidden,
+        Code::UriTooLong,
         Code::InvalidFields,
+        Code::HeadersTooLarge,
         Code::Internal,
         Code::Unavailable,
     ];

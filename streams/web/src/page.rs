@@ -14,8 +14,8 @@ const MOST: u32 = PageSize::MAX;
 #[derive(Clone, PartialEq, Eq, Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Page {
-    /// At most this many items
-    #[param(minimum = 1, maximum = 1000, default = 100, required = false)]
+    /// At most this many items; more than 1000 counts as 1000
+    #[param(minimum = 1, default = 100, required = false)]
     pub page_size: u32,
     /// Where to go on: next_page_token of the page before
     #[param(value_type = Option<String>, required = false)]
@@ -24,7 +24,7 @@ pub struct Page {
 
 impl Page {
     pub fn read(params: &mut Params) -> Self {
-        let size = params.integer("page_size", 1..=i64::from(MOST));
+        let size = params.integer("page_size", 1..=i64::MAX).map(|size| size.min(MOST.into()));
         let token = params.text("page_token").and_then(|token| {
             let read = Cursor::read::<String>(&token);
             if read.is_err() {
@@ -37,9 +37,9 @@ impl Page {
 
     /// As gRPC says it: a size of 0 and an empty token are absent.
     pub fn new(page_size: u32, page_token: &str) -> Result<Self, Problem> {
-        PageSize::read(page_size).map_err(|error| Problem::invalid(vec![error]))?;
         let token = Cursor::read(page_token).map_err(|error| Problem::invalid(vec![error]))?;
-        Ok(Self { page_size: if page_size == 0 { DEFAULT } else { page_size }, page_token: token })
+        let page_size = if page_size == 0 { DEFAULT } else { page_size.min(MOST) };
+        Ok(Self { page_size, page_token: token })
     }
 
     /// The key of the last item of the page before, as it was given to [`token`].
@@ -91,9 +91,18 @@ mod tests {
 
     #[test]
     fn a_page_that_cannot_be_is_refused() {
-        for (size, token) in [(1_001, ""), (1, "x"), (1, "abc"), (1, "ff"), (1, "+1"), (1, "ée")] {
-            assert!(Page::new(size, token).is_err(), "{size} {token}");
+        for token in ["x", "abc", "ff", "+1", "ée"] {
+            assert!(Page::new(1, token).is_err(), "{token}");
         }
-        assert_eq!(Page::new(0, "").unwrap().page_size, DEFAULT);
+    }
+
+    #[test]
+    fn a_page_size_over_the_limit_is_the_limit() {
+        for (asked, size) in [(0, DEFAULT), (1, 1), (1_000, MOST), (1_001, MOST), (u32::MAX, MOST)] {
+            assert_eq!(Page::new(asked, "").unwrap().page_size, size, "{asked}");
+        }
+        let query = |text: &str| crate::Query::from_pairs(&[("page_size", text)]).read(Page::read);
+        assert_eq!(query("5000000000").unwrap().page_size, MOST);
+        assert!(query("0").is_err() && query("-1").is_err());
     }
 }

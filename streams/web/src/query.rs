@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use chrono::{DateTime, Utc};
 use fields::FieldError;
 
 use crate::{Code, Problem};
@@ -94,6 +95,17 @@ impl Params {
             );
         }
         number
+    }
+
+    /// A time in RFC 3339.
+    pub fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let text = self.text(name)?;
+        let time = DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc());
+        let time = time.ok().filter(|&time| fields::is_time(time));
+        if time.is_none() {
+            self.wrong(name, format!("expected a time like 2026-11-24T08:00:00Z, got {}", quoted(&text)));
+        }
+        time
     }
 
     /// Several values: separated by commas, or the parameter several times.

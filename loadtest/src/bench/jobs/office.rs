@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proto::{SubmitRequest, WatchRequest, WatchResponse, jobs_client::JobsClient};
+use proto::{SubmitJobRequest, WatchJobRequest, WatchJobResponse, jobs_service_client::JobsServiceClient};
 use servers::{DataDir, Servers, Wanted};
 use tokio::process::{Child, Command};
 use tonic::{Streaming, transport::Channel};
@@ -24,7 +24,7 @@ const START: Duration = Duration::from_secs(20);
 /// Who takes and runs jobs.
 pub struct Office {
     /// Connected.
-    pub client: JobsClient<Channel>,
+    pub client: JobsServiceClient<Channel>,
     /// Of the mirror.
     pub redis_url: String,
     coordinator: Child,
@@ -69,7 +69,7 @@ impl Office {
 
     /// Hands in a `diagnostic` job; its id.
     pub async fn submit(
-        client: &mut JobsClient<Channel>,
+        client: &mut JobsServiceClient<Channel>,
         steps: u32,
         step_seconds: f64,
     ) -> anyhow::Result<String> {
@@ -79,7 +79,7 @@ impl Office {
             [("steps".to_owned(), number(steps.into())), ("step_seconds".to_owned(), number(step_seconds))];
         let parameters = Some(prost_types::Struct { fields: fields.into() });
         let answer = client
-            .submit(SubmitRequest { job_type: "diagnostic".into(), parameters, ..Default::default() })
+            .submit_job(SubmitJobRequest { job_type: "diagnostic".into(), parameters, ..Default::default() })
             .await?
             .into_inner();
         anyhow::ensure!(answer.created, "job {} was there", answer.job_id);
@@ -88,14 +88,17 @@ impl Office {
 
     /// Follows a job.
     pub async fn watch(
-        client: &mut JobsClient<Channel>,
+        client: &mut JobsServiceClient<Channel>,
         job_id: &str,
-    ) -> anyhow::Result<Streaming<WatchResponse>> {
-        Ok(client.watch(WatchRequest { job_id: job_id.to_owned(), after_version: 0 }).await?.into_inner())
+    ) -> anyhow::Result<Streaming<WatchJobResponse>> {
+        Ok(client
+            .watch_job(WatchJobRequest { job_id: job_id.to_owned(), after_version: 0 })
+            .await?
+            .into_inner())
     }
 }
 
-async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, JobsClient<Channel>)> {
+async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, JobsServiceClient<Channel>)> {
     let log = site.dir.join("coordinator.err");
     let listen = [
         ("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0"),
@@ -112,7 +115,7 @@ async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, Jo
         .connect()
         .await
         .context("connect to the coordinator")?;
-    let client = JobsClient::new(channel);
+    let client = JobsServiceClient::new(channel);
     let log = site.dir.join("worker.err");
     let concurrency = CONCURRENCY.to_string();
     let worker = role(

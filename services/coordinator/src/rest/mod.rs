@@ -3,6 +3,7 @@
 
 #![allow(unused_qualifications, reason = "utoipa::path writes them")]
 
+mod job_types;
 mod jobs;
 mod queues;
 mod schedules;
@@ -34,6 +35,8 @@ fn routes() -> OpenApiRouter<Service> {
         .routes(route(JobsSubmit, &[NotFound, InvalidState], routes!(jobs::cancel::cancel)))
         .routes(route(JobsSubmit, &[NotFound, InvalidState], routes!(jobs::retry::retry)))
         .routes(route(JobsRead, &[NotFound], routes!(jobs::events::events)))
+        .routes(route(JobsRead, &[], routes!(job_types::list::list)))
+        .routes(route(JobsRead, &[NotFound], routes!(job_types::show::show)))
         .routes(route(JobsRead, &[], routes!(queues::list::list)))
         .routes(route(JobsRead, &[NotFound], routes!(queues::show::show)))
         .routes(route(Admin, &[NotFound], routes!(queues::pause::pause)))
@@ -45,8 +48,9 @@ fn routes() -> OpenApiRouter<Service> {
         .routes(route(JobsRead, &[NotFound], routes!(schedules::show::show)))
         .routes(route(Admin, &[], routes!(schedules::put::put)))
         .routes(route(Admin, &[NotFound], routes!(schedules::delete::delete)));
-    let requests = ["JobRequest", "Requirements", "ReportParameters", "DiagnosticParameters"];
-    openapi::refuse_unknown_fields(router.get_openapi_mut(), &requests);
+    let document = router.get_openapi_mut();
+    document.components.as_mut().map(::jobs::schema_of_each_type);
+    openapi::refuse_unknown_fields(document, &["Requirements"]);
     router
 }
 
@@ -111,7 +115,32 @@ mod tests {
                 assert_eq!(kind.map(String::as_str), expected, "{name} {status}");
             }
         }
-        assert_eq!(ids.len(), 17);
+        assert_eq!(ids.len(), 19);
+    }
+
+    #[test]
+    fn requests_and_jobs_have_a_schema_for_each_type() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        for name in ["JobRequest", "ScheduledJobRequest", "Job"] {
+            assert_eq!(schemas[name]["discriminator"]["propertyName"], "job_type", "{name}");
+            assert_eq!(schemas[name]["oneOf"].as_array().unwrap().len(), ::jobs::TYPES.len());
+            for (job_type, variant) in schemas[name]["discriminator"]["mapping"].as_object().unwrap() {
+                let schema = document.pointer(variant.as_str().unwrap().trim_start_matches('#')).unwrap();
+                assert_eq!(schema["properties"]["job_type"]["enum"], serde_json::json!([job_type]));
+                let parameters = schema["properties"]["parameters"]["$ref"].as_str().unwrap();
+                assert!(document.pointer(parameters.trim_start_matches('#')).is_some(), "{parameters}");
+            }
+        }
+        // Of answers, every field is there, and each that may be absent may be null.
+        let job = &schemas["ReportJob"];
+        let all = job["properties"].as_object().unwrap();
+        assert_eq!(job["required"].as_array().unwrap().len(), all.len());
+        for field in ["not_before", "deadline", "idempotency_key", "unique_key", "schedule"] {
+            assert!(all[field]["type"].as_array().unwrap().contains(&"null".into()), "{field}");
+        }
+        let scheduled = schemas["ReportScheduledJobRequest"]["properties"].as_object().unwrap();
+        assert!(!scheduled.contains_key("not_before") && scheduled.contains_key("unique_key"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `jobs list`
 
+use chrono::{DateTime, Utc};
 use jobs::views::{Job, JobList};
-use proto::{self as p, JobState, jobs_client::JobsClient};
+use proto::{self as p, JobState, jobs_service_client::JobsServiceClient};
 use tonic::transport::Channel;
 
 use super::{plain, say_json, time, views};
@@ -18,6 +19,18 @@ pub(super) struct List {
     /// Only of this type
     #[arg(long = "type", default_value = "", hide_default_value = true, value_name = "TYPE")]
     job_type: String,
+    /// Only those that this schedule made
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+    schedule: String,
+    /// Only those with this unique key
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
+    unique_key: String,
+    /// Only those that were accepted at this time or later, as 2026-11-24T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<DateTime<Utc>>,
+    /// Only those that were accepted before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<DateTime<Utc>>,
     /// At most this many jobs
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     limit: u32,
@@ -26,15 +39,19 @@ pub(super) struct List {
     json: bool,
 }
 
-pub(super) async fn list(client: &mut JobsClient<Channel>, args: List) -> anyhow::Result<()> {
-    let request = p::ListRequest {
+pub(super) async fn list(client: &mut JobsServiceClient<Channel>, args: List) -> anyhow::Result<()> {
+    let request = p::ListJobsRequest {
         states: args.state.into_iter().map(|state| JobState::from(state).into()).collect(),
         queue: args.queue,
         job_type: args.job_type,
+        schedule: args.schedule,
+        unique_key: args.unique_key,
+        from: args.from.map(p::timestamp),
+        to: args.to.map(p::timestamp),
         page_size: args.limit,
         page_token: String::new(),
     };
-    let answer = client.list(request).await.map_err(plain)?.into_inner();
+    let answer = client.list_jobs(request).await.map_err(plain)?.into_inner();
     let jobs: Vec<Job> = views(answer.jobs)?;
     if args.json {
         let next_page_token = Some(answer.next_page_token).filter(|token| !token.is_empty());

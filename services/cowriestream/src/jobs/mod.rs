@@ -6,6 +6,7 @@ mod queues;
 mod schedules;
 mod show;
 mod submit;
+mod types;
 mod watch;
 mod workers;
 
@@ -14,12 +15,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use jobs::Status;
-use proto::{self as p, jobs_client::JobsClient};
+use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tonic::transport::Channel;
 
-use self::{list::List, submit::Submit};
+use self::{list::List, submit::Submit, types::Types};
 pub use self::{
     queues::{Queues, queues},
     schedules::{Schedules, schedules},
@@ -65,8 +66,8 @@ impl Coordinator {
         Ok(endpoint.connect().await.map_err(away)?)
     }
 
-    async fn jobs(&self) -> anyhow::Result<JobsClient<Channel>> {
-        Ok(JobsClient::new(self.channel().await?))
+    async fn jobs(&self) -> anyhow::Result<JobsServiceClient<Channel>> {
+        Ok(JobsServiceClient::new(self.channel().await?))
     }
 }
 
@@ -74,6 +75,7 @@ impl Coordinator {
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 #[command(after_help = "Examples:
+  cowriestream jobs types report
   cowriestream jobs submit report --param time_window=7d --wait
   cowriestream jobs submit longtail_analysis --param time_window=30d --wait
   cowriestream jobs submit diagnostic --param steps=20 --param step_seconds=0.5 --priority 9
@@ -85,7 +87,7 @@ Exit codes:
   1    refused, not found, or the job failed or was cancelled
   2    the command line is wrong
   3    the coordinator or its database is away; `watch` and `--wait` try for 60 s before they give up, and the job may go on
-  130  interrupted; a job that was handed in goes on")]
+  130  interrupted; a job that was submitted goes on")]
 pub struct Jobs {
     #[command(flatten)]
     coordinator: Coordinator,
@@ -95,8 +97,10 @@ pub struct Jobs {
 
 #[derive(Debug, clap::Subcommand)]
 enum JobsCommand {
-    /// Hand in a job
+    /// Submit a job
     Submit(Box<Submit>),
+    /// List the types of jobs, or show the parameters of one
+    Types(Types),
     /// List jobs, newest first
     List(List),
     /// Show a job: its status, its result, who could run it and why it waits
@@ -122,18 +126,24 @@ struct One {
 
 /// `jobs …`
 pub async fn jobs(args: Jobs) -> anyhow::Result<()> {
+    // The types are part of the program: no coordinator is needed.
+    if let JobsCommand::Types(args) = args.command {
+        return types::types(&args);
+    }
     let mut client = args.coordinator.jobs().await?;
     match args.command {
+        JobsCommand::Types(args) => types::types(&args),
         JobsCommand::Submit(args) => submit::submit(&mut client, *args).await,
         JobsCommand::List(args) => list::list(&mut client, args).await,
         JobsCommand::Show(one) => show::show(&mut client, &one.job_id, one.json).await,
         JobsCommand::Watch(one) => watch::watch(&mut client, &one.job_id, one.json).await,
         JobsCommand::Cancel(one) => {
-            let answer = client.cancel(p::CancelRequest { job_id: one.job_id }).await.map_err(plain)?;
+            let answer =
+                client.cancel_job(p::CancelJobRequest { job_id: one.job_id }).await.map_err(plain)?;
             say_state(&view(answer.into_inner().status)?, one.json)
         }
         JobsCommand::Retry(one) => {
-            let answer = client.retry(p::RetryRequest { job_id: one.job_id }).await.map_err(plain)?;
+            let answer = client.retry_job(p::RetryJobRequest { job_id: one.job_id }).await.map_err(plain)?;
             say_state(&view(answer.into_inner().status)?, one.json)
         }
     }
@@ -165,12 +175,18 @@ fn views<M: Default, V: TryFrom<M, Error = String>>(messages: Vec<M>) -> anyhow:
 
 /// `NAME=VALUE`, where the value is JSON when it can be read so, else text.
 fn parameters(params: &[String]) -> anyhow::Result<Map<String, Value>> {
-    let read = |param: &String| {
+    let read = |param: &String| -> anyhow::Result<(String, Value)> {
         let (name, value) =
             param.split_once('=').with_context(|| format!("--param {param}: expected NAME=VALUE"))?;
         Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))))
     };
-    params.iter().map(read).collect()
+    let mut object = Map::new();
+    for pair in params.iter().map(read) {
+        let (name, value) = pair?;
+        anyhow::ensure!(!object.contains_key(&name), "--param {name}: given twice");
+        object.insert(name, value);
+    }
+    Ok(object)
 }
 
 /// The message of a status, without its code.

@@ -1,7 +1,7 @@
 //! `queues`
 
-use jobs::views::{Queue, QueueList};
-use proto::{self as p, jobs_client::JobsClient};
+use jobs::views::{Queue, QueueList, QueuePaused};
+use proto::{self as p, queues_service_client::QueuesServiceClient};
 use tonic::transport::Channel;
 
 use super::{Coordinator, PAGE, plain, say_json};
@@ -37,13 +37,17 @@ enum QueuesCommand {
 
 /// `queues …`
 pub async fn queues(args: Queues) -> anyhow::Result<()> {
-    let mut client = args.coordinator.jobs().await?;
+    let mut client = QueuesServiceClient::new(args.coordinator.channel().await?);
     match args.command {
         Some(QueuesCommand::Pause { queue }) => {
-            client.pause_queue(p::PauseQueueRequest { queue }).await.map_err(plain)?;
+            let request = p::PauseQueueRequest { queue: queue.clone() };
+            client.pause_queue(request).await.map_err(plain)?;
+            say_paused(queue, true, args.json)?;
         }
         Some(QueuesCommand::Resume { queue }) => {
-            client.resume_queue(p::ResumeQueueRequest { queue }).await.map_err(plain)?;
+            let request = p::ResumeQueueRequest { queue: queue.clone() };
+            client.resume_queue(request).await.map_err(plain)?;
+            say_paused(queue, false, args.json)?;
         }
         None | Some(QueuesCommand::List) => {
             let queues = every_queue(&mut client).await?;
@@ -56,7 +60,11 @@ pub async fn queues(args: Queues) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn every_queue(client: &mut JobsClient<Channel>) -> anyhow::Result<Vec<Queue>> {
+fn say_paused(queue: String, paused: bool, json: bool) -> anyhow::Result<()> {
+    if json { say_json(&QueuePaused { queue, paused }) } else { Ok(()) }
+}
+
+async fn every_queue(client: &mut QueuesServiceClient<Channel>) -> anyhow::Result<Vec<Queue>> {
     let (mut queues, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = p::ListQueuesRequest { page_size: PAGE, page_token };

@@ -1,7 +1,7 @@
 //! `schedules`
 
 use jobs::views::{Schedule, ScheduleList};
-use proto::{self as p, jobs_client::JobsClient};
+use proto::{self as p, schedules_service_client::SchedulesServiceClient};
 use tonic::transport::Channel;
 
 use super::{Coordinator, PAGE, parameters, plain, say_json, time, view, views};
@@ -52,11 +52,11 @@ enum SchedulesCommand {
 
 /// `schedules …`
 pub async fn schedules(args: Schedules) -> anyhow::Result<()> {
-    let mut client = args.coordinator.jobs().await?;
+    let mut client = SchedulesServiceClient::new(args.coordinator.channel().await?);
     match args.command {
         Some(SchedulesCommand::Put { name, cron, job_type, params, catch_up }) => {
             let parameters = Some(p::struct_of(parameters(&params)?));
-            let job = Some(p::SubmitRequest { job_type, parameters, ..Default::default() });
+            let job = Some(p::SubmitJobRequest { job_type, parameters, ..Default::default() });
             let schedule = Some(p::Schedule { name, cron, job, catch_up, ..Default::default() });
             let answer = client.put_schedule(p::PutScheduleRequest { schedule }).await.map_err(plain)?;
             let stored: Schedule = view(answer.into_inner().schedule)?;
@@ -79,7 +79,7 @@ pub async fn schedules(args: Schedules) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn every_schedule(client: &mut JobsClient<Channel>) -> anyhow::Result<Vec<Schedule>> {
+async fn every_schedule(client: &mut SchedulesServiceClient<Channel>) -> anyhow::Result<Vec<Schedule>> {
     let (mut schedules, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = p::ListSchedulesRequest { page_size: PAGE, page_token };

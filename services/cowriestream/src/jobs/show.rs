@@ -1,15 +1,19 @@
 //! `jobs show`
 
-use jobs::views::JobDetail;
-use proto::{self as p, jobs_client::JobsClient};
+use jobs::{Status, views::JobDetail};
+use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde_json::Value;
 use tonic::transport::Channel;
 
 use super::{plain, say_json, time, view};
 
-pub(super) async fn show(client: &mut JobsClient<Channel>, job_id: &str, json: bool) -> anyhow::Result<()> {
-    let request = p::GetRequest { job_id: job_id.to_owned() };
-    let detail: JobDetail = view(client.get(request).await.map_err(plain)?.into_inner().job)?;
+pub(super) async fn show(
+    client: &mut JobsServiceClient<Channel>,
+    job_id: &str,
+    json: bool,
+) -> anyhow::Result<()> {
+    let request = p::GetJobRequest { job_id: job_id.to_owned() };
+    let detail: JobDetail = view(client.get_job(request).await.map_err(plain)?.into_inner().job)?;
     if json {
         return say_json(&detail);
     }
@@ -39,11 +43,21 @@ fn lines(detail: &JobDetail) -> Vec<(&'static str, String)> {
         ("created", time(job.created_at)),
         ("state", status.state.to_string()),
         ("progress", format!("{:.1} % {step}", status.progress_percent)),
-        ("attempt", format!("{} of {}", status.attempt, job.max_attempts)),
+        ("attempt", attempt(detail)),
+        ("next", status.next_attempt_at.map(time).unwrap_or_default()),
         ("worker", or_empty(&status.worker)),
         ("waits for", or_empty(&detail.waits_for)),
         ("qualified", detail.qualified_workers.join(", ")),
         ("schedule", or_empty(&job.schedule)),
         ("error", error.unwrap_or_default()),
     ]
+}
+
+fn attempt(detail: &JobDetail) -> String {
+    let Status { attempt, uncounted_attempts, attempts_left, .. } = &detail.job.status;
+    let uncounted = match uncounted_attempts {
+        0 => String::new(),
+        _ => format!(", {uncounted_attempts} of them not counted"),
+    };
+    format!("{attempt}{uncounted}; {attempts_left} left")
 }

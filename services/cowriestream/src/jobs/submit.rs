@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use proto::{self as p, jobs_client::JobsClient};
+use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde_json::json;
 use tonic::transport::Channel;
 
@@ -11,11 +11,11 @@ use super::{parameters, plain, say_json, show, watch};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Submit {
-    /// report, longtail_analysis, snowshoe_detection, botnet_coordination, diagnostic
+    /// The type of the job: `cowriestream jobs types` lists them
     #[arg(value_name = "TYPE")]
     job_type: String,
-    /// A parameter: name=value; the value is JSON when it can be read so, else text. May be given several
-    /// times
+    /// A parameter: name=value; the value is JSON if it can be read as JSON, else text. May be given several
+    /// times; `cowriestream jobs types TYPE` lists the parameters
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// 1 (last) to 10 (first)
@@ -62,7 +62,7 @@ pub(super) struct Submit {
     json: bool,
 }
 
-pub(super) async fn submit(client: &mut JobsClient<Channel>, args: Submit) -> anyhow::Result<()> {
+pub(super) async fn submit(client: &mut JobsServiceClient<Channel>, args: Submit) -> anyhow::Result<()> {
     let (json, wait) = (args.json, args.wait);
     let traceparent = args.traceparent.clone();
     let mut request = tonic::Request::new(request(args)?);
@@ -73,7 +73,7 @@ pub(super) async fn submit(client: &mut JobsClient<Channel>, args: Submit) -> an
             .with_context(|| format!("--traceparent {traceparent:?}: expected e.g. {example}"))?;
         request.metadata_mut().insert("traceparent", value);
     }
-    let answer = client.submit(request).await.map_err(plain)?.into_inner();
+    let answer = client.submit_job(request).await.map_err(plain)?.into_inner();
     match (json, wait) {
         (true, _) => say_json(&json!({ "job_id": answer.job_id, "created": answer.created }))?,
         (false, false) => boot::say!("{}{}", answer.job_id, if answer.created { "" } else { " (was there)" }),
@@ -86,8 +86,8 @@ pub(super) async fn submit(client: &mut JobsClient<Channel>, args: Submit) -> an
     Ok(())
 }
 
-fn request(args: Submit) -> anyhow::Result<p::SubmitRequest> {
-    Ok(p::SubmitRequest {
+fn request(args: Submit) -> anyhow::Result<p::SubmitJobRequest> {
+    Ok(p::SubmitJobRequest {
         job_type: args.job_type,
         parameters: Some(p::struct_of(parameters(&args.params)?)),
         priority: args.priority,

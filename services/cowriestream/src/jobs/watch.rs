@@ -6,7 +6,7 @@ use anyhow::bail;
 use chrono::Utc;
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{State, Status};
-use proto::{self as p, jobs_client::JobsClient};
+use proto::{self as p, jobs_service_client::JobsServiceClient};
 use tonic::transport::Channel;
 
 use super::{may_pass, plain, say_json};
@@ -18,7 +18,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A job that is followed.
 struct Watch<'a> {
-    client: &'a mut JobsClient<Channel>,
+    client: &'a mut JobsServiceClient<Channel>,
     job_id: &'a str,
     json: bool,
     bar: ProgressBar,
@@ -28,7 +28,11 @@ struct Watch<'a> {
 
 /// Follows a job; an error when it does not complete. Reconnects for up to 60 s when the connection breaks, because
 /// a break says nothing about the job.
-pub(super) async fn watch(client: &mut JobsClient<Channel>, job_id: &str, json: bool) -> anyhow::Result<()> {
+pub(super) async fn watch(
+    client: &mut JobsServiceClient<Channel>,
+    job_id: &str,
+    json: bool,
+) -> anyhow::Result<()> {
     let bar = ProgressBar::new(1_000);
     bar.set_style(ProgressStyle::with_template("{prefix:11} {bar:30} {msg}")?);
     let mut watch = Watch { client, job_id, json, bar, last: None, away_since: None };
@@ -44,8 +48,8 @@ impl Watch<'_> {
     /// Shows each status after the last one; returns the final one.
     async fn follow(&mut self) -> Result<Status, tonic::Status> {
         let after_version = self.last.as_ref().map_or(0, |status| status.version);
-        let request = p::WatchRequest { job_id: self.job_id.to_owned(), after_version };
-        let mut statuses = self.client.watch(request).await?.into_inner();
+        let request = p::WatchJobRequest { job_id: self.job_id.to_owned(), after_version };
+        let mut statuses = self.client.watch_job(request).await?.into_inner();
         self.away_since = None;
         while let Some(answer) = statuses.message().await? {
             let status = Status::try_from(answer.status.unwrap_or_default());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jobs::views::{Worker, WorkerList};
-use proto::{self as p, workers_client::WorkersClient};
+use proto::{self as p, workers_service_client::WorkersServiceClient};
 use tonic::transport::Channel;
 
 use super::{Coordinator, PAGE, plain, say_json, views};
@@ -34,9 +34,9 @@ enum WorkersCommand {
 
 /// `workers …`
 pub async fn workers(args: Workers) -> anyhow::Result<()> {
-    let mut client = WorkersClient::new(args.coordinator.channel().await?);
+    let mut client = WorkersServiceClient::new(args.coordinator.channel().await?);
     if let Some(WorkersCommand::Remove { name }) = args.command {
-        client.remove(p::RemoveWorkerRequest { name }).await.map_err(plain)?;
+        client.remove_worker(p::RemoveWorkerRequest { name }).await.map_err(plain)?;
         return Ok(());
     }
     let list = every_worker(&mut client).await?;
@@ -67,12 +67,12 @@ pub async fn workers(args: Workers) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn every_worker(client: &mut WorkersClient<Channel>) -> anyhow::Result<WorkerList> {
+async fn every_worker(client: &mut WorkersServiceClient<Channel>) -> anyhow::Result<WorkerList> {
     let mut list = WorkerList { workers: Vec::new(), job_routing: BTreeMap::new(), next_page_token: None };
     let mut page_token = String::new();
     loop {
         let request = p::ListWorkersRequest { page_size: PAGE, page_token };
-        let answer = client.list(request).await.map_err(plain)?.into_inner();
+        let answer = client.list_workers(request).await.map_err(plain)?.into_inner();
         list.workers.extend(views::<_, Worker>(answer.workers)?);
         list.job_routing.extend(answer.job_routing.into_iter().map(|(queue, names)| (queue, names.workers)));
         page_token = answer.next_page_token;

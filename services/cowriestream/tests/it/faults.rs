@@ -23,7 +23,7 @@ const URGENT: i64 = 600;
 /// Adds jobs as submissions leave them.
 fn crowd(hub: &Hub, count: i64, job_type: &str, queue: &str, priority: i64, age: i64, parameters: &str) {
     hub.psql(&format!(
-        "insert into jobs (job_id, job_type, queue, parameters, priority, timeout_seconds, max_attempts, request_hash, created_at, not_before)
+        "insert into jobs (job_id, job_type, queue, parameters, priority, timeout_seconds, max_attempts, request_hash, created_at, next_attempt_at)
         select gen_random_uuid(), '{job_type}', '{queue}', '{parameters}', {priority}, 3600, 3, '', now() - interval '{age} s', now() - interval '{age} s'
         from generate_series(1, {count})"
     ));
@@ -97,7 +97,7 @@ async fn a_job_that_kills_its_process_dies_alone() {
     for attempt in 1..=2 {
         eventually("its process runs", || {
             hub.count(&format!(
-                "select count(*) from jobs where job_id = '{killed}' and state = 'in_progress' and attempt = {attempt} and sessions_processed > 0"
+                "select count(*) from jobs where job_id = '{killed}' and state = 'in_progress' and attempt = {attempt} and progress_percent > 0"
             )) == 1
         });
         let child = children(worker.id());
@@ -200,7 +200,7 @@ async fn attempts_are_used_up_by_the_job_alone() {
     for _ in 0..3 {
         let before = steps(&hub);
         eventually("all go on", || {
-            hub.count("select count(*) from jobs where state = 'in_progress' and sessions_processed > 0")
+            hub.count("select count(*) from jobs where state = 'in_progress' and progress_percent > 0")
                 == going.len() as i64
                 && steps(&hub) > before + 20
         });

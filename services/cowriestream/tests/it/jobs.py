@@ -51,8 +51,9 @@ assert call("POST", "/api/v1/queues/paused/pause") == (200, {"queue": "paused", 
 eventually("the queue of the mirror", lambda: server.zscore("cowrie:jobs:paused", pending.id))
 assert pending.state == "PENDING", pending.state
 running = AsyncResult(submit(parameters={"steps": 1000, "step_seconds": 0.1}), app=app)
-eventually("PROGRESS", lambda: running.state == "PROGRESS" and running.info.get("sessions_processed", 0))
-assert running.info["total_sessions"] == 1000, running.info
+eventually("PROGRESS", lambda: running.state == "PROGRESS" and running.info["progress_percent"] > 0)
+# A diagnostic job has steps, and reads no sessions.
+assert running.info["current_step"].startswith("step ") and running.info["total_sessions"] is None, running.info
 done = AsyncResult(submit(parameters={"steps": 2, "step_seconds": 0.1}), app=app)
 assert done.get(timeout=30)["steps"] == 2
 assert done.state == "SUCCESS"
@@ -99,7 +100,7 @@ print(f"Redis: {len(heard['status'])} statuses heard, {len(states)} in the strea
 # gRPC, from what the server says of itself.
 channel = grpc.insecure_channel(grpc_url.removeprefix("http://"))
 pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
-service = pool.FindServiceByName("cowrie.v1.Jobs")
+service = pool.FindServiceByName("cowrie.v1.JobsService")
 
 
 def rpc(method, body, stream=False, **options):
@@ -107,14 +108,14 @@ def rpc(method, body, stream=False, **options):
     request = message_factory.GetMessageClass(method.input_type)
     answer = message_factory.GetMessageClass(method.output_type)
     make = channel.unary_stream if stream else channel.unary_unary
-    path = f"/cowrie.v1.Jobs/{method.name}"
+    path = f"/cowrie.v1.JobsService/{method.name}"
     return make(path, request_serializer=request.SerializeToString, response_deserializer=answer.FromString)(request(**body), timeout=30, **options)
 
 
-made = rpc("Submit", {"job_type": "diagnostic", "parameters": {"steps": 3, "step_seconds": 0.2}, "idempotency_key": "mine"})
-again = rpc("Submit", {"job_type": "diagnostic", "parameters": {"steps": 3, "step_seconds": 0.2}, "idempotency_key": "mine"})
+made = rpc("SubmitJob", {"job_type": "diagnostic", "parameters": {"steps": 3, "step_seconds": 0.2}, "idempotency_key": "mine"})
+again = rpc("SubmitJob", {"job_type": "diagnostic", "parameters": {"steps": 3, "step_seconds": 0.2}, "idempotency_key": "mine"})
 assert (made.created, again.created, made.job_id == again.job_id) == (True, False, True)
-states = [answer.status.state for answer in rpc("Watch", {"job_id": made.job_id}, stream=True)]
+states = [answer.status.state for answer in rpc("WatchJob", {"job_id": made.job_id}, stream=True)]
 assert states[0] == 1 and states[-1] == 4, states
 for body, code, word in [
     ({"job_type": "diagnostic", "parameters": {"steps": 4}, "idempotency_key": "mine"}, grpc.StatusCode.ALREADY_EXISTS, made.job_id),
@@ -123,13 +124,15 @@ for body, code, word in [
     ({"job_type": "diagnostic", "requirements": {"min_memory_gb": float("nan")}}, grpc.StatusCode.INVALID_ARGUMENT, "requirements.min_memory_gb"),
 ]:
     try:
-        rpc("Submit", body)
+        rpc("SubmitJob", body)
         sys.exit(f"accepted: {body}")
     except grpc.RpcError as error:
         assert error.code() == code and word in error.details(), error
         if code == grpc.StatusCode.INVALID_ARGUMENT:
-            errors = json.loads(dict(error.trailing_metadata())["cowriestream-errors-bin"])
-            assert errors[0]["field"] in ("job_type", "parameters.steps", "requirements.min_memory_gb"), errors
+            details = dict(error.trailing_metadata())["grpc-status-details-bin"]
+            assert b"google.rpc.BadRequest" in details and any(
+                field in details for field in (b"job_type", b"parameters.steps", b"requirements.min_memory_gb")
+            ), details
 print(f"gRPC: {len(states)} statuses watched")
 
 # REST: what is wrong is said, and nothing is half made.
@@ -188,5 +191,7 @@ assert len(set(fired())) == len(fired())
 # A report.
 _, answer = call("POST", "/api/v1/jobs", {"job_type": "report", "parameters": {"time_window": "7d"}})
 report = AsyncResult(answer["job_id"], app=app).get(timeout=30)
+assert report["from"] < report["to"] and "from_at" not in report["counts"], report
+assert all(point["from"] < point["to"] for point in report["timeline"]), report
 assert report["counts"]["events"] == 0 and report["markdown"].startswith("# Cowrie report"), report
 print("REST: errors, pages, events, schedules, a report")

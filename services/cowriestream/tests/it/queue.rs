@@ -95,7 +95,7 @@ async fn a_worker_that_leaves_hands_its_job_back_and_keys_name_jobs() {
     assert!(!native(&options).0, "the same name twice");
     let job = office
         .diagnostic(&["steps=40", "step_seconds=0.25"], &["--unique-key", "one", "--idempotency-key", "a"]);
-    eventually("it runs", || office.show(&job)["status"]["sessions_processed"].as_i64() > Some(1));
+    eventually("it runs", || office.show(&job)["status"]["progress_percent"].as_f64() > Some(2.5));
 
     // While it runs it is the one job of its unique key; its idempotency key is its own for ever.
     assert_eq!(office.diagnostic(&["steps=1"], &["--unique-key", "one"]), job);
@@ -166,7 +166,7 @@ async fn urgent_jobs_go_first_and_others_go_in_the_end() {
     let _worker = office.worker("w2", &["--queues", "flow", "--concurrency", "1"]);
     eventually("the flow flows", || hub.count("select count(*) from jobs where state = 'completed'") > 30);
     assert_eq!(office.state(&patient), "queued");
-    hub.psql(&format!("update jobs set created_at = created_at - interval '61 s', not_before = not_before - interval '61 s' where job_id = '{patient}'"));
+    hub.psql(&format!("update jobs set created_at = created_at - interval '61 s', next_attempt_at = next_attempt_at - interval '61 s' where job_id = '{patient}'"));
     let completed = "select count(*) from jobs where state = 'completed'";
     let before = hub.count(completed);
     eventually("the patient one is done", || office.state(&patient) == "completed");

@@ -37,7 +37,7 @@ pub(super) async fn execute(run: &Run, analysis: Analysis, range: &AnalysisRange
         outcome = analyse(&context, &analysis, &range, full) => outcome?,
         Err(error) = write_progress(run, checkpoint.done, progress) => return Err(error),
     };
-    run.progress_part("done", 1.0, outcome.sessions.cast_signed()).await?;
+    run.progress_of_sessions("done", 1.0, outcome.sessions.cast_signed()).await?;
     let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     Ok(result_json(&analysis, &range, &outcome, seconds))
 }
@@ -63,7 +63,7 @@ async fn write_progress(
             run.resumed_at(resumed_at * sessions as f64).await;
             resumed = true;
         }
-        run.progress_part(&step, done.min(BEFORE_STORED), sessions.cast_signed()).await?;
+        run.progress_of_sessions(&step, done.min(BEFORE_STORED), sessions.cast_signed()).await?;
     }
     Ok(())
 }

@@ -1,3 +1,4 @@
+use jobs::views::QueuePaused;
 use web::{
     NoQuery, Problem,
     axum::{
@@ -6,7 +7,6 @@ use web::{
     },
 };
 
-use super::Paused;
 use crate::service::Service;
 
 /// Start no more jobs of a queue; those that run go on
@@ -16,13 +16,13 @@ use crate::service::Service;
     operation_id = "pause_queue",
     tag = "queues",
     params(("queue" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$")),
-    responses((status = 200, description = "Paused", body = Paused))
+    responses((status = 200, description = "Paused", body = QueuePaused))
 )]
 pub(in crate::rest) async fn pause(
     State(service): State<Service>,
     Path(queue): Path<String>,
     _: NoQuery,
-) -> Result<Json<Paused>, Problem> {
+) -> Result<Json<QueuePaused>, Problem> {
     service.pause(&queue, true).await?;
-    Ok(Json(Paused { queue, paused: true }))
+    Ok(Json(QueuePaused { queue, paused: true }))
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use chrono::Utc;
 use events::Dimension;
 use futures::future::BoxFuture;
-use jobs::Report;
-use serde_json::{Map, Value, json};
-use store::Measure;
+use jobs::{Report, ReportPoint, ReportResult, TopEntry, WindowCounts};
+use store::{Measure, Window};
 
 use super::JobCode;
-use crate::run::{JobResult, Run};
+use crate::{
+    error::AttemptError,
+    run::{JobResult, Run},
+};
 
 /// The top lists: dimension, measure and heading.
 const TOPS: [(Dimension, Measure, &str); 8] = [
@@ -68,15 +70,43 @@ async fn execute(run: &Run, job: &Report) -> JobResult {
     }
     run.progress("done", total, total).await?;
     let markdown = markdown::report(job, &counts, &series, &lists);
-    let top: Map<_, _> =
-        lists.iter().map(|list| (list.dimension.name().to_owned(), list.entries_json())).collect();
-    Ok(json!({
-        "sensor": job.sensor, "counts": counts, "timeline": series, "top": top, "markdown": markdown
-    }))
+    let result = ReportResult {
+        from: counts.from_at,
+        to: counts.to_at,
+        sensor: job.sensor.clone(),
+        timeline: series
+            .iter()
+            .map(|window| ReportPoint { from: window.from_at, to: window.to_at, counts: counts_of(window) })
+            .collect(),
+        counts: counts_of(&counts),
+        top: lists.into_iter().map(TopList::into_entries).collect(),
+        markdown,
+    };
+    serde_json::to_value(result).map_err(|error| AttemptError::GiveUp(error.into()))
+}
+
+fn counts_of(window: &Window) -> WindowCounts {
+    WindowCounts {
+        grain: window.grain.clone(),
+        events: window.events,
+        sessions: window.sessions,
+        logins_failed: window.logins_failed,
+        logins_succeeded: window.logins_succeeded,
+        commands: window.commands,
+        downloads: window.downloads,
+        bytes: window.bytes,
+        first_seen: window.first_seen,
+        last_seen: window.last_seen,
+        distinct_src_ips: window.distinct_src_ips,
+        distinct_sensors: window.distinct_sensors,
+        distinct_sessions: window.distinct_sessions,
+        distinct_credentials: window.distinct_credentials,
+    }
 }
 
 impl TopList {
-    fn entries_json(&self) -> Value {
-        self.entries.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+    fn into_entries(self) -> (String, Vec<TopEntry>) {
+        let entries = self.entries.into_iter().map(|(key, value)| TopEntry { key, value }).collect();
+        (self.dimension.name().to_owned(), entries)
     }
 }
