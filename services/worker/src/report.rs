@@ -10,7 +10,7 @@ use store::{Measure, Window};
 
 use crate::attempt::{Ended, Run};
 
-/// What stands in the lists, by which measure, under which heading.
+/// The top lists: dimension, measure, heading.
 const TOPS: [(Dimension, Measure, &str); 8] = [
     (Dimension::SrcIp, Measure::Events, "Source addresses, by events"),
     (Dimension::SrcNet, Measure::DistinctSrcIps, "Source networks, by addresses"),
@@ -26,7 +26,8 @@ type List = (&'static str, &'static str, Vec<(String, i64)>);
 /// Points of the timeline.
 const POINTS: u32 = 24;
 
-/// Each list is a step; a report that is tried again begins anew, for it writes nothing before its end.
+/// Each list is a step. A report that is tried again starts from the beginning: it writes nothing before its
+/// end.
 pub(crate) async fn run(run: &Run, job: Report) -> Result<Value, Ended> {
     let until = job.until.unwrap_or_else(Utc::now);
     let length = Duration::from_secs(job.window_seconds.unsigned_abs());

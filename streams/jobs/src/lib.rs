@@ -1,5 +1,5 @@
-//! What a job is: its types with their parameters and results, requests and what is wrong with them, its status, its
-//! views, and the keys of the Redis mirror.
+//! What a job is: its types with their parameters and results, requests and what is wrong with them, its
+//! status, its views, and the keys of the Redis mirror.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 
