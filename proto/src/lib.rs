@@ -1,5 +1,5 @@
-//! The gRPC interface, generated from `cowrie/v1/*.proto`, whose comments are its reference; and what turns its
-//! messages into the views that REST and the command line show.
+//! The gRPC interface, generated from `cowrie/v1/*.proto`, whose comments are its reference; and what turns
+//! its messages into the views that REST and the command line show.
 //!
 //! **Invariant**: a view that becomes a message and a view again is the same view, up to the spelling of numbers in
 //! results (`Struct` holds doubles only).

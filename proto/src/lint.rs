@@ -1,5 +1,6 @@
 //! The rules of buf's category STANDARD (https://buf.build/docs/lint/rules) that names can break, against the
-//! compiled files. The rules that a compiler enforces, and those about options of other languages, are left out.
+//! compiled files. The rules that a compiler enforces, and those about options of other languages, are left
+//! out.
 
 use std::collections::BTreeSet;
 
@@ -91,7 +92,7 @@ fn lint_file(file: &FileDescriptorProto, used: &mut BTreeSet<String>, wrong: &mu
         wrong.push(format!("FILE_LOWER_SNAKE_CASE {}", file.name()));
     }
     let version = file.package().rsplit('.').next().and_then(|last| last.strip_prefix('v'));
-    if !version.is_some_and(|number| number.parse::<u32>().is_ok()) {
+    if version.is_none_or(|number| number.parse::<u32>().is_err()) {
         wrong.push(format!("PACKAGE_VERSION_SUFFIX {}", file.package()));
     }
     if file.syntax() != "proto3" {

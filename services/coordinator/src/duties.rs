@@ -1,5 +1,5 @@
-//! The duties of the coordinator that holds the lease: takes jobs from dead workers, fires schedules, and deletes
-//! old jobs.
+//! The duties of the coordinator that holds the lease: takes jobs from dead workers, fires schedules, and
+//! deletes old jobs.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ pub(crate) async fn lead(
     Ok(())
 }
 
-/// Creates the streams again when the broker lost them. Workers also look by themselves: each permit that was lost
-/// costs a second.
+/// Creates the streams again when the broker lost them. Workers also look by themselves: each permit that was
+/// lost costs a second.
 async fn streams(service: &Service, topology: &TopologyArgs) -> anyhow::Result<()> {
     if service.bus.connected()
         && (service.bus.stream(JOBS).await?.is_none() || service.bus.stream(STATUS).await?.is_none())

@@ -1,5 +1,5 @@
-//! What clients ask of the coordinator, whether over REST or gRPC: jobs here, and schedules, queues and workers in
-//! their own files.
+//! What clients ask of the coordinator, whether over REST or gRPC: jobs here, and schedules, queues and
+//! workers in their own files.
 
 use std::{ops::DerefMut, sync::Arc, time::Duration};
 

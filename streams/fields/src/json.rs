@@ -10,7 +10,8 @@ use crate::{FieldError, shortened};
 /// Most doubled names that are reported.
 const MOST_REPORTED: usize = 10;
 
-/// Reads JSON, and reports each field that an object has twice: readers of JSON do not agree which one counts.
+/// Reads JSON, and reports each field that an object has twice: readers of JSON do not agree which one
+/// counts.
 pub fn read_json(text: &[u8]) -> Result<(Value, Vec<FieldError>), serde_json::Error> {
     let mut doubled = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(text);

@@ -1,4 +1,5 @@
-//! Values from outside, read and validated: JSON, the fields of a request, durations, names, pages and cursors.
+//! Values from outside, read and validated: JSON, the fields of a request, durations, names, pages and
+//! cursors.
 //!
 //! **Invariant**: pure, and no input makes it panic. Every wrong field of a request is reported, not only the
 //! first. A value of a type of this crate is valid.

@@ -12,7 +12,8 @@ pub struct PageSize(u32);
 impl PageSize {
     pub const MAX: u32 = 1_000;
 
-    /// Reads the field `page_size`; 0 counts as absent, as in protobuf, and a size over the limit as the limit.
+    /// Reads the field `page_size`; 0 counts as absent, as in protobuf, and a size over the limit as the
+    /// limit.
     pub fn read(size: u32) -> Self {
         match size {
             0 => Self::default(),

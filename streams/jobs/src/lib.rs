@@ -1,5 +1,5 @@
-//! What a job is: its types with their parameters and results, requests and what is wrong with them, its status,
-//! and its views.
+//! What a job is: its types with their parameters and results, requests and what is wrong with them, its
+//! status, and its views.
 //!
 //! **Invariant**: a [`Request`] that exists is valid; nothing here waits or has side effects.
 

@@ -21,8 +21,8 @@ pub struct ReportResult {
     pub counts: WindowCounts,
     /// Counts of equal parts of the time range, oldest first
     pub timeline: Vec<ReportPoint>,
-    /// Top lists by dimension: src_ip, src_net, username, password, command, download, hassh, forward; empty for a
-    /// report of one sensor
+    /// Top lists by dimension: src_ip, src_net, username, password, command, download, hassh, forward; empty
+    /// for a report of one sensor
     pub top: BTreeMap<String, Vec<TopEntry>>,
     /// The same as text
     pub markdown: String,

@@ -1,4 +1,5 @@
-//! Schemas of requests and jobs, for the OpenAPI document. What reads requests is in `request.rs` and `kind.rs`.
+//! Schemas of requests and jobs, for the OpenAPI document. What reads requests is in `request.rs` and
+//! `kind.rs`.
 
 #![allow(unused_qualifications, reason = "the derive of ToSchema writes them")]
 

@@ -92,7 +92,8 @@ pub struct Status {
     #[serde(default)]
     #[schema(required = true)]
     pub attempts_left: i32,
-    /// The next attempt does not start before this time; null while an attempt runs, and when the job has ended
+    /// The next attempt does not start before this time; null while an attempt runs, and when the job has
+    /// ended
     #[serde(default)]
     #[schema(required = true)]
     pub next_attempt_at: Option<DateTime<Utc>>,

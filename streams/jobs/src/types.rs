@@ -1,5 +1,5 @@
-//! The types of jobs as clients see them: JSON Schemas of parameters and results, for REST, gRPC, the command line,
-//! forms and tools.
+//! The types of jobs as clients see them: JSON Schemas of parameters and results, for REST, gRPC, the command
+//! line, forms and tools.
 
 use serde_json::{Value, json};
 use utoipa::ToSchema;

@@ -1,5 +1,5 @@
-//! Jobs, queues, workers and schedules as REST and the command line show them, and as gRPC carries them. An absent
-//! value is null; times are RFC 3339 in UTC.
+//! Jobs, queues, workers and schedules as REST and the command line show them, and as gRPC carries them. An
+//! absent value is null; times are RFC 3339 in UTC.
 
 use std::collections::BTreeMap;
 

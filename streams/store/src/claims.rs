@@ -249,7 +249,7 @@ pub struct End {
 pub enum Outcome {
     /// Done, with a result.
     Completed(Value),
-    /// Try again after so many seconds.
+    /// Try again after a pause.
     Retry {
         /// Kind and words.
         error: (String, String),

@@ -85,7 +85,8 @@ async fn insert(on: &mut PgConnection, new: impl Iterator<Item = &NewJob>) -> Re
 }
 
 async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitted>, Failure> {
-    // The keys of firings are not those of callers. Jobs of earlier versions have no hash that can be compared.
+    // The keys of firings are not those of callers. Jobs of earlier versions have no hash that can be
+    // compared.
     let same = sqlx::query!(
         r#"select job_id, (request_hash = $3
             or request_hash = '' and job_type = $4 and queue = $5 and parameters = $6) as "same!"
@@ -226,8 +227,8 @@ pub async fn job_states(on: &mut PgConnection, job_id: Uuid, after: i64) -> Resu
     rows.into_iter().map(read_status).collect()
 }
 
-/// Cancels a job that waits, asks for it when it runs. `None`: there is none; otherwise whether anything
-/// could be done, and its status.
+/// Cancels a job that waits; asks a running one to stop. `None`: there is no such job; otherwise whether
+/// anything could be done, and its status.
 pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set cancel_requested = true,
@@ -241,8 +242,8 @@ pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(b
     changed(on, job_id, done).await
 }
 
-/// Queues a failed or cancelled job again, from its checkpoint, with one attempt more. What was submitted stays; its
-/// deadline no longer applies. Returns as [`cancel_job`] does.
+/// Queues a failed or cancelled job again, from its checkpoint, with one attempt more. What was submitted
+/// stays; its deadline no longer applies. Returns as [`cancel_job`] does.
 pub async fn retry_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set state = 'queued', cancel_requested = false, next_attempt_at = clock_timestamp(), finished_at = null,

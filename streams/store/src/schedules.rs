@@ -17,7 +17,7 @@ pub struct Schedule {
     pub job: Value,
     /// Whether each missed firing is made good.
     pub catch_up: bool,
-    /// Whether it stands in the file of schedules.
+    /// Whether it comes from the file of schedules.
     pub from_file: bool,
     /// When it fires next.
     pub next_at: DateTime<Utc>,

@@ -18,9 +18,9 @@ pub struct Worker {
     pub running: i32,
     /// Takes nothing more.
     pub draining: bool,
-    /// Whether it was heard of lately.
+    /// Whether its last heartbeat is less than 15 s old.
     pub alive: bool,
-    /// Last sign of life.
+    /// Time of the last heartbeat.
     pub heartbeat_at: DateTime<Utc>,
 }
 
@@ -124,7 +124,7 @@ pub async fn remove_worker(on: &mut PgConnection, name: &str) -> Result<Removed,
     })
 }
 
-/// Every worker heard of within a day, by name.
+/// Every worker with a heartbeat within a day, by name.
 pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
     let rows = sqlx::query!(
         r#"select worker_id, name, hostname, type as "place!", platform, concurrency, running, queues, job_types, accelerator, memory_gb, cpu_cores,

@@ -12,8 +12,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::{Code, Guard, Problem, Scope, Verify, access, guard, limits, observe, openapi};
 
-/// A route for principals with a scope. The OpenAPI document names the scope, and `codes` beside the refusals that
-/// every route has.
+/// A route for principals with a scope. The OpenAPI document names the scope, and `codes` beside the refusals
+/// that every route has.
 pub fn route<S: Clone + Send + Sync + 'static>(
     scope: Scope,
     codes: &[Code],

@@ -1,5 +1,5 @@
-//! The REST interface. One file per endpoint: its request, its handler, and their test. This page says which scope
-//! and which refusals each one has; `openapi.json` holds what clients see.
+//! The REST interface. One file per endpoint: its request, its handler, and their test. This page says which
+//! scope and which refusals each one has; `openapi.json` holds what clients see.
 
 #![allow(unused_qualifications, reason = "utoipa::path writes them")]
 
@@ -17,7 +17,7 @@ use web::{
 use crate::service::Service;
 
 const DESCRIPTION: &str = "Jobs: submit, watch, cancel, retry; queues, workers, schedules. The same over gRPC: \
-    cowrie.v1. Keys are not checked yet: whoever reaches the port may do everything.";
+    cowrie.v1. Keys are not checked yet: anyone who reaches the port may do everything.";
 
 /// The router: every endpoint behind the checks of `web`.
 pub(crate) fn app(service: Service, guard: Guard, verify: impl Verify) -> axum::Router {

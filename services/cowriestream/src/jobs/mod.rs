@@ -1,5 +1,5 @@
-//! `jobs`, `queues`, `workers`, `schedules`: commands that ask the coordinator over gRPC. With `--json` they print the
-//! views that REST answers with.
+//! `jobs`, `queues`, `workers`, `schedules`: commands that ask the coordinator over gRPC. With `--json` they
+//! print the views that REST answers with.
 
 mod list;
 mod queues;

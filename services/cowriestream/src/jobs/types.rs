@@ -35,10 +35,10 @@ pub(super) fn types(args: &Types) -> anyhow::Result<()> {
         return say_json(&one);
     }
     boot::say!("{}: {} (queue {})\n", one.job_type, one.description, one.queue);
-    boot::say!("{:<16}  {:<14}  {:<9}  MEANING", "PARAMETER", "TYPE", "DEFAULT");
+    boot::say!("{:<16}  {:<21}  {:<9}  MEANING", "PARAMETER", "TYPE", "DEFAULT");
     for (name, schema) in one.parameters["properties"].as_object().into_iter().flatten() {
         let meaning = schema["description"].as_str().unwrap_or_default();
-        boot::say!("{name:<16}  {:<14}  {:<9}  {meaning}", kind(schema), text(&schema["default"]));
+        boot::say!("{name:<16}  {:<21}  {:<9}  {meaning}", kind(schema), text(&schema["default"]));
     }
     Ok(())
 }

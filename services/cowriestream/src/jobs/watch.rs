@@ -26,8 +26,8 @@ struct Watch<'a> {
     away_since: Option<Instant>,
 }
 
-/// Follows a job; an error when it does not complete. Reconnects for up to 60 s when the connection breaks, because
-/// a break says nothing about the job.
+/// Follows a job; an error when it does not complete. Reconnects for up to 60 s when the connection breaks,
+/// because a break says nothing about the job.
 pub(super) async fn watch(
     client: &mut JobsServiceClient<Channel>,
     job_id: &str,

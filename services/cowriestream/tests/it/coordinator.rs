@@ -1,5 +1,5 @@
-//! The coordinator as a process: slow clients, servers that go away, a Redis that is not as it was left, and the
-//! command line. Its tests alone are in `services/coordinator/tests/it`.
+//! The coordinator as a process: slow clients, servers that go away, a Redis that is not as it was left, and
+//! the command line. Its tests alone are in `services/coordinator/tests/it`.
 
 use std::{
     fs,
@@ -388,7 +388,8 @@ async fn whatever_becomes_of_redis_the_mirror_follows() {
     let looked = looks();
     eventually("it looked again", || looks() > looked + 16);
     let commands = number("stats", "total_commands_processed") - commands;
-    // The pause between two rebuilds doubles from one second on; a rebuild costs at most a dozen commands a job.
+    // The pause between two rebuilds doubles from one second on; a rebuild costs at most a dozen commands a
+    // job.
     let rebuilds = 2.0 + (1.0 + since.elapsed().as_secs_f64()).log2();
     let allowed = rebuilds * 12.0 * (waiting + 8) as f64;
     println!("Redis full: {commands} commands in {:?}, {allowed:.0} allowed", since.elapsed());
