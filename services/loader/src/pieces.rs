@@ -10,7 +10,7 @@ use events::{
 
 use crate::statistics::Tally;
 
-/// A message to publish.
+/// A message to publish, made of a line or a part of it.
 pub(crate) struct Piece {
     /// The bytes of the file that it covers.
     pub start: u64,
@@ -55,15 +55,6 @@ pub(crate) enum Repair {
     Array,
 }
 
-/// A line of a file with the bytes that its message covers.
-pub(crate) struct Line<'a> {
-    pub sensor: &'a SensorId,
-    pub file: FileId,
-    /// The end of the previous line's range: blank and NUL bytes before a line belong to it.
-    pub start: u64,
-    pub item: Item,
-}
-
 impl Repair {
     pub fn name(self) -> &'static str {
         match self {
@@ -72,6 +63,15 @@ impl Repair {
             Self::Array => "array",
         }
     }
+}
+
+/// A line of a file with the bytes that its message covers.
+pub(crate) struct Line<'a> {
+    pub sensor: &'a SensorId,
+    pub file: FileId,
+    /// The end of the previous line's range: blank and NUL bytes before a line belong to it.
+    pub start: u64,
+    pub item: Item,
 }
 
 impl Line<'_> {
