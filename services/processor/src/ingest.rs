@@ -116,7 +116,11 @@ async fn commit(shared: &Shared, batch: &Batch, stop: &CancellationToken) -> Opt
 
 /// Returns what to try instead of a refused part: its halves. A single event is tried once more, and then
 /// becomes a dead letter.
-fn around<'a>(part: Vec<Prepared<'a>>, error: &anyhow::Error, again: &mut bool) -> Vec<Vec<Prepared<'a>>> {
+fn halve_or_reject<'a>(
+    part: Vec<Prepared<'a>>,
+    error: &anyhow::Error,
+    again: &mut bool,
+) -> Vec<Vec<Prepared<'a>>> {
     if part.len() > 1 {
         return halves(part);
     }
