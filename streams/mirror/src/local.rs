@@ -65,7 +65,7 @@ mod tests {
                     granted.push(elapsed);
                 }
             }
-            prop_assert!(granted.len() >= 1);
+            prop_assert!(!granted.is_empty());
             for (n, from) in granted.iter().enumerate() {
                 for (m, to) in granted.iter().enumerate().skip(n) {
                     let allowed = u64::from(capacity) + (to - from) / bucket.interval();
