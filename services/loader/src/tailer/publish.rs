@@ -92,9 +92,8 @@ fn until_acknowledged(ack: bus::Ack, span: Option<boot::Span>) -> bus::Ack {
     match span {
         None => ack,
         Some(span) => Box::pin(async move {
-            let answer = ack.await;
-            drop(span);
-            answer
+            let _ends_with_the_answer = span;
+            ack.await
         }),
     }
 }
