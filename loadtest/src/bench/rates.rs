@@ -11,7 +11,7 @@ use bus::EventMessage;
 use bytes::Bytes;
 use events::{Announcement, EventName, FileId, Fingerprint, Record, SensorId, Source};
 use loader::{Loader, Tuning, logs::LogSpec};
-use store::{Store, StoredEvent};
+use store::{Store, ingest::events::StoredEvent};
 
 use super::{Args, cpu::Cpu, site::Site};
 

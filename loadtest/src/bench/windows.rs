@@ -9,7 +9,7 @@ use std::{
 };
 
 use events::{Dimension, Panes, Record, SensorDelta, SensorId};
-use store::StoredEvent;
+use store::ingest::events::StoredEvent;
 
 use super::{
     Args,
@@ -205,8 +205,8 @@ async fn add(site: &Site, batch: &[Record]) -> anyhow::Result<usize> {
         deltas.entry(&record.sensor).and_modify(|sum| sum.merge(&delta)).or_insert(delta);
     }
     let mut transaction = site.store.begin().await?;
-    store::add_panes(&mut transaction, &panes).await?;
-    store::merge_sensors(&mut transaction, &deltas.into_values().collect::<Vec<_>>()).await?;
+    store::windows::panes::add(&mut transaction, &panes).await?;
+    store::ingest::sensors::merge(&mut transaction, &deltas.into_values().collect::<Vec<_>>()).await?;
     transaction.commit().await?;
     Ok(panes.len())
 }
@@ -216,7 +216,7 @@ async fn roll_up(site: &Site) -> anyhow::Result<f64> {
     let (started, mut taken) = (Instant::now(), 0);
     loop {
         let mut connection = site.store.connection().await?;
-        let visits = store::due_visits(&mut connection, Duration::ZERO).await?;
+        let visits = store::windows::rollup::due_visits(&mut connection, Duration::ZERO).await?;
         let waiting: i64 =
             sqlx::query_scalar("select count(*) from pane_touches").fetch_one(&mut *connection).await?;
         let over: Vec<_> = visits.into_iter().filter(|visit| visit.over).collect();
@@ -226,9 +226,9 @@ async fn roll_up(site: &Site) -> anyhow::Result<f64> {
         for visit in over {
             loop {
                 let mut transaction = site.store.begin().await?;
-                let rows = store::visit(&mut transaction, visit).await?;
+                let rows = store::windows::rollup::visit(&mut transaction, visit).await?;
                 if rows == 0 {
-                    store::end_visit(&mut transaction, visit).await?;
+                    store::windows::rollup::end_visit(&mut transaction, visit).await?;
                 }
                 transaction.commit().await?;
                 taken += rows;

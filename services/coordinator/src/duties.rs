@@ -67,9 +67,9 @@ async fn work(service: &Service, lease: &Lease, jobs_days: Option<u32>) -> Resul
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
-    let changed = store::sweep_jobs(&mut transaction).await?;
+    let changed = store::jobs::sweep(&mut transaction).await?;
     if let Some(days) = jobs_days {
-        store::forget_jobs(&mut transaction, days).await?;
+        store::jobs::forget(&mut transaction, days).await?;
     }
     transaction.commit().await.map_err(Failure::from)?;
     for status in &changed {

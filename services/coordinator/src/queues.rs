@@ -13,7 +13,7 @@ use crate::{
 impl Service {
     pub(crate) async fn queues(&self, page: &Page) -> Result<QueueList, Problem> {
         let mut connection = self.connection().await?;
-        let queues = store::queues(&mut connection).await.map_err(failed)?;
+        let queues = store::jobs::queues::list(&mut connection).await.map_err(failed)?;
         let (queues, next_page_token) = page.cut(queues, |queue| queue.name.clone());
         Ok(QueueList { queues: queues.into_iter().map(views::queue).collect(), next_page_token })
     }
@@ -23,7 +23,7 @@ impl Service {
             return Err(not_a_name("queue"));
         }
         let mut connection = self.connection().await?;
-        let queues = store::queues(&mut connection).await.map_err(failed)?;
+        let queues = store::jobs::queues::list(&mut connection).await.map_err(failed)?;
         let found = queues.into_iter().find(|queue| queue.name == name);
         found.map(views::queue).ok_or_else(|| {
             Problem::not_found(format!("there is no queue {name}: it has no jobs, and no worker serves it"))
@@ -34,6 +34,6 @@ impl Service {
     pub(crate) async fn pause(&self, name: &str, paused: bool) -> Result<(), Problem> {
         self.queue(name).await?;
         let mut connection = self.connection().await?;
-        store::pause_queue(&mut connection, name, paused).await.map_err(failed)
+        store::jobs::queues::pause(&mut connection, name, paused).await.map_err(failed)
     }
 }

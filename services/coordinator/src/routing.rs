@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use jobs::{State, Status};
-use store::{Job, Queue, Worker};
+use store::{jobs::Job, jobs::queues::Queue, jobs::workers::Worker};
 
 /// Names of live workers by queue, the preferred first.
 pub type Routes = BTreeMap<String, Vec<String>>;

@@ -15,7 +15,7 @@ use jobs::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Failure, Lease, Schedule, Store};
+use store::{Failure, Lease, Store, jobs::schedules::Schedule};
 use uuid::Uuid;
 use web::{Code, Page, Problem};
 
@@ -63,7 +63,7 @@ pub(crate) async fn load(store: &Store, path: &Path) -> anyhow::Result<()> {
     for entry in file.schedules {
         let name = entry.name.clone();
         match checked(entry.name, entry.cron, entry.job, entry.catch_up, true) {
-            Ok(schedule) => store::put_schedule(&mut transaction, &schedule).await?,
+            Ok(schedule) => store::jobs::schedules::put(&mut transaction, &schedule).await?,
             Err(errors) => {
                 let what: Vec<_> =
                     errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
@@ -71,7 +71,7 @@ pub(crate) async fn load(store: &Store, path: &Path) -> anyhow::Result<()> {
             }
         };
     }
-    store::keep_schedules_of_file(&mut transaction, &names).await?;
+    store::jobs::schedules::keep_of_file(&mut transaction, &names).await?;
     transaction.commit().await.map_err(Failure::from)?;
     Ok(())
 }
@@ -149,7 +149,7 @@ async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
-    let due = store::due_schedules(&mut transaction, BATCH).await?;
+    let due = store::jobs::schedules::due(&mut transaction, BATCH).await?;
     transaction.rollback().await.map_err(Failure::from)?;
     if due.is_empty() {
         return Ok(false);
@@ -163,7 +163,7 @@ async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
-    store::schedules_fired(&mut transaction, &fired).await?;
+    store::jobs::schedules::fired(&mut transaction, &fired).await?;
     transaction.commit().await.map_err(Failure::from)?;
     match away {
         true => Err(Failure::Retry(anyhow::anyhow!("the database took only some of the jobs of schedules"))),
@@ -233,7 +233,7 @@ async fn submit(
 impl Service {
     pub(crate) async fn schedules(&self, page: &Page) -> Result<ScheduleList, Problem> {
         let mut connection = self.connection().await?;
-        let schedules = store::schedules(&mut connection).await.map_err(failed)?;
+        let schedules = store::jobs::schedules::list(&mut connection).await.map_err(failed)?;
         let (schedules, next_page_token) = page.cut(schedules, |schedule| schedule.name.clone());
         Ok(ScheduleList { schedules: schedules.into_iter().map(view).collect(), next_page_token })
     }
@@ -243,7 +243,7 @@ impl Service {
             return Err(not_a_name("name"));
         }
         let mut connection = self.connection().await?;
-        let schedules = store::schedules(&mut connection).await.map_err(failed)?;
+        let schedules = store::jobs::schedules::list(&mut connection).await.map_err(failed)?;
         let found = schedules.into_iter().find(|schedule| schedule.name == name);
         found.map(view).ok_or_else(|| no_schedule(name))
     }
@@ -258,7 +258,7 @@ impl Service {
     ) -> Result<views::Schedule, Problem> {
         let schedule = checked(name, cron, job, catch_up, false).map_err(Problem::invalid)?;
         let mut connection = self.connection().await?;
-        store::put_schedule(&mut connection, &schedule).await.map(view).map_err(failed)
+        store::jobs::schedules::put(&mut connection, &schedule).await.map(view).map_err(failed)
     }
 
     pub(crate) async fn delete_schedule(&self, name: &str) -> Result<(), Problem> {
@@ -266,7 +266,7 @@ impl Service {
             return Err(not_a_name("name"));
         }
         let mut connection = self.connection().await?;
-        match store::delete_schedule(&mut connection, name).await.map_err(failed)? {
+        match store::jobs::schedules::delete(&mut connection, name).await.map_err(failed)? {
             true => Ok(()),
             false => Err(no_schedule(name)),
         }

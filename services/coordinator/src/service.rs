@@ -12,7 +12,10 @@ use jobs::{
     views::{JobDetail, JobList, JobTypeList, JobTypeSchema},
 };
 use serde_json::Value;
-use store::{JobFilter, NewJob, Store, Submitted};
+use store::{
+    Store,
+    jobs::{JobFilter, NewJob, Submitted},
+};
 use tokio::sync::Notify;
 use uuid::Uuid;
 use web::{Code, Page, Problem, token};
@@ -90,14 +93,14 @@ impl Service {
     pub(crate) async fn job(&self, job_id: &str) -> Result<JobDetail, Problem> {
         let id = read_id(job_id)?;
         let mut connection = self.connection().await?;
-        let job = store::job(&mut connection, id).await.map_err(failed)?.ok_or_else(|| no_job(id))?;
+        let job = store::jobs::get(&mut connection, id).await.map_err(failed)?.ok_or_else(|| no_job(id))?;
         let status = job.status().map_err(failed)?;
         if status.state.is_final() {
             let job = views::job(job, status);
             return Ok(JobDetail { job, waits_for: None, qualified_workers: Vec::new() });
         }
-        let workers = store::workers(&mut connection).await.map_err(failed)?;
-        let queues = store::queues(&mut connection).await.map_err(failed)?;
+        let workers = store::jobs::workers::list(&mut connection).await.map_err(failed)?;
+        let queues = store::jobs::queues::list(&mut connection).await.map_err(failed)?;
         let queue = queues.iter().find(|queue| queue.name == job.queue);
         let qualified = routing::qualified(&job, &workers, queue);
         Ok(JobDetail {
@@ -120,11 +123,11 @@ impl Service {
         let size = page.page_size as usize;
         let mut connection = self.connection().await?;
         let limit = i64::from(page.page_size) + 1;
-        let mut rows = store::list_jobs(&mut connection, &filter, limit).await.map_err(failed)?;
+        let mut rows = store::jobs::list(&mut connection, &filter, limit).await.map_err(failed)?;
         let more = rows.len() > size;
         rows.truncate(size);
         let next_page_token = rows.last().filter(|_| more).map(key).map(|key| token(&key));
-        let view = |job: store::Job| job.status().map(|status| views::job(job, status));
+        let view = |job: store::jobs::Job| job.status().map(|status| views::job(job, status));
         let jobs = rows.into_iter().map(view).collect::<Result<_, _>>().map_err(failed)?;
         Ok(JobList { jobs, next_page_token })
     }
@@ -132,7 +135,7 @@ impl Service {
     pub(crate) async fn cancel(&self, job_id: &str) -> Result<Status, Problem> {
         let id = read_id(job_id)?;
         let mut connection = self.connection().await?;
-        let done = store::cancel_job(&mut connection, id).await.map_err(failed)?;
+        let done = store::jobs::cancel(&mut connection, id).await.map_err(failed)?;
         self.job_changed(id, done, "it has ended").await
     }
 
@@ -140,7 +143,7 @@ impl Service {
     pub(crate) async fn retry(&self, job_id: &str) -> Result<Status, Problem> {
         let id = read_id(job_id)?;
         let mut connection = self.connection().await?;
-        let done = match store::retry_job(&mut connection, id).await {
+        let done = match store::jobs::retry(&mut connection, id).await {
             // The other job began to wait after this statement had looked for one.
             Err(failure) if failure.is_conflict() => {
                 let detail = format!("job {id}: another job with its unique key waits or runs");
@@ -151,7 +154,7 @@ impl Service {
         let why_not = "only a failed or cancelled job can be tried again, and not while another job with its \
             unique key waits or runs";
         let status = self.job_changed(id, done, why_not).await?;
-        if let Some(job) = store::job(&mut connection, id).await.map_err(failed)? {
+        if let Some(job) = store::jobs::get(&mut connection, id).await.map_err(failed)? {
             // Workers also look by themselves: a permit that is lost costs a second.
             self.bus.publish_permit(&job.queue, &id.to_string()).await.ok();
         }
@@ -202,7 +205,7 @@ pub(crate) fn not_a_name(field: &str) -> Problem {
 }
 
 /// A job's place in the list.
-fn key(job: &store::Job) -> String {
+fn key(job: &store::jobs::Job) -> String {
     format!("{}_{}", job.created_at.timestamp_micros(), job.job_id)
 }
 

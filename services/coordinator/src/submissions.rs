@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use boot::Tasks;
 use bus::{Bus, News};
-use store::{Failure, NewJob, Store, Submitted};
+use store::{
+    Failure, Store,
+    jobs::{NewJob, Submitted},
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
@@ -89,7 +92,7 @@ impl Batch {
             Ok(outcomes) => self.answer(outcomes),
             Err(failure) if failure.is_away() => {
                 tracing::warn!(
-                    error = format!("{:#}", anyhow::Error::from(failure)),
+                    error = %failure,
                     submissions = self.jobs.len(),
                     "could not commit submissions"
                 );
@@ -119,7 +122,7 @@ impl Batch {
         loop {
             let mut transaction = store.begin().await?;
             self.drop_abandoned();
-            let outcomes = store::submit_jobs(&mut transaction, &self.jobs).await?;
+            let outcomes = store::jobs::submit(&mut transaction, &self.jobs).await?;
             // A caller that gave up while the database was slow may try again without a key: its job must not
             // appear later.
             if self.callers.iter().any(oneshot::Sender::is_closed) {

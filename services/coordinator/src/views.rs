@@ -6,7 +6,7 @@ use jobs::{
 };
 use web::Problem;
 
-pub(crate) fn job(job: store::Job, status: Status) -> Job {
+pub(crate) fn job(job: store::jobs::Job, status: Status) -> Job {
     Job {
         job_id: job.job_id,
         job_type: job.job_type,
@@ -31,13 +31,13 @@ pub(crate) fn job(job: store::Job, status: Status) -> Job {
     }
 }
 
-pub(crate) fn queue(queue: store::Queue) -> Queue {
-    let store::Queue { name, paused, waiting, running, exclusive_to } = queue;
+pub(crate) fn queue(queue: store::jobs::queues::Queue) -> Queue {
+    let store::jobs::queues::Queue { name, paused, waiting, running, exclusive_to } = queue;
     Queue { name, paused, waiting, running, exclusive_to }
 }
 
 /// A worker as in ADR 002, with more.
-pub(crate) fn worker(worker: store::Worker) -> Worker {
+pub(crate) fn worker(worker: store::jobs::workers::Worker) -> Worker {
     let status = match (worker.alive, worker.draining) {
         (false, _) => WorkerStatus::Dead,
         (true, true) => WorkerStatus::Draining,
@@ -62,8 +62,9 @@ pub(crate) fn worker(worker: store::Worker) -> Worker {
     }
 }
 
-pub(crate) fn schedule(schedule: store::Schedule) -> Schedule {
-    let store::Schedule { name, cron, job, catch_up, from_file, next_at, last_at, error } = schedule;
+pub(crate) fn schedule(schedule: store::jobs::schedules::Schedule) -> Schedule {
+    let store::jobs::schedules::Schedule { name, cron, job, catch_up, from_file, next_at, last_at, error } =
+        schedule;
     Schedule { name, cron, job, catch_up, from_file, next_at, last_at, error }
 }
 

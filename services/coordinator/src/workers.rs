@@ -2,7 +2,7 @@
 
 use fields::Name;
 use jobs::views::{Worker, WorkerList};
-use store::Removed;
+use store::jobs::workers::Removed;
 use web::{Code, Page, Problem};
 
 use crate::{
@@ -16,11 +16,12 @@ impl Service {
     /// A page of workers, and the live workers that take the jobs of each queue.
     pub(crate) async fn workers(&self, page: &Page) -> Result<WorkerList, Problem> {
         let mut connection = self.connection().await?;
-        let workers = store::workers(&mut connection).await.map_err(failed)?;
-        let queues = store::queues(&mut connection).await.map_err(failed)?;
+        let workers = store::jobs::workers::list(&mut connection).await.map_err(failed)?;
+        let queues = store::jobs::queues::list(&mut connection).await.map_err(failed)?;
         let job_routing = routing::routes(&workers, &queues);
         // Several starts of one worker have one name.
-        let key = |worker: &store::Worker| format!("{} {}", worker.spec.name, worker.worker_id);
+        let key =
+            |worker: &store::jobs::workers::Worker| format!("{} {}", worker.spec.name, worker.worker_id);
         let (workers, next_page_token) = page.cut(workers, key);
         Ok(WorkerList {
             workers: workers.into_iter().map(views::worker).collect(),
@@ -35,7 +36,7 @@ impl Service {
             return Err(not_a_name("name"));
         }
         let mut connection = self.connection().await?;
-        let workers = store::workers(&mut connection).await.map_err(failed)?;
+        let workers = store::jobs::workers::list(&mut connection).await.map_err(failed)?;
         let found = workers.into_iter().filter(|worker| worker.spec.name == name);
         found.max_by_key(|worker| worker.heartbeat_at).map(views::worker).ok_or_else(|| no_worker(name))
     }
@@ -46,7 +47,7 @@ impl Service {
             return Err(not_a_name("name"));
         }
         let mut connection = self.connection().await?;
-        match store::remove_worker(&mut connection, name).await.map_err(failed)? {
+        match store::jobs::workers::remove(&mut connection, name).await.map_err(failed)? {
             Removed::Done => Ok(()),
             Removed::Alive => {
                 let detail = format!(

@@ -46,7 +46,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     add_features(&store, &args, &stop, &mut summary).await?;
     let mut connection = store.connection().await?;
     store::unhurried(&mut connection).await?;
-    (summary.ended, summary.with_features) = store::features_progress(&mut connection).await?;
+    (summary.ended, summary.with_features) = store::features::progress(&mut connection).await?;
     connection.detach();
     if args.json {
         boot::say!("{}", serde_json::to_string(&summary)?);
@@ -69,11 +69,11 @@ async fn add_days(
     stop: &CancellationToken,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
-    let left = store::backfill_left(&mut *store.connection().await?).await?;
+    let left = store::windows::recount::backfill_left(&mut *store.connection().await?).await?;
     let bar = bar(quiet, left as u64, "days of windows");
     while !stop.is_cancelled() {
         let mut transaction = store.begin_long().await?;
-        let day = store::backfill_day(&mut transaction).await?;
+        let day = store::windows::recount::backfill_day(&mut transaction).await?;
         transaction.commit().await?;
         if day.is_none() {
             break;
@@ -93,13 +93,13 @@ async fn add_features(
 ) -> anyhow::Result<()> {
     let mut connection = store.connection().await?;
     if args.again {
-        store::restart_backfill(&mut connection).await?;
+        store::features::restart_backfill(&mut connection).await?;
     }
-    let bar = bar(args.json, store::sessions_left(&mut connection).await?, "sessions");
+    let bar = bar(args.json, store::features::sessions_left(&mut connection).await?, "sessions");
     drop(connection);
     while !stop.is_cancelled() {
         let mut transaction = store.begin_long().await?;
-        let step = store::backfill_features(&mut transaction, args.again).await?;
+        let step = store::features::backfill(&mut transaction, args.again).await?;
         transaction.commit().await?;
         summary.sessions += step.sessions;
         bar.inc(step.sessions);

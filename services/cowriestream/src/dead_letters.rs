@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use anyhow::{Context as _, bail};
 use bus::{Bus, EventMessage};
 use events::{DeadId, Envelope, EventId, EventName, SensorId, repair};
-use store::{DeadLetterRow, Store};
+use store::{Store, ingest::dead_letters::DeadLetterRow};
 
 use crate::target::Target;
 
@@ -68,7 +68,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { sensor, reason, resolved, limit, json, target } => {
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-            let rows = store::dead_letters(
+            let rows = store::ingest::dead_letters::list(
                 &mut connection,
                 sensor.as_ref().map(SensorId::as_str),
                 reason.as_deref(),
@@ -80,7 +80,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Show { id, raw, json, target } => {
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-            let row = store::dead_letter(&mut connection, parse(&id)?)
+            let row = store::ingest::dead_letters::get(&mut connection, parse(&id)?)
                 .await?
                 .with_context(|| format!("no dead letter {id}"))?;
             show(&row, raw, json)
@@ -159,7 +159,7 @@ async fn replay(ids: Vec<String>, all: bool, json: bool, target: &Target) -> any
     let mut connection = Store::connect(&target.store()?).await?.connection().await?;
     let bus = Bus::connect(&target.bus()?, "dead-letters").await?;
     let ids: Vec<DeadId> = if all {
-        store::dead_letters(&mut connection, None, None, false, 100_000)
+        store::ingest::dead_letters::list(&mut connection, None, None, false, 100_000)
             .await?
             .iter()
             .map(|row| DeadId(row.dead_id.into_bytes()))
@@ -169,8 +169,9 @@ async fn replay(ids: Vec<String>, all: bool, json: bool, target: &Target) -> any
     };
     let (mut published, mut unusable) = (Vec::new(), Vec::new());
     for id in ids {
-        let row =
-            store::dead_letter(&mut connection, id).await?.with_context(|| format!("no dead letter {id}"))?;
+        let row = store::ingest::dead_letters::get(&mut connection, id)
+            .await?
+            .with_context(|| format!("no dead letter {id}"))?;
         match publish(&bus, id, &row).await? {
             Ok(event) => published.push(serde_json::json!({ "dead_id": id, "event_id": event })),
             Err(why) => unusable.push(serde_json::json!({ "dead_id": id, "why": why })),

@@ -4,7 +4,10 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use findings::{Kind, Severity};
 use serde_json::json;
-use store::{FindingFilter, Store, StoredFinding};
+use store::{
+    Store,
+    findings::{FindingFilter, StoredFinding},
+};
 
 use crate::{analyse::evidence, since::Since, target::Target};
 
@@ -65,7 +68,7 @@ pub async fn run(args: Findings) -> anyhow::Result<()> {
         Command::List { kind, severity, since, limit, json, target } => {
             let since = since.and_then(|since| DateTime::<Utc>::from_timestamp_micros(since.before_now()));
             let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-            let found = store::list_findings(
+            let found = store::findings::list(
                 &mut connection,
                 &FindingFilter { kinds: kind, severities: severity, since },
                 limit,
@@ -109,7 +112,7 @@ fn list(found: &[StoredFinding], json: bool) -> anyhow::Result<()> {
 
 async fn show(id: &str, json: bool, target: &Target) -> anyhow::Result<()> {
     let mut connection = Store::connect(&target.store()?).await?.connection().await?;
-    let mut found = store::findings_like(&mut connection, id, MOST_SESSIONS).await?;
+    let mut found = store::findings::starting_with(&mut connection, id, MOST_SESSIONS).await?;
     let (finding, sessions) = found.pop().with_context(|| format!("no finding {id}"))?;
     if !found.is_empty() {
         bail!("several findings begin with {id}");

@@ -7,7 +7,11 @@ use bus::{
     topology::{DEAD, EVENTS, FINDINGS, SESSIONS},
 };
 use serde::Serialize;
-use store::{Queue, SensorStatus, Store, WindowStatus};
+use store::{
+    Store,
+    jobs::queues::Queue,
+    status::{SensorStatus, WindowStatus},
+};
 
 use crate::target::Target;
 
@@ -62,7 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let bus = Bus::connect(&args.target.bus()?, "status").await?;
     let mut connection = store.connection().await?;
     let beats = bus.heartbeats().await.unwrap_or_default();
-    let stored = store::sensor_status(&mut connection).await?;
+    let stored = store::status::sensors(&mut connection).await?;
     let mut streams = Vec::new();
     for name in [EVENTS, DEAD, SESSIONS, FINDINGS] {
         let consumer = bus.consumer(name).await?;
@@ -71,9 +75,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let status = Status {
         sensors: stored.into_iter().map(|one| sensor(one, &beats)).collect(),
         streams,
-        windows: store::window_status(&mut connection).await?,
-        queues: store::queues(&mut connection).await?,
-        outbox_waiting: store::waiting(&mut connection).await?,
+        windows: store::status::windows(&mut connection).await?,
+        queues: store::jobs::queues::list(&mut connection).await?,
+        outbox_waiting: store::ingest::outbox::waiting(&mut connection).await?,
     };
     if args.json {
         boot::say!("{}", serde_json::to_string(&status)?);

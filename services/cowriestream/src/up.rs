@@ -87,7 +87,7 @@ struct Done {
     read: Summary,
     /// Files that could not be read, or not to their ends.
     problems: Vec<loader::Problem>,
-    sensors: Vec<store::SensorStatus>,
+    sensors: Vec<store::status::SensorStatus>,
     data_dir: String,
 }
 
@@ -298,7 +298,7 @@ async fn load(
     let done = Done {
         read: Loader::summary(&statistics),
         problems: statistics.iter().flat_map(|(_, one)| one.problems()).collect(),
-        sensors: store::sensor_status(&mut connection).await?,
+        sensors: store::status::sensors(&mut connection).await?,
         data_dir: data.path().display().to_string(),
     };
     print(&done, args.json)?;

@@ -19,7 +19,7 @@ pub(crate) async fn answer(shared: Shared, stop: CancellationToken) -> anyhow::R
         match look_up(&shared, &ask).await {
             Ok(receipts) => shared.bus.answer(ask, &receipts).await?,
             Err(failure) => tracing::warn!(
-                error = format!("{:#}", anyhow::Error::from(failure)),
+                error = %failure,
                 "could not answer a request for receipts; the loader will ask again"
             ),
         }
@@ -31,11 +31,11 @@ async fn look_up(shared: &Shared, ask: &Ask) -> Result<Receipts, Failure> {
     // Read the marks before the files: everything that a mark reports as acknowledged was committed before.
     let stream = mark(&mut connection, topology::EVENTS).await?;
     let dead = mark(&mut connection, topology::DEAD).await?;
-    let files = store::committed_of(&mut connection, &ask.sensor, &ask.files).await?;
+    let files = store::ingest::files::committed_of(&mut connection, &ask.sensor, &ask.files).await?;
     Ok(Receipts { stream, dead, files })
 }
 
 async fn mark(on: &mut Connection, stream: &str) -> Result<Option<StreamMark>, Failure> {
-    let position = store::position(on, stream).await?;
+    let position = store::ingest::positions::get(on, stream).await?;
     Ok(position.map(|p| StreamMark { created: p.created, floor: p.floor }))
 }

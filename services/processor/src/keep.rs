@@ -7,7 +7,10 @@ use events::{
     FileId, MINUTE, Pane, PaneKey, Panes, RangeSet, Record, SensorDelta, SensorId, SessionDelta,
     features::{Features, features},
 };
-use store::{Connection, Delivery, Failure, FileReceipt, MergedSession, SessionKey, Store, StoredEvent};
+use store::{
+    Connection, Failure, SessionKey, Store, ingest::deliveries::Delivery, ingest::events::StoredEvent,
+    ingest::files::FileReceipt, ingest::sessions::MergedSession,
+};
 
 use crate::{
     prepare::{Content, Prepared},
@@ -46,7 +49,7 @@ pub async fn keep(
     }
     let mut transaction = store.begin().await?;
     let (earlier, events) = stored_earlier(&mut transaction, events).await?;
-    let inserted = store::insert_events(&mut transaction, &events).await?;
+    let inserted = store::ingest::events::insert(&mut transaction, &events).await?;
     let (new, known): (Vec<_>, Vec<_>) =
         events.into_iter().partition(|event| inserted.contains(&event.record.id));
     for event in known.into_iter().chain(earlier) {
@@ -56,7 +59,7 @@ pub async fn keep(
     // of the same sessions.
     if windows == Windows::Kept {
         let panes = panes(&new);
-        store::add_panes(&mut transaction, &panes).await?;
+        store::windows::panes::add(&mut transaction, &panes).await?;
         if let Some(live) = live {
             live.mark(&mut transaction, &panes).await?;
         }
@@ -68,12 +71,12 @@ pub async fn keep(
         deliveries.entry(event.record.sensor.clone()).or_default().live += 1;
     }
     derive_sensors(&mut transaction, &new).await?;
-    store::add_deliveries(
+    store::ingest::deliveries::add(
         &mut transaction,
         &deliveries.iter().map(|(sensor, delivery)| (sensor, *delivery)).collect::<Vec<_>>(),
     )
     .await?;
-    let receipts = store::merge_receipts(&mut transaction, &receipts(batch)).await?;
+    let receipts = store::ingest::files::merge_receipts(&mut transaction, &receipts(batch)).await?;
     transaction.commit().await.map_err(Failure::from)?;
     Ok(Kept { receipts, deliveries })
 }
@@ -121,7 +124,7 @@ async fn stored_earlier<'a>(
     on: &mut Connection,
     events: Vec<&'a StoredEvent>,
 ) -> Result<(Vec<&'a StoredEvent>, Vec<&'a StoredEvent>), Failure> {
-    let stored = store::stored_earlier(on, &events).await?;
+    let stored = store::ingest::events::stored_earlier(on, &events).await?;
     Ok(events.into_iter().partition(|event| event.earlier.is_some_and(|id| stored.contains(&id))))
 }
 
@@ -142,7 +145,7 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> 
     let (deltas, records): (Vec<_>, BTreeMap<_, _>) =
         sessions.into_iter().map(|(key, (delta, records))| (delta, (key, records))).unzip();
     if windows == Windows::Skipped {
-        return store::merge_sessions(on, &deltas).await.map(drop);
+        return store::ingest::sessions::merge(on, &deltas).await.map(drop);
     }
     let closed = deltas
         .iter()
@@ -151,7 +154,7 @@ async fn derive(on: &mut Connection, new: &[&StoredEvent], windows: Windows) -> 
     let mut ended: BTreeMap<_, _> = closed
         .filter_map(|key| records.get(&key).map(|records| (key, (features(records.clone()), records.len()))))
         .collect();
-    let merged = store::merge_sessions(on, &deltas).await?;
+    let merged = store::ingest::sessions::merge(on, &deltas).await?;
     derive_features(on, merged, &mut ended).await
 }
 
@@ -172,9 +175,9 @@ async fn derive_features(
             _ => open.push(key),
         }
     }
-    store::insert_features(on, &whole).await?;
-    store::delete_features(on, &open).await?;
-    store::refresh_features(on, &earlier).await
+    store::features::insert(on, &whole).await?;
+    store::features::delete(on, &open).await?;
+    store::features::refresh(on, &earlier).await
 }
 
 fn panes<'a>(new: &[&'a StoredEvent]) -> Vec<(PaneKey<'a>, Pane)> {
@@ -194,7 +197,7 @@ async fn count_late(
     deliveries: &mut BTreeMap<SensorId, Delivery>,
 ) -> Result<(), Failure> {
     let sensors: Vec<_> = deliveries.keys().map(SensorId::as_str).collect();
-    let newest = store::newest_events(on, &sensors).await?;
+    let newest = store::ingest::sensors::newest_events(on, &sensors).await?;
     for StoredEvent { record, .. } in new {
         if record.ts.zip(newest.get(record.sensor.as_str())).is_some_and(|(ts, newest)| ts < newest - LATE) {
             deliveries.entry(record.sensor.clone()).or_default().late += 1;
@@ -214,7 +217,7 @@ async fn derive_sensors(on: &mut Connection, new: &[&StoredEvent]) -> Result<(),
             }
         }
     }
-    store::merge_sensors(on, &sensors.into_values().collect::<Vec<_>>()).await
+    store::ingest::sensors::merge(on, &sensors.into_values().collect::<Vec<_>>()).await
 }
 
 /// Inserts the dead letters, and resolves those that were replayed or replaced by a longer line.
@@ -231,8 +234,8 @@ async fn insert_dead_letters(on: &mut Connection, batch: &[Prepared<'_>]) -> Res
         }
     }
     resolved.sort();
-    store::insert_dead_letters(on, &dead).await?;
-    store::resolve_dead_letters(on, &resolved).await
+    store::ingest::dead_letters::insert(on, &dead).await?;
+    store::ingest::dead_letters::resolve(on, &resolved).await
 }
 
 /// Returns the bytes that the batch covers, by file.

@@ -36,7 +36,7 @@ pub(crate) async fn lead(
     if let Some(lease) = held
         && let Err(failure) = store.give_up(&lease).await
     {
-        tracing::debug!(error = format!("{:#}", anyhow::Error::from(failure)), "could not release the lease");
+        tracing::debug!(error = %failure, "could not release the lease");
     }
     Ok(())
 }

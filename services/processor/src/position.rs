@@ -15,7 +15,7 @@ use bus::{
     ConsumerFacts, StreamFacts, StreamMark,
     topology::{DEAD, EVENTS},
 };
-use store::{Failure, Membership, Position};
+use store::{Failure, Membership, ingest::positions::Position};
 
 use crate::{Shared, metrics::CONSUMER_RESETS};
 
@@ -115,7 +115,8 @@ impl PositionWatch {
         let connection = self.membership.as_mut().context("no connection")?.connection();
         // Read the recorded position first, so that we see the stream later than the processor that recorded
         // it.
-        let recorded = store::position(connection, stream).await.map_err(anyhow::Error::from)?;
+        let recorded =
+            store::ingest::positions::get(connection, stream).await.map_err(anyhow::Error::from)?;
         // Read the consumer before the stream, because the stream may grow in between.
         let (consumer, facts) = (shared.bus.consumer(stream).await?, shared.bus.stream(stream).await?);
         let last = self.last[index].take();
@@ -142,7 +143,7 @@ impl PositionWatch {
         }
         let seen = Position { created: facts.created, last_seq: facts.last_seq, floor: consumer.floor };
         if recorded != Some(seen) {
-            store::record_position(connection, stream, seen).await.map_err(anyhow::Error::from)?;
+            store::ingest::positions::record(connection, stream, seen).await.map_err(anyhow::Error::from)?;
         }
         shared.set_mark(stream, StreamMark { created: seen.created, floor: seen.floor });
         self.last[index] = Some((seen, consumer.created));
@@ -188,7 +189,8 @@ async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> a
     let Some(facts) = facts.filter(|_| consumer.is_some_and(|consumer| consumer.created == made)) else {
         return Ok(());
     };
-    let recorded = store::position(&mut transaction, stream).await.map_err(anyhow::Error::from)?;
+    let recorded =
+        store::ingest::positions::get(&mut transaction, stream).await.map_err(anyhow::Error::from)?;
     let floor = recorded
         .filter(|position| position.created == facts.created)
         .map_or(0, |position| position.floor.min(facts.last_seq));
@@ -196,14 +198,16 @@ async fn reset(shared: &Shared, stream: &str, made: i64, why: &'static str) -> a
     metrics::counter!(CONSUMER_RESETS).increment(1);
     shared.bus.reset_consumer(stream, floor + 1, &shared.topology).await?;
     let position = Position { created: facts.created, last_seq: facts.last_seq, floor };
-    store::record_position(&mut transaction, stream, position).await.map_err(anyhow::Error::from)?;
+    store::ingest::positions::record(&mut transaction, stream, position)
+        .await
+        .map_err(anyhow::Error::from)?;
     transaction.commit().await?;
     Ok(())
 }
 
 async fn recorded(shared: &Shared, stream: &str) -> Result<Option<Position>, Failure> {
     let mut connection = shared.store.connection().await?;
-    store::position(&mut connection, stream).await
+    store::ingest::positions::get(&mut connection, stream).await
 }
 
 #[cfg(test)]

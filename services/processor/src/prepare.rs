@@ -2,7 +2,7 @@
 
 use bus::{Delivered, Item};
 use events::{Announcement, DeadId, DeadLetter, EventId, MAX_LINE, Reason, Record, SensorId, Source, repair};
-use store::StoredEvent;
+use store::ingest::events::StoredEvent;
 
 use crate::metrics::FOREIGN_MESSAGES;
 

@@ -60,7 +60,7 @@ pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Re
 
 async fn limit(shared: &Shared) -> anyhow::Result<()> {
     let mut connection = shared.store.connection().await?;
-    let letters = store::limit_dead_letters(&mut connection, shared.dead_letters_max_bytes).await?;
+    let letters = store::ingest::dead_letters::limit(&mut connection, shared.dead_letters_max_bytes).await?;
     if letters > 0 {
         tracing::warn!(
             letters,
@@ -81,8 +81,8 @@ pub async fn settle(store: &Store, bus: &Bus) -> anyhow::Result<()> {
 async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
     loop {
         let mut transaction = store.begin().await?;
-        let ended = store::close_idle(&mut transaction).await?;
-        store::refresh_features(&mut transaction, &ended).await?;
+        let ended = store::ingest::sessions::close_idle(&mut transaction).await?;
+        store::features::refresh(&mut transaction, &ended).await?;
         transaction.commit().await?;
         if ended.is_empty() {
             break;
@@ -90,16 +90,18 @@ async fn sweep_once(store: &Store, bus: &Bus) -> anyhow::Result<()> {
     }
     for (subjects, stream) in STREAMS {
         let mut transaction = store.begin().await?;
-        store::lock_places(&mut transaction).await?;
+        store::ingest::outbox::lock_places(&mut transaction).await?;
         let Some(facts) = bus.stream(stream).await? else { continue };
-        let lost = store::queue_lost(&mut transaction, subjects, facts.created, facts.last_seq).await?;
+        let lost =
+            store::ingest::outbox::queue_lost(&mut transaction, subjects, facts.created, facts.last_seq)
+                .await?;
         transaction.commit().await?;
         if lost > 0 {
             tracing::warn!(stream, messages = lost, "the broker lost messages; publishing them again");
         }
     }
     let mut connection = store.connection().await?;
-    store::forget_published(&mut connection).await?;
+    store::ingest::outbox::forget_published(&mut connection).await?;
     Ok(())
 }
 
@@ -117,8 +119,8 @@ async fn publish_all(store: &Store, bus: &Bus) -> anyhow::Result<()> {
 
 /// Publishes one batch and marks it as published. Returns its number of messages.
 async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
-    store::lock_relay(on).await?;
-    let queued = store::queued(on, BATCH).await?;
+    store::ingest::outbox::lock_relay(on).await?;
+    let queued = store::ingest::outbox::queued(on, BATCH).await?;
     let mut acks = Vec::with_capacity(queued.len());
     let count = queued.len() as i64;
     for message in queued {
@@ -142,7 +144,7 @@ async fn publish(on: &mut Connection, bus: &Bus) -> anyhow::Result<i64> {
             continue;
         }
         let facts = bus.stream(stream).await?.with_context(|| format!("stream {stream} is gone"))?;
-        store::mark_published(on, facts.created, &mine).await?;
+        store::ingest::outbox::mark_published(on, facts.created, &mine).await?;
     }
     Ok(count)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use boot::{CancellationToken, Duty};
 use chrono::Utc;
-use store::{Failure, Grain, Lease, Store};
+use store::{Failure, Lease, Store, windows::panes::Grain};
 use tokio::sync::watch;
 
 use crate::metrics::{BACKFILLED_SESSIONS, ROLL_UP_LAG_SECONDS, ROLL_UP_VISITS, ROLLED_UP_ROWS};
@@ -68,20 +68,20 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
-    if let Some(day) = store::backfill_day(&mut transaction).await? {
-        let left = store::backfill_left(&mut transaction).await?;
+    if let Some(day) = store::windows::recount::backfill_day(&mut transaction).await? {
+        let left = store::windows::recount::backfill_left(&mut transaction).await?;
         transaction.commit().await?;
         tracing::info!(%day, left, "added a day of earlier events to the windows");
         return Ok(true);
     }
-    let features = store::backfill_features(&mut transaction, false).await?;
+    let features = store::features::backfill(&mut transaction, false).await?;
     if features.sessions > 0 {
         transaction.commit().await?;
         metrics::counter!(BACKFILLED_SESSIONS).increment(features.sessions);
         return Ok(true);
     }
-    let visits = store::due_visits(&mut transaction, SETTLED).await?;
-    let status = store::window_status(&mut transaction).await?;
+    let visits = store::windows::rollup::due_visits(&mut transaction, SETTLED).await?;
+    let status = store::status::windows(&mut transaction).await?;
     transaction.commit().await?;
     metrics::gauge!(ROLL_UP_LAG_SECONDS).set(status.roll_up_lag_seconds);
     metrics::gauge!(ROLL_UP_VISITS).set(status.visits as f64);
@@ -91,9 +91,9 @@ async fn work(store: &Store, lease: &Lease, stop: &CancellationToken) -> Result<
             if !store::still_holds(&mut transaction, lease).await? {
                 return Ok(false);
             }
-            let taken = store::visit(&mut transaction, visit).await?;
+            let taken = store::windows::rollup::visit(&mut transaction, visit).await?;
             if taken == 0 {
-                store::end_visit(&mut transaction, visit).await?;
+                store::windows::rollup::end_visit(&mut transaction, visit).await?;
             }
             transaction.commit().await?;
             metrics::counter!(ROLLED_UP_ROWS).increment(taken);
@@ -115,7 +115,8 @@ async fn drop_expired(store: &Store, retention: Retention, lease: &Lease) -> Res
         let mut connection = store.connection().await?;
         store::unhurried(&mut connection).await?;
         while store::still_holds(&mut connection, lease).await?
-            && let Some(partition) = store::drop_oldest(&mut connection, grain, before).await?
+            && let Some(partition) =
+                store::windows::rollup::drop_oldest(&mut connection, grain, before).await?
         {
             tracing::info!(partition, "dropped expired panes; coarser panes keep their sums");
         }

@@ -7,7 +7,7 @@ use events::Dimension;
 use fields::Age;
 use findings::Severity;
 use serde::{Deserialize, Deserializer, de::Error as _};
-use store::Measure;
+use store::windows::Measure;
 
 /// The rules that apply when the user gives no file.
 pub const DEFAULT: &str = include_str!("../rules.toml");

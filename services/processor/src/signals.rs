@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use events::{Dimension, MINUTE, Pane, PaneKey};
 use findings::{Finding, Rule};
 use serde_json::{Value, json};
-use store::{Connection, Failure, Lease, Store, Window};
+use store::{Connection, Failure, Lease, Store, windows::Window};
 use tokio::sync::watch;
 
 use crate::{
@@ -75,7 +75,7 @@ impl Live {
         }
         let marks: Vec<_> =
             marks.into_iter().map(|((dimension, key), minute)| (dimension, key, minute)).collect();
-        store::mark_signals(on, &marks).await
+        store::findings::signals::mark(on, &marks).await
     }
 }
 
@@ -132,7 +132,7 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
         if !store::still_holds(&mut transaction, lease).await? {
             return Ok(findings);
         }
-        let marks = store::take_marks(&mut transaction).await?;
+        let marks = store::findings::signals::take_marks(&mut transaction).await?;
         for rule in rules.activities() {
             let mine: Vec<_> = marks
                 .iter()
@@ -145,7 +145,7 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
             // End episodes only when no mark is left: a mark may prolong an episode that seems to be over.
             for rule in rules.activities() {
                 let before = Utc::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
-                store::end_episodes(&mut transaction, &rule.name, before).await?;
+                store::findings::signals::end_episodes(&mut transaction, &rule.name, before).await?;
             }
             transaction.commit().await?;
             return Ok(findings);
@@ -163,11 +163,18 @@ async fn judge_activity(
     if marks.is_empty() {
         return Ok(0);
     }
-    let mut crossing =
-        store::crossing(on, rule.dimension, rule.measure, rule.window, rule.at_least, marks).await?;
+    let mut crossing = store::findings::signals::crossing(
+        on,
+        rule.dimension,
+        rule.measure,
+        rule.window,
+        rule.at_least,
+        marks,
+    )
+    .await?;
     crossing.sort_by(|(key, minute, _), (other_key, other, _)| (minute, key).cmp(&(other, other_key)));
     for (key, minute, value) in crossing {
-        if store::prolong_episode(on, &rule.name, &key, minute).await? {
+        if store::findings::signals::prolong_episode(on, &rule.name, &key, minute).await? {
             continue;
         }
         if let Some(evidence) = evidence(on, rule, &key, minute, value).await? {
@@ -190,7 +197,7 @@ async fn evidence(
 ) -> Result<Option<Value>, Failure> {
     let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
     let window =
-        store::window_features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1))
+        store::windows::features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1))
             .await?;
     let before = minute + chrono::Duration::minutes(1) - span;
     let addresses = if rule.dimension == Dimension::SrcIp { 1 } else { window.distinct_src_ips };
@@ -199,17 +206,17 @@ async fn evidence(
     }
     let mut evidence = json!({ "measure": rule.measure.name(), "value": value, "at_least": rule.at_least, "window": window });
     if let Some(within) = rule.first_seen_within {
-        if store::first_event(on).await?.is_none_or(|first| first > minute - HISTORY) {
+        if store::findings::signals::first_event(on).await?.is_none_or(|first| first > minute - HISTORY) {
             return Ok(None);
         }
-        let earlier = store::window_features(on, rule.dimension, key, within - rule.window, before).await?;
+        let earlier = store::windows::features(on, rule.dimension, key, within - rule.window, before).await?;
         if earlier.events > 0 {
             return Ok(None);
         }
         evidence["not_seen_since"] = json!(earlier.from_at);
     }
     if let Some(times) = rule.times_usual {
-        let earlier = store::window_features(on, rule.dimension, key, rule.usual_over, before).await?;
+        let earlier = store::windows::features(on, rule.dimension, key, rule.usual_over, before).await?;
         let usual =
             measured(&earlier, rule) as f64 * rule.window.as_secs_f64() / rule.usual_over.as_secs_f64();
         if (value as f64) < times * usual {
@@ -222,7 +229,7 @@ async fn evidence(
 }
 
 fn measured(window: &Window, rule: &Activity) -> i64 {
-    use store::Measure;
+    use store::windows::Measure;
     match rule.measure {
         Measure::Sessions => window.sessions,
         Measure::LoginsFailed => window.logins_failed,
@@ -242,7 +249,7 @@ pub async fn judge_silence(store: &Store, rules: &Rules, lease: &Lease) -> Resul
         if !store::still_holds(&mut transaction, lease).await? {
             return Ok(findings);
         }
-        for (sensor, last) in store::live_sensors(&mut transaction).await? {
+        for (sensor, last) in store::findings::signals::live_sensors(&mut transaction).await? {
             findings += u64::from(judge_sensor(&mut transaction, rule, &sensor, last).await?);
         }
         transaction.commit().await?;
@@ -259,13 +266,13 @@ async fn judge_sensor(
     let silent = Utc::now() - last;
     let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
     if silent < span {
-        store::end_episodes_of(on, &rule.name, sensor).await?;
+        store::findings::signals::end_episodes_of(on, &rule.name, sensor).await?;
         return Ok(false);
     }
-    if store::prolong_episode(on, &rule.name, sensor, Utc::now()).await? {
+    if store::findings::signals::prolong_episode(on, &rule.name, sensor, Utc::now()).await? {
         return Ok(false);
     }
-    let usually = store::window_features(on, Dimension::Sensor, sensor, rule.usual_over, last).await?;
+    let usually = store::windows::features(on, Dimension::Sensor, sensor, rule.usual_over, last).await?;
     let usual = usually.events as f64 * rule.window.as_secs_f64() / rule.usual_over.as_secs_f64();
     if usual < rule.usual as f64 {
         return Ok(false);
@@ -290,5 +297,5 @@ async fn open(
     let (rule, severity) = (finding.rule.name(), finding.severity.name());
     tracing::info!(rule, dimension = dimension.name(), severity, "a live rule holds; opened a finding");
     metrics::counter!(FINDINGS, "severity" => severity).increment(1);
-    store::open_episode(on, finding, found_at).await
+    store::findings::signals::open_episode(on, finding, found_at).await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{Claimed, Outcome};
+use store::jobs::{Claimed, Outcome};
 use uuid::Uuid;
 
 use crate::{

@@ -2,7 +2,10 @@
 
 use boot::Duty;
 use bus::News;
-use store::{End, Failure, Outcome};
+use store::{
+    Failure,
+    jobs::{End, Outcome},
+};
 
 use crate::{metrics::ATTEMPTS, publish, shared::Shared};
 
@@ -74,7 +77,7 @@ impl Ends {
         let reason = format!("the end of the attempt could not be stored: {error:#}");
         let error = ("EndRefused".to_owned(), boot::safe_up_to(&reason, LONGEST_REASON));
         if let Err(failure) = self.insert(&[End { outcome: Outcome::Failed { error }, ..end }]).await {
-            let error = format!("{:#}", anyhow::Error::from(failure));
+            let error = failure.to_string();
             tracing::error!(%job_id, error, "could not store that a job failed; its lease ends");
             self.shared.release(job_id).await;
         }
@@ -83,7 +86,7 @@ impl Ends {
     /// Commits ends, frees their slots, and publishes the statuses.
     async fn insert(&self, ends: &[End]) -> Result<(), Failure> {
         let mut connection = self.shared.store.connection().await?;
-        let statuses = store::end_jobs(&mut connection, self.shared.worker_id, ends).await?;
+        let statuses = store::jobs::end(&mut connection, self.shared.worker_id, ends).await?;
         drop(connection);
         for end in ends {
             self.shared.release(end.job_id).await;

@@ -45,8 +45,8 @@ async fn report(shared: &Shared) -> Result<(), Failure> {
     let running = shared.running.lock().await.len() as i32;
     let is_draining = shared.tasks.stop().is_cancelled();
     let mut transaction = shared.store.begin().await?;
-    if !store::beat_worker(&mut transaction, shared.worker_id, running, is_draining).await? {
-        store::register_worker(&mut transaction, shared.worker_id, &shared.spec).await?;
+    if !store::jobs::workers::beat(&mut transaction, shared.worker_id, running, is_draining).await? {
+        store::jobs::workers::register(&mut transaction, shared.worker_id, &shared.spec).await?;
     }
     transaction.commit().await.map_err(Failure::from)
 }
@@ -59,7 +59,7 @@ async fn renew(shared: &Shared) -> Result<(), Failure> {
         return Ok(());
     }
     let mut connection = shared.store.connection().await?;
-    let renewed = store::renew_jobs(&mut connection, shared.worker_id, &running).await?;
+    let renewed = store::jobs::renew(&mut connection, shared.worker_id, &running).await?;
     drop(connection);
     let jobs = shared.running.lock().await;
     // If the broker refuses one message, it refuses all. It delivers the permits again, and they find no job.
@@ -80,7 +80,7 @@ async fn stop_cancelled(shared: &Shared) -> Result<(), Failure> {
         return Ok(());
     }
     let mut connection = shared.store.connection().await?;
-    let cancelled = store::cancelled_jobs(&mut connection, shared.worker_id).await?;
+    let cancelled = store::jobs::cancelled(&mut connection, shared.worker_id).await?;
     drop(connection);
     let jobs = shared.running.lock().await;
     for job in cancelled.iter().filter_map(|id| jobs.get(id)) {

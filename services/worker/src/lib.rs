@@ -84,7 +84,7 @@ pub async fn start(
         tasks: tasks.detached(),
     };
     let mut connection = shared.store.connection().await?;
-    store::register_worker(&mut connection, shared.worker_id, &shared.spec).await?;
+    store::jobs::workers::register(&mut connection, shared.worker_id, &shared.spec).await?;
     drop(connection);
     let broker = shared.bus.clone();
     health.needs("broker", move || broker.connected());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jobs::WorkerSpec;
-use store::Claimed;
+use store::jobs::Claimed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A job that requests no memory gets at least this, if the worker has it. Then fewer of these jobs run at a

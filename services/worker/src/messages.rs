@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::Claimed;
+use store::jobs::Claimed;
 
 /// The attempt to run, on the standard input of the process.
 #[derive(Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::{
 use boot::{CancellationToken, Tasks};
 use chrono::Utc;
 use serde_json::Value;
-use store::{Claimed, Progress};
+use store::jobs::{Claimed, Progress};
 use tokio::sync::Mutex;
 
 use crate::{

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use boot::Tasks;
 use bus::{Bus, Permit};
 use jobs::WorkerSpec;
-use store::{Claimed, Store};
+use store::{Store, jobs::Claimed};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@
 use findings::Finding;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{DataRange, LongtailPart, Progress, SessionKey};
+use store::{SessionKey, analyses::DataRange, analyses::longtail::LongtailPart, jobs::Progress};
 
 /// Everything that one step writes: all of it, or nothing.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use boot::{CancellationToken, Duty};
 use bus::{News, Permit};
-use store::{Claimed, End, Failure};
+use store::{
+    Failure,
+    jobs::{Claimed, End},
+};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -127,15 +130,15 @@ impl Worker {
         let mut claimed = Vec::new();
         let for_starving = (i64::from(self.starts) + slots) / i64::from(STARTS + 1);
         if for_starving > 0 {
-            let starving = store::starving_jobs(&mut connection, worker_id, for_starving).await?;
+            let starving = store::jobs::starving(&mut connection, worker_id, for_starving).await?;
             if !starving.is_empty() {
                 let limit = slots.min(for_starving);
-                claimed = store::claim_jobs(&mut connection, worker_id, limit, Some(&starving)).await?;
+                claimed = store::jobs::claim(&mut connection, worker_id, limit, Some(&starving)).await?;
             }
         }
         let others = slots - claimed.len() as i64;
         if others > 0 {
-            claimed.extend(store::claim_jobs(&mut connection, worker_id, others, None).await?);
+            claimed.extend(store::jobs::claim(&mut connection, worker_id, others, None).await?);
         }
         Ok(claimed)
     }
@@ -201,7 +204,7 @@ impl Worker {
         }
         self.shared.tasks.stop().cancel();
         if let Ok(mut connection) = self.shared.store.connection().await {
-            store::forget_worker(&mut connection, self.shared.worker_id).await.ok();
+            store::jobs::workers::forget(&mut connection, self.shared.worker_id).await.ok();
         }
         if let Err(error) = self.shared.bus.flush().await {
             tracing::debug!(error = format!("{error:#}"), "could not flush the connection to the broker");

@@ -1,5 +1,7 @@
 //! Classifies database errors: whether to try a batch again or to reject its data.
 
+use std::fmt;
+
 use sqlx::Error;
 
 use crate::connect::POOLED;
@@ -75,6 +77,14 @@ impl Failure {
     fn cause(&self) -> Option<&Error> {
         let (Self::Retry(error) | Self::Reject(error)) = self;
         error.downcast_ref()
+    }
+}
+
+/// The error with its causes, in one line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Retry(error) | Self::Reject(error)) = self;
+        write!(f, "{error:#}")
     }
 }
 

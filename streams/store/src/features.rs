@@ -17,9 +17,7 @@ use sqlx::{
     postgres::{PgHasArrayType, PgTypeInfo},
 };
 
-use crate::Failure;
-
-pub type SessionKey = (String, String);
+use crate::{Failure, SessionKey};
 
 /// Tolerated difference of an element of a vector between processors on different CPUs.
 const TOLERANCE: f32 = 1e-5;
@@ -29,7 +27,7 @@ const AT_ONCE: usize = 5_000;
 const BACKFILL: i64 = 500;
 
 /// Inserts features of sessions that have none.
-pub async fn insert_features(on: &mut PgConnection, rows: &[(SessionKey, Features)]) -> Result<(), Failure> {
+pub async fn insert(on: &mut PgConnection, rows: &[(SessionKey, Features)]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -106,7 +104,7 @@ async fn insert_sequences(on: &mut PgConnection, sequences: &[&Sequence]) -> Res
     Ok(())
 }
 
-pub async fn delete_features(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
+pub async fn delete(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
     if sessions.is_empty() {
         return Ok(());
     }
@@ -123,10 +121,10 @@ pub async fn delete_features(on: &mut PgConnection, sessions: &[SessionKey]) -> 
 }
 
 /// Recomputes the features of sessions from their stored events.
-pub async fn refresh_features(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
-    delete_features(on, sessions).await?;
+pub async fn refresh(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<(), Failure> {
+    delete(on, sessions).await?;
     let rows = recomputed(on, sessions).await?;
-    insert_features(on, &rows).await
+    insert(on, &rows).await
 }
 
 /// Computes the features of sessions from their stored events.
@@ -211,7 +209,7 @@ pub struct BackfillPlace {
 
 /// Reads the next sessions that ended before this definition of features was introduced, and writes missing
 /// features; with `again`, all. Call it in a transaction.
-pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<BackfillPlace, Failure> {
+pub async fn backfill(on: &mut PgConnection, again: bool) -> Result<BackfillPlace, Failure> {
     sqlx::query!(
         "insert into features_backfill (version) values ($1) on conflict (version) do nothing",
         VERSION
@@ -246,7 +244,7 @@ pub async fn backfill_features(on: &mut PgConnection, again: bool) -> Result<Bac
         .filter(|row| row.ended && (again || row.version != Some(VERSION)))
         .map(|row| (row.sensor, row.session))
         .collect();
-    refresh_features(on, &lacking).await?;
+    refresh(on, &lacking).await?;
     sqlx::query!(
         "update features_backfill set sensor = $2, session = $3, finished_at = case when $4 then clock_timestamp() end where version = $1",
         VERSION,
@@ -277,7 +275,7 @@ pub async fn sessions_left(on: &mut PgConnection) -> Result<u64, Failure> {
 }
 
 /// Number of sessions that have ended, and of those with features of this program's definition.
-pub async fn features_progress(on: &mut PgConnection) -> Result<(u64, u64), Failure> {
+pub async fn progress(on: &mut PgConnection) -> Result<(u64, u64), Failure> {
     let row = sqlx::query!(
         r#"select (select count(*) from sessions where closed or idle) as "ended!", (select count(*) from session_features where version = $1) as "done!""#,
         VERSION
@@ -290,7 +288,7 @@ pub async fn features_progress(on: &mut PgConnection) -> Result<(u64, u64), Fail
 /// Compares the features of the next sessions with a recomputation. Returns the differences and the last
 /// session compared, or `None` at the end. Features of another definition are listed but not compared. Call
 /// it in a repeatable-read transaction.
-pub async fn feature_differences(
+pub async fn differences(
     on: &mut PgConnection,
     after: &SessionKey,
 ) -> Result<Option<FeatureDifferences>, Failure> {
@@ -354,7 +352,7 @@ pub struct FeatureDifferences {
 }
 
 /// Features without a session.
-pub async fn orphaned_features(on: &mut PgConnection) -> Result<Vec<SessionKey>, Failure> {
+pub async fn orphaned(on: &mut PgConnection) -> Result<Vec<SessionKey>, Failure> {
     let rows = sqlx::query!("select sensor, session from session_features except select sensor, session from sessions order by 1, 2").fetch_all(on).await?;
     Ok(rows.into_iter().filter_map(|row| row.sensor.zip(row.session)).collect())
 }

@@ -32,7 +32,7 @@ pub struct SensorStatus {
 }
 
 /// Returns every sensor in the database.
-pub async fn sensor_status(on: &mut PgConnection) -> Result<Vec<SensorStatus>, Failure> {
+pub async fn sensors(on: &mut PgConnection) -> Result<Vec<SensorStatus>, Failure> {
     let rows = sqlx::query_as!(
         SensorStatus,
         r#"select k.sensor as "sensor!", n.last_event_at, coalesce(n.event_count, 0) as "events!", coalesce(n.unknown_count, 0) as "unknown!",
@@ -72,7 +72,7 @@ pub struct WindowStatus {
     pub hours_dropped_before: Option<DateTime<Utc>>,
 }
 
-pub async fn window_status(on: &mut PgConnection) -> Result<WindowStatus, Failure> {
+pub async fn windows(on: &mut PgConnection) -> Result<WindowStatus, Failure> {
     let row = sqlx::query_as!(
         WindowStatus,
         r#"select (select count(*) from pane_touches) as "touches!", count(*) as "visits!",

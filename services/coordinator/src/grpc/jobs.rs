@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt};
 use jobs::State;
 use proto::{self as p, jobs_service_server::JobsService};
-use store::JobFilter;
+use store::jobs::JobFilter;
 use tonic::{Request, Status};
 use web::{Page, Problem};
 

@@ -19,7 +19,7 @@ impl WorkersService for Service {
         let worker = request.into_inner().worker.ok_or_else(|| missing("worker"))?;
         let (spec, worker_id) = (worker_spec(worker).map_err(status)?, Uuid::new_v4());
         let mut connection = self.connection().await.map_err(status)?;
-        let registered = store::register_worker(&mut connection, worker_id, &spec).await;
+        let registered = store::jobs::workers::register(&mut connection, worker_id, &spec).await;
         registered.map_err(failed).map_err(status)?;
         Ok(p::RegisterWorkerResponse { worker_id: worker_id.to_string() }.into())
     }
@@ -59,7 +59,7 @@ impl WorkersService for Service {
             .map_err(|_| status(Problem::field("worker_id", "expected a UUID")))?;
         let mut connection = self.connection().await.map_err(status)?;
         let running = request.running.min(1_000_000).cast_signed();
-        let known = store::beat_worker(&mut connection, worker_id, running, false).await;
+        let known = store::jobs::workers::beat(&mut connection, worker_id, running, false).await;
         match known.map_err(failed).map_err(status)? {
             true => Ok(p::SendHeartbeatResponse {}.into()),
             false => {

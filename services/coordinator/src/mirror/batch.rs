@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jobs::Status;
 use mirror::{Change, Entry};
 use serde_json::Value;
-use store::JobEvent;
+use store::jobs::JobEvent;
 use uuid::Uuid;
 
 /// Statuses sent to Redis at once.

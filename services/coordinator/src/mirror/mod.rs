@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use jobs::{State, Status};
 use mirror::Writer;
-use store::JobEvent;
+use store::jobs::JobEvent;
 use uuid::Uuid;
 
 use crate::{metrics, service::Service};
@@ -67,7 +67,7 @@ async fn follow(
 ) -> anyhow::Result<()> {
     let mut live = service.bus.follow_jobs().await?.ready_chunks(MESSAGES);
     let mut connection = service.store.connection().await?;
-    let newest = store::newest_job_event(&mut connection).await?;
+    let newest = store::jobs::newest_event(&mut connection).await?;
     drop(connection);
     let mut copy = Copy {
         service,
@@ -135,7 +135,7 @@ impl Copy<'_> {
         loop {
             let mut connection = self.service.store.connection().await?;
             let kept = f64::from(self.days) * 86_400.0;
-            let some = store::mirrored_jobs(&mut connection, after, kept, REBUILD_ROWS).await?;
+            let some = store::jobs::mirrored(&mut connection, after, kept, REBUILD_ROWS).await?;
             drop(connection);
             let Some(last) = some.last() else { break };
             after = last.status.job_id;
@@ -159,11 +159,11 @@ impl Copy<'_> {
     async fn states(&mut self, mut after: i64) -> anyhow::Result<()> {
         loop {
             let mut connection = self.service.store.connection().await?;
-            let mut ids = store::job_event_ids(&mut connection, after, ROWS).await?;
+            let mut ids = store::jobs::event_ids(&mut connection, after, ROWS).await?;
             let (count, Some(&last)) = (ids.len() as i64, ids.last()) else { return Ok(()) };
             ids.retain(|id| !self.written.contains(id));
             let new =
-                if ids.is_empty() { Vec::new() } else { store::job_events(&mut connection, &ids).await? };
+                if ids.is_empty() { Vec::new() } else { store::jobs::events(&mut connection, &ids).await? };
             drop(connection);
             after = last;
             self.newest = self.newest.max(last);
@@ -229,7 +229,7 @@ impl Copy<'_> {
             return Ok(HashMap::new());
         }
         let mut connection = self.service.store.connection().await?;
-        Ok(store::job_results(&mut connection, &with_result).await?.into_iter().collect())
+        Ok(store::jobs::results(&mut connection, &with_result).await?.into_iter().collect())
     }
 
     fn refuse(&mut self, reason: mirror::Error) {

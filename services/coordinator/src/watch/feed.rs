@@ -245,7 +245,7 @@ async fn read(service: &Service, all: bool) {
         ::metrics::counter!(metrics::WATCH_READS).increment(1);
         let changes = async {
             let mut connection = service.connection().await?;
-            store::job_changes(&mut connection, &jobs, &versions, ROWS).await.map_err(failed)
+            store::jobs::changes(&mut connection, &jobs, &versions, ROWS).await.map_err(failed)
         };
         match changes.await {
             Ok(changes) => {

@@ -82,9 +82,9 @@ impl Watching {
     /// Reads the states that the client lacks, and the status now. Returns its version.
     async fn read(&mut self) -> Result<i64, Problem> {
         let mut connection = self.service.connection().await?;
-        let job = store::job(&mut connection, self.job_id).await.map_err(failed)?;
+        let job = store::jobs::get(&mut connection, self.job_id).await.map_err(failed)?;
         let status = job.ok_or_else(|| no_job(self.job_id))?.status().map_err(failed)?;
-        let states = store::job_states(&mut connection, self.job_id, self.version).await.map_err(failed)?;
+        let states = store::jobs::states(&mut connection, self.job_id, self.version).await.map_err(failed)?;
         let (version, ended) = (status.version, status.state.is_final());
         self.waiting.extend(states.into_iter().chain([status]).map(Arc::new));
         // The client already has the final status: send it again, so that the stream ends.

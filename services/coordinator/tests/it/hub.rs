@@ -7,7 +7,10 @@ use jobs::{Capabilities, Preference, WorkerSpec};
 use proto::jobs_service_client::JobsServiceClient;
 use serde_json::Value;
 use servers::testing::{Backend, directory, psql};
-use store::{Claimed, End, Outcome, Store, StoreArgs};
+use store::{
+    Store, StoreArgs,
+    jobs::{Claimed, End, Outcome},
+};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -124,7 +127,7 @@ impl Hub {
         };
         let worker_id = Uuid::new_v4();
         let mut connection = self.store.connection().await.unwrap();
-        store::register_worker(&mut connection, worker_id, &spec).await.unwrap();
+        store::jobs::workers::register(&mut connection, worker_id, &spec).await.unwrap();
         Worker { store: &self.store, worker_id }
     }
 }
@@ -139,7 +142,7 @@ impl Worker<'_> {
     /// Claims the only job that is due.
     pub async fn claim(&self) -> Claimed {
         let mut connection = self.store.connection().await.unwrap();
-        let mut claimed = store::claim_jobs(&mut connection, self.worker_id, 2, None).await.unwrap();
+        let mut claimed = store::jobs::claim(&mut connection, self.worker_id, 2, None).await.unwrap();
         assert_eq!(claimed.len(), 1);
         claimed.remove(0)
     }
@@ -148,7 +151,7 @@ impl Worker<'_> {
     pub async fn end(&self, claimed: &Claimed, outcome: Outcome) {
         let end = End { job_id: claimed.job_id, attempt: claimed.attempt, outcome };
         let mut connection = self.store.connection().await.unwrap();
-        let ended = store::end_jobs(&mut connection, self.worker_id, &[end]).await.unwrap();
+        let ended = store::jobs::end(&mut connection, self.worker_id, &[end]).await.unwrap();
         assert_eq!(ended.len(), 1);
     }
 }

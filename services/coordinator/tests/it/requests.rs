@@ -3,7 +3,7 @@
 use jobs::views::JobDetail;
 use serde_json::{Value, json};
 use servers::testing::eventually;
-use store::Outcome;
+use store::jobs::Outcome;
 
 use crate::hub::Hub;
 

@@ -17,7 +17,7 @@ use findings::Finding;
 use indicatif::{ProgressBar, ProgressStyle};
 use loader::logs::LogSpec;
 use serde_json::json;
-use store::{DataRange, Store};
+use store::{Store, analyses::DataRange};
 use tokio::sync::watch;
 use worker::analyses::{self, Analysis, AnalysisContext, AnalysisOutcome, Keep, Progress};
 

@@ -16,14 +16,14 @@ const SESSIONS: usize = 200;
 /// Recounts the panes of every day in the span from its events, over all sensors.
 pub(super) async fn verify_windows(store: &Store, span: Span, report: &mut Report) -> anyhow::Result<()> {
     let mut transaction = store.begin_reading().await?;
-    report.window_days_to_add = store::backfill_left(&mut transaction).await?;
+    report.window_days_to_add = store::windows::recount::backfill_left(&mut transaction).await?;
     let date = |at: Option<i64>| at.and_then(DateTime::from_timestamp_micros).map(|at| at.date_naive());
     let (since, until) = (date(span.since), date(span.until));
-    for day in store::recountable_days(&mut transaction).await? {
+    for day in store::windows::recount::recountable_days(&mut transaction).await? {
         if since.is_some_and(|since| day < since) || until.is_some_and(|until| day > until) {
             continue;
         }
-        for difference in store::pane_differences(&mut transaction, day).await? {
+        for difference in store::windows::recount::differences(&mut transaction, day).await? {
             report.wrong(format!("{day}: {difference}"));
         }
     }
@@ -34,8 +34,8 @@ pub(super) async fn verify_windows(store: &Store, span: Span, report: &mut Repor
 pub(super) async fn verify_features(store: &Store, report: &mut Report) -> anyhow::Result<()> {
     let mut transaction = store.begin_reading().await?;
     let mut after = store::SessionKey::default();
-    let finished = store::sessions_left(&mut transaction).await? == 0;
-    while let Some(found) = store::feature_differences(&mut transaction, &after).await? {
+    let finished = store::features::sessions_left(&mut transaction).await? == 0;
+    while let Some(found) = store::features::differences(&mut transaction, &after).await? {
         if finished {
             found.outdated.into_iter().for_each(|(sensor, session)| {
                 report.wrong(format!("features of session {session} of {sensor}: no row"))
@@ -46,7 +46,7 @@ pub(super) async fn verify_features(store: &Store, report: &mut Report) -> anyho
         found.wrong.into_iter().for_each(|difference| report.wrong(difference));
         after = found.last;
     }
-    for (sensor, session) in store::orphaned_features(&mut transaction).await? {
+    for (sensor, session) in store::features::orphaned(&mut transaction).await? {
         report.wrong(format!("features of session {session} of {sensor}: a row without a session"));
     }
     Ok(())

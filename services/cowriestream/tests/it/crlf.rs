@@ -4,7 +4,7 @@ use std::fs;
 
 use events::{Record, SensorId, Source};
 use processor::{Content, Prepared, Windows, keep};
-use store::{Store, StoreArgs, StoredEvent};
+use store::{Store, StoreArgs, ingest::events::StoredEvent};
 
 use crate::harness::{Hub, Writer, eventually};
 

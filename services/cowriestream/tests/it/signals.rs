@@ -105,7 +105,13 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     commit(&other, &lines(now, 6..12, "old")).await;
     // The leader dies before its commit: nothing is lost.
     let mut dying = one.begin().await.map_err(anyhow::Error::from).unwrap();
-    assert!(!store::take_marks(&mut dying).await.map_err(anyhow::Error::from).unwrap().is_empty());
+    assert!(
+        !store::findings::signals::take_marks(&mut dying)
+            .await
+            .map_err(anyhow::Error::from)
+            .unwrap()
+            .is_empty()
+    );
     drop(dying);
     assert_eq!(judge(&other, &lease).await, 1);
     assert_eq!(judge(&one, &lease).await, 0);

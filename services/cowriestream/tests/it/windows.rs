@@ -19,7 +19,7 @@ use events::{
 };
 use processor::{Prepared, Windows, keep};
 use servers::testing::Backend;
-use store::{Grain, Store, StoreArgs};
+use store::{Store, StoreArgs, windows::panes::Grain};
 
 use crate::harness::{directory, eventually, psql};
 
@@ -172,7 +172,7 @@ async fn connect(url: &str) -> Store {
 async fn features(store: &Store, url: &str, seed: u64) {
     let mut transaction = store.begin_reading().await.unwrap();
     let mut after = store::SessionKey::default();
-    while let Some(found) = store::feature_differences(&mut transaction, &after).await.unwrap() {
+    while let Some(found) = store::features::differences(&mut transaction, &after).await.unwrap() {
         assert!(found.outdated.is_empty() && found.wrong.is_empty(), "seed {seed}: {found:?}");
         after = found.last;
     }
@@ -221,8 +221,8 @@ fn elements(url: &str) {
 async fn sweep(store: &Store) {
     loop {
         let mut transaction = store.begin().await.unwrap();
-        let ended = store::close_idle(&mut transaction).await.unwrap();
-        store::refresh_features(&mut transaction, &ended).await.unwrap();
+        let ended = store::ingest::sessions::close_idle(&mut transaction).await.unwrap();
+        store::features::refresh(&mut transaction, &ended).await.unwrap();
         transaction.commit().await.unwrap();
         if ended.is_empty() {
             return;
@@ -233,13 +233,13 @@ async fn sweep(store: &Store) {
 /// Rolls up everything that is due.
 async fn roll_up(store: &Store) {
     let mut connection = store.connection().await.unwrap();
-    let visits = store::due_visits(&mut connection, Duration::ZERO).await.unwrap();
+    let visits = store::windows::rollup::due_visits(&mut connection, Duration::ZERO).await.unwrap();
     for visit in visits {
         loop {
             let mut transaction = store.begin().await.unwrap();
-            let taken = store::visit(&mut transaction, visit).await.unwrap();
+            let taken = store::windows::rollup::visit(&mut transaction, visit).await.unwrap();
             if taken == 0 {
-                store::end_visit(&mut transaction, visit).await.unwrap();
+                store::windows::rollup::end_visit(&mut transaction, visit).await.unwrap();
             }
             transaction.commit().await.unwrap();
             if taken == 0 {
@@ -270,7 +270,11 @@ async fn seed(url: String, seed: u64) -> BTreeMap<String, u64> {
                 if seed.is_multiple_of(2) { &[Grain::Minute] } else { &[Grain::Minute, Grain::Hour] };
             for &grain in drops.iter().filter(|_| part == 2) {
                 let mut connection = store.connection().await.unwrap();
-                while store::drop_oldest(&mut connection, grain, before).await.unwrap().is_some() {}
+                while store::windows::rollup::drop_oldest(&mut connection, grain, before)
+                    .await
+                    .unwrap()
+                    .is_some()
+                {}
             }
         }
     };
@@ -310,7 +314,7 @@ async fn a_week_outlives_its_month(url: &str) {
     let mut connection = store.connection().await.unwrap();
     let before = DateTime::from_timestamp(START + 7 * 86_400, 0).unwrap();
     for grain in [Grain::Minute, Grain::Hour] {
-        while store::drop_oldest(&mut connection, grain, before).await.unwrap().is_some() {}
+        while store::windows::rollup::drop_oldest(&mut connection, grain, before).await.unwrap().is_some() {}
     }
     commit(&store, "2026-02-01T10:00:00Z").await;
     for second in 30..50 {
@@ -319,7 +323,7 @@ async fn a_week_outlives_its_month(url: &str) {
     assert_eq!(psql(url, "select to_regclass('feature_panes_hour_202601') is null").trim(), "t");
     roll_up(&store).await;
     let day = Duration::from_secs(86_400);
-    let window = store::window_features(
+    let window = store::windows::features(
         &mut connection,
         Dimension::All,
         "",
@@ -337,20 +341,22 @@ async fn typed(store: &Store, url: &str) {
     let mut connection = store.connection().await.unwrap();
     let (end, day) =
         (DateTime::from_timestamp(START + DAYS as i64 * 86_400, 0).unwrap(), Duration::from_secs(86_400));
-    let whole = store::window_features(&mut connection, Dimension::All, "", day * 14, end).await.unwrap();
+    let whole = store::windows::features(&mut connection, Dimension::All, "", day * 14, end).await.unwrap();
     assert_eq!(psql(url, "select count(*) from events").trim(), whole.events.to_string());
-    let parts = store::window_series(&mut connection, Dimension::All, "", day * 14, day, end).await.unwrap();
+    let parts =
+        store::windows::series(&mut connection, Dimension::All, "", day * 14, day, end).await.unwrap();
     assert_eq!((parts.len(), parts.iter().map(|part| part.events).sum::<i64>()), (14, whole.events));
-    for measure in [store::Measure::LoginsFailed, store::Measure::DistinctSessions] {
-        let top =
-            store::window_top(&mut connection, Dimension::Username, measure, day * 14, end, 3).await.unwrap();
+    for measure in [store::windows::Measure::LoginsFailed, store::windows::Measure::DistinctSessions] {
+        let top = store::windows::top(&mut connection, Dimension::Username, measure, day * 14, end, 3)
+            .await
+            .unwrap();
         let mut all = Vec::new();
         for user in ["root", "ad:min", r"a\b", ""] {
-            let window = store::window_features(&mut connection, Dimension::Username, user, day * 14, end)
+            let window = store::windows::features(&mut connection, Dimension::Username, user, day * 14, end)
                 .await
                 .unwrap();
             all.push((
-                if measure == store::Measure::LoginsFailed {
+                if measure == store::windows::Measure::LoginsFailed {
                     window.logins_failed
                 } else {
                     window.distinct_sessions

@@ -6,7 +6,7 @@ use analysis::{
     Data,
     campaign::{Earlier, Kind, Known, Outcome, Parameters, detect, shared_credentials},
 };
-use store::DataRange;
+use store::analyses::DataRange;
 
 use super::{AnalysisOutcome, context::AnalysisContext, load::load, micros, span};
 use crate::{error::AttemptError, step::Step};

@@ -5,7 +5,7 @@ use boot::{CancellationToken, Tasks};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Store, Upserted};
+use store::{Store, findings::Upserted};
 use tokio::sync::watch;
 
 use crate::{

@@ -4,7 +4,7 @@ use analysis::{
     Data, DataBuilder,
     data::{MOST_INPUTS, MOST_LOGINS, Row},
 };
-use store::{DataPlace, DataRange, DataSession};
+use store::analyses::{DataPlace, DataRange, DataSession};
 
 use super::context::AnalysisContext;
 use crate::{backend::Reader, error::AttemptError};

@@ -8,7 +8,10 @@ use analysis::{
     longtail::{Model, Outcome, Parameters, Part, VERSION, analyse},
 };
 use chrono::{DateTime, Utc};
-use store::{DataRange, DayDigest, LongtailPart};
+use store::{
+    analyses::longtail::LongtailPart,
+    analyses::{DataRange, DayDigest},
+};
 
 use super::{
     AnalysisOutcome,

@@ -15,7 +15,7 @@ use std::ops::Range;
 use analysis::Data;
 use findings::{Finding, Kind};
 use serde_json::Value;
-use store::{DataRange, Upserted};
+use store::{analyses::DataRange, findings::Upserted};
 
 pub(crate) use self::context::Checkpoint;
 pub use self::context::{AnalysisContext, Keep, Progress};

@@ -6,7 +6,7 @@
 mod reader;
 
 use jobs::Status;
-use store::{Claimed, Failure, Store, Transaction, Upserted};
+use store::{Failure, Store, Transaction, findings::Upserted, jobs::Claimed};
 use uuid::Uuid;
 
 pub(crate) use self::reader::Reader;
@@ -85,15 +85,15 @@ impl Backend {
     async fn write(&self, transaction: &mut Transaction, step: &Step) -> Result<Upserted, ApplyError> {
         if let (Some(number), Some(attempt)) = (step.diagnostic_step, &self.attempt) {
             let Attempt { job_id, number: attempt, worker } = attempt;
-            if !store::diagnostic_step(transaction, *job_id, *attempt, number, worker).await? {
+            if !store::jobs::diagnostic_step(transaction, *job_id, *attempt, number, worker).await? {
                 return Err(ApplyError::Repeated(number));
             }
         }
         if let Some(day) = &step.longtail_day {
-            store::put_longtail_part(transaction, &day.range, day.version, &day.part).await?;
+            store::analyses::longtail::put_part(transaction, &day.range, day.version, &day.part).await?;
         }
         let job_id = self.attempt.as_ref().map(|attempt| attempt.job_id);
-        let upserted = store::upsert_findings(transaction, job_id, &step.findings).await?;
+        let upserted = store::findings::upsert(transaction, job_id, &step.findings).await?;
         if let Some(run) = &step.longtail_run {
             write_longtail(transaction, job_id, run).await?;
         }
@@ -106,11 +106,13 @@ async fn write_longtail(
     job_id: Option<Uuid>,
     run: &LongtailRun,
 ) -> Result<(), Failure> {
-    store::replace_longtail_scores(transaction, &run.range, job_id, run.threshold, &run.scores).await?;
+    store::analyses::longtail::replace_scores(transaction, &run.range, job_id, run.threshold, &run.scores)
+        .await?;
     if let Some(model) = &run.model {
-        store::put_longtail_model(transaction, &run.range, run.version, &model.id, &model.bytes).await?;
+        store::analyses::longtail::put_model(transaction, &run.range, run.version, &model.id, &model.bytes)
+            .await?;
     }
-    store::forget_longtail(transaction, &run.range).await
+    store::analyses::longtail::forget(transaction, &run.range).await
 }
 
 /// Checks the lease and locks the job's row, as late as possible, then writes checkpoint and progress.
@@ -119,13 +121,13 @@ async fn write_job(
     attempt: &Attempt,
     step: &Step,
 ) -> Result<Option<Status>, ApplyError> {
-    if !store::holds_job(transaction, attempt.job_id, attempt.number).await? {
+    if !store::jobs::holds(transaction, attempt.job_id, attempt.number).await? {
         return Err(ApplyError::LeaseLost);
     }
     if let Some(checkpoint) = &step.checkpoint {
-        store::set_checkpoint(transaction, attempt.job_id, checkpoint).await?;
+        store::jobs::set_checkpoint(transaction, attempt.job_id, checkpoint).await?;
     }
     let Some(progress) = &step.progress else { return Ok(None) };
-    let status = store::set_progress(transaction, attempt.job_id, attempt.number, progress).await?;
+    let status = store::jobs::set_progress(transaction, attempt.job_id, attempt.number, progress).await?;
     Ok(Some(status.ok_or(ApplyError::LeaseLost)?))
 }

@@ -7,8 +7,11 @@ use chrono::{DateTime, Utc};
 use events::Dimension;
 use findings::Kind;
 use store::{
-    DataPlace, DataRange, DataSession, DayDigest, Failure, KnownCampaign, LongtailPart, Measure, Store,
-    Window,
+    Failure, Store,
+    analyses::longtail::LongtailPart,
+    analyses::{DataPlace, DataRange, DataSession, DayDigest},
+    findings::KnownCampaign,
+    windows::{Measure, Window},
 };
 
 /// Reads sessions, days, windows and what earlier runs stored. Cheap to clone.
@@ -29,12 +32,12 @@ impl Reader {
         place: &mut DataPlace,
         limit: i64,
     ) -> Result<Vec<DataSession>, Failure> {
-        store::data_sessions(&mut *self.store.connection().await?, range, place, limit).await
+        store::analyses::sessions(&mut *self.store.connection().await?, range, place, limit).await
     }
 
     /// The days of a range that have sessions, without a time limit.
     pub async fn day_digests(&self, range: &DataRange) -> Result<Vec<DayDigest>, Failure> {
-        store::day_digests(&mut *self.store.begin_long().await?, range).await
+        store::analyses::day_digests(&mut *self.store.begin_long().await?, range).await
     }
 
     /// The number of sessions in a range, without a time limit.
@@ -49,12 +52,12 @@ impl Reader {
         range: &DataRange,
         version: i16,
     ) -> Result<Vec<LongtailPart>, Failure> {
-        store::longtail_parts(&mut *self.store.begin_long().await?, range, version).await
+        store::analyses::longtail::parts(&mut *self.store.begin_long().await?, range, version).await
     }
 
     /// The models that longtail cached, those used last first.
     pub async fn longtail_models(&self, range: &DataRange, version: i16) -> Result<Vec<Vec<u8>>, Failure> {
-        store::longtail_models(&mut *self.store.connection().await?, range, version).await
+        store::analyses::longtail::models(&mut *self.store.connection().await?, range, version).await
     }
 
     /// The campaigns of a kind that were seen since `since`, without a time limit.
@@ -63,12 +66,12 @@ impl Reader {
         kind: Kind,
         since: DateTime<Utc>,
     ) -> Result<Vec<KnownCampaign>, Failure> {
-        store::known_campaigns(&mut *self.store.begin_long().await?, kind, since).await
+        store::findings::known_campaigns(&mut *self.store.begin_long().await?, kind, since).await
     }
 
     /// The number of sources before `before`.
     pub async fn sources_before(&self, before: DateTime<Utc>) -> Result<u64, Failure> {
-        store::sources_before(&mut *self.store.connection().await?, before).await
+        store::analyses::sources_before(&mut *self.store.connection().await?, before).await
     }
 
     /// How many of those sources tried each of the credentials.
@@ -77,7 +80,8 @@ impl Reader {
         before: DateTime<Utc>,
         credentials: &[(String, String)],
     ) -> Result<Vec<u64>, Failure> {
-        store::credential_sources_before(&mut *self.store.connection().await?, before, credentials).await
+        store::analyses::credential_sources_before(&mut *self.store.connection().await?, before, credentials)
+            .await
     }
 
     /// The counts of one window.
@@ -88,7 +92,7 @@ impl Reader {
         length: Duration,
         until: DateTime<Utc>,
     ) -> Result<Window, Failure> {
-        store::window_features(&mut *self.store.connection().await?, dimension, key, length, until).await
+        store::windows::features(&mut *self.store.connection().await?, dimension, key, length, until).await
     }
 
     /// The windows of length `step` of which a longer one consists.
@@ -100,7 +104,8 @@ impl Reader {
         step: Duration,
         until: DateTime<Utc>,
     ) -> Result<Vec<Window>, Failure> {
-        store::window_series(&mut *self.store.connection().await?, dimension, key, length, step, until).await
+        store::windows::series(&mut *self.store.connection().await?, dimension, key, length, step, until)
+            .await
     }
 
     /// The keys of a dimension with the highest measure in a window.
@@ -112,7 +117,7 @@ impl Reader {
         until: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<(String, i64)>, Failure> {
-        store::window_top(&mut *self.store.connection().await?, dimension, measure, length, until, limit)
+        store::windows::top(&mut *self.store.connection().await?, dimension, measure, length, until, limit)
             .await
     }
 }

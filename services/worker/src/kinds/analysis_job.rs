@@ -7,7 +7,7 @@ use chrono::Utc;
 use findings::Finding;
 use jobs::{AnalysisRange, Campaigns};
 use serde_json::{Value, json};
-use store::DataRange;
+use store::analyses::DataRange;
 use tokio::sync::watch;
 
 use crate::{

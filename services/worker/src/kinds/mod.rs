@@ -12,7 +12,7 @@ mod snowshoe;
 
 use futures::future::BoxFuture;
 use jobs::Kind;
-use store::Claimed;
+use store::jobs::Claimed;
 
 use crate::{
     error::AttemptError,

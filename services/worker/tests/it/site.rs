@@ -6,7 +6,7 @@ use servers::{
     Wanted,
     testing::{Backend, directory, psql},
 };
-use store::{Claimed, Store, StoreArgs};
+use store::{Store, StoreArgs, jobs::Claimed};
 use uuid::Uuid;
 
 pub struct Site {
@@ -67,8 +67,8 @@ impl Site {
             capabilities: Capabilities { accelerator: "none".into(), memory_gb: 1.0, cpu_cores: 1 },
         };
         let mut connection = self.store.connection().await.unwrap();
-        store::register_worker(&mut connection, worker_id, &spec).await.unwrap();
-        store::claim_jobs(&mut connection, worker_id, 1, None).await.unwrap().pop().unwrap()
+        store::jobs::workers::register(&mut connection, worker_id, &spec).await.unwrap();
+        store::jobs::claim(&mut connection, worker_id, 1, None).await.unwrap().pop().unwrap()
     }
 
     pub fn state(&self, job_id: Uuid) -> String {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use findings::{Detector, Finding, Kind, Severity};
 use serde_json::json;
 use servers::testing::eventually;
-use store::{DataRange, LongtailPart, Progress};
+use store::{analyses::DataRange, analyses::longtail::LongtailPart, jobs::Progress};
 use worker::{ApplyError, Backend, LongtailDay, LongtailModel, LongtailRun, Step};
 
 use crate::site::{Site, diagnostic};
@@ -113,7 +113,7 @@ async fn a_lease_that_is_lost_while_a_step_is_written_undoes_the_step() {
     let backend = Backend::for_attempt(site.store.clone(), &claimed, "tester");
     // Stops the step after its findings and before the check of the lease.
     let mut lock = site.store.begin().await.unwrap();
-    store::put_longtail_model(&mut lock, &whole_step().longtail_run.unwrap().range, 1, "m", &[9])
+    store::analyses::longtail::put_model(&mut lock, &whole_step().longtail_run.unwrap().range, 1, "m", &[9])
         .await
         .unwrap();
     let applying = {

@@ -1,6 +1,6 @@
 use ::jobs::{State as JobState, views::JobList};
 use chrono::{DateTime, Utc};
-use store::JobFilter;
+use store::jobs::JobFilter;
 use utoipa::IntoParams;
 use web::{
     Page, Params, Problem, Query,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 use jobs::Report;
-use store::Window;
+use store::windows::Window;
 
 use super::TopList;
 use crate::markdown::code;

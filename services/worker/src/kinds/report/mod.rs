@@ -8,7 +8,7 @@ use chrono::Utc;
 use events::Dimension;
 use futures::future::BoxFuture;
 use jobs::{Report, ReportPoint, ReportResult, TopEntry, WindowCounts};
-use store::{Measure, Window};
+use store::windows::{Measure, Window};
 
 use super::JobCode;
 use crate::{

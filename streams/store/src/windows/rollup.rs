@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use events::{Dimension, Pane, Sketch};
 use sqlx::PgConnection;
 
-use crate::{Failure, Grain, PaneRow, insert_panes};
+use crate::{
+    Failure,
+    windows::panes::{Grain, PaneRow},
+};
 
 /// A span with fewer rows is left as it is: adding them up in queries costs less than another row in the
 /// table.
@@ -149,7 +152,7 @@ async fn roll_up(
         open_coarser(on, [start, end - chrono::Duration::microseconds(1)]).await?;
     }
     for (of, sums) in &sums {
-        insert_panes(on, rows_of(sums, *of, *of < grain)).await?;
+        crate::windows::panes::insert(on, rows_of(sums, *of, *of < grain)).await?;
     }
     Ok(taken)
 }
@@ -260,7 +263,7 @@ async fn merge_minutes(on: &mut PgConnection, hour: DateTime<Utc>) -> Result<u64
         let (_, place, pane) = row.read()?;
         sums.entry(place).or_default().merge(&pane);
     }
-    insert_panes(on, rows_of(&sums, Grain::Minute, false)).await?;
+    crate::windows::panes::insert(on, rows_of(&sums, Grain::Minute, false)).await?;
     Ok(taken)
 }
 

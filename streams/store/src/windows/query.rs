@@ -69,7 +69,7 @@ impl Measure {
 }
 
 /// Returns the window of this length that ends with the minute which contains `at`.
-pub async fn window_features(
+pub async fn features(
     on: &mut PgConnection,
     dimension: Dimension,
     key: &str,
@@ -94,7 +94,7 @@ pub async fn window_features(
 }
 
 /// Returns the windows of length `step` that together are the window of `length`, oldest first.
-pub async fn window_series(
+pub async fn series(
     on: &mut PgConnection,
     dimension: Dimension,
     key: &str,
@@ -121,7 +121,7 @@ pub async fn window_series(
 }
 
 /// Returns the `n` keys with the highest value of a measure, with the value.
-pub async fn window_top(
+pub async fn top(
     on: &mut PgConnection,
     dimension: Dimension,
     measure: Measure,

@@ -51,10 +51,7 @@ pub async fn stored_earlier(
 /// must be distinct and sorted by `(ts, event_id)`, so that concurrent inserts never deadlock. If a side row
 /// exists already, `verify` checks it; it must not prevent the insert of its event. Returns the ids of the
 /// new events.
-pub async fn insert_events(
-    on: &mut PgConnection,
-    events: &[&StoredEvent],
-) -> Result<HashSet<EventId>, Failure> {
+pub async fn insert(on: &mut PgConnection, events: &[&StoredEvent]) -> Result<HashSet<EventId>, Failure> {
     fn column<'a, T>(events: &[&'a StoredEvent], value: impl Fn(&'a StoredEvent) -> T) -> Vec<T> {
         events.iter().copied().map(value).collect()
     }

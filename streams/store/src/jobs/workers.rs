@@ -26,11 +26,7 @@ pub struct Worker {
 
 /// Makes a worker known, or says that it lives with what it now says of itself. Its exclusive queues are
 /// remembered without it.
-pub async fn register_worker(
-    on: &mut PgConnection,
-    worker_id: Uuid,
-    spec: &WorkerSpec,
-) -> Result<(), Failure> {
+pub async fn register(on: &mut PgConnection, worker_id: Uuid, spec: &WorkerSpec) -> Result<(), Failure> {
     let queues = serde_json::to_value(&spec.queues).map_err(|error| Failure::Reject(error.into()))?;
     sqlx::query!(
         "insert into workers (worker_id, name, hostname, type, platform, concurrency, queues, job_types, accelerator, memory_gb, cpu_cores)
@@ -73,7 +69,7 @@ pub async fn register_worker(
 }
 
 /// Says that a worker lives; whether it is known.
-pub async fn beat_worker(
+pub async fn beat(
     on: &mut PgConnection,
     worker_id: Uuid,
     running: i32,
@@ -87,7 +83,7 @@ pub async fn beat_worker(
 }
 
 /// Forgets a worker that has stopped.
-pub async fn forget_worker(on: &mut PgConnection, worker_id: Uuid) -> Result<(), Failure> {
+pub async fn forget(on: &mut PgConnection, worker_id: Uuid) -> Result<(), Failure> {
     sqlx::query!("delete from workers where worker_id = $1", worker_id).execute(on).await?;
     Ok(())
 }
@@ -104,7 +100,7 @@ pub enum Removed {
 }
 
 /// Removes dead workers of a name, with what makes queues exclusive to it.
-pub async fn remove_worker(on: &mut PgConnection, name: &str) -> Result<Removed, Failure> {
+pub async fn remove(on: &mut PgConnection, name: &str) -> Result<Removed, Failure> {
     // One statement, so that a worker that registers now is either seen alive or registers after it.
     let row = sqlx::query!(
         r#"with alive as materialized (
@@ -125,7 +121,7 @@ pub async fn remove_worker(on: &mut PgConnection, name: &str) -> Result<Removed,
 }
 
 /// Every worker with a heartbeat within a day, by name.
-pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
+pub async fn list(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
     let rows = sqlx::query!(
         r#"select worker_id, name, hostname, type as "place!", platform, concurrency, running, queues, job_types, accelerator, memory_gb, cpu_cores,
             draining, heartbeat_at, heartbeat_at > clock_timestamp() - interval '15 seconds' as "alive!"
@@ -162,55 +158,4 @@ pub async fn workers(on: &mut PgConnection) -> Result<Vec<Worker>, Failure> {
             })
         })
         .collect()
-}
-
-/// A queue.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Queue {
-    /// Its name.
-    pub name: String,
-    /// Whether its jobs are not started.
-    pub paused: bool,
-    /// Jobs that wait for a worker or for their time.
-    pub waiting: i64,
-    /// Jobs that run.
-    pub running: i64,
-    /// The only workers that may take its jobs; empty: any.
-    pub exclusive_to: Vec<String>,
-}
-
-/// Every queue that has jobs, is paused, is exclusive or is served; and those of the known types.
-pub async fn queues(on: &mut PgConnection) -> Result<Vec<Queue>, Failure> {
-    let known: Vec<_> = ::jobs::TYPES.iter().map(|(_, queue)| (*queue).to_owned()).collect();
-    let queues = sqlx::query_as!(
-        Queue,
-        r#"with counted as (
-            select queue, count(*) filter (where state <> 'in_progress') as waiting, count(*) filter (where state = 'in_progress') as running
-            from jobs where state in ('queued', 'in_progress', 'retrying') group by 1
-        ),
-        named as (
-            select queue from counted union select queue from paused_queues union select queue from exclusive_queues
-            union select q ->> 'queue' from workers, jsonb_array_elements(queues) q union select unnest($1::text[])
-        )
-        select n.queue as "name!", exists (select from paused_queues p where p.queue = n.queue) as "paused!", coalesce(c.waiting, 0) as "waiting!",
-            coalesce(c.running, 0) as "running!", array(select worker from exclusive_queues e where e.queue = n.queue order by 1) as "exclusive_to!"
-        from named n left join counted c using (queue) order by 1"#,
-        &known,
-    )
-    .fetch_all(on)
-    .await?;
-    Ok(queues)
-}
-
-/// Starts no more jobs of a queue, or starts them again.
-pub async fn pause_queue(on: &mut PgConnection, queue: &str, paused: bool) -> Result<(), Failure> {
-    match paused {
-        true => {
-            sqlx::query!("insert into paused_queues (queue) values ($1) on conflict do nothing", queue)
-                .execute(on)
-                .await?
-        }
-        false => sqlx::query!("delete from paused_queues where queue = $1", queue).execute(on).await?,
-    };
-    Ok(())
 }

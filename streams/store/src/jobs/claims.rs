@@ -63,7 +63,7 @@ impl Claimed {
 }
 
 /// Jobs that have waited too long, the oldest first: only such as [`claim_jobs`] would give to this worker.
-pub async fn starving_jobs(on: &mut PgConnection, worker_id: Uuid, limit: i64) -> Result<Vec<Uuid>, Failure> {
+pub async fn starving(on: &mut PgConnection, worker_id: Uuid, limit: i64) -> Result<Vec<Uuid>, Failure> {
     let found = sqlx::query_scalar!(
         // The oldest of each queue by the index jobs_oldest.
         "select oldest.job_id from workers me, jsonb_array_elements(me.queues) q cross join lateral (
@@ -89,7 +89,7 @@ pub async fn starving_jobs(on: &mut PgConnection, worker_id: Uuid, limit: i64) -
 
 /// Takes up to `slots` jobs: the most urgent first, then the oldest; with `only`, none but these. A worker
 /// that is draining or unknown gets none.
-pub async fn claim_jobs(
+pub async fn claim(
     on: &mut PgConnection,
     worker_id: Uuid,
     slots: i64,
@@ -143,7 +143,7 @@ pub async fn claim_jobs(
 }
 
 /// Renews the leases of jobs; returns those that are still ours, with whether somebody wants them cancelled.
-pub async fn renew_jobs(
+pub async fn renew(
     on: &mut PgConnection,
     worker_id: Uuid,
     running: &[(Uuid, i32)],
@@ -165,7 +165,7 @@ pub async fn renew_jobs(
 }
 
 /// Those of our jobs that somebody wants cancelled.
-pub async fn cancelled_jobs(on: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uuid>, Failure> {
+pub async fn cancelled(on: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uuid>, Failure> {
     let ids = sqlx::query_scalar!(
         "select job_id from jobs where worker_id = $1 and state = 'in_progress' and cancel_requested",
         worker_id
@@ -177,7 +177,7 @@ pub async fn cancelled_jobs(on: &mut PgConnection, worker_id: Uuid) -> Result<Ve
 
 /// Whether the attempt still runs; if so, it stays so until the transaction ends. Ask last, before the
 /// commit.
-pub async fn holds_job(on: &mut PgConnection, job_id: Uuid, attempt: i32) -> Result<bool, Failure> {
+pub async fn holds(on: &mut PgConnection, job_id: Uuid, attempt: i32) -> Result<bool, Failure> {
     let held = sqlx::query_scalar!(
         r#"select true as "held!" from jobs
         where job_id = $1 and attempt = $2 and state = 'in_progress' and lease_until > clock_timestamp() for no key update"#,
@@ -308,7 +308,7 @@ impl Outcome {
 
 /// Ends attempts; returns the statuses of those that were still running. A job that was cancelled meanwhile
 /// does not run again, however its attempt ended.
-pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> Result<Vec<Status>, Failure> {
+pub async fn end(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> Result<Vec<Status>, Failure> {
     let row = |End { job_id, attempt, outcome }: &End| {
         let ((state, after), error) = (outcome.state(), outcome.error());
         let result = if let Outcome::Completed(result) = outcome { Some(result) } else { None };
@@ -356,7 +356,7 @@ pub async fn end_jobs(on: &mut PgConnection, worker_id: Uuid, ends: &[End]) -> R
 /// Takes jobs from workers that did not renew their lease or overran the time of an attempt by far; ends
 /// those whose deadline passed. A worker that dies is not the fault of its jobs, so that is not counted as an
 /// attempt: what can kill its process runs in one of its own. Returns what changed.
-pub async fn sweep_jobs(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
+pub async fn sweep(on: &mut PgConnection) -> Result<Vec<Status>, Failure> {
     let statuses = sqlx::query_scalar!(
         r#"with lost as materialized (
             select job_id, lease_until < clock_timestamp() as silent, lease_until < clock_timestamp() and lost_workers < $1 as forgiven from jobs

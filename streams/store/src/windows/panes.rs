@@ -53,7 +53,7 @@ pub struct PaneRow<'a> {
 }
 
 /// Adds the panes of new events, and records their hours for the roll-up.
-pub async fn add_panes(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> Result<(), Failure> {
+pub async fn add(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> Result<(), Failure> {
     if panes.is_empty() {
         return Ok(());
     }
@@ -65,7 +65,7 @@ pub async fn add_panes(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> 
         covered: false,
         pane,
     });
-    insert_panes(on, rows).await?;
+    insert(on, rows).await?;
     let mut hours: Vec<_> = panes
         .iter()
         .filter(|(key, _)| key.dimension == Dimension::All)
@@ -81,7 +81,7 @@ pub async fn add_panes(on: &mut PgConnection, panes: &[(PaneKey<'_>, Pane)]) -> 
 /// Inserts rows. They are sent as one array of the table's row type. This costs Postgres hardly more than
 /// COPY; a COPY would wait 40 ms for its end when the client's socket delays small packets (sqlx 0.9.0 does
 /// not set TCP_NODELAY).
-pub async fn insert_panes<'a>(
+pub async fn insert<'a>(
     on: &mut PgConnection,
     rows: impl Iterator<Item = PaneRow<'a>>,
 ) -> Result<(), Failure> {

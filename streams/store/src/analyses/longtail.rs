@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{DataRange, Failure, SessionKey};
+use crate::{Failure, SessionKey, analyses::DataRange};
 
 /// Most parts kept of a scope: those computed last. Enough for two windows of a year and for days that were
 /// computed again.
@@ -30,7 +30,7 @@ fn scope(range: &DataRange) -> &str {
 }
 
 /// Returns the cached parts of the days within a range.
-pub async fn longtail_parts(
+pub async fn parts(
     on: &mut PgConnection,
     range: &DataRange,
     version: i16,
@@ -49,7 +49,7 @@ pub async fn longtail_parts(
 }
 
 /// Stores the part of a day, and replaces an earlier one.
-pub async fn put_longtail_part(
+pub async fn put_part(
     on: &mut PgConnection,
     range: &DataRange,
     version: i16,
@@ -72,11 +72,7 @@ pub async fn put_longtail_part(
 }
 
 /// Returns the cached models, the most recently used first.
-pub async fn longtail_models(
-    on: &mut PgConnection,
-    range: &DataRange,
-    version: i16,
-) -> Result<Vec<Vec<u8>>, Failure> {
+pub async fn models(on: &mut PgConnection, range: &DataRange, version: i16) -> Result<Vec<Vec<u8>>, Failure> {
     let models = sqlx::query_scalar!(
         "select model from longtail_models where scope = $1 and version = $2 order by last_used_at desc, id limit $3",
         scope(range),
@@ -89,7 +85,7 @@ pub async fn longtail_models(
 }
 
 /// Stores a model, or marks an existing one as used.
-pub async fn put_longtail_model(
+pub async fn put_model(
     on: &mut PgConnection,
     range: &DataRange,
     version: i16,
@@ -110,7 +106,7 @@ pub async fn put_longtail_model(
 }
 
 /// Replaces the scores of a range.
-pub async fn replace_longtail_scores(
+pub async fn replace_scores(
     on: &mut PgConnection,
     range: &DataRange,
     job_id: Option<Uuid>,
@@ -147,7 +143,7 @@ pub async fn replace_longtail_scores(
 }
 
 /// Deletes parts and models beyond the limits of a scope.
-pub async fn forget_longtail(on: &mut PgConnection, range: &DataRange) -> Result<(), Failure> {
+pub async fn forget(on: &mut PgConnection, range: &DataRange) -> Result<(), Failure> {
     sqlx::query!(
         "delete from longtail_parts p using (select from_at, to_at from longtail_parts where scope = $1 order by computed_at desc, from_at desc offset $2) old
         where p.scope = $1 and p.from_at = old.from_at and p.to_at = old.to_at",

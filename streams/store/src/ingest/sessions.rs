@@ -20,10 +20,7 @@ pub struct MergedSession {
 
 /// Merges deltas (one per session, sorted by `(sensor, session)`) into their rows, and queues a summary of
 /// every closed session.
-pub async fn merge_sessions(
-    on: &mut PgConnection,
-    deltas: &[SessionDelta],
-) -> Result<Vec<MergedSession>, Failure> {
+pub async fn merge(on: &mut PgConnection, deltas: &[SessionDelta]) -> Result<Vec<MergedSession>, Failure> {
     fn column<'a, T>(deltas: &'a [SessionDelta], value: impl Fn(&'a SessionDelta) -> T) -> Vec<T> {
         deltas.iter().map(value).collect()
     }

@@ -75,7 +75,7 @@ pub struct DataPlace {
 
 /// Returns the next sessions of a range, at most `limit`; none at its end. The place caches sequences, so
 /// that each is read once.
-pub async fn data_sessions(
+pub async fn sessions(
     on: &mut PgConnection,
     range: &DataRange,
     place: &mut DataPlace,

@@ -9,16 +9,13 @@ use findings::{Finding, Rule};
 use sqlx::{PgConnection, postgres::types::PgInterval};
 use uuid::Uuid;
 
-use crate::{Failure, Measure, findings::subject};
+use crate::{Failure, findings::subject, windows::Measure};
 
 /// Marks evaluated in one transaction.
 const MARKS_AT_ONCE: i64 = 500;
 
 /// Marks keys, each with the start of a minute.
-pub async fn mark_signals(
-    on: &mut PgConnection,
-    marks: &[(Dimension, &str, DateTime<Utc>)],
-) -> Result<(), Failure> {
+pub async fn mark(on: &mut PgConnection, marks: &[(Dimension, &str, DateTime<Utc>)]) -> Result<(), Failure> {
     if marks.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,10 @@ use events::{Dimension, MINUTE, Pane, PaneKey, Panes, Record, SensorId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Failure, Grain, add_panes, rollup};
+use crate::{
+    Failure,
+    windows::{panes::Grain, rollup},
+};
 
 /// Events read by one query.
 const EVENTS_AT_ONCE: i64 = 5_000;
@@ -24,7 +27,7 @@ pub async fn backfill_day(on: &mut PgConnection) -> Result<Option<NaiveDate>, Fa
     while let Some(records) = records(on, row.day, Some(row.before), &mut last).await? {
         let mut panes = Panes::default();
         records.iter().for_each(|record| panes.add(record));
-        add_panes(on, &panes.into_sorted()).await?;
+        crate::windows::panes::add(on, &panes.into_sorted()).await?;
     }
     sqlx::query!("delete from pane_backfill where day = $1", row.day).execute(on).await?;
     Ok(Some(row.day))
@@ -48,7 +51,7 @@ pub async fn recountable_days(on: &mut PgConnection) -> Result<Vec<NaiveDate>, F
 }
 
 /// Compares the panes of a day with a recount of its events. Call it in a repeatable-read transaction.
-pub async fn pane_differences(on: &mut PgConnection, day: NaiveDate) -> Result<Vec<String>, Failure> {
+pub async fn differences(on: &mut PgConnection, day: NaiveDate) -> Result<Vec<String>, Failure> {
     let mut counted = BTreeMap::<Place, Pane>::new();
     let mut last = None;
     while let Some(records) = records(on, day, None, &mut last).await? {

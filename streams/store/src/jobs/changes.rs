@@ -8,7 +8,7 @@ use crate::{Failure, jobs::read_status};
 
 /// The changes of several jobs, each after a version: the states that a job went through, and its status now.
 /// In the order of their versions; some may appear twice. One query, however many jobs there are.
-pub async fn job_changes(
+pub async fn changes(
     on: &mut PgConnection,
     jobs: &[Uuid],
     versions: &[i64],

@@ -18,7 +18,7 @@ pub async fn newest_events(on: &mut PgConnection, sensors: &[&str]) -> Result<Ha
 }
 
 /// Merges deltas (one per sensor, sorted).
-pub async fn merge_sensors(on: &mut PgConnection, deltas: &[SensorDelta]) -> Result<(), Failure> {
+pub async fn merge(on: &mut PgConnection, deltas: &[SensorDelta]) -> Result<(), Failure> {
     fn column<'a, T>(deltas: &'a [SensorDelta], value: impl Fn(&'a SensorDelta) -> T) -> Vec<T> {
         deltas.iter().map(value).collect()
     }

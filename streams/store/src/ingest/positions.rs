@@ -15,7 +15,7 @@ pub struct Position {
     pub floor: u64,
 }
 
-pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Position>, Failure> {
+pub async fn get(on: &mut PgConnection, stream: &str) -> Result<Option<Position>, Failure> {
     let row = sqlx::query!("select created, last_seq, floor from stream_positions where stream = $1", stream)
         .fetch_optional(on)
         .await?;
@@ -26,7 +26,7 @@ pub async fn position(on: &mut PgConnection, stream: &str) -> Result<Option<Posi
     }))
 }
 
-pub async fn record_position(on: &mut PgConnection, stream: &str, seen: Position) -> Result<(), Failure> {
+pub async fn record(on: &mut PgConnection, stream: &str, seen: Position) -> Result<(), Failure> {
     sqlx::query!(
         "insert into stream_positions as p (stream, created, last_seq, floor) values ($1, $2, $3, $4)
         on conflict (stream) do update set created = excluded.created, last_seq = excluded.last_seq, floor = excluded.floor

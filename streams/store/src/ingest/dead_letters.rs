@@ -9,10 +9,7 @@ use uuid::Uuid;
 use crate::Failure;
 
 /// Inserts dead letters with the path of their file. Of equal ones, the smallest position is kept.
-pub async fn insert_dead_letters(
-    on: &mut PgConnection,
-    letters: &[(DeadLetter, Option<String>)],
-) -> Result<(), Failure> {
+pub async fn insert(on: &mut PgConnection, letters: &[(DeadLetter, Option<String>)]) -> Result<(), Failure> {
     let mut sorted: Vec<_> = letters.iter().collect();
     sorted.sort_by_key(|(letter, _)| letter.id());
     for (letter, path) in sorted {
@@ -42,7 +39,7 @@ pub async fn insert_dead_letters(
 
 /// Empties the oldest dead letters of each sensor that stores more than `limit` bytes of them. The rows stay,
 /// with length and hash. Returns the number of emptied ones.
-pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64, Failure> {
+pub async fn limit(on: &mut PgConnection, limit: i64) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "update dead_letters set body = null where dead_id in (
             select dead_id from (
@@ -59,10 +56,7 @@ pub async fn limit_dead_letters(on: &mut PgConnection, limit: i64) -> Result<u64
 
 /// Marks dead letters as resolved: by the event that their replay produced, or without an event by the dead
 /// letter of a longer part of the line.
-pub async fn resolve_dead_letters(
-    on: &mut PgConnection,
-    resolved: &[(DeadId, Option<EventId>)],
-) -> Result<(), Failure> {
+pub async fn resolve(on: &mut PgConnection, resolved: &[(DeadId, Option<EventId>)]) -> Result<(), Failure> {
     for (dead, event) in resolved {
         sqlx::query!(
             "update dead_letters set resolved_at = now(), resolved_event = $2 where dead_id = $1 and resolved_at is null",
@@ -93,7 +87,7 @@ pub struct DeadLetterRow {
 }
 
 /// Returns the newest dead letters without their bodies.
-pub async fn dead_letters(
+pub async fn list(
     on: &mut PgConnection,
     sensor: Option<&str>,
     reason: Option<&str>,
@@ -116,7 +110,7 @@ pub async fn dead_letters(
     Ok(rows)
 }
 
-pub async fn dead_letter(on: &mut PgConnection, id: DeadId) -> Result<Option<DeadLetterRow>, Failure> {
+pub async fn get(on: &mut PgConnection, id: DeadId) -> Result<Option<DeadLetterRow>, Failure> {
     let row = sqlx::query_as!(
         DeadLetterRow,
         r#"select dead_id, sensor, reason, detail, body, length, source_path, source_offset, ingested_at, resolved_at, resolved_event

@@ -21,10 +21,7 @@ pub struct Delivery {
 }
 
 /// Adds the counts, which must be sorted by sensor.
-pub async fn add_deliveries(
-    on: &mut PgConnection,
-    deliveries: &[(&SensorId, Delivery)],
-) -> Result<(), Failure> {
+pub async fn add(on: &mut PgConnection, deliveries: &[(&SensorId, Delivery)]) -> Result<(), Failure> {
     fn column<'a, T>(deliveries: &'a [(&SensorId, Delivery)], value: impl Fn(&'a Delivery) -> T) -> Vec<T> {
         deliveries.iter().map(|(_, delivery)| value(delivery)).collect()
     }

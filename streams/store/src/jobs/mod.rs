@@ -2,6 +2,12 @@
 //!
 //! **Invariant**: what was submitted is never changed. `next_attempt_at`, `retries` and `uncounted_attempts` change.
 
+mod changes;
+mod claims;
+pub mod queues;
+pub mod schedules;
+pub mod workers;
+
 use ::jobs::{Request, State, Status};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,6 +15,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Failure;
+pub use changes::changes;
+pub use claims::{
+    Claimed, End, Outcome, Progress, cancelled, claim, diagnostic_step, end, holds, renew, set_checkpoint,
+    set_progress, starving, sweep,
+};
 
 /// A request with what the submission adds.
 #[derive(Clone, Debug)]
@@ -35,7 +46,7 @@ pub enum Submitted {
 }
 
 /// Adds jobs; says for each what became of it.
-pub async fn submit_jobs(on: &mut PgConnection, new: &[NewJob]) -> Result<Vec<Submitted>, Failure> {
+pub async fn submit(on: &mut PgConnection, new: &[NewJob]) -> Result<Vec<Submitted>, Failure> {
     let mut outcomes = vec![None; new.len()];
     // A job with the same unique key may end between our insert and our look: then the next round inserts.
     for _ in 0..3 {
@@ -154,7 +165,7 @@ pub(crate) fn read_status(status: Value) -> Result<Status, Failure> {
 }
 
 /// A job by its id.
-pub async fn job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<Job>, Failure> {
+pub async fn get(on: &mut PgConnection, job_id: Uuid) -> Result<Option<Job>, Failure> {
     let job = sqlx::query_as!(
         Job,
         r#"select j.job_id, job_type, queue, parameters, priority, created_at, not_before, deadline, timeout_seconds, max_attempts, min_memory_gb,
@@ -188,7 +199,7 @@ pub struct JobFilter {
 }
 
 /// Jobs, newest first, without results.
-pub async fn list_jobs(on: &mut PgConnection, filter: &JobFilter, limit: i64) -> Result<Vec<Job>, Failure> {
+pub async fn list(on: &mut PgConnection, filter: &JobFilter, limit: i64) -> Result<Vec<Job>, Failure> {
     let states: Vec<_> = filter.states.iter().map(|state| state.name().to_owned()).collect();
     let jobs = sqlx::query_as!(
         Job,
@@ -216,7 +227,7 @@ pub async fn list_jobs(on: &mut PgConnection, filter: &JobFilter, limit: i64) ->
 }
 
 /// The states a job went through after a version, oldest first.
-pub async fn job_states(on: &mut PgConnection, job_id: Uuid, after: i64) -> Result<Vec<Status>, Failure> {
+pub async fn states(on: &mut PgConnection, job_id: Uuid, after: i64) -> Result<Vec<Status>, Failure> {
     let rows = sqlx::query_scalar!(
         "select status from job_events where job_id = $1 and version > $2 order by version limit 1000",
         job_id,
@@ -229,7 +240,7 @@ pub async fn job_states(on: &mut PgConnection, job_id: Uuid, after: i64) -> Resu
 
 /// Cancels a job that waits; asks a running one to stop. `None`: there is no such job; otherwise whether
 /// anything could be done, and its status.
-pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
+pub async fn cancel(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set cancel_requested = true,
             finished_at = case when state = 'in_progress' then finished_at else clock_timestamp() end,
@@ -244,7 +255,7 @@ pub async fn cancel_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(b
 
 /// Queues a failed or cancelled job again, from its checkpoint, with one attempt more. What was submitted
 /// stays; its deadline no longer applies. Returns as [`cancel_job`] does.
-pub async fn retry_job(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
+pub async fn retry(on: &mut PgConnection, job_id: Uuid) -> Result<Option<(bool, Status)>, Failure> {
     let done = sqlx::query_scalar!(
         r#"update jobs set state = 'queued', cancel_requested = false, next_attempt_at = clock_timestamp(), finished_at = null,
             error_type = null, error_message = null, retries = retries + 1, crashes = 0, lost_workers = 0
@@ -266,7 +277,7 @@ async fn changed(
     if let Some(status) = done {
         return Ok(Some((true, read_status(status)?)));
     }
-    match job(on, job_id).await? {
+    match get(on, job_id).await? {
         Some(job) => Ok(Some((false, job.status()?))),
         None => Ok(None),
     }
@@ -288,7 +299,7 @@ pub struct JobEvent {
 }
 
 /// Rows after one, by any job. Rows may appear late, between those that were there: look back.
-pub async fn job_event_ids(on: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<i64>, Failure> {
+pub async fn event_ids(on: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<i64>, Failure> {
     let ids =
         sqlx::query_scalar!("select id from job_events where id > $1 order by id limit $2", after, limit)
             .fetch_all(on)
@@ -297,7 +308,7 @@ pub async fn job_event_ids(on: &mut PgConnection, after: i64, limit: i64) -> Res
 }
 
 /// The states of these rows, in their order.
-pub async fn job_events(on: &mut PgConnection, ids: &[i64]) -> Result<Vec<JobEvent>, Failure> {
+pub async fn events(on: &mut PgConnection, ids: &[i64]) -> Result<Vec<JobEvent>, Failure> {
     let rows = sqlx::query!(
         r#"select e.id, e.status, j.queue, j.created_at, coalesce(pg_column_size(r.result), 0) as "result_bytes!"
         from job_events e join jobs j using (job_id)
@@ -316,7 +327,7 @@ pub async fn job_events(on: &mut PgConnection, ids: &[i64]) -> Result<Vec<JobEve
 }
 
 /// What jobs gave.
-pub async fn job_results(on: &mut PgConnection, jobs: &[Uuid]) -> Result<Vec<(Uuid, Value)>, Failure> {
+pub async fn results(on: &mut PgConnection, jobs: &[Uuid]) -> Result<Vec<(Uuid, Value)>, Failure> {
     let rows = sqlx::query!("select job_id, result from job_results where job_id = any($1)", jobs)
         .fetch_all(on)
         .await?;
@@ -324,7 +335,7 @@ pub async fn job_results(on: &mut PgConnection, jobs: &[Uuid]) -> Result<Vec<(Uu
 }
 
 /// The newest row of `job_events`.
-pub async fn newest_job_event(on: &mut PgConnection) -> Result<i64, Failure> {
+pub async fn newest_event(on: &mut PgConnection) -> Result<i64, Failure> {
     let id =
         sqlx::query_scalar!(r#"select coalesce(max(id), 0) as "id!" from job_events"#).fetch_one(on).await?;
     Ok(id)
@@ -332,7 +343,7 @@ pub async fn newest_job_event(on: &mut PgConnection) -> Result<i64, Failure> {
 
 /// What a whole mirror holds: the jobs that have not ended and those that ended lately, each with its status
 /// of now. In order of id, after one.
-pub async fn mirrored_jobs(
+pub async fn mirrored(
     on: &mut PgConnection,
     after: Uuid,
     kept_seconds: f64,
@@ -358,7 +369,7 @@ pub async fn mirrored_jobs(
 }
 
 /// Deletes some of the jobs that ended so long ago, with their results; how many.
-pub async fn forget_jobs(on: &mut PgConnection, days: u32) -> Result<u64, Failure> {
+pub async fn forget(on: &mut PgConnection, days: u32) -> Result<u64, Failure> {
     let done = sqlx::query!(
         "delete from jobs where job_id = any(array(
             select job_id from jobs where finished_at < clock_timestamp() - make_interval(days => $1) order by finished_at limit 5000))",

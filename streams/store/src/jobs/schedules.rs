@@ -28,7 +28,7 @@ pub struct Schedule {
 }
 
 /// Every schedule, by name.
-pub async fn schedules(on: &mut PgConnection) -> Result<Vec<Schedule>, Failure> {
+pub async fn list(on: &mut PgConnection) -> Result<Vec<Schedule>, Failure> {
     let all = sqlx::query_as!(
         Schedule,
         "select name, cron, job, catch_up, from_file, next_at, last_at, error from schedules order by name"
@@ -39,7 +39,7 @@ pub async fn schedules(on: &mut PgConnection) -> Result<Vec<Schedule>, Failure> 
 }
 
 /// Some that are due, the longest overdue first.
-pub async fn due_schedules(on: &mut PgConnection, limit: i64) -> Result<Vec<Schedule>, Failure> {
+pub async fn due(on: &mut PgConnection, limit: i64) -> Result<Vec<Schedule>, Failure> {
     let due = sqlx::query_as!(
         Schedule,
         "select name, cron, job, catch_up, from_file, next_at, last_at, error from schedules
@@ -53,10 +53,7 @@ pub async fn due_schedules(on: &mut PgConnection, limit: i64) -> Result<Vec<Sche
 
 /// Stores when schedules fired, when they do next, and why they made no job; with the time at which each was
 /// due. A schedule that was replaced meanwhile is left as it is.
-pub async fn schedules_fired(
-    on: &mut PgConnection,
-    fired: &[(DateTime<Utc>, Schedule)],
-) -> Result<(), Failure> {
+pub async fn fired(on: &mut PgConnection, fired: &[(DateTime<Utc>, Schedule)]) -> Result<(), Failure> {
     let due: Vec<_> = fired.iter().map(|(due, _)| *due).collect();
     let names: Vec<_> = fired.iter().map(|(_, one)| one.name.clone()).collect();
     let crons: Vec<_> = fired.iter().map(|(_, one)| one.cron.clone()).collect();
@@ -81,7 +78,7 @@ pub async fn schedules_fired(
 }
 
 /// Creates or replaces a schedule. One that fires as before keeps its next time.
-pub async fn put_schedule(on: &mut PgConnection, schedule: &Schedule) -> Result<Schedule, Failure> {
+pub async fn put(on: &mut PgConnection, schedule: &Schedule) -> Result<Schedule, Failure> {
     let stored = sqlx::query_as!(
         Schedule,
         "insert into schedules as s (name, cron, job, catch_up, from_file, next_at) values ($1, $2, $3, $4, $5, $6)
@@ -101,13 +98,13 @@ pub async fn put_schedule(on: &mut PgConnection, schedule: &Schedule) -> Result<
 }
 
 /// Deletes a schedule; whether there was one.
-pub async fn delete_schedule(on: &mut PgConnection, name: &str) -> Result<bool, Failure> {
+pub async fn delete(on: &mut PgConnection, name: &str) -> Result<bool, Failure> {
     let done = sqlx::query!("delete from schedules where name = $1", name).execute(on).await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Deletes those that came from a file and stand there no more.
-pub async fn keep_schedules_of_file(on: &mut PgConnection, names: &[String]) -> Result<(), Failure> {
+pub async fn keep_of_file(on: &mut PgConnection, names: &[String]) -> Result<(), Failure> {
     sqlx::query!("delete from schedules where from_file and name <> all($1)", names).execute(on).await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The tables `findings` and `finding_sessions`: written by analyses, read by people.
 
+pub mod signals;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -29,7 +31,7 @@ pub struct Upserted {
 }
 
 /// Inserts or updates findings, and queues new and changed ones for FINDINGS.
-pub async fn upsert_findings(
+pub async fn upsert(
     on: &mut PgConnection,
     job_id: Option<Uuid>,
     findings: &[Finding],
@@ -204,7 +206,7 @@ pub struct FindingFilter {
     pub since: Option<DateTime<Utc>>,
 }
 
-pub async fn list_findings(
+pub async fn list(
     on: &mut PgConnection,
     filter: &FindingFilter,
     limit: i64,
@@ -232,7 +234,7 @@ pub async fn list_findings(
 
 /// Returns findings whose id begins with a prefix, each with its first sessions. At most two: the caller
 /// needs to know whether there is exactly one.
-pub async fn findings_like(
+pub async fn starting_with(
     on: &mut PgConnection,
     beginning: &str,
     sessions: i64,
