@@ -1,4 +1,4 @@
-//! Postgres: migrations, and one file per noun. The only crate that uses sqlx.
+//! Postgres: migrations, and a namespace per part (`store::jobs::claim`). The only crate that uses sqlx.
 //!
 //! **Invariant**: events are inserted and never changed. Everything else is derived, and updated only from
 //! the rows that an insert returned as new, in the same transaction. A transaction locks rows in one order:
