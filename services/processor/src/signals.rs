@@ -196,15 +196,9 @@ async fn evidence(
     value: i64,
 ) -> Result<Option<Value>, Failure> {
     let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
-    let window =
-        store::windows::features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1))
-            .await?;
     let before = minute + chrono::Duration::minutes(1) - span;
-    let addresses = if rule.dimension == Dimension::SrcIp { 1 } else { window.distinct_src_ips };
-    if rule.distinct_src_ips.is_some_and(|least| addresses < least) {
-        return Ok(None);
-    }
-    let mut evidence = json!({ "measure": rule.measure.name(), "value": value, "at_least": rule.at_least, "window": window });
+    // The cheap refusals first: most keys fail here, and the counts of a window are the dearest query.
+    let mut not_seen_since = None;
     if let Some(within) = rule.first_seen_within {
         if store::findings::signals::first_event(on).await?.is_none_or(|first| first > minute - HISTORY) {
             return Ok(None);
@@ -213,7 +207,18 @@ async fn evidence(
         if earlier.events > 0 {
             return Ok(None);
         }
-        evidence["not_seen_since"] = json!(earlier.from_at);
+        not_seen_since = Some(earlier.from_at);
+    }
+    let window =
+        store::windows::features(on, rule.dimension, key, rule.window, minute + chrono::Duration::minutes(1))
+            .await?;
+    let addresses = if rule.dimension == Dimension::SrcIp { 1 } else { window.distinct_src_ips };
+    if rule.distinct_src_ips.is_some_and(|least| addresses < least) {
+        return Ok(None);
+    }
+    let mut evidence = json!({ "measure": rule.measure.name(), "value": value, "at_least": rule.at_least, "window": window });
+    if let Some(since) = not_seen_since {
+        evidence["not_seen_since"] = json!(since);
     }
     if let Some(times) = rule.times_usual {
         let earlier = store::windows::features(on, rule.dimension, key, rule.usual_over, before).await?;

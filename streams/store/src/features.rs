@@ -110,6 +110,20 @@ pub async fn delete(on: &mut PgConnection, sessions: &[SessionKey]) -> Result<()
     }
     let (sensors, sessions): (Vec<&str>, Vec<&str>) =
         sessions.iter().map(|(sensor, session)| (sensor.as_str(), session.as_str())).unzip();
+    // Open sessions rarely have features. A join may read the whole table; a look-up for each key does not.
+    let stored = sqlx::query!(
+        r#"select k.sensor as "sensor!", k.session as "session!" from unnest($1::text[], $2::text[]) as k (sensor, session)
+        cross join lateral (select from session_features f where f.sensor = k.sensor and f.session = k.session limit 1) f"#,
+        &sensors as &[&str],
+        &sessions as &[&str],
+    )
+    .fetch_all(&mut *on)
+    .await?;
+    if stored.is_empty() {
+        return Ok(());
+    }
+    let (sensors, sessions): (Vec<&str>, Vec<&str>) =
+        stored.iter().map(|row| (row.sensor.as_str(), row.session.as_str())).unzip();
     sqlx::query!(
         "delete from session_features f using unnest($1::text[], $2::text[]) as k (sensor, session) where f.sensor = k.sensor and f.session = k.session",
         &sensors as &[&str],
