@@ -156,7 +156,7 @@ fn client(random: &mut Random, profile: Profile, place: f64) -> Client {
     Client::Ssh(&LEARNT.tools[weights.at(place)])
 }
 
-/// What is sent to a port whose protocol is unknown.
+/// Bytes that an attacker sends to a port with an unknown protocol.
 fn banner(random: &mut Random, place: f64) -> Text {
     match random.below(40) {
         0 => "\u{16}\u{3}\u{1}\0{\u{1}\0\0w\u{3}\u{3}\\xe0\u{7f}".into(),

@@ -69,7 +69,7 @@ fn dense_clusters_equal_those_of_scikit_learn() {
         let columns = [3, 8, 45][seed as usize % 3];
         let values = random.levels(600, columns);
         let weights: Vec<f64> = (0..600).map(|_| random.below(4) as f64).collect();
-        // Values are multiples of an eighth, so many pairs have a distance of exactly 1/8, 1/4 or √2/8.
+        // Values are multiples of 1/8. Therefore the distance of many pairs is exactly 1/8, 1/4 or √2/8.
         for (eps, min_samples) in [(0.125, 5), (2.0_f64.sqrt() / 8.0, 8), (0.25, 5), (0.7, 12), (1.0, 30)] {
             let settings = Settings { eps, min_samples: f64::from(min_samples) };
             found.push(unwatched(|watch| Dense::new(&values).cluster(&weights, settings, watch)));

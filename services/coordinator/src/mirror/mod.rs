@@ -213,7 +213,7 @@ impl Copy<'_> {
                 self.refuse(reason);
             }
             for job_id in written.replaced {
-                // What the key held is lost: the other jobs of the queue, for example.
+                // The old content of the key is lost, for example the other jobs of the queue.
                 self.incomplete = true;
                 tracing::warn!(%job_id, "replaced a key of the mirror that had another type");
             }

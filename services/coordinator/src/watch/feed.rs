@@ -151,7 +151,7 @@ impl Followed {
     }
 }
 
-/// Feeds the clients until stop. While there are none, it does nothing.
+/// Sends changes to the clients until `stop`. Without clients it waits.
 pub(crate) async fn run(service: Service, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         tokio::select! {
@@ -165,7 +165,7 @@ pub(crate) async fn run(service: Service, stop: CancellationToken) -> anyhow::Re
     }
 }
 
-/// Feeds the clients until there are none.
+/// Sends changes to the clients and returns when the last one has left.
 async fn feed(service: &Service) {
     let feed = &service.feed;
     let mut live = subscribe(service).await;

@@ -82,7 +82,7 @@ async fn many_clients_that_follow_jobs_cost_no_more_queries_than_one() {
     let one = per_read();
     clients.extend((1..CLIENTS).map(|n| follow(&rest, jobs[n % JOBS])));
     clients[1..].iter().for_each(|(_, begun)| begun.recv().unwrap());
-    // What each client read when it began is counted late.
+    // Postgres counts the first query of each client with a delay.
     let mut many = f64::MAX;
     eventually("all clients together cost as much as one", || {
         many = per_read();

@@ -60,7 +60,7 @@ impl Broker {
         self.is_connected() && !self.streams.is_missing() && Instant::now() >= self.paused_until
     }
 
-    /// When the pause after a failure ends; `None` if there is none.
+    /// End of the pause after a failure, or `None` outside a pause.
     pub fn paused_until(&self) -> Option<Instant> {
         Some(self.paused_until).filter(|&until| Instant::now() < until)
     }

@@ -1,4 +1,4 @@
-//! What the last scan saw of a file on disk, and whether all of that is committed.
+//! The size and modification time of a file at the last scan, and whether everything up to there is committed.
 
 use std::{
     fs::Metadata,

@@ -91,7 +91,7 @@ impl Fate {
         self.lost = Some((end, Instant::now()));
     }
 
-    /// For how long bytes that were never published have been lost; `None` if there are none.
+    /// The time since unpublished bytes were lost, or `None` if no bytes were lost.
     pub fn lost_for(&self) -> Option<Duration> {
         self.lost.map(|(_, since)| since.elapsed())
     }

@@ -1,4 +1,4 @@
-//! What a scan of the directories says about a file that is followed.
+//! Applies the result of a directory scan to a followed file.
 
 use std::time::Duration;
 

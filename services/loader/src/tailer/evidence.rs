@@ -17,7 +17,7 @@ impl Tailer {
             Ok(Some(why)) => {
                 self.checkpoint.mark(true);
                 self.republish_all(why).await;
-                // What happened to the broker may have happened to the database, too.
+                // The database may have been restored from a copy together with the broker.
                 self.timers.set_must_request(true);
             }
             Ok(None) => (),
