@@ -107,6 +107,11 @@ impl Hub {
                 boot::safe(&String::from_utf8_lossy(&done.stderr))
             );
         }
+        let create = ["keys", "create", "--name", "soak", "--scopes", "admin"];
+        let created = self.command(&create).stdin(Stdio::null()).output().await?;
+        let said = boot::safe(&String::from_utf8_lossy(&created.stderr));
+        anyhow::ensure!(created.status.success(), "create a key: {said}");
+        self.environment.push(("API_KEY", String::from_utf8_lossy(&created.stdout).trim().to_owned()));
         for role in ROLES {
             self.start_role(role)?;
         }

@@ -6,6 +6,7 @@
 
 mod duties;
 mod grpc;
+mod keys;
 mod metrics;
 mod mirror;
 mod problem;
@@ -21,12 +22,13 @@ mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use access::Access;
 use anyhow::Context as _;
 use boot::{Health, Tasks};
 use bus::{Bus, topology::TopologyArgs};
 use store::Store;
 use tokio::sync::Notify;
-use web::{Guard, Open, listen};
+use web::{Guard, listen};
 
 use crate::service::Service;
 
@@ -80,6 +82,8 @@ pub struct Listening {
 pub struct Parts {
     pub bus: Bus,
     pub store: Store,
+    /// Checks the keys of REST and gRPC.
+    pub access: Access,
     /// Without a Redis there is no mirror.
     pub redis_url: Option<String>,
     pub topology: TopologyArgs,
@@ -89,9 +93,10 @@ pub struct Parts {
 
 /// Starts a coordinator; it runs until its tasks stop. Streams and schema must exist.
 pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<Listening> {
-    let Parts { bus, store, redis_url, topology, health, tasks } = parts;
+    let Parts { bus, store, access, redis_url, topology, health, tasks } = parts;
     metrics::describe();
     store.check_schema().await?;
+    access.check(&[args.rest_listen, args.grpc_listen]).await?;
     if let Some(file) = &args.schedules {
         schedules::load(&store, file).await?;
     }
@@ -100,6 +105,7 @@ pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<Listening> {
         submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), &tasks),
         store: store.clone(),
         bus: bus.clone(),
+        access: access.clone(),
         changed,
         feed: Arc::default(),
         stop: tasks.stop(),
@@ -114,10 +120,10 @@ pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<Listening> {
         .with_context(|| format!("listen on {} (COWRIESTREAM_GRPC_LISTEN)", args.grpc_listen))?;
     let listening = Listening { rest: rest.local_addr()?, grpc: grpc.local_addr()? };
     let guard = Guard::new(listening.rest, &args.allowed_hosts);
-    let app = rest::app(service.clone(), guard, Open);
+    let app = rest::app(service.clone(), guard, access.clone());
     let serving = tasks.clone();
     tasks.spawn("rest", async move { web::serve(rest, "rest", app, &serving).await });
-    tasks.spawn("grpc", grpc::serve(grpc, service.clone()));
+    tasks.spawn("grpc", grpc::serve(grpc, service.clone(), access));
     tasks.spawn("duties", duties::lead(service.clone(), topology, args.jobs_days, tasks.stop()));
     tasks.spawn("watch", watch::run(service.clone(), tasks.stop()));
     if let Some(url) = &redis_url {

@@ -1,7 +1,5 @@
 //! What failures of the database are to a client, and what problems are in gRPC.
 
-use std::time::Duration;
-
 use store::Failure;
 use tonic::{Code as GrpcCode, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -9,8 +7,6 @@ use web::{Code, Problem};
 
 /// Who gives the reasons of `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "cowriestream";
-/// After this time a client may try again; as in HTTP's Retry-After.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The problem that a failed statement is, and a line in the log.
 pub(crate) fn failed(failure: Failure) -> Problem {
@@ -33,6 +29,7 @@ pub(crate) fn away() -> Problem {
 
 /// A problem as gRPC carries it: its code and its wrong fields are details.
 pub(crate) fn status(problem: Problem) -> Status {
+    let retry_after = problem.retry_after();
     let message = format!("{}: {}", problem.code.title(), problem.detail);
     let reason = serde_json::to_value(problem.code).unwrap_or_default();
     let reason = reason.as_str().unwrap_or_default().to_uppercase();
@@ -41,8 +38,9 @@ pub(crate) fn status(problem: Problem) -> Status {
         let wrong = problem.errors.into_iter().map(|error| FieldViolation::new(error.field, error.message));
         details.set_bad_request(wrong.collect::<Vec<_>>());
     }
-    if matches!(problem.code, Code::Unavailable | Code::TooManyRequests) {
-        details.set_retry_info(Some(RETRY_AFTER));
+    // As in HTTP's Retry-After.
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
     }
     Status::with_error_details(GrpcCode::from_i32(problem.code.grpc()), message, details)
 }
@@ -61,7 +59,7 @@ mod tests {
         assert_eq!(wrong, [("parameters.steps", "too many")]);
         assert_eq!(refused.get_details_error_info().unwrap().reason, "INVALID_FIELDS");
         assert!(refused.get_details_retry_info().is_none());
-        assert_eq!(status(away()).get_details_retry_info().unwrap().retry_delay, Some(RETRY_AFTER));
+        assert_eq!(status(away()).get_details_retry_info().unwrap().retry_delay, away().retry_after());
     }
 
     #[test]

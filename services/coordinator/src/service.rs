@@ -3,6 +3,7 @@
 
 use std::{ops::DerefMut, sync::Arc, time::Duration};
 
+use access::Access;
 use boot::CancellationToken;
 use bus::Bus;
 use chrono::{DateTime, Utc};
@@ -18,7 +19,7 @@ use store::{
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
-use web::{Code, Page, Problem, token};
+use web::{Code, Page, Principal, Problem, token};
 
 use crate::{
     problem::{away, failed},
@@ -36,6 +37,7 @@ pub struct Service {
     pub(crate) submissions: Submissions,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
+    pub(crate) access: Access,
     /// Notified when a call changed a job, so that the mirror looks at once.
     pub(crate) changed: Arc<Notify>,
     /// Feeds the clients that follow jobs.
@@ -60,9 +62,15 @@ impl Service {
         &self,
         body: Value,
         traceparent: Option<String>,
+        principal: &Principal,
     ) -> Result<(Uuid, bool), Problem> {
         let request = Request::read(body, Utc::now()).map_err(Problem::invalid)?;
-        self.submit_request(request, None, traceparent).await
+        let job_type = request.kind.name().to_owned();
+        let (job_id, created) = self.submit_request(request, None, traceparent).await?;
+        if created {
+            self.access.record(principal, "submit_job", job_id.to_string(), job_type).await;
+        }
+        Ok((job_id, created))
     }
 
     /// As [`Self::submit`], for a schedule.

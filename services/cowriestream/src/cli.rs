@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use store::StoreArgs;
 
 use crate::{
-    analyse, backfill, dead_letters, findings, jobs, load, native, rules, status, tail, target::Target, up,
+    analyse, backfill, dead_letters, findings, jobs, keys, load, native, rules, status, tail, target::Target, up,
     verify,
 };
 
@@ -50,6 +50,8 @@ pub enum Command {
     Queues(jobs::Queues),
     /// List workers and which worker serves which queue; remove dead ones
     Workers(jobs::Workers),
+    /// Create, list, revoke and rotate API keys, and show the audit log; straight in Postgres
+    Keys(keys::Keys),
     /// List, create and delete schedules
     Schedules(jobs::Schedules),
     /// Analyse the database or log files at once, without a job: what is rare, or acts together
@@ -131,6 +133,8 @@ pub struct CoordinatorArgs {
     /// Redis that mirrors the status of jobs; without it there is no mirror
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    #[command(flatten)]
+    pub access: access::Args,
     #[command(flatten)]
     pub coordinator: coordinator::Args,
 }

@@ -48,8 +48,7 @@ impl HubArgs {
         if let Some(flag) = own.filter(|own| Some(*own) != from_environment.as_deref()) {
             return Ok(flag.to_owned());
         }
-        let asked_for = self.data_dir.is_some()
-            && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from);
+        let asked_for = self.is_asked_for();
         let written = self.written();
         // A data directory in which no `up` ever ran names no hub; `load` keeps its checkpoint there.
         if let Some(value) = from_environment.filter(|_| !asked_for || written.is_none()) {
@@ -81,6 +80,38 @@ impl HubArgs {
             );
         }
         Ok(value.clone())
+    }
+
+    /// A secret for the server at `url`, which is the value of the only address in `given`. From the flag, then
+    /// from the environment, then from `env`; that file's secret goes only to the server that the file names.
+    pub fn secret(
+        &self,
+        name: &str,
+        flag: Option<&str>,
+        given: &[(&str, Option<&str>)],
+        url: &str,
+    ) -> Option<String> {
+        let from_environment = environment(name);
+        let flag = flag.filter(|value| !value.is_empty());
+        // clap gives the variable as if it were a flag.
+        if let Some(flag) = flag.filter(|flag| Some(*flag) != from_environment.as_deref()) {
+            return Some(flag.to_owned());
+        }
+        let plain = |url: &str| url.trim_end_matches('/').to_owned();
+        let written = self.written().filter(|written| {
+            given.iter().all(|(other, _)| written.get(*other).is_some_and(|one| plain(one) == plain(url)))
+        });
+        let stored = written.and_then(|written| written.get(name).filter(|value| !value.is_empty()).cloned());
+        match self.is_asked_for() {
+            true => stored.or(from_environment),
+            false => from_environment.or(stored),
+        }
+    }
+
+    /// Whether a flag names the data directory.
+    fn is_asked_for(&self) -> bool {
+        self.data_dir.is_some()
+            && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from)
     }
 
     fn file(&self) -> String {

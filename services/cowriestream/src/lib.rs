@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a command speaks to the same parts as a role; nothing works only here.
 
+mod admin_key;
 pub mod analyse;
 pub mod backfill;
 pub mod cli;
@@ -9,11 +10,13 @@ pub mod dead_letters;
 pub mod findings;
 mod hub;
 pub mod jobs;
+pub mod keys;
 pub mod load;
 pub mod logs;
 pub mod native;
 pub mod ready;
 pub mod rules;
+mod secret;
 mod since;
 pub mod status;
 pub mod tail;

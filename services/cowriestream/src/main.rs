@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use access::Access;
 use boot::{Health, Tasks, interruptible};
 use bus::Bus;
 use clap::Parser as _;
 use cowriestream::{
     analyse, backfill,
     cli::{Cli, Command, CoordinatorArgs, LoaderArgs, Native, ProcessorArgs, WorkerArgs, WorkerCommand},
-    dead_letters, findings, jobs, load, native, ready, rules, status, tail, up, verify,
+    dead_letters, findings, jobs, keys, load, native, ready, rules, status, tail, up, verify,
 };
 use store::Store;
 
@@ -56,6 +57,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Jobs(args) => interruptible(&tasks, jobs::jobs(args)).await,
         Command::Queues(args) => interruptible(&tasks, jobs::queues(args)).await,
         Command::Workers(args) => interruptible(&tasks, jobs::workers(args)).await,
+        Command::Keys(args) => interruptible(&tasks, keys::run(args)).await,
         Command::Schedules(args) => interruptible(&tasks, jobs::schedules(args)).await,
         Command::Analyse(args) => analyse::run(*args, tasks).await,
         Command::Findings(args) => interruptible(&tasks, findings::run(args)).await,
@@ -115,8 +117,16 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
     ready::probe_servers(&health, &bus, &store, &tasks);
     health.serve(&args.health, &tasks).await?;
     let stop = tasks.stop();
-    let parts =
-        coordinator::Parts { bus, store, redis_url: args.redis_url, topology: args.topology, health, tasks };
+    let access = Access::start(&args.access, &store, args.redis_url.as_deref(), &tasks)?;
+    let parts = coordinator::Parts {
+        bus,
+        store,
+        access,
+        redis_url: args.redis_url,
+        topology: args.topology,
+        health,
+        tasks,
+    };
     let listening = coordinator::start(&args.coordinator, parts).await?;
     tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
     stop.cancelled().await;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use access::{Access, Key};
 use anyhow::Context as _;
 use boot::{Health, HealthArgs, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use servers::{Cowrie, DataDir, Honeypot, Servers, Wanted};
 use store::{Store, StoreArgs};
 
-use crate::{ready, tail};
+use crate::{admin_key, ready, tail};
 
 /// Interval of the progress report in the log.
 const REPORT: Duration = Duration::from_secs(10);
@@ -63,6 +64,8 @@ pub struct Args {
     processor: processor::Args,
     #[command(flatten)]
     tuning: Tuning,
+    #[command(flatten)]
+    access: access::Args,
     #[command(flatten)]
     coordinator: coordinator::Args,
     #[command(flatten)]
@@ -168,11 +171,18 @@ async fn roles(
         tasks: working.clone(),
     };
     processor::start(&args.processor, parts.clone()).await?;
-    let jobs = match args.once {
-        true => None,
-        false => Some(jobs(&args, parts).await?),
+    let (jobs, key) = match args.once {
+        true => (None, None),
+        false => {
+            let key = match args.access.open {
+                true => None,
+                false => Some(admin_key::find_or_create(&store, &data).await?),
+            };
+            (Some(jobs(&args, parts).await?), key)
+        }
     };
-    let Some(env) = write_env(&args, &data, listening, jobs, honeypot.as_ref(), &tasks).await? else {
+    let env = Env { listening, jobs, key };
+    let Some(env) = write_env(&args, &data, env, honeypot.as_ref(), &tasks).await? else {
         working.stop().cancel();
         working.ended().await;
         return Ok(());
@@ -216,21 +226,29 @@ async fn jobs(args: &Args, parts: processor::Parts) -> anyhow::Result<coordinato
     };
     let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
     let redis_url = args.redis_url.clone();
-    let hub = coordinator::Parts { bus, store, redis_url, topology, health, tasks };
+    let access = Access::start(&args.access, &store, redis_url.as_deref(), &tasks)?;
+    let hub = coordinator::Parts { bus, store, access, redis_url, topology, health, tasks };
     let listening = coordinator::start(&wanted, hub).await?;
     worker::start(&args.worker, parts).await?;
     Ok(listening)
+}
+
+/// What `env` says beside the addresses of the servers.
+struct Env {
+    listening: SocketAddr,
+    jobs: Option<coordinator::Listening>,
+    key: Option<Key>,
 }
 
 /// Writes the file `env`. Retries while the disk is full or read-only; `None` when stopped meanwhile.
 async fn write_env(
     args: &Args,
     data: &DataDir,
-    listening: SocketAddr,
-    jobs: Option<coordinator::Listening>,
+    env: Env,
     honeypot: Option<&Honeypot>,
     tasks: &Tasks,
 ) -> anyhow::Result<Option<PathBuf>> {
+    let Env { listening, jobs, key } = env;
     let value = |url: &Option<String>| url.clone().unwrap_or_default();
     let mut values = vec![
         ("DATABASE_URL", value(&args.store.database_url)),
@@ -244,6 +262,7 @@ async fn write_env(
             ("GRPC_URL", format!("http://{}", listening.grpc)),
         ]);
     }
+    values.extend(key.iter().map(|key| ("API_KEY", key.reveal().to_owned())));
     values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));
     let (mut warned, stop) = (false, tasks.stop());
     while !stop.is_cancelled() {

@@ -3,12 +3,18 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
+use hyper::{
+    Request,
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -57,12 +63,17 @@ pub async fn serve_http(
             () = stop.cancelled() => return Ok(()),
             connection = listener.accept() => connection,
         };
-        let (app, stop, patience) = (app.clone(), stop.clone(), listener.crowd().patience());
+        let (stop, patience, peer) = (stop.clone(), listener.crowd().patience(), connection.peer());
+        let app = TowerToHyperService::new(app.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            app.call(request)
+        });
         tasks.start(async move {
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(patience);
             let mut served = std::pin::pin!(
-                builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(app))
+                builder.serve_connection(TokioIo::new(connection), service)
             );
             let outcome = tokio::select! {
                 outcome = served.as_mut() => outcome,
@@ -109,10 +120,10 @@ impl Listener {
         let mut pause = SHORTEST_PAUSE;
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     // Small answers at once; a connection on which this cannot be set still works.
                     let _ = stream.set_nodelay(true);
-                    return Connection { stream, stalled: None, _slot: slot };
+                    return Connection { stream, peer: Peer(address), stalled: None, _slot: slot };
                 }
                 // The client's end, not ours.
                 Err(error)
@@ -183,12 +194,21 @@ impl Crowd {
 /// [`WRITE_LIMIT`].
 pub struct Connection {
     stream: TcpStream,
+    peer: Peer,
     /// Runs while the client does not read.
     stalled: Option<Pin<Box<Sleep>>>,
     _slot: Option<OwnedSemaphorePermit>,
 }
 
+/// The other end of a connection: a client, or a proxy; an extension of every request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer(pub SocketAddr);
+
 impl Connection {
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
     fn limited<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stalled = None;

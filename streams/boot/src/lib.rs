@@ -19,7 +19,7 @@ use std::{future::Future, process::ExitCode, time::Duration};
 pub use descriptors::{descriptor_limit, is_descriptor_shortage, raise_descriptor_limit};
 pub use duty::Duty;
 pub use health::{Health, HealthArgs};
-pub use http::{Connection, Crowd, Listener, serve_http};
+pub use http::{Connection, Crowd, Listener, Peer, serve_http};
 pub use output::{finish, write_bytes, write_line};
 pub use quote::quoted;
 pub use safe::{ascii, safe, safe_lines, safe_up_to};

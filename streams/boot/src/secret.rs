@@ -6,7 +6,8 @@ use std::{os::unix::process::CommandExt, process::Command};
 use anyhow::{Context as _, bail};
 
 /// Variables without our prefix that may come from a mounted secret.
-const CONVENTIONAL: [&str; 6] = [
+const CONVENTIONAL: [&str; 7] = [
+    "API_KEY",
     "DATABASE_URL",
     "DATABASE_REPLICA_URL",
     "NATS_URL",

@@ -12,6 +12,7 @@ pub mod features;
 pub mod findings;
 pub mod ingest;
 pub mod jobs;
+pub mod keys;
 mod leases;
 pub mod status;
 pub mod verify;

@@ -1,5 +1,7 @@
 //! The router of a service.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -10,7 +12,9 @@ use axum::{
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use crate::{Code, Guard, Problem, Scope, Verify, access, guard, limits, observe, openapi};
+use crate::{
+    Code, Guard, Operations, Problem, Scope, Verify, authenticate, guard, limits, observe, openapi,
+};
 
 /// A route for principals with a scope. The OpenAPI document names the scope, and `codes` beside the refusals
 /// that every route has.
@@ -25,7 +29,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(
             openapi::describe(operation, scope, codes);
         }
     }
-    (schemas, paths, methods.route_layer(from_fn_with_state(scope, access::require)))
+    (schemas, paths, methods.route_layer(from_fn_with_state(scope, authenticate::require)))
 }
 
 /// What every service serves: its routes, behind the checks of this crate, and its document.
@@ -39,13 +43,14 @@ pub struct App<V> {
 impl<V: Verify> App<V> {
     pub fn router<S: Clone + Send + Sync + 'static>(self, routes: OpenApiRouter<S>, state: S) -> Router {
         let (router, document) = OpenApiRouter::with_openapi(self.document).merge(routes).split_for_parts();
+        let operations = Arc::new(Operations::of(&document));
         let document = document.to_json().unwrap_or_default();
         let serve_document = move || async move { ([(header::CONTENT_TYPE, "application/json")], document) };
         // The last layer is the outermost.
         router
             .route("/openapi.json", get(serve_document))
             .fallback(|| async { Problem::not_found("there is nothing here: /openapi.json lists the paths") })
-            .layer(from_fn_with_state(self.verify, access::authenticate::<V>))
+            .layer(from_fn_with_state((self.verify, operations), authenticate::authenticate::<V>))
             .layer(from_fn(limits::limit))
             .layer(from_fn_with_state(self.guard, guard::guard))
             .layer(DefaultBodyLimit::max(limits::LARGEST_BODY))
@@ -66,17 +71,20 @@ mod tests {
     use utoipa_axum::routes;
 
     use super::*;
-    use crate::{Body, NoQuery, Page, Principal, Query, sse};
+    use crate::{Body, Granted, NoQuery, Page, Principal, Query, Wanted, sse};
 
     /// One key for each scope, named as the scope.
     #[derive(Clone)]
     struct Keys;
 
     impl Verify for Keys {
-        async fn verify(&self, credential: Option<&str>) -> Result<Principal, Problem> {
-            let scope = Scope::ALL.into_iter().find(|scope| credential == Some(scope.name()));
+        async fn verify(&self, wanted: Wanted<'_>) -> Result<Granted, Problem> {
+            let scope = wanted.credential?.and_then(Scope::read);
             let scope = scope.ok_or_else(|| Problem::new(Code::Unauthenticated, "expected a key"))?;
-            Ok(Principal { name: scope.name().into(), scopes: vec![scope], sensors: None })
+            let name = scope.name().to_owned();
+            let (id, scopes) = (name.clone(), vec![scope]);
+            let principal = Principal { id, name, scopes, sensors: None, from: wanted.from };
+            Ok(Granted { principal, limits: Vec::new(), stream: None })
         }
     }
 
@@ -204,7 +212,7 @@ mod tests {
         let make = &document["paths"]["/things"]["post"];
         assert_eq!(make["security"], json!([{"api_key": ["admin"]}, {"bearer": ["admin"]}]));
         let statuses: Vec<_> = make["responses"].as_object().unwrap().keys().map(String::as_str).collect();
-        let expected = "200 400 401 403 408 409 413 414 415 422 431 500 503";
+        let expected = "200 400 401 403 408 409 413 414 415 422 429 431 500 503";
         assert_eq!(statuses.join(" "), expected);
         let conflict = "conflict: conflict; invalid_state: not possible in this state";
         assert_eq!(make["responses"]["409"]["description"], conflict);

@@ -6,25 +6,33 @@
 
 mod access;
 mod app;
+mod authenticate;
 mod body;
 mod guard;
+mod key;
 mod limits;
 mod observe;
+mod operation;
 pub mod openapi;
 mod page;
 mod problem;
 mod query;
+mod rate_limit;
 mod request_id;
 mod serve;
 pub mod sse;
 
-pub use access::{Open, Principal, Scope, Verify};
+pub use access::{Granted, Open, Principal, Scope, StreamPlace, Verify, Wanted};
 pub use app::{App, route};
+pub use authenticate::{credential, peer};
 pub use body::Body;
 pub use guard::Guard;
+pub use key::{Key, KeyHash, NotAKey};
+pub use operation::{Class, Operation, Operations};
 pub use page::{Page, token};
 pub use problem::{Code, Problem, ProblemBody};
 pub use query::{NoQuery, Params, Query};
+pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
 pub use serve::{listen, serve};
 pub use {axum, utoipa_axum};

@@ -37,6 +37,7 @@ pub(crate) fn describe(operation: &mut Operation, scope: Scope, codes: &[Code]) 
         Code::Forbidden,
         Code::UriTooLong,
         Code::InvalidFields,
+        Code::TooManyRequests,
         Code::HeadersTooLarge,
         Code::Internal,
         Code::Unavailable,

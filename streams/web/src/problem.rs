@@ -1,5 +1,7 @@
 //! What may be wrong with a request: one table of codes for HTTP and gRPC.
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -8,10 +10,10 @@ use fields::FieldError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::RequestId;
+use crate::{RateLimit, RequestId, rate_limit};
 
-/// Seconds after which a client may try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// After this time a client may try again, where the problem does not say.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The media type of a problem.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -107,18 +109,32 @@ pub struct Problem {
     pub detail: String,
     /// Each wrong field by name, for [`Code::InvalidFields`].
     pub errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    limits: Vec<RateLimit>,
 }
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, limits: Vec::new() }
+    }
+
+    /// A limit is reached; there is more after this time.
+    pub fn too_many(detail: impl Into<String>, retry_after: Duration, limits: Vec<RateLimit>) -> Self {
+        let problem = Self::new(Code::TooManyRequests, detail);
+        Self { retry_after: Some(retry_after), limits, ..problem }
+    }
+
+    /// After this time the client may try again, if it may at all.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let may = matches!(self.code, Code::Unavailable | Code::TooManyRequests);
+        may.then(|| self.retry_after.unwrap_or(RETRY_AFTER))
     }
 
     /// The request was read, and these fields are wrong.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let lines: Vec<_> =
             errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
-        Self { code: Code::InvalidFields, detail: lines.join("; "), errors }
+        Self { errors, ..Self::new(Code::InvalidFields, lines.join("; ")) }
     }
 
     pub fn field(field: &str, message: impl Into<String>) -> Self {
@@ -180,18 +196,22 @@ impl ProblemBody {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let code = self.code;
+        let (code, retry_after, limits) = (self.code, self.retry_after(), self.limits.clone());
         let body = serde_json::to_string(&self.body()).unwrap_or_default();
         let mut response =
             (code.status(), [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))], body)
                 .into_response();
         let headers = response.headers_mut();
+        rate_limit::add(headers, &limits);
+        if let Some(after) = retry_after {
+            // Rounded up: a client that came earlier would be refused again.
+            let seconds = after.as_millis().div_ceil(1_000).max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+        }
         match code {
-            Code::Unavailable | Code::TooManyRequests => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
             Code::Unauthenticated => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                let challenge = HeaderValue::from_static(r#"Bearer realm="cowriestream""#);
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             // The rest of the request is still on its way.
             Code::Timeout => {

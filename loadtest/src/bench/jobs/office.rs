@@ -11,7 +11,10 @@ use anyhow::Context as _;
 use proto::{SubmitJobRequest, WatchJobRequest, WatchJobResponse, jobs_service_client::JobsServiceClient};
 use servers::{DataDir, Servers, Wanted};
 use tokio::process::{Child, Command};
-use tonic::{Streaming, transport::Channel};
+use tonic::{
+    Request, Status, Streaming, metadata::MetadataValue, service::interceptor::InterceptedService,
+    transport::Channel,
+};
 
 use crate::bench::{cpu, edge, site::Site};
 
@@ -21,10 +24,23 @@ pub const CONCURRENCY: u32 = 64;
 /// Limit of the start of the processes.
 const START: Duration = Duration::from_secs(20);
 
+/// Sends a key with each call.
+#[derive(Clone)]
+pub struct WithKey(MetadataValue<tonic::metadata::Ascii>);
+
+impl tonic::service::Interceptor for WithKey {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("x-api-key", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub type Client = JobsServiceClient<InterceptedService<Channel, WithKey>>;
+
 /// Who takes and runs jobs.
 pub struct Office {
     /// Connected.
-    pub client: JobsServiceClient<Channel>,
+    pub client: Client,
     /// Of the mirror.
     pub redis_url: String,
     coordinator: Child,
@@ -69,7 +85,7 @@ impl Office {
 
     /// Hands in a `diagnostic` job; its id.
     pub async fn submit(
-        client: &mut JobsServiceClient<Channel>,
+        client: &mut Client,
         steps: u32,
         step_seconds: f64,
     ) -> anyhow::Result<String> {
@@ -88,7 +104,7 @@ impl Office {
 
     /// Follows a job.
     pub async fn watch(
-        client: &mut JobsServiceClient<Channel>,
+        client: &mut Client,
         job_id: &str,
     ) -> anyhow::Result<Streaming<WatchJobResponse>> {
         Ok(client
@@ -98,7 +114,7 @@ impl Office {
     }
 }
 
-async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, JobsServiceClient<Channel>)> {
+async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, Client)> {
     let log = site.dir.join("coordinator.err");
     let listen = [
         ("COWRIESTREAM_REST_LISTEN", "127.0.0.1:0"),
@@ -115,7 +131,7 @@ async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, Jo
         .connect()
         .await
         .context("connect to the coordinator")?;
-    let client = JobsServiceClient::new(channel);
+    let client = JobsServiceClient::with_interceptor(channel, key(site).await?);
     let log = site.dir.join("worker.err");
     let concurrency = CONCURRENCY.to_string();
     let worker = role(
@@ -126,6 +142,16 @@ async fn start(site: &Site, redis_url: &str) -> anyhow::Result<(Child, Child, Jo
     .spawn()?;
     said(&log, "worker ready").await?;
     Ok((coordinator, worker, client))
+}
+
+/// A new key that may do everything.
+async fn key(site: &Site) -> anyhow::Result<WithKey> {
+    let log = site.dir.join("keys.err");
+    let mut create = role(site, &["keys", "create", "--name", "bench", "--scopes", "admin"], &log)?;
+    let created = create.stdout(Stdio::piped()).output().await.context("create a key")?;
+    let key = String::from_utf8_lossy(&created.stdout).trim().to_owned();
+    let key = key.parse().ok().filter(|_| created.status.success());
+    Ok(WithKey(key.with_context(|| format!("create a key: see {}", log.display()))?))
 }
 
 fn role(site: &Site, arguments: &[&str], log: &Path) -> anyhow::Result<Command> {

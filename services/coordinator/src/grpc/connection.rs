@@ -30,9 +30,11 @@ impl GrpcConnection {
 }
 
 impl Connected for GrpcConnection {
-    type ConnectInfo = ();
+    type ConnectInfo = boot::Peer;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> boot::Peer {
+        self.connection.peer()
+    }
 }
 
 impl AsyncRead for GrpcConnection {

@@ -8,7 +8,7 @@ use store::jobs::JobFilter;
 use tonic::{Request, Status};
 use web::{Page, Problem};
 
-use super::{Answer, request_json};
+use super::{Answer, access::{self, place, principal}, request_json};
 use crate::{
     problem::status,
     service::{self, Service},
@@ -20,8 +20,9 @@ impl JobsService for Service {
     async fn submit_job(&self, request: Request<p::SubmitJobRequest>) -> Answer<p::SubmitJobResponse> {
         let traceparent =
             request.metadata().get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let principal = principal(&request)?;
         let body = request_json(request.into_inner()).map_err(status)?;
-        let (job_id, created) = self.submit(body, traceparent).await.map_err(status)?;
+        let (job_id, created) = self.submit(body, traceparent, &principal).await.map_err(status)?;
         Ok(p::SubmitJobResponse { job_id: job_id.to_string(), created }.into())
     }
 
@@ -44,7 +45,7 @@ impl JobsService for Service {
     type WatchJobStream = Pin<Box<dyn Stream<Item = Result<p::WatchJobResponse, Status>> + Send>>;
 
     async fn watch_job(&self, request: Request<p::WatchJobRequest>) -> Answer<Self::WatchJobStream> {
-        let request = request.into_inner();
+        let (place, request) = (place(&request), request.into_inner());
         let watched = watch::watch(self.clone(), &request.job_id, request.after_version).await;
         let answers = watched.map_err(status)?.map(|one| match one {
             Ok(one) => Ok(p::WatchJobResponse { status: Some(one.into()) }),
@@ -57,8 +58,8 @@ impl JobsService for Service {
         let stop = self.stop.clone();
         let stopping = stopping.filter(move |_| std::future::ready(stop.is_cancelled()));
         let stopped = self.stop.clone().cancelled_owned();
-        let stream: Self::WatchJobStream = Box::pin(answers.take_until(stopped).chain(stopping));
-        Ok(stream.into())
+        let stream = answers.take_until(stopped).chain(stopping);
+        Ok((Box::pin(access::limited(stream, place)) as Self::WatchJobStream).into())
     }
 
     async fn cancel_job(&self, request: Request<p::CancelJobRequest>) -> Answer<p::CancelJobResponse> {

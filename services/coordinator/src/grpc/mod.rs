@@ -1,5 +1,6 @@
 //! The gRPC interface: decode, one call, encode. One file per service.
 
+mod access;
 mod connection;
 mod jobs;
 mod queues;
@@ -7,7 +8,7 @@ mod refusals;
 mod schedules;
 mod workers;
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use boot::Listener;
@@ -16,12 +17,12 @@ use proto::{
     schedules_service_server::SchedulesServiceServer, workers_service_server::WorkersServiceServer,
 };
 use tokio::net::TcpListener;
-use tonic::{Response, Status};
+use tonic::{Response, Status, service::Routes};
 use tower::util::MapResponseLayer;
-use web::Problem;
+use web::{Problem, Verify, axum::middleware::from_fn_with_state};
 
 use self::connection::GrpcConnection;
-use crate::{problem::status, service::Service};
+use crate::{problem::status, rest, service::Service};
 
 /// Largest message that a client may send.
 const LARGEST: usize = 1 << 20;
@@ -38,7 +39,11 @@ const GRACE: Duration = Duration::from_secs(5);
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Serves until stop.
-pub(crate) async fn serve(listener: TcpListener, service: Service) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Service,
+    verify: impl Verify,
+) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<JobsServiceServer<Service>>().await;
     reporter.set_serving::<QueuesServiceServer<Service>>().await;
@@ -57,20 +62,22 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) -> anyhow::Re
         let connection = GrpcConnection::new(listener.accept().await, listener.crowd().patience());
         Some((Ok::<_, io::Error>(connection), listener))
     });
-    let stop = service.stop.clone();
-    let served = tonic::transport::Server::builder()
-        .timeout(CALL_LIMIT)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
-        .max_concurrent_streams(MOST_STREAMS)
-        .layer(MapResponseLayer::new(refusals::with_code))
-        .add_service(health)
+    let (stop, operations) = (service.stop.clone(), Arc::new(rest::operations()));
+    let routes = Routes::new(health)
         .add_service(v1)
         .add_service(v1alpha)
         .add_service(JobsServiceServer::new(service.clone()).max_decoding_message_size(LARGEST))
         .add_service(QueuesServiceServer::new(service.clone()).max_decoding_message_size(LARGEST))
         .add_service(SchedulesServiceServer::new(service.clone()).max_decoding_message_size(LARGEST))
         .add_service(WorkersServiceServer::new(service).max_decoding_message_size(LARGEST))
+        .into_axum_router();
+    let served = tonic::transport::Server::builder()
+        .timeout(CALL_LIMIT)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .max_concurrent_streams(MOST_STREAMS)
+        .layer(MapResponseLayer::new(refusals::with_code))
+        .add_routes(Routes::from(routes.layer(from_fn_with_state((verify, operations), access::authenticate))))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

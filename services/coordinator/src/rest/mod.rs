@@ -5,24 +5,31 @@
 
 mod job_types;
 mod jobs;
+mod keys;
 mod queues;
 mod schedules;
 mod workers;
 
 use web::{
-    App, Code, Guard, Scope, Verify, axum, openapi, route,
+    App, Code, Guard, Operations, Scope, Verify, axum, openapi, route,
     utoipa_axum::{router::OpenApiRouter, routes},
 };
 
 use crate::service::Service;
 
 const DESCRIPTION: &str = "Jobs: submit, watch, cancel, retry; queues, workers, schedules. The same over gRPC: \
-    cowrie.v1. Keys are not checked yet: anyone who reaches the port may do everything.";
+    cowrie.v1. Every request needs a key that has the scope of the operation.";
 
 /// The router: every endpoint behind the checks of `web`.
 pub(crate) fn app(service: Service, guard: Guard, verify: impl Verify) -> axum::Router {
     let document = openapi::document("cowriestream coordinator", DESCRIPTION);
     App { document, guard, verify }.router(routes(), service)
+}
+
+/// What each operation needs, for gRPC.
+pub(crate) fn operations() -> Operations {
+    let document = openapi::document("cowriestream coordinator", DESCRIPTION);
+    Operations::of(&OpenApiRouter::with_openapi(document).merge(routes()).into_openapi())
 }
 
 fn routes() -> OpenApiRouter<Service> {
@@ -47,7 +54,11 @@ fn routes() -> OpenApiRouter<Service> {
         .routes(route(JobsRead, &[], routes!(schedules::list::list)))
         .routes(route(JobsRead, &[NotFound], routes!(schedules::show::show)))
         .routes(route(Admin, &[], routes!(schedules::put::put)))
-        .routes(route(Admin, &[NotFound], routes!(schedules::delete::delete)));
+        .routes(route(Admin, &[NotFound], routes!(schedules::delete::delete)))
+        .routes(route(Admin, &[], routes!(keys::list::list)))
+        .routes(route(Admin, &[], routes!(keys::create::create)))
+        .routes(route(Admin, &[NotFound], routes!(keys::revoke::revoke)))
+        .routes(route(Admin, &[NotFound, InvalidState], routes!(keys::rotate::rotate)));
     let document = router.get_openapi_mut();
     document.components.as_mut().map(::jobs::schema_of_each_type);
     openapi::refuse_unknown_fields(document, &["Requirements"]);
@@ -115,7 +126,7 @@ mod tests {
                 assert_eq!(kind.map(String::as_str), expected, "{name} {status}");
             }
         }
-        assert_eq!(ids.len(), 19);
+        assert_eq!(ids.len(), 23);
     }
 
     #[test]

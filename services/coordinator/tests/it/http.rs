@@ -36,6 +36,9 @@ pub fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], b
             head += "Content-Type: application/json\r\n";
         }
     }
+    if !has("x-api-key") && !has("authorization") {
+        head += &format!("X-API-Key: {}\r\n", crate::hub::KEY);
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }

@@ -1,8 +1,9 @@
 //! A coordinator with its servers, and a worker that does what a test says.
 
+use access::{Access, Key};
 use boot::{Health, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
-use coordinator::Args;
+use coordinator::{Args, Listening};
 use jobs::{Capabilities, Preference, WorkerSpec};
 use proto::jobs_service_client::JobsServiceClient;
 use serde_json::Value;
@@ -11,23 +12,86 @@ use store::{
     Store, StoreArgs,
     jobs::{Claimed, End, Outcome},
 };
-use tonic::transport::Channel;
+use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Channel};
 use uuid::Uuid;
 
 use crate::http::{Answer, http};
+
+/// A key that may do everything; in every database of these tests.
+pub const KEY: &str = "csk_TestAdm1_0123456789abcdefghijklmnopqrstuv3Z65Aq";
 
 const TOPOLOGY: TopologyArgs = TopologyArgs { replicas: 1, events_max_bytes: 1 << 30, ack_wait_seconds: 60 };
 
 pub struct Hub {
     pub rest: String,
-    grpc: String,
+    pub grpc: String,
     database_url: String,
     store: Store,
     // Dropped in this order: the coordinator's tasks end first.
+    bus: Bus,
     _tasks: Running,
     _nats: Backend,
-    _postgres: Backend,
+    postgres: Backend,
     _directory: tempfile::TempDir,
+}
+
+pub type Link = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
+
+fn with_key(mut request: Request<()>) -> Result<Request<()>, Status> {
+    request.metadata_mut().insert("x-api-key", KEY.parse().unwrap());
+    Ok(request)
+}
+
+/// Stores a key as `keys create` does.
+pub fn add_key(database_url: &str, key: &str, scopes: &str, sensors: Option<&str>) {
+    let id = Key::parse(key).unwrap().id().to_owned();
+    let sensors = sensors.map_or("null".to_owned(), |sensors| format!("'{{{sensors}}}'"));
+    psql(
+        database_url,
+        &format!(
+            "insert into api_keys (key_id, name, hash, scopes, sensors) values ('{id}', 'test', sha256('{key}'::bytea), '{{{scopes}}}', {sensors})"
+        ),
+    );
+}
+
+/// A further coordinator.
+pub struct Another {
+    pub rest: String,
+    pub grpc: String,
+    _tasks: Running,
+}
+
+fn listen(address: [u8; 4]) -> Args {
+    Args {
+        rest_listen: (address, 0).into(),
+        grpc_listen: (address, 0).into(),
+        allowed_hosts: Vec::new(),
+        or_any_port: false,
+        schedules: None,
+        mirror_days: 7,
+        jobs_days: None,
+    }
+}
+
+async fn start(
+    args: &Args,
+    access: &access::Args,
+    bus: &Bus,
+    store: &Store,
+    redis_url: Option<&str>,
+) -> anyhow::Result<(Listening, Running)> {
+    let tasks = Running(Tasks::default());
+    let access = Access::start(access, store, redis_url, &tasks.0)?;
+    let parts = coordinator::Parts {
+        bus: bus.clone(),
+        store: store.clone(),
+        access,
+        redis_url: None,
+        topology: TOPOLOGY,
+        health: Health::default(),
+        tasks: tasks.0.clone(),
+    };
+    Ok((coordinator::start(args, parts).await?, tasks))
 }
 
 struct Running(Tasks);
@@ -52,39 +116,46 @@ impl Hub {
         let args = StoreArgs { database_url: Some(database_url.clone()), database_connections: 8 };
         let store = Store::connect(&args).await.unwrap();
         store.migrate().await.unwrap();
+        add_key(&database_url, KEY, "admin", None);
         let bus = BusArgs { nats_url: Some(nats.url()), nats_creds: None };
         let bus = Bus::connect(&bus, "coordinator").await.unwrap();
         bus.provision(&TOPOLOGY).await.unwrap();
-        let args = Args {
-            rest_listen: ([127, 0, 0, 1], 0).into(),
-            grpc_listen: ([127, 0, 0, 1], 0).into(),
-            allowed_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
-            or_any_port: false,
-            schedules: None,
-            mirror_days: 7,
-            jobs_days: None,
-        };
-        let tasks = Running(Tasks::default());
-        let health = Health::default();
-        let parts = coordinator::Parts {
-            bus,
-            store: store.clone(),
-            redis_url: None,
-            topology: TOPOLOGY,
-            health,
-            tasks: tasks.0.clone(),
-        };
-        let listening = coordinator::start(&args, parts).await.unwrap();
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        let args = Args { allowed_hosts: hosts, ..listen([127, 0, 0, 1]) };
+        let (listening, tasks) =
+            start(&args, &access::Args::default(), &bus, &store, None).await.unwrap();
         Self {
             rest: listening.rest.to_string(),
             grpc: format!("http://{}", listening.grpc),
             database_url,
             store,
+            bus,
             _tasks: tasks,
             _nats: nats,
-            _postgres: postgres,
+            postgres,
             _directory: directory,
         }
+    }
+
+    /// Another coordinator of the same database.
+    pub async fn another(&self, access: &access::Args, redis_url: Option<&str>) -> Another {
+        let args = listen([127, 0, 0, 1]);
+        let (listening, tasks) = start(&args, access, &self.bus, &self.store, redis_url).await.unwrap();
+        Another {
+            rest: listening.rest.to_string(),
+            grpc: format!("http://{}", listening.grpc),
+            _tasks: tasks,
+        }
+    }
+
+    pub async fn stop_postgres(&mut self) {
+        self.postgres.stop().await;
+    }
+
+    /// Why another coordinator on these addresses does not start.
+    pub async fn refused(&self, address: [u8; 4], access: &access::Args) -> String {
+        let started = start(&listen(address), access, &self.bus, &self.store, None).await;
+        started.err().map(|error| format!("{error:#}")).unwrap_or_default()
     }
 
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
@@ -112,13 +183,21 @@ impl Hub {
         self.psql(sql).trim().parse().unwrap()
     }
 
-    pub async fn jobs_service(&self) -> JobsServiceClient<Channel> {
+    pub async fn jobs_service(&self) -> JobsServiceClient<Link> {
         JobsServiceClient::new(self.channel().await)
     }
 
-    pub async fn channel(&self) -> Channel {
+    /// A connection with the key of these tests.
+    pub async fn channel(&self) -> Link {
+        let with_key: fn(Request<()>) -> Result<Request<()>, Status> = with_key;
+        InterceptedService::new(self.bare_channel().await, with_key)
+    }
+
+    /// A connection without a key.
+    pub async fn bare_channel(&self) -> Channel {
         Channel::from_shared(self.grpc.clone()).unwrap().connect().await.unwrap()
     }
+
 
     /// Registers a worker of a queue.
     pub async fn worker(&self, queue: &str) -> Worker<'_> {

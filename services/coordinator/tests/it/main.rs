@@ -4,7 +4,9 @@
 #![allow(clippy::print_stdout, reason = "what a test measured")]
 #![allow(clippy::too_many_lines, reason = "a test is one story, in its order")]
 
+mod access;
 mod grpc;
+mod limits;
 mod http;
 mod hub;
 mod idempotency;

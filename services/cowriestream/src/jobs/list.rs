@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use jobs::views::{Job, JobList};
 use proto::{self as p, JobState, jobs_service_client::JobsServiceClient};
-use tonic::transport::Channel;
 
-use super::{plain, say_json, time, views};
+use super::{plain, say_json, time, views, Link};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -39,7 +38,7 @@ pub(super) struct List {
     json: bool,
 }
 
-pub(super) async fn list(client: &mut JobsServiceClient<Channel>, args: List) -> anyhow::Result<()> {
+pub(super) async fn list(client: &mut JobsServiceClient<Link>, args: List) -> anyhow::Result<()> {
     let request = p::ListJobsRequest {
         states: args.state.into_iter().map(|state| JobState::from(state).into()).collect(),
         queue: args.queue,

@@ -1,6 +1,7 @@
 //! `jobs`, `queues`, `workers`, `schedules`: commands that ask the coordinator over gRPC. With `--json` they
 //! print the views that REST answers with.
 
+mod credential;
 mod list;
 mod queues;
 mod schedules;
@@ -18,15 +19,15 @@ use jobs::Status;
 use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tonic::transport::Channel;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
-use self::{list::List, submit::Submit, types::Types};
+use self::{credential::ApiKey, list::List, submit::Submit, types::Types};
 pub use self::{
     queues::{Queues, queues},
     schedules::{Schedules, schedules},
     workers::{Workers, workers},
 };
-use crate::hub::HubArgs;
+use crate::{hub::HubArgs, secret::Secret};
 
 /// Exit code when the coordinator or its database is away.
 const AWAY: u8 = 3;
@@ -43,13 +44,22 @@ pub struct Coordinator {
     /// gRPC address of the coordinator
     #[arg(long, env = "GRPC_URL", value_name = "URL", global = true)]
     grpc_url: Option<String>,
+    /// Key for the coordinator: csk_…
+    #[arg(long, env = "API_KEY", value_name = "KEY", global = true, hide_env_values = true)]
+    api_key: Option<Secret>,
     #[command(flatten)]
     hub: HubArgs,
 }
 
+/// A connection that sends the key with each call.
+type Link = InterceptedService<Channel, ApiKey>;
+
 impl Coordinator {
-    async fn channel(&self) -> anyhow::Result<Channel> {
-        let url = self.hub.address("GRPC_URL", &[("GRPC_URL", self.grpc_url.as_deref())])?;
+    async fn channel(&self) -> anyhow::Result<Link> {
+        let given = [("GRPC_URL", self.grpc_url.as_deref())];
+        let url = self.hub.address("GRPC_URL", &given)?;
+        let key = self.api_key.as_ref().map(Secret::reveal);
+        let key = ApiKey::new(self.hub.secret("API_KEY", key, &given, &url).as_deref())?;
         let endpoint = Channel::from_shared(url.clone())
             .with_context(|| format!("read GRPC_URL {url}: expected e.g. http://127.0.0.1:50051"))?;
         let endpoint = endpoint
@@ -63,10 +73,11 @@ impl Coordinator {
                 message: format!("connect to the coordinator at {url}: is it running? {cause:#}"),
             }
         };
-        Ok(endpoint.connect().await.map_err(away)?)
+        let channel = endpoint.connect().await.map_err(away)?;
+        Ok(InterceptedService::new(channel, key))
     }
 
-    async fn jobs(&self) -> anyhow::Result<JobsServiceClient<Channel>> {
+    async fn jobs(&self) -> anyhow::Result<JobsServiceClient<Link>> {
         Ok(JobsServiceClient::new(self.channel().await?))
     }
 }
@@ -191,6 +202,12 @@ fn parameters(params: &[String]) -> anyhow::Result<Map<String, Value>> {
 
 /// The message of a status, without its code.
 fn plain(status: tonic::Status) -> anyhow::Error {
+    if status.code() == tonic::Code::Unauthenticated {
+        return anyhow::anyhow!(
+            "{}. The key comes from --api-key, API_KEY, or the file env of the data directory",
+            status.message()
+        );
+    }
     match may_pass(&status) {
         true => boot::Exit { code: AWAY, message: status.message().to_owned() }.into(),
         false => anyhow::anyhow!("{}", status.message()),

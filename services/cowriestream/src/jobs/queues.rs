@@ -2,9 +2,8 @@
 
 use jobs::views::{Queue, QueueList, QueuePaused};
 use proto::{self as p, queues_service_client::QueuesServiceClient};
-use tonic::transport::Channel;
 
-use super::{Coordinator, PAGE, plain, say_json};
+use super::{Coordinator, PAGE, plain, say_json, Link};
 
 /// `cowriestream queues`
 #[derive(Debug, clap::Args)]
@@ -64,7 +63,7 @@ fn say_paused(queue: String, paused: bool, json: bool) -> anyhow::Result<()> {
     if json { say_json(&QueuePaused { queue, paused }) } else { Ok(()) }
 }
 
-async fn every_queue(client: &mut QueuesServiceClient<Channel>) -> anyhow::Result<Vec<Queue>> {
+async fn every_queue(client: &mut QueuesServiceClient<Link>) -> anyhow::Result<Vec<Queue>> {
     let (mut queues, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = p::ListQueuesRequest { page_size: PAGE, page_token };

@@ -2,9 +2,8 @@
 
 use jobs::views::{Schedule, ScheduleList};
 use proto::{self as p, schedules_service_client::SchedulesServiceClient};
-use tonic::transport::Channel;
 
-use super::{Coordinator, PAGE, parameters, plain, say_json, time, view, views};
+use super::{Coordinator, PAGE, parameters, plain, say_json, time, view, views, Link};
 
 /// `cowriestream schedules`
 #[derive(Debug, clap::Args)]
@@ -79,7 +78,7 @@ pub async fn schedules(args: Schedules) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn every_schedule(client: &mut SchedulesServiceClient<Channel>) -> anyhow::Result<Vec<Schedule>> {
+async fn every_schedule(client: &mut SchedulesServiceClient<Link>) -> anyhow::Result<Vec<Schedule>> {
     let (mut schedules, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = p::ListSchedulesRequest { page_size: PAGE, page_token };

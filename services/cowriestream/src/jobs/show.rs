@@ -3,12 +3,11 @@
 use jobs::{Status, views::JobDetail};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde_json::Value;
-use tonic::transport::Channel;
 
-use super::{plain, say_json, time, view};
+use super::{plain, say_json, time, view, Link};
 
 pub(super) async fn show(
-    client: &mut JobsServiceClient<Channel>,
+    client: &mut JobsServiceClient<Link>,
     job_id: &str,
     json: bool,
 ) -> anyhow::Result<()> {

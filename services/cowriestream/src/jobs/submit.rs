@@ -4,9 +4,8 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde_json::json;
-use tonic::transport::Channel;
 
-use super::{parameters, plain, say_json, show, watch};
+use super::{parameters, plain, say_json, show, watch, Link};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -62,7 +61,7 @@ pub(super) struct Submit {
     json: bool,
 }
 
-pub(super) async fn submit(client: &mut JobsServiceClient<Channel>, args: Submit) -> anyhow::Result<()> {
+pub(super) async fn submit(client: &mut JobsServiceClient<Link>, args: Submit) -> anyhow::Result<()> {
     let (json, wait) = (args.json, args.wait);
     let traceparent = args.traceparent.clone();
     let mut request = tonic::Request::new(request(args)?);

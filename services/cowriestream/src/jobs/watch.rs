@@ -7,9 +7,8 @@ use chrono::Utc;
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{State, Status};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
-use tonic::transport::Channel;
 
-use super::{may_pass, plain, say_json};
+use super::{may_pass, plain, say_json, Link};
 
 /// How long a job that is followed may be out of reach.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,7 +17,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A job that is followed.
 struct Watch<'a> {
-    client: &'a mut JobsServiceClient<Channel>,
+    client: &'a mut JobsServiceClient<Link>,
     job_id: &'a str,
     json: bool,
     bar: ProgressBar,
@@ -29,7 +28,7 @@ struct Watch<'a> {
 /// Follows a job; an error when it does not complete. Reconnects for up to 60 s when the connection breaks,
 /// because a break says nothing about the job.
 pub(super) async fn watch(
-    client: &mut JobsServiceClient<Channel>,
+    client: &mut JobsServiceClient<Link>,
     job_id: &str,
     json: bool,
 ) -> anyhow::Result<()> {

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use jobs::views::{Worker, WorkerList};
 use proto::{self as p, workers_service_client::WorkersServiceClient};
-use tonic::transport::Channel;
 
-use super::{Coordinator, PAGE, plain, say_json, views};
+use super::{Coordinator, PAGE, plain, say_json, views, Link};
 
 /// `cowriestream workers`
 #[derive(Debug, clap::Args)]
@@ -67,7 +66,7 @@ pub async fn workers(args: Workers) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn every_worker(client: &mut WorkersServiceClient<Channel>) -> anyhow::Result<WorkerList> {
+async fn every_worker(client: &mut WorkersServiceClient<Link>) -> anyhow::Result<WorkerList> {
     let mut list = WorkerList { workers: Vec::new(), job_routing: BTreeMap::new(), next_page_token: None };
     let mut page_token = String::new();
     loop {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use servers::testing::Backend;
 
 use crate::{
-    harness::{Hub, PROGRAM, Process, eventually},
+    harness::{Hub, KEY, PROGRAM, Process, eventually},
     office::Office,
     queue::process_of,
 };
@@ -31,7 +31,7 @@ struct Answer {
 /// A request; its body is JSON. Status 0: no answer.
 fn http(address: &str, method: &str, path: &str, body: Option<&str>) -> Answer {
     let (address, body) = (address.trim_start_matches("http://"), body.unwrap_or_default());
-    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nHost: {address}\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nHost: {address}\r\nX-API-Key: {KEY}\r\n");
     if !body.is_empty() {
         head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     }
@@ -262,7 +262,7 @@ async fn a_server_that_is_away_is_said_so_within_seconds() {
                         if n % 4 == 0 {
                             // A caller that gives up.
                             let mut stream = TcpStream::connect(rest.trim_start_matches("http://")).unwrap();
-                            let head = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+                            let head = format!("POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n");
                             write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
                         } else {
                             assert_eq!(http(rest, "POST", "/api/v1/jobs", Some(body)).status, 503);

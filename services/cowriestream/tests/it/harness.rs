@@ -14,6 +14,9 @@ pub use servers::testing::{directory, eventually, psql};
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cowriestream");
 
+/// A key that may do everything, in the database of every [`Hub`].
+pub const KEY: &str = "csk_TestAdm1_0123456789abcdefghijklmnopqrstuv3Z65Aq";
+
 /// NATS and Postgres that can be stopped, damaged and started again on the same ports.
 pub struct Hub {
     pub dir: tempfile::TempDir,
@@ -32,6 +35,9 @@ impl Hub {
         let hub = Self { dir, nats, postgres, nats_url, database_url };
         hub.run(&["migrate"]);
         hub.run(&["provision"]);
+        hub.psql(&format!(
+            "insert into api_keys (key_id, name, hash, scopes) values ('TestAdm1', 'test', sha256('{KEY}'::bytea), '{{admin}}')"
+        ));
         hub
     }
 
@@ -50,6 +56,7 @@ impl Hub {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).env("NATS_URL", &self.nats_url).env("DATABASE_URL", &self.database_url);
         command
+            .env("API_KEY", KEY)
             .env("COWRIESTREAM_HEALTH_LISTEN", "127.0.0.1:0")
             .env("COWRIESTREAM_LOG", "info")
             .current_dir(self.dir.path());

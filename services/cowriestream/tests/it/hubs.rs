@@ -10,8 +10,15 @@ use rustix::process::Signal;
 
 use crate::harness::{PROGRAM, Process, directory, env_of, eventually};
 
-const NAMES: [&str; 6] =
-    ["DATABASE_URL", "NATS_URL", "GRPC_URL", "COWRIESTREAM_GRPC_URL", "COWRIESTREAM_DATA_DIR", "REDIS_URL"];
+const NAMES: [&str; 7] = [
+    "API_KEY",
+    "DATABASE_URL",
+    "NATS_URL",
+    "GRPC_URL",
+    "COWRIESTREAM_GRPC_URL",
+    "COWRIESTREAM_DATA_DIR",
+    "REDIS_URL",
+];
 
 fn command(within: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);

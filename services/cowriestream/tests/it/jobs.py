@@ -1,6 +1,7 @@
 """Unmodified clients: Celery's AsyncResult, redis-py, gRPC by reflection, REST and server-sent events."""
 
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -15,11 +16,13 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 rest, grpc_url, redis_url = sys.argv[1:]
+key = os.environ["API_KEY"]
 app = celery.Celery(backend=redis_url)
 server = redis.Redis.from_url(redis_url, decode_responses=True)
 
 
 def call(method, path, body=None, headers={}):
+    headers = {"x-api-key": key, **headers}
     if body is not None:
         headers = {"content-type": "application/json", **headers}
     request = urllib.request.Request(rest + path, method=method, data=None if body is None else json.dumps(body).encode(), headers=headers)
@@ -98,7 +101,19 @@ assert server.zscore("cowrie:jobs:reports", job) is None
 print(f"Redis: {len(heard['status'])} statuses heard, {len(states)} in the stream")
 
 # gRPC, from what the server says of itself.
-channel = grpc.insecure_channel(grpc_url.removeprefix("http://"))
+
+
+class WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Sends the key with each call, as bearer."""
+
+    def send(self, proceed, details, request):
+        metadata = [*(details.metadata or ()), ("authorization", f"Bearer {key}")]
+        return proceed(details._replace(metadata=metadata), request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = send
+
+
+channel = grpc.intercept_channel(grpc.insecure_channel(grpc_url.removeprefix("http://")), WithKey())
 pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
 service = pool.FindServiceByName("cowrie.v1.JobsService")
 
@@ -165,7 +180,7 @@ assert [status for status, _ in unique] == [201, 200] and unique[0][1]["job_id"]
 
 # Server-sent events, to the end.
 job = submit(parameters={"steps": 3, "step_seconds": 0.2})
-with urllib.request.urlopen(f"{rest}/api/v1/jobs/{job}/events", timeout=30) as answer:
+with urllib.request.urlopen(urllib.request.Request(f"{rest}/api/v1/jobs/{job}/events", headers={"x-api-key": key}), timeout=30) as answer:
     assert answer.headers["content-type"] == "text/event-stream"
     told = [json.loads(line[6:]) for line in answer.read().decode().splitlines() if line.startswith("data: ")]
 assert told[0]["state"] == "queued" and told[-1]["state"] == "completed", told

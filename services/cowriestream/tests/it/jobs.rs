@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use servers::testing::Backend;
 
 use crate::{
-    harness::{Hub, eventually},
+    harness::{Hub, KEY, eventually},
     office::Office,
 };
 
@@ -255,7 +255,7 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("REDIS_URL", &url)]);
     let _worker = office.worker("w", &["--queues", "reports", "--concurrency", "4"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/jobs.py");
-    let out = Command::new(python).arg(script).args([&office.rest, &office.grpc, &url]).output().unwrap();
+    let out = Command::new(python).arg(script).args([&office.rest, &office.grpc, &url]).env("API_KEY", KEY).output().unwrap();
     assert!(
         out.status.success(),
         "{}{}",

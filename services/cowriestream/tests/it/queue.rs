@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
-    harness::{Hub, eventually},
+    harness::{Hub, KEY, eventually},
     office::Office,
 };
 
@@ -280,6 +280,6 @@ async fn a_schedule_fires_once_whoever_lives() {
     assert!((12..=19).contains(&of("catches-up")), "{}", of("catches-up"));
     assert!(of("skips") == 0 || past_hour < 90, "{}", of("skips"));
     let out =
-        Command::new("curl").args(["-sf", &format!("{}/api/v1/schedules", other.rest)]).output().unwrap();
+        Command::new("curl").args(["-sf", "-H", &format!("X-API-Key: {KEY}"), &format!("{}/api/v1/schedules", other.rest)]).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).contains("catches-up"));
 }

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    harness::{Hub, eventually, psql},
+    harness::{Hub, KEY, eventually, psql},
     office::Office,
 };
 
@@ -25,7 +25,7 @@ fn send(address: &str, method: &str, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {KEY}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )
     .unwrap();
     stream

@@ -4,9 +4,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use web::{
-    Body, NoQuery, Problem,
+    Body, NoQuery, Principal, Problem,
     axum::{
-        Json,
+        Extension, Json,
         extract::State,
         http::{HeaderMap, StatusCode, header},
         response::IntoResponse,
@@ -43,13 +43,14 @@ pub(in crate::rest) struct Submitted {
 )]
 pub(in crate::rest) async fn submit(
     State(service): State<Service>,
+    Extension(principal): Extension<Principal>,
     _: NoQuery,
     headers: HeaderMap,
     Body(mut body): Body,
 ) -> Result<impl IntoResponse, Problem> {
     add_idempotency_key(&headers, &mut body)?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (job_id, created) = service.submit(body, traceparent).await?;
+    let (job_id, created) = service.submit(body, traceparent, &principal).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let location = [(header::LOCATION, format!("/api/v1/jobs/{job_id}"))];
     Ok((status, location, Json(Submitted { job_id, created })))
