@@ -7,17 +7,30 @@ use boot::{CancellationToken, Duty};
 use bus::topology::{JOBS, STATUS, TopologyArgs};
 use store::{Failure, Lease};
 
-use crate::{schedules, service::Service, submissions::publish_status};
+use crate::{Args, schedules, service::Service, submissions::publish_status};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Name of the lease.
 const DUTY: &str = "coordinator";
 
+/// For how many days rows are kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep {
+    jobs: Option<u32>,
+    audit: u32,
+}
+
+impl Keep {
+    pub fn of(args: &Args) -> Self {
+        Self { jobs: args.jobs_days, audit: args.audit_days }
+    }
+}
+
 /// Holds or tries to get the lease until stop, and works while it is held.
 pub(crate) async fn lead(
     service: Service,
     topology: TopologyArgs,
-    jobs_days: Option<u32>,
+    keep: Keep,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
@@ -32,7 +45,7 @@ pub(crate) async fn lead(
         let outcome = async {
             held = service.store.lease(DUTY, held.as_ref()).await?;
             match &held {
-                Some(lease) => work(&service, lease, jobs_days).await,
+                Some(lease) => work(&service, lease, keep).await,
                 None => Ok(false),
             }
         };
@@ -62,15 +75,16 @@ async fn streams(service: &Service, topology: &TopologyArgs) -> anyhow::Result<(
 }
 
 /// Returns whether there is more to do at once.
-async fn work(service: &Service, lease: &Lease, jobs_days: Option<u32>) -> Result<bool, Failure> {
+async fn work(service: &Service, lease: &Lease, keep: Keep) -> Result<bool, Failure> {
     let mut transaction = service.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
         return Ok(false);
     }
     let changed = store::jobs::sweep(&mut transaction).await?;
-    if let Some(days) = jobs_days {
+    if let Some(days) = keep.jobs {
         store::jobs::forget(&mut transaction, days).await?;
     }
+    store::keys::audit::forget(&mut transaction, keep.audit).await?;
     transaction.commit().await.map_err(Failure::from)?;
     for status in &changed {
         let why = status.error.as_ref().map_or("", |error| error.message.as_str());

@@ -23,7 +23,7 @@ impl Service {
     pub(crate) async fn keys(&self, page: &Page) -> Result<KeyList, Problem> {
         let mut connection = self.connection().await?;
         let rows = store::keys::list(&mut connection).await.map_err(failed)?;
-        let views = rows.into_iter().map(KeyView::from).collect();
+        let views: Vec<_> = rows.into_iter().map(KeyView::from).collect();
         let (keys, next_page_token) = page.cut(views, |key: &KeyView| key.id.clone());
         Ok(KeyList { keys, next_page_token })
     }

@@ -30,7 +30,7 @@ use store::Store;
 use tokio::sync::Notify;
 use web::{Guard, listen};
 
-use crate::service::Service;
+use crate::{duties::Keep, service::Service};
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -68,6 +68,9 @@ pub struct Args {
     /// Days that an ended job stays in Postgres, with its result; default: unlimited
     #[arg(long, env = "COWRIESTREAM_JOBS_DAYS", value_parser = clap::value_parser!(u32).range(1..=36500), value_name = "DAYS")]
     pub jobs_days: Option<u32>,
+    /// Days that the lines of the audit log stay in Postgres
+    #[arg(long, env = "COWRIESTREAM_AUDIT_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500), value_name = "DAYS")]
+    pub audit_days: u32,
 }
 
 /// The addresses that the coordinator listens on.
@@ -124,7 +127,7 @@ pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<Listening> {
     let serving = tasks.clone();
     tasks.spawn("rest", async move { web::serve(rest, "rest", app, &serving).await });
     tasks.spawn("grpc", grpc::serve(grpc, service.clone(), access));
-    tasks.spawn("duties", duties::lead(service.clone(), topology, args.jobs_days, tasks.stop()));
+    tasks.spawn("duties", duties::lead(service.clone(), topology, Keep::of(args), tasks.stop()));
     tasks.spawn("watch", watch::run(service.clone(), tasks.stop()));
     if let Some(url) = &redis_url {
         let writer = ::mirror::Writer::new(url, args.mirror_days)?;

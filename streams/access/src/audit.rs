@@ -116,7 +116,7 @@ async fn write(store: Store, mut waiting: Receiver<Entry>, stop: CancellationTok
         if batch.is_empty() {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = waiting.recv_many(&mut batch, BATCH) => (),
+                received = waiting.recv_many(&mut batch, BATCH) => if received == 0 { break },
             }
         }
         let outcome = insert(&store, &batch).await;

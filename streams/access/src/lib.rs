@@ -103,15 +103,23 @@ impl Access {
 
     /// Refuses to serve other machines without keys.
     pub async fn check(&self, addresses: &[SocketAddr]) -> anyhow::Result<()> {
-        let Some(public) = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) else {
+        let public = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        let any = match &self.0 {
+            Some(keys) => store::keys::any_valid(&mut *keys.store.connection().await?).await?,
+            None => true,
+        };
+        let Some(public) = public else {
+            if !any {
+                tracing::warn!("there is no API key, so every request is refused: `cowriestream keys create` makes one");
+            }
             return Ok(());
         };
-        let Some(keys) = &self.0 else {
+        if self.0.is_none() {
             bail!(
                 "{public} is reachable from other machines, and --open (COWRIESTREAM_OPEN) is for loopback only: leave it out, and create a key with `cowriestream keys create --name admin --scopes admin`"
             );
-        };
-        if !store::keys::any_valid(&mut *keys.store.connection().await?).await? {
+        }
+        if !any {
             bail!(
                 "{public} is reachable from other machines, and there is no API key: create one with `cowriestream keys create --name admin --scopes admin`, or listen on 127.0.0.1"
             );

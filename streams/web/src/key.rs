@@ -79,7 +79,7 @@ impl KeyHash {
 
     /// Compares with a stored hash, in a time that does not depend on where they differ.
     pub fn is(&self, stored: &[u8]) -> bool {
-        self.0.ct_eq(stored).into()
+        self.0[..].ct_eq(stored).into()
     }
 }
 

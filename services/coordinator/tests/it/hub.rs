@@ -70,6 +70,7 @@ fn listen(address: [u8; 4]) -> Args {
         schedules: None,
         mirror_days: 7,
         jobs_days: None,
+        audit_days: 365,
     }
 }
 

@@ -100,8 +100,14 @@ async fn who_sources_the_environment_of_up_speaks_to_it_from_anywhere() {
     for name in NAMES {
         command_of_up.env_remove(name);
     }
-    let mut up = Process::start(command_of_up.args(["up", "--data-dir", data.to_str().unwrap()]), &errors);
-    eventually("up is ready", || fs::read_to_string(&errors).is_ok_and(|text| text.contains("ready:")));
+    command_of_up.args(["up", "--data-dir", data.to_str().unwrap()]);
+    let mut up = Process::start(&mut command_of_up, &errors);
+    let ready = |times: usize| {
+        eventually("up is ready", || {
+            fs::read_to_string(&errors).is_ok_and(|text| text.matches("ready:").count() == times)
+        });
+    };
+    ready(1);
     let text = fs::read_to_string(&errors).unwrap();
     let hint = text.split_once("ready: `").unwrap().1.split_once('`').unwrap().0;
     let script = format!(
@@ -116,6 +122,25 @@ async fn who_sources_the_environment_of_up_speaks_to_it_from_anywhere() {
     assert!(out.status.success(), "{hint}: {said}{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(crate::harness::psql(&env_of(&data, "DATABASE_URL"), "select count(*) from jobs").trim(), "1");
 
+    // Another hub's coordinator does not get the key of this one.
+    let key = env_of(&data, "API_KEY");
+    let other = [("GRPC_URL", "http://127.0.0.1:1")];
+    names(&refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &other), &["127.0.0.1:1"]);
+    let url = env_of(&data, "GRPC_URL");
+    names(&refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &[("GRPC_URL", &url)]), &["no valid credential", "API_KEY"]);
+    let wrong = [("GRPC_URL", url.as_str()), ("API_KEY", "csk_x")];
+    names(&refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &wrong), &["no valid credential"]);
+
+    up.signal(Signal::TERM);
+    assert!(up.end());
+    // The key is private, never printed, and used again.
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(data.join("env")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(key.starts_with("csk_"));
+    let mut up = Process::start(&mut command_of_up, &errors);
+    ready(2);
+    assert_eq!(env_of(&data, "API_KEY"), key);
+    assert!(!fs::read_to_string(&errors).unwrap().contains(&key[13..]));
     up.signal(Signal::TERM);
     assert!(up.end());
     names(

@@ -55,15 +55,16 @@ pub async fn list(on: &mut PgConnection, limit: i64) -> Result<Vec<Entry>, Failu
     Ok(rows)
 }
 
-/// Deletes entries that are older than this many days, some thousands at a time.
+/// Deletes entries that are older than this many days, some thousands at a time, and counters of past days.
 pub async fn forget(on: &mut PgConnection, days: u32) -> Result<(), Failure> {
     sqlx::query!(
         "delete from audit_log where entry_id in
         (select entry_id from audit_log where at < clock_timestamp() - make_interval(days => $1) order by at limit 5000)",
         days.cast_signed(),
     )
-    .execute(on)
+    .execute(&mut *on)
     .await?;
+    sqlx::query!("delete from api_key_days where day < current_date - 7").execute(on).await?;
     Ok(())
 }
 

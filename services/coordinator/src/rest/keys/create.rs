@@ -1,5 +1,5 @@
 use access::{Created, Wish};
-use fields::{Age, AgeError, Fields};
+use fields::{Age, Fields};
 use serde_json::Value;
 use utoipa::ToSchema;
 use web::{
@@ -101,10 +101,10 @@ fn texts(fields: &mut Fields<'_>, name: &'static str) -> Vec<String> {
 
 /// A duration like 24h; `None` when it is absent.
 pub(super) fn duration(fields: &mut Fields<'_>, name: &'static str) -> Option<Age> {
-    match fields.text(name, 20)?.parse() {
+    match fields.text(name, 20)?.parse::<Age>() {
         Ok(age) => Some(age),
         Err(error) => {
-            fields.wrong(name, AgeError::to_string(&error));
+            fields.wrong(name, error.to_string());
             None
         }
     }
