@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use store::StoreArgs;
 
 use crate::{
-    analyse, backfill, dead_letters, findings, jobs, keys, load, native, rules, status, tail, target::Target, up,
-    verify,
+    analyse, backfill, dead_letters, findings, jobs, keys, load, native, rules, status, tail, target::Target,
+    up, verify,
 };
 
 /// The streaming pipeline for Cowrie SSH/Telnet honeypots: every event of every log in Postgres, exactly

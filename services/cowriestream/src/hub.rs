@@ -110,8 +110,7 @@ impl HubArgs {
 
     /// Whether a flag names the data directory.
     fn is_asked_for(&self) -> bool {
-        self.data_dir.is_some()
-            && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from)
+        self.data_dir.is_some() && self.data_dir != env::var_os("COWRIESTREAM_DATA_DIR").map(PathBuf::from)
     }
 
     fn file(&self) -> String {

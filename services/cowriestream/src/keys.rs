@@ -115,8 +115,8 @@ pub async fn run(args: Keys) -> anyhow::Result<()> {
         Command::Rotate { id, overlap } => {
             let overlap = TimeDelta::seconds(overlap.seconds());
             let created = access::rotate(&mut connection, plain(&id), overlap, ACTOR).await?;
-            let created = created
-                .with_context(|| format!("there is no valid key {id} that was not rotated before"))?;
+            let created =
+                created.with_context(|| format!("there is no valid key {id} that was not rotated before"))?;
             show_created(&created, json)
         }
         Command::Audit { limit } => {

@@ -124,7 +124,8 @@ async fn write(store: Store, mut waiting: Receiver<Entry>, stop: CancellationTok
             Ok(()) => batch.clear(),
             // What Postgres refuses now, it refuses always.
             Err(store::Failure::Reject(_)) => {
-                ::metrics::counter!(metrics::NOT_AUDITED, "reason" => "refused").increment(batch.len() as u64);
+                ::metrics::counter!(metrics::NOT_AUDITED, "reason" => "refused")
+                    .increment(batch.len() as u64);
                 batch.clear();
             }
             Err(store::Failure::Retry(_)) => tokio::select! {

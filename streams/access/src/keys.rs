@@ -115,7 +115,10 @@ impl Wish {
         let of_all = scopes.iter().find(|scope| !scope.is_per_sensor());
         if let (Some(scope), false) = (of_all, self.sensors.is_empty()) {
             let name = scope.name();
-            wrong("sensors", format!("{name} concerns all sensors: use stats:read, secrets:read, findings:write"));
+            wrong(
+                "sensors",
+                format!("{name} concerns all sensors: use stats:read, secrets:read, findings:write"),
+            );
         }
         if self.daily_quota.is_some_and(|quota| quota < 1) {
             wrong("daily_quota", "expected a number from 1".into());

@@ -21,6 +21,7 @@ use chrono::Utc;
 use store::{Store, keys::KeyRow};
 use web::{Class, Code, Granted, Open, Principal, Problem, Verify, Wanted};
 
+pub use self::keys::{Created, KeyState, KeyView, Wish, create, rotate};
 use self::{
     audit::AuditLog,
     cache::{Cache, Found},
@@ -28,7 +29,6 @@ use self::{
     quota::Quotas,
     streams::Streams,
 };
-pub use self::keys::{Created, KeyState, KeyView, Wish, create, rotate};
 pub use web::{Key, Scope};
 
 /// How often the keys of open streams are looked at.
@@ -110,7 +110,9 @@ impl Access {
         };
         let Some(public) = public else {
             if !any {
-                tracing::warn!("there is no API key, so every request is refused: `cowriestream keys create` makes one");
+                tracing::warn!(
+                    "there is no API key, so every request is refused: `cowriestream keys create` makes one"
+                );
             }
             return Ok(());
         };

@@ -34,7 +34,9 @@ impl Limits {
             read: bucket(args.reads_per_minute)?,
             write: bucket(args.writes_per_minute)?,
             stream: bucket(args.streams_per_minute)?,
-            duty: Mutex::new(Duty::new("share the limits of API keys through Redis; each process has its own")),
+            duty: Mutex::new(Duty::new(
+                "share the limits of API keys through Redis; each process has its own",
+            )),
         })
     }
 
@@ -46,10 +48,7 @@ impl Limits {
             Class::Stream => &self.stream,
         };
         let taken = self.limiter.take(&format!("key:{key_id}:{}", class.name()), bucket).await;
-        self.duty
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .report(taken.fallback.map_or(Ok(()), Err));
+        self.duty.lock().unwrap_or_else(PoisonError::into_inner).report(taken.fallback.map_or(Ok(()), Err));
         let quota = bucket.capacity();
         let limit = |remaining: u32, reset_seconds: u64| RateLimit {
             policy: class.name(),

@@ -72,9 +72,7 @@ pub async fn serve_http(
         tasks.start(async move {
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(patience);
-            let mut served = std::pin::pin!(
-                builder.serve_connection(TokioIo::new(connection), service)
-            );
+            let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), service));
             let outcome = tokio::select! {
                 outcome = served.as_mut() => outcome,
                 () = stop.cancelled() => {

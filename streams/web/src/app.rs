@@ -12,9 +12,7 @@ use axum::{
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use crate::{
-    Code, Guard, Operations, Problem, Scope, Verify, authenticate, guard, limits, observe, openapi,
-};
+use crate::{Code, Guard, Operations, Problem, Scope, Verify, authenticate, guard, limits, observe, openapi};
 
 /// A route for principals with a scope. The OpenAPI document names the scope, and `codes` beside the refusals
 /// that every route has.

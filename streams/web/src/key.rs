@@ -41,9 +41,9 @@ impl Key {
     }
 
     pub fn parse(text: &str) -> Result<Self, NotAKey> {
-        let (id, secret) =
-            text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(NotAKey)?;
-        let digits = |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_alphanumeric());
+        let (id, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(NotAKey)?;
+        let digits =
+            |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_alphanumeric());
         if !digits(id, ID) || !digits(secret, SECRET + CHECKSUM) {
             return Err(NotAKey);
         }

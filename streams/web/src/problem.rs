@@ -206,7 +206,8 @@ impl IntoResponse for Problem {
         if let Some(after) = retry_after {
             // Rounded up: a client that came earlier would be refused again.
             let seconds = after.as_millis().div_ceil(1_000).max(1);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+            headers
+                .insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
         }
         match code {
             Code::Unauthenticated => {

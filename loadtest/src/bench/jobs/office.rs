@@ -84,11 +84,7 @@ impl Office {
     }
 
     /// Hands in a `diagnostic` job; its id.
-    pub async fn submit(
-        client: &mut Client,
-        steps: u32,
-        step_seconds: f64,
-    ) -> anyhow::Result<String> {
+    pub async fn submit(client: &mut Client, steps: u32, step_seconds: f64) -> anyhow::Result<String> {
         let number =
             |value: f64| prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(value)) };
         let fields =
@@ -103,10 +99,7 @@ impl Office {
     }
 
     /// Follows a job.
-    pub async fn watch(
-        client: &mut Client,
-        job_id: &str,
-    ) -> anyhow::Result<Streaming<WatchJobResponse>> {
+    pub async fn watch(client: &mut Client, job_id: &str) -> anyhow::Result<Streaming<WatchJobResponse>> {
         Ok(client
             .watch_job(WatchJobRequest { job_id: job_id.to_owned(), after_version: 0 })
             .await?

@@ -31,7 +31,8 @@ pub(super) fn operation(operations: &Operations, path: &str) -> Option<Operation
         return None;
     }
     let any = |scope, class| Operation { id: path.chars().take(100).collect(), scope, class };
-    let Some(call) = path.strip_prefix(OURS).and_then(|rest| rest.split_once('/')).map(|(_, call)| call) else {
+    let Some(call) = path.strip_prefix(OURS).and_then(|rest| rest.split_once('/')).map(|(_, call)| call)
+    else {
         return Some(any(None, Class::Stream));
     };
     let id = snake_case(call);
@@ -60,7 +61,9 @@ pub(super) async fn authenticate<V: Verify>(
     mut request: HttpRequest,
     next: Next,
 ) -> Response {
-    let Some(operation) = operation(&operations, request.uri().path()) else { return next.run(request).await };
+    let Some(operation) = operation(&operations, request.uri().path()) else {
+        return next.run(request).await;
+    };
     let from = web::peer(&request);
     let wanted = Wanted { credential: credential(request.headers()), operation: &operation, from };
     match verify.verify(wanted).await {
@@ -122,7 +125,8 @@ mod tests {
         assert_eq!(of("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").unwrap().scope, None);
         // Every call of the interface, as the descriptors name them.
         let text = String::from_utf8_lossy(proto::DESCRIPTORS);
-        for call in ["SubmitJob", "GetJob", "ListJobs", "CancelJob", "RetryJob", "PauseQueue", "PutSchedule"] {
+        for call in ["SubmitJob", "GetJob", "ListJobs", "CancelJob", "RetryJob", "PauseQueue", "PutSchedule"]
+        {
             assert!(text.contains(call), "{call}");
             assert!(operations.named(&snake_case(call)).is_some(), "{call}");
         }

@@ -8,7 +8,11 @@ use store::jobs::JobFilter;
 use tonic::{Request, Status};
 use web::{Page, Problem};
 
-use super::{Answer, access::{self, place, principal}, request_json};
+use super::{
+    Answer,
+    access::{self, place, principal},
+    request_json,
+};
 use crate::{
     problem::status,
     service::{self, Service},

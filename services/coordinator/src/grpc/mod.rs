@@ -77,7 +77,9 @@ pub(crate) async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(MOST_STREAMS)
         .layer(MapResponseLayer::new(refusals::with_code))
-        .add_routes(Routes::from(routes.layer(from_fn_with_state((verify, operations), access::authenticate))))
+        .add_routes(Routes::from(
+            routes.layer(from_fn_with_state((verify, operations), access::authenticate)),
+        ))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

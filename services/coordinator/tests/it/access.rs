@@ -115,7 +115,8 @@ async fn a_revoked_or_expired_key_stops_within_five_seconds_in_every_process() {
     let other = hub.another(&access::Args::default(), None).await;
     let job = hub.submit(&json!({"job_type": "diagnostic", "queue": "nobody"}));
     let (id, key) = create(&hub, &json!({"name": "thief", "scopes": ["jobs:read"]}));
-    let (expiring, expiring_key) = create(&hub, &json!({"name": "old", "scopes": ["jobs:read"], "expires_in": "1h"}));
+    let (expiring, expiring_key) =
+        create(&hub, &json!({"name": "old", "scopes": ["jobs:read"], "expires_in": "1h"}));
     let status = |address: &str, key: &str| with(address, key, "GET", "/api/v1/jobs", None).status;
     for address in [&hub.rest, &other.rest] {
         assert_eq!((status(address, &key), status(address, &expiring_key)), (200, 200));
@@ -133,7 +134,9 @@ async fn a_revoked_or_expired_key_stops_within_five_seconds_in_every_process() {
     let answer = hub.call("DELETE", &format!("/api/v1/keys/{id}"), None);
     assert_eq!((answer.status, &answer.body["state"]), (200, &json!("revoked")));
     hub.psql(&format!("update api_keys set expires_at = now() where key_id = '{expiring}'"));
-    for (address, key) in [(&hub.rest, &key), (&other.rest, &key), (&hub.rest, &expiring_key), (&other.rest, &expiring_key)] {
+    for (address, key) in
+        [(&hub.rest, &key), (&other.rest, &key), (&hub.rest, &expiring_key), (&other.rest, &expiring_key)]
+    {
         eventually("the key is refused", || status(address, key) == 401);
         assert!(revoked.elapsed() < Duration::from_secs(5), "{:?}", revoked.elapsed());
     }
@@ -143,7 +146,8 @@ async fn a_revoked_or_expired_key_stops_within_five_seconds_in_every_process() {
     let ended = watched.message().await.unwrap_err();
     assert_eq!(ended.code(), Code::Unauthenticated);
     events.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let last = BufReader::new(events).lines().map_while(Result::ok).find(|line| line.contains("event: problem"));
+    let last =
+        BufReader::new(events).lines().map_while(Result::ok).find(|line| line.contains("event: problem"));
     assert!(last.is_some());
     println!("streams ended after {:.1} s", revoked.elapsed().as_secs_f64());
 
@@ -169,7 +173,10 @@ async fn a_rotated_key_overlaps_with_the_next_one() {
     let rotated = rotate(&json!({"overlap": "2s"}));
     assert_eq!(rotated.status, 201, "{}", rotated.body);
     let new = rotated.body["key"].as_str().unwrap();
-    assert_eq!((&rotated.body["scopes"], &rotated.body["daily_quota"]), (&json!(["jobs:read"]), &json!(1000)));
+    assert_eq!(
+        (&rotated.body["scopes"], &rotated.body["daily_quota"]),
+        (&json!(["jobs:read"]), &json!(1000))
+    );
     let status = |key: &str| with(&hub.rest, key, "GET", "/api/v1/jobs", None).status;
     assert_eq!((status(&old), status(new)), (200, 200));
     eventually("the old one has expired", || status(&old) == 401);
@@ -189,9 +196,26 @@ async fn hostile_credentials_are_refused_and_harm_nothing() {
     let long = "x".repeat(20_000);
     let valid_form = KEY.replace("TestAdm1", "TestAdm2");
     let hostile = [
-        "csk_", "csk__", "csk_TestAdm1", "'; drop table api_keys; --", "csk_TestAdm1_' or '1'='1", "%00", "null",
-        "../../etc/passwd", "csk_TestAdm1_0123456789abcdefghijklmnopqrstuv000000", "${jndi:ldap://x}", "\t", "\u{1b}[31m",
-        "schlüssel", "\u{202e}yek", &long, &valid_form, &KEY[1..], &KEY.to_lowercase(), "Bearer", "*",
+        "csk_",
+        "csk__",
+        "csk_TestAdm1",
+        "'; drop table api_keys; --",
+        "csk_TestAdm1_' or '1'='1",
+        "%00",
+        "null",
+        "../../etc/passwd",
+        "csk_TestAdm1_0123456789abcdefghijklmnopqrstuv000000",
+        "${jndi:ldap://x}",
+        "\t",
+        "\u{1b}[31m",
+        "schlüssel",
+        "\u{202e}yek",
+        &long,
+        &valid_form,
+        &KEY[1..],
+        &KEY.to_lowercase(),
+        "Bearer",
+        "*",
     ];
     for value in hostile {
         for (name, value) in [("X-API-Key", value.to_owned()), ("Authorization", format!("Bearer {value}"))] {
@@ -214,7 +238,9 @@ async fn hostile_credentials_are_refused_and_harm_nothing() {
     for _ in 0..200 {
         with(&hub.rest, "none", "GET", "/api/v1/jobs", None);
     }
-    eventually("lines are written", || hub.count("select count(*) from audit_log where outcome = 'denied'") > 0);
+    eventually("lines are written", || {
+        hub.count("select count(*) from audit_log where outcome = 'denied'") > 0
+    });
     assert!(hub.count("select count(*) from audit_log") < 60);
 }
 

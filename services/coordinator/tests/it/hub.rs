@@ -123,8 +123,7 @@ impl Hub {
         bus.provision(&TOPOLOGY).await.unwrap();
         let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
         let args = Args { allowed_hosts: hosts, ..listen([127, 0, 0, 1]) };
-        let (listening, tasks) =
-            start(&args, &access::Args::default(), &bus, &store, None).await.unwrap();
+        let (listening, tasks) = start(&args, &access::Args::default(), &bus, &store, None).await.unwrap();
         Self {
             rest: listening.rest.to_string(),
             grpc: format!("http://{}", listening.grpc),
@@ -198,7 +197,6 @@ impl Hub {
     pub async fn bare_channel(&self) -> Channel {
         Channel::from_shared(self.grpc.clone()).unwrap().connect().await.unwrap()
     }
-
 
     /// Registers a worker of a queue.
     pub async fn worker(&self, queue: &str) -> Worker<'_> {

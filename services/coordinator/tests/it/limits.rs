@@ -23,7 +23,8 @@ async fn coordinators_share_the_limit_of_a_key_while_redis_answers() {
     let directory = servers::testing::directory();
     let mut redis = Backend::redis(&directory.path().join("r")).await;
     let args = access::Args { reads_per_minute: 30, ..Default::default() };
-    let (one, two) = (hub.another(&args, Some(&redis.url())).await, hub.another(&args, Some(&redis.url())).await);
+    let (one, two) =
+        (hub.another(&args, Some(&redis.url())).await, hub.another(&args, Some(&redis.url())).await);
     let mut granted = 0;
     for n in 0..60 {
         let answer = get(if n % 2 == 0 { &one.rest } else { &two.rest }, KEY);
@@ -55,9 +56,14 @@ async fn coordinators_share_the_limit_of_a_key_while_redis_answers() {
 async fn a_daily_quota_is_never_exceeded() {
     let hub = Hub::start().await;
     let other = hub.another(&access::Args::default(), None).await;
-    let created = hub.call("POST", "/api/v1/keys", Some(&json!({"name": "q", "scopes": ["jobs:read"], "daily_quota": 7})));
+    let created = hub.call(
+        "POST",
+        "/api/v1/keys",
+        Some(&json!({"name": "q", "scopes": ["jobs:read"], "daily_quota": 7})),
+    );
     let key = created.body["key"].as_str().unwrap();
-    let answers: Vec<_> = (0..20).map(|n| get(if n % 2 == 0 { &hub.rest } else { &other.rest }, key)).collect();
+    let answers: Vec<_> =
+        (0..20).map(|n| get(if n % 2 == 0 { &hub.rest } else { &other.rest }, key)).collect();
     let granted = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(granted, 7);
     let last = answers.last().unwrap();
@@ -77,7 +83,11 @@ async fn a_key_has_a_limited_number_of_streams() {
     let open = || {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(&other.rest).unwrap();
-        write!(stream, "GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n"
+        )
+        .unwrap();
         let mut head = [0; 12];
         stream.read_exact(&mut head).unwrap();
         (stream, String::from_utf8_lossy(&head[9..]).into_owned())

@@ -6,11 +6,11 @@
 
 mod access;
 mod grpc;
-mod limits;
 mod http;
 mod hub;
 mod idempotency;
 mod job_types;
+mod limits;
 mod lists;
 mod migration;
 mod refusals;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use jobs::views::{Job, JobList};
 use proto::{self as p, JobState, jobs_service_client::JobsServiceClient};
 
-use super::{plain, say_json, time, views, Link};
+use super::{Link, plain, say_json, time, views};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]

@@ -3,7 +3,7 @@
 use jobs::views::{Queue, QueueList, QueuePaused};
 use proto::{self as p, queues_service_client::QueuesServiceClient};
 
-use super::{Coordinator, PAGE, plain, say_json, Link};
+use super::{Coordinator, Link, PAGE, plain, say_json};
 
 /// `cowriestream queues`
 #[derive(Debug, clap::Args)]

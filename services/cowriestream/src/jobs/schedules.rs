@@ -3,7 +3,7 @@
 use jobs::views::{Schedule, ScheduleList};
 use proto::{self as p, schedules_service_client::SchedulesServiceClient};
 
-use super::{Coordinator, PAGE, parameters, plain, say_json, time, view, views, Link};
+use super::{Coordinator, Link, PAGE, parameters, plain, say_json, time, view, views};
 
 /// `cowriestream schedules`
 #[derive(Debug, clap::Args)]

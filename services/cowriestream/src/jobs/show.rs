@@ -4,7 +4,7 @@ use jobs::{Status, views::JobDetail};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde_json::Value;
 
-use super::{plain, say_json, time, view, Link};
+use super::{Link, plain, say_json, time, view};
 
 pub(super) async fn show(
     client: &mut JobsServiceClient<Link>,

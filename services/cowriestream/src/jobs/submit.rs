@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
 use serde_json::json;
 
-use super::{parameters, plain, say_json, show, watch, Link};
+use super::{Link, parameters, plain, say_json, show, watch};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{State, Status};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
 
-use super::{may_pass, plain, say_json, Link};
+use super::{Link, may_pass, plain, say_json};
 
 /// How long a job that is followed may be out of reach.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jobs::views::{Worker, WorkerList};
 use proto::{self as p, workers_service_client::WorkersServiceClient};
 
-use super::{Coordinator, PAGE, plain, say_json, views, Link};
+use super::{Coordinator, Link, PAGE, plain, say_json, views};
 
 /// `cowriestream workers`
 #[derive(Debug, clap::Args)]

@@ -31,7 +31,8 @@ struct Answer {
 /// A request; its body is JSON. Status 0: no answer.
 fn http(address: &str, method: &str, path: &str, body: Option<&str>) -> Answer {
     let (address, body) = (address.trim_start_matches("http://"), body.unwrap_or_default());
-    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nHost: {address}\r\nX-API-Key: {KEY}\r\n");
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nHost: {address}\r\nX-API-Key: {KEY}\r\n");
     if !body.is_empty() {
         head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     }

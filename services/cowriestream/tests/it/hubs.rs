@@ -127,14 +127,18 @@ async fn who_sources_the_environment_of_up_speaks_to_it_from_anywhere() {
     let other = [("GRPC_URL", "http://127.0.0.1:1")];
     names(&refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &other), &["127.0.0.1:1"]);
     let url = env_of(&data, "GRPC_URL");
-    names(&refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &[("GRPC_URL", &url)]), &["no valid credential", "API_KEY"]);
+    names(
+        &refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &[("GRPC_URL", &url)]),
+        &["no valid credential", "API_KEY"],
+    );
     let wrong = [("GRPC_URL", url.as_str()), ("API_KEY", "csk_x")];
     names(&refused(dir.path(), &["jobs", "--data-dir", "none", "list"], &wrong), &["no valid credential"]);
 
     up.signal(Signal::TERM);
     assert!(up.end());
     // The key is private, never printed, and used again.
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(data.join("env")).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(data.join("env")).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     assert!(key.starts_with("csk_"));
     let mut up = Process::start(&mut command_of_up, &errors);

@@ -255,7 +255,12 @@ async fn clients_of_celery_redis_grpc_and_rest_see_the_same() {
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[("REDIS_URL", &url)]);
     let _worker = office.worker("w", &["--queues", "reports", "--concurrency", "4"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/jobs.py");
-    let out = Command::new(python).arg(script).args([&office.rest, &office.grpc, &url]).env("API_KEY", KEY).output().unwrap();
+    let out = Command::new(python)
+        .arg(script)
+        .args([&office.rest, &office.grpc, &url])
+        .env("API_KEY", KEY)
+        .output()
+        .unwrap();
     assert!(
         out.status.success(),
         "{}{}",

@@ -279,7 +279,9 @@ async fn a_schedule_fires_once_whoever_lives() {
     let past_hour = hub.count("select extract(epoch from now() - date_trunc('hour', now()))::bigint");
     assert!((12..=19).contains(&of("catches-up")), "{}", of("catches-up"));
     assert!(of("skips") == 0 || past_hour < 90, "{}", of("skips"));
-    let out =
-        Command::new("curl").args(["-sf", "-H", &format!("X-API-Key: {KEY}"), &format!("{}/api/v1/schedules", other.rest)]).output().unwrap();
+    let out = Command::new("curl")
+        .args(["-sf", "-H", &format!("X-API-Key: {KEY}"), &format!("{}/api/v1/schedules", other.rest)])
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).contains("catches-up"));
 }

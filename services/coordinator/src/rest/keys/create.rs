@@ -128,7 +128,8 @@ mod tests {
         for scope in ["jobs:read", "jobs:submit", "admin"] {
             assert_eq!(fields(json!({"name": "n", "scopes": [scope], "sensors": ["s"]})), ["sensors"]);
         }
-        let wish = read(Body(json!({"name": "n", "scopes": ["stats:read"], "sensors": ["s"], "expires_in": "7d"})));
+        let wish =
+            read(Body(json!({"name": "n", "scopes": ["stats:read"], "sensors": ["s"], "expires_in": "7d"})));
         assert_eq!(wish.unwrap().expires_in, Some(Age::days(7)));
     }
 }
