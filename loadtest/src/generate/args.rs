@@ -74,6 +74,8 @@ const EVENTS: u64 = 100_000;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Events between two checks of the clock and of cancellation.
 const LOOK: u64 = 1024;
+/// Late live lines between two looks at signals.
+const LATE_LINES: u64 = 64;
 
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     let start = if args.live { now()? } else { args.start };
@@ -117,7 +119,8 @@ pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
     if args.live {
         making.play(log, tasks.stop()).await?
     } else {
-        making.files(log, &tasks.stop())?
+        // Writing files never waits: the runtime gets another thread for the signals.
+        tokio::task::block_in_place(|| making.files(log, &tasks.stop()))?
     }
     making.report(args.json)
 }
@@ -185,6 +188,9 @@ impl Making {
                     () = tokio::time::sleep(Duration::from_micros(early.unsigned_abs())) => (),
                     () = stop.cancelled() => break,
                 }
+            } else if self.made.events.is_multiple_of(LATE_LINES) {
+                // A generator that is late would never wait, and would see no signal.
+                tokio::task::yield_now().await;
             }
             if self.ends(made.at_micros) || self.report_progress(&stop) {
                 break;
