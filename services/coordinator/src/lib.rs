@@ -8,6 +8,7 @@ mod duties;
 mod grpc;
 mod metrics;
 mod mirror;
+mod permits;
 mod problem;
 mod queues;
 mod rest;
@@ -28,7 +29,7 @@ use store::Store;
 use tokio::sync::Notify;
 use web::{Guard, Open, listen};
 
-use crate::service::Service;
+use crate::{permits::Permits, service::Service};
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -92,8 +93,10 @@ pub async fn start(
         schedules::load(&store, file).await?;
     }
     let changed = Arc::new(Notify::new());
+    let permits = Permits::new(bus.clone());
     let service = Service {
-        submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), tasks),
+        submissions: submissions::open(store.clone(), permits.clone(), changed.clone(), tasks),
+        permits,
         store: store.clone(),
         bus: bus.clone(),
         changed,

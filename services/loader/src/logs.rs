@@ -82,21 +82,37 @@ pub fn by_sensor(
 pub(crate) struct Listing {
     /// Each (device, inode) once, oldest modification first.
     pub files: Vec<Found>,
-    /// Directories and files that could not be read now. Files there are not necessarily gone.
-    unseen: Vec<PathBuf>,
+    /// Directories and files that could not be read now, and why. Files there are not necessarily gone.
+    unseen: BTreeMap<PathBuf, String>,
 }
 
 impl Listing {
     /// Whether a file may exist although it is not listed.
     pub fn hides(&self, path: &Path) -> bool {
-        self.unseen.iter().any(|unseen| path.starts_with(unseen))
+        self.unseen.keys().any(|unseen| path.starts_with(unseen))
+    }
+
+    /// Warns of each path that cannot be read, once, and reports when it can be read again. `known` are the paths
+    /// of the last scan.
+    pub fn report_unseen(&self, known: &mut BTreeSet<PathBuf>) {
+        for (path, error) in &self.unseen {
+            if known.insert(path.clone()) {
+                tracing::warn!(path = %path.display(), error, "could not look for logs here; will retry");
+            }
+        }
+        known.retain(|path| {
+            let is_unseen = self.unseen.contains_key(path);
+            if !is_unseen {
+                tracing::info!(path = %path.display(), "can look for logs here again");
+            }
+            is_unseen
+        });
     }
 
     fn unseen(&mut self, path: &Path, error: &io::Error) {
         let dangling = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
         if !dangling && !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            tracing::debug!(path = %path.display(), %error, "could not read a path");
-            self.unseen.push(path.to_owned());
+            self.unseen.insert(path.to_owned(), error.to_string());
         }
     }
 }

@@ -155,7 +155,7 @@ async fn database(
 ) -> anyhow::Result<(AnalysisContext, watch::Receiver<Progress>, DataRange)> {
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
-    let to = args.until.unwrap_or_else(Utc::now);
+    let to = args.until.unwrap_or_else(boot::now);
     let from = args.since.unwrap_or(Since::Age(Age::days(7))).before(to.timestamp_micros());
     let from = DateTime::from_timestamp_micros(from).unwrap_or_default();
     anyhow::ensure!(from < to, "--since must be before --until");

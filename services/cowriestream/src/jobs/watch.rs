@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use chrono::Utc;
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{State, Status};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
@@ -88,7 +87,7 @@ impl Watch<'_> {
             let _ = say_json(status);
             return;
         }
-        let left = status.estimated_completion.map(|at| (at - Utc::now()).num_seconds());
+        let left = status.estimated_completion.map(|at| (at - boot::now()).num_seconds());
         let left = left.filter(|&left| left > 0).map_or(String::new(), |left| format!(", {left} s left"));
         let counts = match (status.sessions_processed, status.total_sessions) {
             (done, Some(total)) if total > 0 => format!(" {}/{total}", done.unwrap_or_default()),

@@ -130,7 +130,7 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
         worker = office.worker("one", &["--queues", "reports", "--concurrency", "1"]);
         running = office.submit(&["diagnostic", "--param", "steps=40", "--param", "step_seconds=0.2"]);
         let later =
-            (chrono::Utc::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+            (boot::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         delayed = office.submit(&["diagnostic", "--param", "steps=0", "--not-before", &later]);
         queued = office.submit(&["diagnostic", "--param", "steps=0", "--priority", "1"]);
         eventually("one runs", || office.show(&running)["status"]["state"] == "in_progress");

@@ -35,7 +35,7 @@ async fn an_attempt_that_fails_is_tried_again_as_its_error_says() {
     let never = office.diagnostic(&["fail=give_up", "fail_at_step=0", "steps=1"], &[]);
     let panics = office.diagnostic(&["fail=panic", "steps=0"], &["--max-attempts", "2"]);
     let slow = office.diagnostic(&["steps=1", "step_seconds=60"], &["--timeout", "1", "--max-attempts", "2"]);
-    let late = (chrono::Utc::now() + chrono::Duration::seconds(2)).to_rfc3339();
+    let late = (boot::now() + chrono::Duration::seconds(2)).to_rfc3339();
     let missed = office.diagnostic(&["steps=0"], &["--queue", "nobody", "--deadline", &late]);
     let stuck = office.diagnostic(
         &["steps=5", "step_seconds=0", "fail=retry", "fail_attempts=1", "fail_at_step=3"],
