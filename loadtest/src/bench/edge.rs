@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use boot::{Health, Tasks};
+use boot::Tasks;
 use bytes::Bytes;
 use tokio::process::{Child, Command};
 
@@ -36,15 +36,7 @@ pub async fn measure(
     lines: &[Bytes],
 ) -> anyhow::Result<Vec<Row>> {
     let working = tasks.detached();
-    processor::start(
-        &args.processor,
-        &args.topology,
-        site.bus.clone(),
-        site.store.clone(),
-        &Health::default(),
-        &working,
-    )
-    .await?;
+    processor::start(&args.processor, site.parts(&args.topology, &working)).await?;
     let mut rows = backlog(site, log, lines.len()).await?;
     rows.extend(unchanged(site, log).await?);
     rows.extend(small(site, lines).await?);

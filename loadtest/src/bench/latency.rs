@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boot::{Health, Tasks};
+use boot::Tasks;
 use bytes::Bytes;
 
 use super::{
@@ -100,15 +100,7 @@ async fn delays(site: &Site, args: &Args, tasks: &Tasks, live: Live) -> anyhow::
     let log = site.dir.join(&live.name);
     std::fs::write(&log, b"")?;
     let (working, loading) = (tasks.detached(), tasks.group());
-    processor::start(
-        &args.processor,
-        &args.topology,
-        site.bus.clone(),
-        site.store.clone(),
-        &Health::default(),
-        &working,
-    )
-    .await?;
+    processor::start(&args.processor, site.parts(&args.topology, &working)).await?;
     let loader = rates::start_loader(site, &log, &loading).await?;
     let (events, question) = (live.lines.len(), live.question);
     let before = count(site, question).await?;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boot::{Health, Tasks};
+use boot::Tasks;
 use bus::EventMessage;
 use bytes::Bytes;
 use events::{Announcement, EventName, FileId, Fingerprint, Record, SensorId, Source};
@@ -252,15 +252,7 @@ async fn process(
     publish(site, lines).await?;
     let group = tasks.detached();
     let clock = Clock::start(site);
-    processor::start(
-        processor,
-        &args.topology,
-        site.bus.clone(),
-        site.store.clone(),
-        &Health::default(),
-        &group,
-    )
-    .await?;
+    processor::start(processor, site.parts(&args.topology, &group)).await?;
     committed(&site.store, lines.len()).await?;
     let measured = clock.stop(site);
     group.stop().cancel();
@@ -277,15 +269,7 @@ async fn whole(
 ) -> anyhow::Result<Measured> {
     let (working, loading) = (tasks.detached(), tasks.group());
     let clock = Clock::start(site);
-    processor::start(
-        &args.processor,
-        &args.topology,
-        site.bus.clone(),
-        site.store.clone(),
-        &Health::default(),
-        &working,
-    )
-    .await?;
+    processor::start(&args.processor, site.parts(&args.topology, &working)).await?;
     let loader = start_loader(site, log, &loading).await?;
     committed(&site.store, events).await?;
     let measured = clock.stop(site);

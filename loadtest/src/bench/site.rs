@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use boot::{Health, Tasks};
 use bus::{Bus, BusArgs, topology::TopologyArgs};
 use servers::{DataDir, Servers, Wanted};
 use store::{Store, StoreArgs};
@@ -25,6 +26,17 @@ pub struct Site {
 }
 
 impl Site {
+    /// The parts of a processor on these servers.
+    pub fn parts(&self, topology: &TopologyArgs, tasks: &Tasks) -> processor::Parts {
+        processor::Parts {
+            bus: self.bus.clone(),
+            store: self.store.clone(),
+            topology: topology.clone(),
+            health: Health::default(),
+            tasks: tasks.clone(),
+        }
+    }
+
     /// Starts servers in a fresh directory below `dir`.
     pub async fn start(dir: &Path, topology: &TopologyArgs) -> anyhow::Result<Self> {
         let dir = dir.join("site");

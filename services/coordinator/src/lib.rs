@@ -76,17 +76,21 @@ pub struct Listening {
     pub grpc: SocketAddr,
 }
 
-/// Starts a coordinator; it runs until `tasks` stop. Streams and schema must exist. Without a Redis there is
-/// no mirror.
-pub async fn start(
-    args: &Args,
-    redis_url: Option<&str>,
-    topology: &TopologyArgs,
-    bus: Bus,
-    store: Store,
-    health: &Health,
-    tasks: &Tasks,
-) -> anyhow::Result<Listening> {
+/// What a coordinator works with.
+#[derive(Clone)]
+pub struct Parts {
+    pub bus: Bus,
+    pub store: Store,
+    /// Without a Redis there is no mirror.
+    pub redis_url: Option<String>,
+    pub topology: TopologyArgs,
+    pub health: Health,
+    pub tasks: Tasks,
+}
+
+/// Starts a coordinator; it runs until its tasks stop. Streams and schema must exist.
+pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<Listening> {
+    let Parts { bus, store, redis_url, topology, health, tasks } = parts;
     metrics::describe();
     store.check_schema().await?;
     if let Some(file) = &args.schedules {
@@ -95,7 +99,7 @@ pub async fn start(
     let changed = Arc::new(Notify::new());
     let permits = Permits::new(bus.clone());
     let service = Service {
-        submissions: submissions::open(store.clone(), permits.clone(), changed.clone(), tasks),
+        submissions: submissions::open(store.clone(), permits.clone(), changed.clone(), &tasks),
         permits,
         store: store.clone(),
         bus: bus.clone(),
@@ -117,9 +121,9 @@ pub async fn start(
     let serving = tasks.clone();
     tasks.spawn("rest", async move { web::serve(rest, "rest", app, &serving).await });
     tasks.spawn("grpc", grpc::serve(grpc, service.clone()));
-    tasks.spawn("duties", duties::lead(service.clone(), topology.clone(), args.jobs_days, tasks.stop()));
+    tasks.spawn("duties", duties::lead(service.clone(), topology, args.jobs_days, tasks.stop()));
     tasks.spawn("watch", watch::run(service.clone(), tasks.stop()));
-    if let Some(url) = redis_url {
+    if let Some(url) = &redis_url {
         let writer = ::mirror::Writer::new(url, args.mirror_days)?;
         tasks.spawn("mirror", mirror::write(writer, service, args.mirror_days, tasks.stop()));
     }

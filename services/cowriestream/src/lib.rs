@@ -4,6 +4,7 @@
 
 pub mod analyse;
 pub mod backfill;
+pub mod cli;
 pub mod dead_letters;
 pub mod findings;
 mod hub;

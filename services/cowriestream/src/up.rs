@@ -160,10 +160,17 @@ async fn roles(
     let listening = health.serve(&HealthArgs { health_listen: args.health_listen }, &tasks).await?;
     // The processor ends after the loader, so that messages in flight still get receipts.
     let working = tasks.detached();
-    processor::start(&args.processor, &args.topology, bus.clone(), store.clone(), &health, &working).await?;
+    let parts = processor::Parts {
+        bus: bus.clone(),
+        store: store.clone(),
+        topology: args.topology.clone(),
+        health: health.clone(),
+        tasks: working.clone(),
+    };
+    processor::start(&args.processor, parts.clone()).await?;
     let jobs = match args.once {
         true => None,
-        false => Some(jobs(&args, &bus, &store, &health, &working).await?),
+        false => Some(jobs(&args, parts).await?),
     };
     let Some(env) = write_env(&args, &data, listening, jobs, honeypot.as_ref(), &tasks).await? else {
         working.stop().cancel();
@@ -199,25 +206,19 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
 }
 
 /// Starts a coordinator and a worker.
-async fn jobs(
-    args: &Args,
-    bus: &Bus,
-    store: &Store,
-    health: &Health,
-    tasks: &Tasks,
-) -> anyhow::Result<coordinator::Listening> {
+async fn jobs(args: &Args, parts: processor::Parts) -> anyhow::Result<coordinator::Listening> {
+    let processor::Parts { bus, store, topology, health, tasks } = parts;
+    let parts = worker::Parts {
+        bus: bus.clone(),
+        store: store.clone(),
+        health: health.clone(),
+        tasks: tasks.clone(),
+    };
     let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
-    let listening = coordinator::start(
-        &wanted,
-        args.redis_url.as_deref(),
-        &args.topology,
-        bus.clone(),
-        store.clone(),
-        health,
-        tasks,
-    )
-    .await?;
-    worker::start(&args.worker, bus.clone(), store.clone(), health, tasks).await?;
+    let redis_url = args.redis_url.clone();
+    let hub = coordinator::Parts { bus, store, redis_url, topology, health, tasks };
+    let listening = coordinator::start(&wanted, hub).await?;
+    worker::start(&args.worker, parts).await?;
     Ok(listening)
 }
 

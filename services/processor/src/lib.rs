@@ -89,15 +89,19 @@ impl Shared {
     }
 }
 
-/// Starts a processor, which runs until `tasks` stop. The streams and the schema must exist.
-pub async fn start(
-    args: &Args,
-    topology: &TopologyArgs,
-    bus: Bus,
-    store: Store,
-    health: &Health,
-    tasks: &Tasks,
-) -> anyhow::Result<()> {
+/// What a processor works with.
+#[derive(Clone)]
+pub struct Parts {
+    pub bus: Bus,
+    pub store: Store,
+    pub topology: TopologyArgs,
+    pub health: Health,
+    pub tasks: Tasks,
+}
+
+/// Starts a processor, which runs until its tasks stop. The streams and the schema must exist.
+pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<()> {
+    let Parts { bus, store, topology, health, tasks } = parts;
     metrics::describe();
     store.check_schema().await?;
     let rules = rules::Rules::load(args.rules.as_deref())?;
@@ -110,7 +114,7 @@ pub async fn start(
         dead_letters_max_bytes: i64::try_from(args.dead_letters_max_bytes)?,
         bus,
         store,
-        topology: topology.clone(),
+        topology,
         windows: if args.without_panes { Windows::Skipped } else { Windows::Kept },
         live: signals::Live::of(&rules),
         queued: Arc::default(),

@@ -58,15 +58,19 @@ pub fn name(args: &Args) -> anyhow::Result<String> {
     Ok(config::settings(args)?.spec.name)
 }
 
-/// Starts a worker. It runs until `tasks` stop, and then finishes its jobs or hands them back. The schema
+/// What a worker works with.
+#[derive(Clone)]
+pub struct Parts {
+    pub bus: Bus,
+    pub store: Store,
+    pub health: Health,
+    pub tasks: Tasks,
+}
+
+/// Starts a worker. It runs until its tasks stop, and then finishes its jobs or hands them back. The schema
 /// must exist.
-pub async fn start(
-    args: &Args,
-    bus: Bus,
-    store: Store,
-    health: &Health,
-    tasks: &Tasks,
-) -> anyhow::Result<WorkerSpec> {
+pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<WorkerSpec> {
+    let Parts { bus, store, health, tasks } = parts;
     metrics::describe();
     let config::Settings { spec, is_memory_configured } = config::settings(args)?;
     store.check_schema().await?;

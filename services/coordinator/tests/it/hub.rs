@@ -66,8 +66,15 @@ impl Hub {
         };
         let tasks = Running(Tasks::default());
         let health = Health::default();
-        let listening =
-            coordinator::start(&args, None, &TOPOLOGY, bus, store.clone(), &health, &tasks.0).await.unwrap();
+        let parts = coordinator::Parts {
+            bus,
+            store: store.clone(),
+            redis_url: None,
+            topology: TOPOLOGY,
+            health,
+            tasks: tasks.0.clone(),
+        };
+        let listening = coordinator::start(&args, parts).await.unwrap();
         Self {
             rest: listening.rest.to_string(),
             grpc: format!("http://{}", listening.grpc),

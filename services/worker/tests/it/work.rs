@@ -19,7 +19,8 @@ async fn with_worker(site: &Site, arguments: &[&str], check: impl FnOnce() + Sen
     let args = Cli::parse_from([&["worker", "--name", "tester"], arguments].concat()).worker;
     let (bus, store) = (site.bus().await, site.store.clone());
     let code = boot::run(|tasks| async move {
-        worker::start(&args, bus, store, &Health::default(), &tasks).await?;
+        let parts = worker::Parts { bus, store, health: Health::default(), tasks: tasks.clone() };
+        worker::start(&args, parts).await?;
         tasks.compute(check).result().await
     })
     .await;
