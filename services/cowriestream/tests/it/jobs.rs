@@ -298,7 +298,7 @@ async fn each_type_returns_what_its_schema_says() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let _worker = office.worker("w", &["--queues", "reports,longtail,snowshoe,botnet"]);
-    let submitted: Vec<_> = jobs::TYPES.map(|(name, _)| (name, office.submit(&[name]))).into();
+    let submitted: Vec<_> = jobs::TYPES.iter().map(|known| (known.name, office.submit(&[known.name]))).collect();
     for (name, job) in submitted {
         eventually("it is completed", || office.state(&job) == "completed");
         let shown = office.show(&job);
