@@ -1,0 +1,28 @@
+//! The database is away while events arrive.
+
+use bus::topology::EVENTS;
+use futures::{FutureExt, StreamExt};
+
+use crate::site::{Site, length, log, session};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_published_after_the_commit() {
+    let mut site = Site::start().await;
+    let processor = site.processor().await;
+    let mut receipts = site.bus.receipts(&site.sensor).await.unwrap();
+    let (file, lines) = (log(1), session("0123456789ab"));
+
+    site.postgres.stop().await;
+    site.publish(&file, &lines, 0).await;
+    while site.bus.consumer(EVENTS).await.unwrap().unwrap().unacknowledged < lines.len() as u64 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(receipts.next().now_or_never().is_none(), "the processor has the batch and cannot commit it");
+
+    site.postgres.restart(|_| ()).await;
+    let receipt = receipts.next().await.unwrap();
+    assert_eq!(site.psql("select count(*) from events"), "3", "the receipt arrived after the commit");
+    assert_eq!(receipt.files, [(file.file_id, vec![(0, length(&lines))])]);
+    site.until_acknowledged().await;
+    processor.stop().await;
+}
