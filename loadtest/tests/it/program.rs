@@ -54,7 +54,7 @@ fn a_live_log_has_the_present_time_and_goes_on_where_it_ended() {
 }
 
 #[test]
-fn plants_come_with_the_truth_about_them() {
+fn planted_attacks_come_with_the_truth_about_them() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("logs");
     let refused = generate(&out, &["--plant", "snowshoe=1"]);

@@ -153,7 +153,7 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_go_where_they_may_and_say_why_they_wait() {
+async fn jobs_run_only_where_they_may_and_report_why_they_wait() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let config = hub.dir.path().join("worker-config.yaml");

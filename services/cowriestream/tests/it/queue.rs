@@ -134,7 +134,7 @@ async fn a_worker_that_leaves_hands_its_job_back_and_keys_name_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn urgent_jobs_go_first_and_others_go_in_the_end() {
+async fn urgent_jobs_start_first_and_the_others_start_in_the_end() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     // A crowd, as submissions leave it.
@@ -175,7 +175,7 @@ async fn urgent_jobs_go_first_and_others_go_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_submission_is_a_job_or_an_error_whatever_dies() {
+async fn a_submission_becomes_a_job_or_an_error_whatever_is_killed() {
     let hub = Hub::start().await;
     let (mut coordinator, mut office) = Office::open(&hub, "coordinator.err", &[]);
     let (mut answered, mut refused) = (0, 0);
@@ -232,7 +232,7 @@ pub fn process_of(path: &str) -> Pid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_fires_once_whoever_lives() {
+async fn a_schedule_fires_once_whichever_coordinator_is_killed() {
     let hub = Hub::start().await;
     let (first, office) = Office::open(&hub, "coordinator-1.err", &[]);
     eventually("the first leads", || {

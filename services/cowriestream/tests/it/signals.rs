@@ -203,7 +203,7 @@ async fn a_live_log_makes_a_finding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_that_works_long_renews_its_lease_and_nobody_takes_it_meanwhile() {
+async fn a_holder_that_works_long_renews_its_lease_and_keeps_it() {
     let hub = Hub::start().await;
     let (one, other) = (connect(&hub).await, connect(&hub).await);
     let lease = one.lease("processor", None).await.map_err(anyhow::Error::from).unwrap().unwrap();

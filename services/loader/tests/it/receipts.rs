@@ -120,7 +120,7 @@ async fn bytes_that_vanished_everywhere_are_reported_as_a_gap() {
 }
 
 #[tokio::test]
-async fn a_copy_that_the_duplicate_window_swallowed_is_committed_all_the_same() {
+async fn a_copy_that_the_duplicate_window_dropped_is_committed_anyway() {
     let mut site = Site::new().await;
     let text = site.events(2000);
     for name in ["cowrie.json", "cowrie.json.1", "cowrie.json.2"] {
