@@ -54,12 +54,11 @@ impl Watch<'_> {
             let status = Status::try_from(answer.status.unwrap_or_default());
             let status = status.map_err(tonic::Status::invalid_argument)?;
             self.show(&status);
-            if status.state.is_final() {
-                return Ok(status);
-            }
             self.last = Some(status);
         }
-        Err(tonic::Status::unavailable("the stream ended before the job did"))
+        // A final status is not the last one if the job was retried: the coordinator ends the stream.
+        let ended = self.last.clone().filter(|last| last.state.is_final());
+        ended.ok_or_else(|| tonic::Status::unavailable("the stream ended before the job did"))
     }
 
     /// Waits before the next attempt; an error when there is to be none.
