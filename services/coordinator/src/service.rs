@@ -79,7 +79,7 @@ impl Service {
         let traceparent =
             traceparent.filter(|text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()));
         let mut span = boot::span("submit", traceparent.as_deref());
-        span.note("job_type", request.kind.name());
+        span.note("job_type", request.parameters.name());
         // Without a collector of our own, the caller's trace goes on.
         let traceparent = span.traceparent().or(traceparent);
         match self.submissions.submit(NewJob { job_id, request, schedule, traceparent }).await? {

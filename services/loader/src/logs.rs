@@ -294,7 +294,8 @@ mod tests {
     #[test]
     fn a_pattern_over_the_folders_of_several_sensors_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        for (folder, name) in [("a", "cowrie.json"), ("a", "cowrie.json.1"), ("b", "cowrie.json"), ("c", "x")] {
+        for (folder, name) in [("a", "cowrie.json"), ("a", "cowrie.json.1"), ("b", "cowrie.json"), ("c", "x")]
+        {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
             fs::write(dir.path().join(folder).join(name), name).unwrap();
         }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::{JobType, Kind, TYPES, views::JobTypeSchema};
+use crate::{JobParameters, JobType, TYPES, views::JobTypeSchema};
 
 /// Every type of job, by name.
 pub fn job_types() -> Vec<JobTypeSchema> {
@@ -33,8 +33,8 @@ fn described(job_type: &JobType) -> JobTypeSchema {
 /// The schema of the parameters as a job has them; the read-only ones are not part of a request.
 pub(crate) fn parameters(job_type: &JobType) -> Value {
     let mut schema = (job_type.parameters)();
-    let defaults = Kind::read(job_type.name, json!({}), &mut Vec::new());
-    let defaults = defaults.map(|kind| kind.parameters()).unwrap_or_default();
+    let defaults = JobParameters::read(job_type.name, json!({}), &mut Vec::new());
+    let defaults = defaults.map(|defaults| defaults.to_value()).unwrap_or_default();
     for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
         if let Some(property) = property.as_object_mut().filter(|property| property.get("readOnly").is_none())
         {
@@ -135,7 +135,7 @@ mod tests {
         for name in TYPES.each_ref().map(|one| one.name) {
             let schema = job_type(name).unwrap().parameters;
             let mut errors = Vec::new();
-            Kind::read(name, json!({"no_parameter": 1}), &mut errors);
+            JobParameters::read(name, json!({"no_parameter": 1}), &mut errors);
             let message = &errors[0].message;
             let mut known: Vec<_> = message.split_once("known: ").unwrap().1.split(", ").collect();
             known.sort_unstable();
@@ -146,7 +146,7 @@ mod tests {
             for (parameter, property) in schema["properties"].as_object().unwrap() {
                 let wrong = |value: &Value| {
                     let mut errors = Vec::new();
-                    Kind::read(name, json!({ parameter: value }), &mut errors);
+                    JobParameters::read(name, json!({ parameter: value }), &mut errors);
                     !errors.is_empty()
                 };
                 assert!(!wrong(&property["default"]), "{name} {parameter}");

@@ -24,5 +24,5 @@ pub use request::{Request, Requirements};
 pub use result::{AnalysisResult, DiagnosticResult, ReportPoint, ReportResult, TopEntry, WindowCounts};
 pub use schema::{JobRequest, ScheduledJobRequest, schema_of_each_type};
 pub use status::{JobError, State, Status};
-pub use types::{JobType, Kind, TYPES};
+pub use types::{JobParameters, JobType, TYPES};
 pub use worker::{Capabilities, Preference, WorkerSpec};

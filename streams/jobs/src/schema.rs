@@ -90,8 +90,7 @@ pub fn schema_of_each_type(components: &mut Components) {
         let Some(RefOr::T(Schema::Object(base))) = components.schemas.get(name).cloned() else { continue };
         let variant = |job_type: &str| format!("{}{name}", pascal(job_type));
         let names = TYPES.each_ref().map(|job_type| job_type.name);
-        let mapping = names
-            .map(|name| (name.to_owned(), Ref::from_schema_name(variant(name)).ref_location));
+        let mapping = names.map(|name| (name.to_owned(), Ref::from_schema_name(variant(name)).ref_location));
         let one_of = OneOfBuilder::new()
             .description(base.description.clone())
             .discriminator(Some(Discriminator::with_mapping("job_type", mapping)));

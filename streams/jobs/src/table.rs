@@ -1,6 +1,6 @@
 //! What the table of job types in `types.rs` is turned into.
 
-/// Defines [`Kind`](crate::Kind) and [`TYPES`](crate::TYPES) from one entry per type of job.
+/// Defines [`JobParameters`](crate::JobParameters) and [`TYPES`](crate::TYPES) from one entry per type of job.
 macro_rules! job_types {
     ($($variant:ident {
         name: $name:literal,
@@ -18,14 +18,14 @@ macro_rules! job_types {
             result: standalone::<$result>,
         }),*];
 
-        /// A job's type with its parameters; serialized, the parameters.
+        /// The parameters of a job, of any type. Serialized, they do not tell the type.
         #[derive(Clone, PartialEq, Debug, Serialize)]
         #[serde(untagged)]
-        pub enum Kind {
+        pub enum JobParameters {
             $($variant($parameters)),*
         }
 
-        impl Kind {
+        impl JobParameters {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant(_) => $name),*

@@ -69,13 +69,13 @@ impl JobType {
     }
 }
 
-impl Kind {
+impl JobParameters {
     /// Reads a type and its parameters; adds each wrong field to `errors`.
     pub fn read(job_type: &str, parameters: Value, errors: &mut Vec<FieldError>) -> Option<Self> {
         let mut fields = Fields::of(parameters, "parameters.", errors);
-        if let Some(kind) = Self::of_fields(job_type, &mut fields) {
+        if let Some(read) = Self::of_fields(job_type, &mut fields) {
             fields.end();
-            return Some(kind);
+            return Some(read);
         }
         let message = format!(
             "unknown job type {:?}; known: {}",
@@ -86,7 +86,7 @@ impl Kind {
         None
     }
 
-    /// Reads the stored form, as [`Self::parameters`] wrote it.
+    /// Reads the stored form, as [`Self::to_value`] wrote it.
     pub fn stored(job_type: &str, parameters: Value) -> Result<Self, String> {
         Self::of_stored(job_type, parameters)
             .ok_or_else(|| format!("this program knows no job type {job_type}"))?
@@ -94,15 +94,15 @@ impl Kind {
     }
 
     /// The stored form: the parameters with their defaults.
-    pub fn parameters(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 
     /// The parameters without what has two spellings.
     pub(crate) fn without_spelling(&self) -> Self {
-        let mut kind = self.clone();
-        kind.remove_spelling();
-        kind
+        let mut parameters = self.clone();
+        parameters.remove_spelling();
+        parameters
     }
 }
 
@@ -114,21 +114,21 @@ mod tests {
     #[test]
     fn an_analysis_fills_in_its_defaults_and_reads_what_was_stored() {
         let mut errors = Vec::new();
-        let longtail = Kind::read("longtail_analysis", json!({}), &mut errors).unwrap();
+        let longtail = JobParameters::read("longtail_analysis", json!({}), &mut errors).unwrap();
         assert_eq!(
-            longtail.parameters(),
+            longtail.to_value(),
             json!({ "sensor": null, "time_window": "24h", "window_seconds": 86_400, "until": null, "threshold": 0.7, "full": false, "seed": 1 })
         );
         assert_eq!(longtail.queue(), "longtail");
         for (name, queue) in [("snowshoe_detection", "snowshoe"), ("botnet_coordination", "botnet")] {
-            let kind = Kind::read(
+            let parameters = JobParameters::read(
                 name,
                 json!({ "time_window": "366d", "min_sources": 5, "until": "2026-11-24T08:00:00Z" }),
                 &mut errors,
             )
             .unwrap();
-            assert_eq!((kind.name(), kind.queue()), (name, queue));
-            assert_eq!(Kind::stored(name, kind.parameters()).as_ref(), Ok(&kind));
+            assert_eq!((parameters.name(), parameters.queue()), (name, queue));
+            assert_eq!(JobParameters::stored(name, parameters.to_value()).as_ref(), Ok(&parameters));
         }
         assert_eq!(errors, []);
     }
@@ -144,7 +144,7 @@ mod tests {
             ("snowshoe_detection", "1969-12-31T23:59:59Z", false),
         ] {
             let mut errors = Vec::new();
-            Kind::read(job_type, json!({ "until": until }), &mut errors);
+            JobParameters::read(job_type, json!({ "until": until }), &mut errors);
             assert_eq!(errors.is_empty(), allowed, "{job_type} {until}: {errors:?}");
         }
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn an_analysis_refuses_what_it_does_not_know_by_name() {
         let mut errors = Vec::new();
-        Kind::read(
+        JobParameters::read(
             "longtail_analysis",
             json!({ "threshold": 1.5, "full": "yes", "min_sources": 3, "time_window": "367d", "sensor": "a b" }),
             &mut errors,

@@ -118,7 +118,10 @@ async fn bytes_that_vanished_everywhere_are_reported_as_a_gap() {
         let gap = postgres.dead.values().next().unwrap();
         assert_eq!(gap.length, lost);
         let announced = &postgres.files[&gap.source.files[0].0].path;
-        assert!(announced.ends_with("/cowrie.json"), "the gap is announced as the file that is gone: {announced}");
+        assert!(
+            announced.ends_with("/cowrie.json"),
+            "the gap is announced as the file that is gone: {announced}"
+        );
     }
     site.until("the gap is receipted, and the old file forgotten", &loader, |_| site.checkpoint().len() == 1)
         .await;

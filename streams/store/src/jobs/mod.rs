@@ -70,7 +70,7 @@ async fn insert(on: &mut PgConnection, new: impl Iterator<Item = &NewJob>) -> Re
     let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let row = |NewJob { job_id, request, schedule, traceparent }: &NewJob| {
         json!({
-            "job_id": job_id, "job_type": request.kind.name(), "queue": request.queue, "parameters": request.kind.parameters(), "priority": request.priority,
+            "job_id": job_id, "job_type": request.parameters.name(), "queue": request.queue, "parameters": request.parameters.to_value(), "priority": request.priority,
             "not_before": request.not_before, "deadline": request.deadline, "timeout_seconds": request.timeout_seconds,
             "max_attempts": request.max_attempts, "min_memory_gb": request.requirements.min_memory_gb,
             "min_cpu_cores": request.requirements.min_cpu_cores, "accelerators": request.requirements.accelerator,
@@ -105,9 +105,9 @@ async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitte
         new.request.idempotency_key,
         new.schedule.is_some(),
         &new.request.hash,
-        new.request.kind.name(),
+        new.request.parameters.name(),
         new.request.queue,
-        new.request.kind.parameters(),
+        new.request.parameters.to_value(),
     )
     .fetch_optional(&mut *on)
     .await?;
