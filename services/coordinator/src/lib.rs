@@ -1,8 +1,8 @@
 //! Takes jobs over gRPC and REST, takes them from dead workers, fires schedules, and mirrors the status of
 //! jobs to Redis.
 //!
-//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run, and
-//! the duties of which only one may run need a lease.
+//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run,
+//! and the duties of which only one may run need a lease.
 
 mod duties;
 mod grpc;

@@ -18,8 +18,8 @@ impl Permits {
         Self { bus, duty: Arc::new(Duty::new("publish permits")) }
     }
 
-    /// Publishes the permits of new jobs, given as queue and id. Workers also look by themselves: a permit that is
-    /// lost costs a second.
+    /// Publishes the permits of new jobs, given as queue and id. Workers also look by themselves: a permit
+    /// that is lost costs a second.
     pub async fn publish(&self, jobs: &[(String, Uuid)]) {
         self.duty.report(self.publish_all(jobs).await);
     }

@@ -128,8 +128,8 @@ fn due(cron: &Cron, schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc
     due
 }
 
-/// Submits the jobs of schedules that are due, for a limited time; returns whether more may be due. The idempotency
-/// key of a firing makes it one job, however many coordinators submit it, and however often.
+/// Submits the jobs of schedules that are due, for a limited time; returns whether more may be due. The
+/// idempotency key of a firing makes it one job, however many coordinators submit it, and however often.
 pub(crate) async fn fire(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     let until = Instant::now() + SLICE;
     while fire_some(service, lease).await? {
@@ -142,8 +142,8 @@ pub(crate) async fn fire(service: &Service, lease: &Lease) -> Result<bool, Failu
 
 /// Fires some of the schedules that are due; returns whether more may be due.
 ///
-/// Holds no connection while jobs are submitted: a submission takes a connection too, and the pool may have only
-/// one.
+/// Holds no connection while jobs are submitted: a submission takes a connection too, and the pool may have
+/// only one.
 async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     let mut transaction = service.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {

@@ -85,8 +85,8 @@ struct Batch {
 }
 
 impl Batch {
-    /// Commits and answers; returns the queue and id of each new job. When the database refuses the batch, each
-    /// job is committed alone.
+    /// Commits and answers; returns the queue and id of each new job. When the database refuses the batch,
+    /// each job is committed alone.
     async fn commit(mut self, store: &Store) -> Vec<(String, Uuid)> {
         match self.insert(store).await {
             Ok(outcomes) => self.answer(outcomes),

@@ -77,8 +77,8 @@ pub fn by_sensor(
     Ok(sensors)
 }
 
-/// The folders in which a pattern without a sensor finds a live log of the same name; empty when it is only one.
-/// Probably each of them belongs to a sensor of its own.
+/// The folders in which a pattern without a sensor finds a live log of the same name; empty when it is only
+/// one. Probably each of them belongs to a sensor of its own.
 fn folders_of_one_name(spec: &LogSpec) -> Vec<PathBuf> {
     if spec.sensor.is_some() || is_path(&spec.pattern) {
         return Vec::new();
@@ -123,8 +123,8 @@ impl Listing {
         self.unseen.keys().any(|unseen| path.starts_with(unseen))
     }
 
-    /// Warns of each path that cannot be read, once, and reports when it can be read again. `known` are the paths
-    /// of the last scan.
+    /// Warns of each path that cannot be read, once, and reports when it can be read again. `known` are the
+    /// paths of the last scan.
     pub fn report_unseen(&self, known: &mut BTreeSet<PathBuf>) {
         for (path, error) in &self.unseen {
             if known.insert(path.clone()) {

@@ -7,9 +7,9 @@ use std::{
 
 use crate::metrics::DUTY_FAILING;
 
-/// Reports how repeated background work goes: a warning when it begins to fail, a message when it works again, and
-/// the gauge `cowriestream_duty_failing` (0 or 1) meanwhile. Failures in between are logged at `debug`. Tasks may share
-/// one.
+/// Reports how repeated background work goes: a warning when it begins to fail, a message when it works
+/// again, and the gauge `cowriestream_duty_failing` (0 or 1) meanwhile. Failures in between are logged at
+/// `debug`. Tasks may share one.
 pub struct Duty {
     /// What could not be done, after "could not", e.g. "publish the outbox".
     what: &'static str,

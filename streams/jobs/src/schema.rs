@@ -45,7 +45,8 @@ pub struct JobRequest {
     unique_key: Option<String>,
 }
 
-/// The request of a schedule's job: a [`JobRequest`] without times and idempotency key, which each firing sets.
+/// The request of a schedule's job: a [`JobRequest`] without times and idempotency key, which each firing
+/// sets.
 pub struct ScheduledJobRequest;
 
 impl ToSchema for ScheduledJobRequest {

@@ -1,6 +1,7 @@
 //! What the table of job types in `types.rs` is turned into.
 
-/// Defines [`JobParameters`](crate::JobParameters) and [`TYPES`](crate::TYPES) from one entry per type of job.
+/// Defines [`JobParameters`](crate::JobParameters) and [`TYPES`](crate::TYPES) from one entry per type of
+/// job.
 macro_rules! job_types {
     ($($variant:ident {
         name: $name:literal,

@@ -1,5 +1,5 @@
-//! The table of job types. A new type is one entry here, and a struct of parameters in `parameters.rs` that it
-//! names.
+//! The table of job types. A new type is one entry here, and a struct of parameters in `parameters.rs` that
+//! it names.
 
 use fields::{FieldError, Fields};
 use serde::Serialize;

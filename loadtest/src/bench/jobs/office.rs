@@ -15,8 +15,8 @@ use tonic::{Streaming, transport::Channel};
 
 use crate::bench::{cpu, edge, site::Site};
 
-/// Jobs that the worker runs at the same time. Jobs of the benchmark end at once, so this is also how many the
-/// worker claims and ends in one transaction.
+/// Jobs that the worker runs at the same time. Jobs of the benchmark end at once, so this is also how many
+/// the worker claims and ends in one transaction.
 pub const CONCURRENCY: u32 = 64;
 /// Time limit for the start of a process.
 const START: Duration = Duration::from_secs(20);

@@ -40,8 +40,8 @@ pub struct Args {
     /// Analysis to run
     #[arg(value_name = "ANALYSIS")]
     what: What,
-    /// Beginning of the time range: a duration before --until (30m, 24h, 7d, 4w), or a time. Default: 7d for a
-    /// database, the first event for logs
+    /// Beginning of the time range: a duration before --until (30m, 24h, 7d, 4w), or a time. Default: 7d for
+    /// a database, the first event for logs
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
     /// End of the time range, e.g. 2026-11-24T08:00:00Z. Default: now for a database, the last event for logs
@@ -59,15 +59,15 @@ pub struct Args {
     /// Random seed (longtail)
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Read Cowrie logs, plain or compressed, with their rotated siblings, instead of the database: a path or a
-    /// glob pattern. May be given several times
+    /// Read Cowrie logs, plain or compressed, with their rotated siblings, instead of the database: a path or
+    /// a glob pattern. May be given several times
     #[arg(long = "log", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     logs: Vec<LogSpec>,
     /// Read a data set that --save wrote, instead of the database
     #[arg(long, conflicts_with_all = ["logs", "since", "until", "sensor"], value_name = "FILE.arrow")]
     input: Option<PathBuf>,
-    /// Write the analysed data, passwords included, to a file for --input. Results that earlier runs stored are
-    /// not used then
+    /// Write the analysed data, passwords included, to a file for --input. Results that earlier runs stored
+    /// are not used then
     #[arg(long, conflicts_with = "input", value_name = "FILE.arrow")]
     save: Option<PathBuf>,
     /// Compute every day again, also days whose results earlier runs stored

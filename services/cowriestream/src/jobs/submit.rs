@@ -14,8 +14,8 @@ pub(super) struct Submit {
     /// Type of the job: `cowriestream jobs types` lists them
     #[arg(value_name = "TYPE")]
     job_type: String,
-    /// Parameter of the job: name=value; the value is JSON if it can be read as JSON, else text. May be given several
-    /// times; `cowriestream jobs types TYPE` lists the parameters
+    /// Parameter of the job: name=value; the value is JSON if it can be read as JSON, else text. May be given
+    /// several times; `cowriestream jobs types TYPE` lists the parameters
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// Priority, from 1 (starts last) to 10 (starts first); default: 5

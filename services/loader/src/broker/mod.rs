@@ -94,8 +94,8 @@ impl Broker {
         matches!(self.bus.events_stream().await, Ok(Some(_)))
     }
 
-    /// Compares the streams with what was seen of them. Returns whether the broker answered, and why everything
-    /// that is outstanding must be published again, if so.
+    /// Compares the streams with what was seen of them. Returns whether the broker answered, and why
+    /// everything that is outstanding must be published again, if so.
     pub async fn look_at_streams(&mut self) -> (bool, Option<&'static str>) {
         let facts = async { Ok([self.bus.events_stream().await?, self.bus.dead_stream().await?]) };
         let facts: anyhow::Result<_> = facts.await;

@@ -40,7 +40,8 @@ async fn the_relay_publishes_the_summary_of_a_session_once() {
     assert_eq!(site.messages(SESSIONS).await, 1);
     site.publish(&file, &lines, 1).await;
     site.until_acknowledged().await;
-    // The relay publishes in order: after the summary of another session, no further one of the first can follow.
+    // The relay publishes in order: after the summary of another session, no further one of the first can
+    // follow.
     site.publish(&log(2), &session("ba9876543210"), 0).await;
     site.until(PUBLISHED, "2").await;
     assert_eq!(site.messages(SESSIONS).await, 2);

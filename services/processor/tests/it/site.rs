@@ -72,8 +72,8 @@ impl Site {
         Processor { process, tasks }
     }
 
-    /// Publishes lines as one file, from the first byte on. `attempt` makes message ids of their own, as a loader
-    /// does that publishes again.
+    /// Publishes lines as one file, from the first byte on. `attempt` makes message ids of their own, as a
+    /// loader does that publishes again.
     pub async fn publish(&self, file: &Announcement, lines: &[String], attempt: u32) {
         let (mut start, mut acks) = (0, Vec::new());
         for line in lines {

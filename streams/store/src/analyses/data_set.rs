@@ -171,8 +171,9 @@ fn keys(sessions: &[DataSession], which: &[usize]) -> (Vec<String>, Vec<String>,
     (of(|session| &session.sensor), of(|session| &session.session), which.iter().map(|&n| n as i32).collect())
 }
 
-/// Rows of a side table that belong to sessions, each with `n`, its session's index in `sessions`: per session the
-/// first ones, in the order in which `events::features` expects events (those without a readable time last).
+/// Rows of a side table that belong to sessions, each with `n`, its session's index in `sessions`: per
+/// session the first ones, in the order in which `events::features` expects events (those without a readable
+/// time last).
 macro_rules! side_rows {
     ($on:expr, $sessions:expr, $which:expr, $columns:tt, $rows:tt as $alias:tt $(, $more:expr)*) => {
         if $which.is_empty() {

@@ -1,6 +1,7 @@
 //! The tables `jobs`, `job_events` and `job_results`: submission, lists, cancellation and retries.
 //!
-//! **Invariant**: what was submitted is never changed. `next_attempt_at`, `retries` and `uncounted_attempts` change.
+//! **Invariant**: what was submitted is never changed. `next_attempt_at`, `retries` and `uncounted_attempts`
+//! change.
 
 mod changes;
 mod claims;
