@@ -76,7 +76,7 @@ impl PartialSchema for ScheduledJobRequest {
 /// The schemas that hold a job type and its parameters, and whether they are requests.
 const OF_A_TYPE: [(&str, bool); 3] = [("JobRequest", true), ("ScheduledJobRequest", true), ("Job", false)];
 
-/// Replaces each schema that holds a job type by one schema per type, told apart by `job_type`.
+/// Replaces each schema that holds a job type by one schema per type, distinguished by `job_type`.
 pub fn schema_of_each_type(components: &mut Components) {
     for job_type in &TYPES {
         for (name, schema) in

@@ -184,9 +184,7 @@ pub async fn get(on: &mut PgConnection, job_id: Uuid) -> Result<Option<Job>, Fai
 pub struct JobFilter {
     /// In these states; empty: all.
     pub states: Vec<State>,
-    /// Of this queue.
     pub queue: Option<String>,
-    /// Of this type.
     pub job_type: Option<String>,
     /// Made by this schedule.
     pub schedule: Option<String>,
@@ -289,11 +287,10 @@ async fn changed(
 pub struct JobEvent {
     /// Its row.
     pub id: i64,
-    /// Of the job.
     pub queue: String,
-    /// Of the job.
+    /// When the job was accepted.
     pub created_at: DateTime<Utc>,
-    /// As it was then.
+    /// The status after this event.
     pub status: Status,
     /// Bytes that the result takes in the database, when this is its completion.
     pub result_bytes: i32,
