@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use fields::{Age, FieldError, Fields};
+use fields::{Age, Fields};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
