@@ -16,14 +16,22 @@ fn read(folder: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A query for the definitions of functions and views of this name.
-fn definitions(name: &str) -> String {
-    format!(
-        "select pg_get_functiondef(oid) from pg_proc
-            where pronamespace = 'public'::regnamespace and prokind = 'f' and proname = '{name}'
-        union all select viewname || definition from pg_views where schemaname = 'public' and viewname = '{name}'
-        order by 1"
-    )
+/// A query for name and definition of every function and view.
+const DEFINITIONS: &str = r"select proname || E'\t' || replace(pg_get_functiondef(oid), E'\n', chr(1)) from pg_proc
+        where pronamespace = 'public'::regnamespace and prokind = 'f'
+    union all select viewname || E'\t' || replace(definition, E'\n', chr(1)) from pg_views where schemaname = 'public'
+    order by 1";
+
+/// The definitions of each name, as `sql` leaves them.
+fn definitions(url: &str, sql: &str) -> BTreeMap<String, Vec<String>> {
+    let mut definitions = BTreeMap::<_, Vec<_>>::new();
+    for (name, definition) in psql(url, &format!("begin; {sql}; {DEFINITIONS}; rollback"))
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+    {
+        definitions.entry(name.to_owned()).or_default().push(definition.replace('\u{1}', "\n"));
+    }
+    definitions
 }
 
 /// The names that migrations define, each with the number of its definitions.
@@ -46,19 +54,16 @@ async fn what_migrations_redefined_is_in_one_file_as_it_is_in_force() {
     let args = StoreArgs { database_url: Some(postgres.url()), database_connections: 2 };
     Store::connect(&args).await.unwrap().migrate().await.unwrap();
 
-    let files = read("functions");
-    for (name, text) in &files {
-        let query = definitions(name);
-        let in_force = psql(&postgres.url(), &query);
-        assert!(!in_force.is_empty(), "functions/{name}.sql: there is no such function or view");
-        let of_file = psql(&postgres.url(), &format!("begin; {text}; {query}; rollback"));
-        assert_eq!(of_file, in_force, "functions/{name}.sql is not what the migrations made");
+    let (files, in_force) = (read("functions"), definitions(&postgres.url(), ""));
+    let of_files = definitions(&postgres.url(), &files.values().cloned().collect::<String>());
+    for name in files.keys() {
+        assert!(in_force.contains_key(name), "functions/{name}.sql: there is no such function or view");
+        assert_eq!(of_files[name], in_force[name], "functions/{name}.sql is not what the migrations made");
     }
+    assert_eq!(of_files.len(), in_force.len(), "a file defines what it is not named after");
     for (name, count) in defined() {
-        let in_force = psql(&postgres.url(), &format!("select count(*) from ({}) d", definitions(&name)));
-        let in_force: usize = in_force.trim().parse().unwrap();
         assert!(
-            in_force == 0 || count <= in_force || files.contains_key(&name),
+            in_force.get(&name).is_none_or(|all| count <= all.len()) || files.contains_key(&name),
             "a migration redefines {name}: add functions/{name}.sql with the definition that is in force"
         );
     }
