@@ -97,8 +97,10 @@ impl Broker {
     /// Compares the streams with what was seen of them. Returns whether the broker answered, and why
     /// everything that is outstanding must be published again, if so.
     pub async fn look_at_streams(&mut self) -> (bool, Option<&'static str>) {
-        let facts = async { Ok([self.bus.events_stream().await?, self.bus.dead_stream().await?]) };
-        let facts: anyhow::Result<_> = facts.await;
+        let facts = async {
+            Ok::<_, anyhow::Error>([self.bus.events_stream().await?, self.bus.dead_stream().await?])
+        };
+        let facts = facts.await;
         let why = facts.as_ref().ok().and_then(|facts| self.streams.compare(*facts));
         let answered = facts.is_ok();
         self.looking.report(facts.map(drop).with_context(|| format!("sensor {}", self.sensor)));

@@ -15,9 +15,7 @@ use store::{Store, StoreArgs};
 /// The limit for stopping a role.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// A processor that has waited longer than the acknowledgement wait would get its messages again.
-const TOPOLOGY: TopologyArgs =
-    TopologyArgs { replicas: 1, events_max_bytes: 64 << 20, ack_wait_seconds: 600 };
+const TOPOLOGY: TopologyArgs = TopologyArgs { replicas: 1, events_max_bytes: 64 << 20, ack_wait_seconds: 5 };
 
 pub struct Site {
     pub bus: Bus,
