@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -78,7 +78,7 @@ const LOOK: u64 = 1024;
 const LATE_LINES: u64 = 64;
 
 pub async fn run(args: Args, tasks: Tasks) -> anyhow::Result<()> {
-    let start = if args.live { now()? } else { args.start };
+    let start = if args.live { boot::now().timestamp_micros() } else { args.start };
     let plan = Plan {
         seed: args.seed,
         sensors: usize::from(args.sensors),
@@ -182,7 +182,7 @@ impl Making {
     /// Writes each line at its time, late ones at once.
     async fn play(&mut self, log: Planted, stop: CancellationToken) -> anyhow::Result<()> {
         for made in log {
-            let early = made.at_micros - now()?;
+            let early = made.at_micros - boot::now().timestamp_micros();
             if early > 0 {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_micros(early.unsigned_abs())) => (),
@@ -245,11 +245,6 @@ impl Making {
         }
         Ok(())
     }
-}
-
-fn now() -> anyhow::Result<i64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock: it is before 1970")?;
-    i64::try_from(since.as_micros()).context("read the clock")
 }
 
 fn moment(text: &str) -> Result<i64, String> {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use web::{Code, Page, Problem, token};
 
 use crate::{
+    permits::Permits,
     problem::{away, failed},
     routing,
     submissions::{Submissions, publish_status},
@@ -34,6 +35,7 @@ const DATABASE_LIMIT: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub struct Service {
     pub(crate) submissions: Submissions,
+    pub(crate) permits: Permits,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     /// Notified when a call changed a job, so that the mirror looks at once.
@@ -61,7 +63,7 @@ impl Service {
         body: Value,
         traceparent: Option<String>,
     ) -> Result<(Uuid, bool), Problem> {
-        let request = Request::read(body, Utc::now()).map_err(Problem::invalid)?;
+        let request = Request::read(body, boot::now()).map_err(Problem::invalid)?;
         self.submit_request(request, None, traceparent).await
     }
 
@@ -77,7 +79,7 @@ impl Service {
         let traceparent =
             traceparent.filter(|text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()));
         let mut span = boot::span("submit", traceparent.as_deref());
-        span.note("job_type", request.kind.name());
+        span.note("job_type", request.parameters.name());
         // Without a collector of our own, the caller's trace goes on.
         let traceparent = span.traceparent().or(traceparent);
         match self.submissions.submit(NewJob { job_id, request, schedule, traceparent }).await? {
@@ -104,7 +106,7 @@ impl Service {
         let queue = queues.iter().find(|queue| queue.name == job.queue);
         let qualified = routing::qualified(&job, &workers, queue);
         Ok(JobDetail {
-            waits_for: routing::waits_for(&job, &status, &workers, queue, Utc::now()),
+            waits_for: routing::waits_for(&job, &status, &workers, queue, boot::now()),
             qualified_workers: qualified.into_iter().map(|worker| worker.spec.name.clone()).collect(),
             job: views::job(job, status),
         })
@@ -155,8 +157,7 @@ impl Service {
             unique key waits or runs";
         let status = self.job_changed(id, done, why_not).await?;
         if let Some(job) = store::jobs::get(&mut connection, id).await.map_err(failed)? {
-            // Workers also look by themselves: a permit that is lost costs a second.
-            self.bus.publish_permit(&job.queue, &id.to_string()).await.ok();
+            self.permits.publish(&[(job.queue, id)]).await;
         }
         Ok(status)
     }

@@ -15,17 +15,16 @@ use tonic::{Streaming, transport::Channel};
 
 use crate::bench::{cpu, edge, site::Site};
 
-/// Jobs that run at the same time. The number suits jobs that end at once: in each turn, the worker writes
-/// the ends of up to this many jobs and claims as many.
+/// Jobs that the worker runs at the same time. Jobs of the benchmark end at once, so this is also how many
+/// the worker claims and ends in one transaction.
 pub const CONCURRENCY: u32 = 64;
-/// Limit of the start of the processes.
+/// Time limit for the start of a process.
 const START: Duration = Duration::from_secs(20);
 
-/// Who takes and runs jobs.
+/// A coordinator and a worker as processes, and the Redis of the mirror.
 pub struct Office {
-    /// Connected.
+    /// A connection to the coordinator.
     pub client: JobsServiceClient<Channel>,
-    /// Of the mirror.
     pub redis_url: String,
     coordinator: Child,
     worker: Child,
@@ -67,7 +66,7 @@ impl Office {
         ]
     }
 
-    /// Hands in a `diagnostic` job; its id.
+    /// Submits a `diagnostic` job; returns its id.
     pub async fn submit(
         client: &mut JobsServiceClient<Channel>,
         steps: u32,
@@ -86,7 +85,7 @@ impl Office {
         Ok(answer.job_id)
     }
 
-    /// Follows a job.
+    /// Subscribes to the statuses of a job, from the first one on.
     pub async fn watch(
         client: &mut JobsServiceClient<Channel>,
         job_id: &str,

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "what a test measured")]
 #![allow(clippy::too_many_lines, reason = "a test is one story, in its order")]
 
+mod follow;
 mod grpc;
 mod http;
 mod hub;
