@@ -1,0 +1,2 @@
+pub(super) mod overview;
+pub(super) mod timeline;
