@@ -19,7 +19,7 @@ use crate::problem::{away, failed};
 /// A statement of a request ends after this time.
 pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(7);
 /// How long a request waits for a connection.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECTION_LIMIT: Duration = Duration::from_secs(2);
 /// Pause between two looks at the replica.
 const REPLICA_PAUSE: Duration = Duration::from_secs(1);
 /// No answer of the replica within this time: it is away.

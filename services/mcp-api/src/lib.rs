@@ -5,11 +5,18 @@
 //! a principal with the scope `secrets:read`, and a principal that is limited to sensors sees only these.
 
 mod api;
+mod features;
+mod findings;
+mod indicators;
+mod network;
 mod problem;
 mod range;
 mod redact;
 mod rest;
+mod search;
+mod sessions;
 mod statistics;
+mod things;
 
 use std::net::SocketAddr;
 
@@ -39,7 +46,7 @@ pub struct Args {
     #[arg(skip)]
     pub or_any_port: bool,
     #[command(flatten)]
-    pub reading: api::ReadingArgs,
+    pub reading: ReadingArgs,
 }
 
 /// What an mcp-api works with.

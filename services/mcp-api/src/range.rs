@@ -132,3 +132,29 @@ pub(crate) fn read_step(params: &mut Params) -> Option<Age> {
         }
     }
 }
+
+/// How many keys a top list has
+#[derive(Clone, PartialEq, Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct LimitParams {
+    /// At most this many keys
+    #[param(minimum = 1, maximum = 1000, default = 10, required = false)]
+    limit: u32,
+}
+
+/// Reads `limit`.
+pub(crate) fn read_limit(params: &mut Params) -> u32 {
+    let limit = params.integer("limit", 1..=1_000).and_then(|limit| limit.try_into().ok());
+    limit.unwrap_or(crate::statistics::top::DEFAULT_LIMIT)
+}
+
+/// The step of a series
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "documentation")]
+pub(crate) struct StepParams {
+    /// Length of a step in whole minutes: 1m, 1h, 1d; at most 500 steps. Default: about 100 steps
+    #[param(pattern = "^[0-9]{1,9}[smhdw]$", example = "1h")]
+    step: Option<String>,
+}

@@ -75,6 +75,15 @@ impl Hub {
         http(&self.rest, method, path, &[], body.map(Value::to_string).as_deref())
     }
 
+    pub fn with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        http(&self.rest, "GET", path, headers, None)
+    }
+
+    /// The body of an answer, as text; a stream with its chunks put together.
+    pub fn text(&self, path: &str) -> String {
+        crate::http::text(&self.rest, path)
+    }
+
     pub fn get(&self, path: &str) -> Value {
         let answer = self.call("GET", path, None);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);

@@ -134,3 +134,56 @@ async fn every_wrong_field_is_named_at_once() {
     fields.sort_unstable();
     assert_eq!(fields, ["at", "colour", "sensor", "step", "window", "window"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_lists_and_totals_equal_the_events() {
+    let hub = loaded().await;
+    for (sensors, condition) in [("", "true"), ("&sensor=fra-1,nyc-1", "true"), ("&sensor=nyc-1", "sensor = 'nyc-1'")] {
+        let count = |key: &str, of: &str| {
+            let sql = format!(
+                "select coalesce(jsonb_object_agg(key, n), '{{}}') as found from (
+                    select {key} as key, count(*) as n from events where {of} and {condition} group by 1) q where key is not null"
+            );
+            hub.json(&sql)["found"].clone()
+        };
+        let of = |list: &Value, figure: &str| -> Value {
+            let entries = list["top"].as_array().unwrap().iter();
+            entries.map(|entry| (entry["key"].as_str().unwrap().to_owned(), entry[figure].clone())).collect()
+        };
+        let get = |path: &str| hub.get(&format!("/api/v1/statistics/{path}?{RANGE}{sensors}&limit=100"));
+        let threats = get("threats");
+        let connects = "eventid = 'cowrie.session.connect'";
+        assert_eq!(of(&threats["src_ips"], "sessions"), count("host(src_ip)", connects), "{sensors}");
+        assert_eq!(of(&threats["src_ips"], "events"), count("host(src_ip)", "true"), "{sensors}");
+        assert_eq!(of(&threats["hassh"], "events"), count("payload ->> 'hassh'", "eventid = 'cowrie.client.kex'"));
+        let credentials = get("credentials");
+        let logins = "eventid like 'cowrie.login.%'";
+        assert_eq!(of(&credentials["usernames"], "events"), count("payload ->> 'username'", logins), "{sensors}");
+        assert_eq!(of(&credentials["passwords"], "events"), count("payload ->> 'password'", logins), "{sensors}");
+        let commands = get("commands");
+        let inputs = "eventid = 'cowrie.command.input'";
+        let all = hub.json(&format!("select count(*) as n from events where {inputs} and {condition}"));
+        assert_eq!(commands["commands"], all["n"]);
+        let sum: i64 = commands["distinct"]["top"].as_array().unwrap().iter().map(|one| one["commands"].as_i64().unwrap()).sum();
+        assert_eq!(all["n"], sum);
+        let downloads = get("downloads");
+        assert_eq!(of(&downloads["files"], "events"), count("payload ->> 'shasum'", "eventid = 'cowrie.session.file_download'"));
+        let sessions = hub.get(&format!("/api/v1/statistics/sessions?{RANGE}{sensors}"));
+        let expected = hub.json(&format!(
+            "select count(*) as sessions, count(*) filter (where success) as with_login_success, count(*) filter (where typed) as with_commands
+            from (select bool_or(eventid = 'cowrie.login.success') as success, bool_or(eventid = 'cowrie.command.input') as typed
+                from events where {condition} group by sensor, session) q"
+        ));
+        for figure in ["sessions", "with_login_success", "with_commands"] {
+            assert_eq!(sessions[figure], expected[figure], "{figure} {sensors}");
+        }
+    }
+    let sensors = hub.get(&format!("/api/v1/statistics/sensors?{RANGE}"));
+    for sensor in sensors["sensors"].as_array().unwrap() {
+        let of_sensor = figures(&hub, &format!("sensor = '{}'", sensor["sensor"].as_str().unwrap()));
+        for figure in ["events", "sessions", "logins_failed", "commands", "downloads", "bytes"] {
+            assert_eq!(sensor[figure], of_sensor[figure], "{figure}");
+        }
+    }
+    assert_eq!(sensors["sensors"].as_array().unwrap().len(), 2);
+}

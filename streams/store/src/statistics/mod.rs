@@ -1,6 +1,11 @@
 //! Figures, sessions and single things for readers. A query here reads panes, sessions, side tables and their
 //! indexes; of `events` only the events of one session.
 
+pub mod findings;
+pub mod sensors;
+pub mod sessions;
+pub mod things;
+pub mod top;
 pub mod totals;
 
 use chrono::{DateTime, Utc};

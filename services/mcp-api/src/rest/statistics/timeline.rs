@@ -1,5 +1,4 @@
 use fields::Age;
-use utoipa::IntoParams;
 use web::{
     Principal, Problem, Query,
     axum::{Extension, Json, extract::State},
@@ -7,19 +6,9 @@ use web::{
 
 use crate::{
     Api,
-    range::{RangeParams, SensorParams, over, read_sensors, read_span, read_step},
+    range::{RangeParams, SensorParams, StepParams, over, read_sensors, read_span, read_step},
     statistics::timeline::Timeline,
 };
-
-/// The step of a series
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "documentation")]
-pub(in crate::rest) struct StepParams {
-    /// Length of a step in whole minutes: 1m, 1h, 1d; at most 500 steps. Default: about 100 steps
-    #[param(pattern = "^[0-9]{1,9}[smhdw]$", example = "1h")]
-    step: Option<String>,
-}
 
 /// Show figures of a range step by step, for charts
 #[utoipa::path(
