@@ -11,7 +11,9 @@ async fn no_route_scans_events() {
     hub.psql(
         "do $$ begin execute format('alter database %I set enable_seqscan = off', current_database()); end $$",
     );
-    let scans = || hub.psql("select coalesce(sum(seq_scan), 0) from pg_stat_user_tables where relname like 'events%'");
+    let scans = || {
+        hub.psql("select coalesce(sum(seq_scan), 0) from pg_stat_user_tables where relname like 'events%'")
+    };
     let settled = || {
         hub.psql("select pg_sleep(1.2)");
         scans()

@@ -69,7 +69,8 @@ async fn pages_are_stable_while_sessions_arrive() {
         let expected = ids(&hub.get(&format!("/api/v1/sessions?{RANGE}&sort={sort}")));
         let (mut seen, mut token) = (Vec::new(), String::new());
         for page in 0.. {
-            let list = hub.get(&format!("/api/v1/sessions?{RANGE}&sort={sort}&page_size=7&page_token={token}"));
+            let list =
+                hub.get(&format!("/api/v1/sessions?{RANGE}&sort={sort}&page_size=7&page_token={token}"));
             seen.extend(ids(&list));
             // Sessions that arrive on both sides of the list.
             load(&hub, earlier + page, earlier + page + 1).await;
@@ -102,16 +103,33 @@ async fn streams_hold_every_session_and_no_formula() {
     hub.load(
         "fra-1",
         &[
-            event("=1+1", "2026-03-01T23:00:00.000000Z", "203.0.113.7", "session.connect", json!({ "protocol": "@x" })),
-            event("=1+1", "2026-03-01T23:00:01.000000Z", "203.0.113.7", "login.success", json!({ "username": "=HYPERLINK(\"http://x\",\"y\")", "password": "+1\r\n=2" })),
+            event(
+                "=1+1",
+                "2026-03-01T23:00:00.000000Z",
+                "203.0.113.7",
+                "session.connect",
+                json!({ "protocol": "@x" }),
+            ),
+            event(
+                "=1+1",
+                "2026-03-01T23:00:01.000000Z",
+                "203.0.113.7",
+                "login.success",
+                json!({ "username": "=HYPERLINK(\"http://x\",\"y\")", "password": "+1\r\n=2" }),
+            ),
         ],
     )
     .await;
-    let text = hub.text(&format!("/api/v1/sessions?{RANGE}&format=csv&fields=session,protocol,username,password"));
+    let text =
+        hub.text(&format!("/api/v1/sessions?{RANGE}&format=csv&fields=session,protocol,username,password"));
     let rows: Vec<_> = text.split("\r\n\"").collect();
     assert_eq!(text.split("\r\n").next(), Some("session,protocol,username,password"));
     assert_eq!(rows.len(), 1_202);
-    assert!(rows[1].starts_with("'=1+1\",\"'@x\",\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",\"'+1\r\n=2\""), "{}", rows[1]);
+    assert!(
+        rows[1].starts_with("'=1+1\",\"'@x\",\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",\"'+1\r\n=2\""),
+        "{}",
+        rows[1]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,7 +138,9 @@ async fn every_wrong_field_is_named_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn top_lists_and_totals_equal_the_events() {
     let hub = loaded().await;
-    for (sensors, condition) in [("", "true"), ("&sensor=fra-1,nyc-1", "true"), ("&sensor=nyc-1", "sensor = 'nyc-1'")] {
+    for (sensors, condition) in
+        [("", "true"), ("&sensor=fra-1,nyc-1", "true"), ("&sensor=nyc-1", "sensor = 'nyc-1'")]
+    {
         let count = |key: &str, of: &str| {
             let sql = format!(
                 "select coalesce(jsonb_object_agg(key, n), '{{}}') as found from (
@@ -155,19 +157,38 @@ async fn top_lists_and_totals_equal_the_events() {
         let connects = "eventid = 'cowrie.session.connect'";
         assert_eq!(of(&threats["src_ips"], "sessions"), count("host(src_ip)", connects), "{sensors}");
         assert_eq!(of(&threats["src_ips"], "events"), count("host(src_ip)", "true"), "{sensors}");
-        assert_eq!(of(&threats["hassh"], "events"), count("payload ->> 'hassh'", "eventid = 'cowrie.client.kex'"));
+        assert_eq!(
+            of(&threats["hassh"], "events"),
+            count("payload ->> 'hassh'", "eventid = 'cowrie.client.kex'")
+        );
         let credentials = get("credentials");
         let logins = "eventid like 'cowrie.login.%'";
-        assert_eq!(of(&credentials["usernames"], "events"), count("payload ->> 'username'", logins), "{sensors}");
-        assert_eq!(of(&credentials["passwords"], "events"), count("payload ->> 'password'", logins), "{sensors}");
+        assert_eq!(
+            of(&credentials["usernames"], "events"),
+            count("payload ->> 'username'", logins),
+            "{sensors}"
+        );
+        assert_eq!(
+            of(&credentials["passwords"], "events"),
+            count("payload ->> 'password'", logins),
+            "{sensors}"
+        );
         let commands = get("commands");
         let inputs = "eventid = 'cowrie.command.input'";
         let all = hub.json(&format!("select count(*) as n from events where {inputs} and {condition}"));
         assert_eq!(commands["commands"], all["n"]);
-        let sum: i64 = commands["distinct"]["top"].as_array().unwrap().iter().map(|one| one["commands"].as_i64().unwrap()).sum();
+        let sum: i64 = commands["distinct"]["top"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["commands"].as_i64().unwrap())
+            .sum();
         assert_eq!(all["n"], sum);
         let downloads = get("downloads");
-        assert_eq!(of(&downloads["files"], "events"), count("payload ->> 'shasum'", "eventid = 'cowrie.session.file_download'"));
+        assert_eq!(
+            of(&downloads["files"], "events"),
+            count("payload ->> 'shasum'", "eventid = 'cowrie.session.file_download'")
+        );
         let sessions = hub.get(&format!("/api/v1/statistics/sessions?{RANGE}{sensors}"));
         let expected = hub.json(&format!(
             "select count(*) as sessions, count(*) filter (where success) as with_login_success, count(*) filter (where typed) as with_commands

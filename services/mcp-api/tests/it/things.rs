@@ -36,7 +36,10 @@ async fn what_one_thing_did_equals_the_events() {
         assert_eq!(expected["events"], activity, "{path}");
         assert_eq!(thing["sessions"].as_array().unwrap().len(), sessions, "{path}");
         let same_time = |seen: &Value, stored: &Value| {
-            let read = |time: &Value| time.as_str().map(|time| time.replace("+00:00", "Z").parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+            let read = |time: &Value| {
+                time.as_str()
+                    .map(|time| time.replace("+00:00", "Z").parse::<chrono::DateTime<chrono::Utc>>().unwrap())
+            };
             assert_eq!(read(seen), read(stored), "{path}");
         };
         same_time(&thing["first_seen"], &expected["first_seen"]);
@@ -45,7 +48,10 @@ async fn what_one_thing_did_equals_the_events() {
     let ip = hub.get(&format!("/api/v1/ips/203.0.113.7?{RANGE}"));
     let related = ip["related"].as_array().unwrap();
     let has = |kind: &str, key: &str| related.iter().any(|one| one["kind"] == kind && one["key"] == key);
-    assert!(has("username", "root") && has("file", &file) && has("forward", "example.org:443"), "{related:?}");
+    assert!(
+        has("username", "root") && has("file", &file) && has("forward", "example.org:443"),
+        "{related:?}"
+    );
     for wrong in ["ips/nowhere", "ips/203.0.113.0%2F24", "networks/203.0.113.0%2F16", "features/colour/red"] {
         assert_eq!(hub.call("GET", &format!("/api/v1/{wrong}"), None).status, 422, "{wrong}");
     }
@@ -78,7 +84,10 @@ async fn search_recognises_what_a_text_names() {
     assert_eq!(hub.call("GET", "/api/v1/search", None).fields(), ["q"]);
     let indicators = hub.get(&format!("/api/v1/indicators?{RANGE}&page_size=2"));
     let first = &indicators["indicators"][0];
-    assert_eq!((&first["type"], &first["value"], &first["score"]), (&json!("address"), &json!("203.0.113.7"), &json!(80)));
+    assert_eq!(
+        (&first["type"], &first["value"], &first["score"]),
+        (&json!("address"), &json!("203.0.113.7"), &json!(80))
+    );
     let token = indicators["next_page_token"].as_str().unwrap();
     let rest = hub.get(&format!("/api/v1/indicators?{RANGE}&page_token={token}"));
     assert_eq!(rest["indicators"].as_array().unwrap().len(), 3);
@@ -103,7 +112,10 @@ async fn a_finding_is_listed_shown_and_triaged() {
     let answer = hub.call("PATCH", &path, Some(&json!({ "status": "acknowledged", "note": "ours" })));
     assert_eq!(answer.status, 200, "{}", answer.body);
     let shown = hub.get(&path);
-    assert_eq!((&shown["finding"]["status"], &shown["finding"]["note"]), (&json!("acknowledged"), &json!("ours")));
+    assert_eq!(
+        (&shown["finding"]["status"], &shown["finding"]["note"]),
+        (&json!("acknowledged"), &json!("ours"))
+    );
     assert_eq!(shown["triage"].as_array().unwrap().len(), 1);
     assert_eq!(hub.get("/api/v1/findings?status=open")["findings"].as_array().unwrap().len(), 2);
     let nobody = "/api/v1/findings/00000000-0000-0000-0000-000000000000";
