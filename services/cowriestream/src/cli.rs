@@ -39,6 +39,8 @@ pub enum Command {
     Processor(Box<ProcessorArgs>),
     /// Run a coordinator: take jobs over gRPC and REST, mirror their status to Redis
     Coordinator(Box<CoordinatorArgs>),
+    /// Run an mcp-api: serve statistics, sessions and findings over REST
+    McpApi(Box<McpApiArgs>),
     /// Run a worker; or start, stop and show workers in the background
     Worker(Box<WorkerCommand>),
     /// Run one attempt of a job, for the worker that starts this process and hands it over
@@ -85,6 +87,7 @@ impl Command {
             Self::Loader(_) => "loader",
             Self::Processor(_) => "processor",
             Self::Coordinator(_) => "coordinator",
+            Self::McpApi(_) => "mcp-api",
             Self::Worker(_) => "worker",
             _ => "command",
         }
@@ -133,6 +136,17 @@ pub struct CoordinatorArgs {
     pub redis_url: Option<String>,
     #[command(flatten)]
     pub coordinator: coordinator::Args,
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct McpApiArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub health: HealthArgs,
+    #[command(flatten)]
+    pub mcp_api: mcp_api::Args,
 }
 
 #[derive(clap::Args)]

@@ -7,7 +7,10 @@ use bus::Bus;
 use clap::Parser as _;
 use cowriestream::{
     analyse, backfill,
-    cli::{Cli, Command, CoordinatorArgs, LoaderArgs, Native, ProcessorArgs, WorkerArgs, WorkerCommand},
+    cli::{
+        Cli, Command, CoordinatorArgs, LoaderArgs, McpApiArgs, Native, ProcessorArgs, WorkerArgs,
+        WorkerCommand,
+    },
     dead_letters, findings, jobs, load, native, ready, rules, status, tail, up, verify,
 };
 use store::Store;
@@ -51,6 +54,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Loader(args) => run_loader(*args, tasks).await,
         Command::Processor(args) => run_processor(*args, tasks).await,
         Command::Coordinator(args) => run_coordinator(*args, tasks).await,
+        Command::McpApi(args) => run_mcp_api(*args, tasks).await,
         Command::Worker(args) => worker(*args, tasks).await,
         Command::Attempt => worker::attempt(tasks).await,
         Command::Jobs(args) => interruptible(&tasks, jobs::jobs(args)).await,
@@ -119,6 +123,18 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
         coordinator::Parts { bus, store, redis_url: args.redis_url, topology: args.topology, health, tasks };
     let listening = coordinator::start(&args.coordinator, parts).await?;
     tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
+    stop.cancelled().await;
+    Ok(())
+}
+
+async fn run_mcp_api(args: McpApiArgs, tasks: Tasks) -> anyhow::Result<()> {
+    let store = Store::connect(&args.store).await?;
+    let health = Health::default();
+    ready::probe_database(&health, &store, &tasks);
+    health.serve(&args.health, &tasks).await?;
+    let stop = tasks.stop();
+    let listening = mcp_api::start(&args.mcp_api, mcp_api::Parts { store, health, tasks }).await?;
+    tracing::info!(rest = %listening, "mcp-api ready");
     stop.cancelled().await;
     Ok(())
 }

@@ -66,6 +66,8 @@ pub struct Args {
     #[command(flatten)]
     coordinator: coordinator::Args,
     #[command(flatten)]
+    mcp_api: mcp_api::Args,
+    #[command(flatten)]
     worker: worker::Args,
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
     #[arg(
@@ -168,11 +170,11 @@ async fn roles(
         tasks: working.clone(),
     };
     processor::start(&args.processor, parts.clone()).await?;
-    let jobs = match args.once {
+    let serving = match args.once {
         true => None,
-        false => Some(jobs(&args, parts).await?),
+        false => Some(serving_roles(&args, parts).await?),
     };
-    let Some(env) = write_env(&args, &data, listening, jobs, honeypot.as_ref(), &tasks).await? else {
+    let Some(env) = write_env(&args, &data, listening, serving, honeypot.as_ref(), &tasks).await? else {
         working.stop().cancel();
         working.ended().await;
         return Ok(());
@@ -205,8 +207,14 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
     Ok(())
 }
 
-/// Starts a coordinator and a worker.
-async fn jobs(args: &Args, parts: processor::Parts) -> anyhow::Result<coordinator::Listening> {
+/// The addresses of the roles that serve requests.
+struct Serving {
+    coordinator: coordinator::Listening,
+    mcp_api: SocketAddr,
+}
+
+/// Starts a coordinator, a worker and an mcp-api.
+async fn serving_roles(args: &Args, parts: processor::Parts) -> anyhow::Result<Serving> {
     let processor::Parts { bus, store, topology, health, tasks } = parts;
     let parts = worker::Parts {
         bus: bus.clone(),
@@ -216,10 +224,13 @@ async fn jobs(args: &Args, parts: processor::Parts) -> anyhow::Result<coordinato
     };
     let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
     let redis_url = args.redis_url.clone();
+    let api = mcp_api::Parts { store: store.clone(), health: health.clone(), tasks: tasks.clone() };
     let hub = coordinator::Parts { bus, store, redis_url, topology, health, tasks };
-    let listening = coordinator::start(&wanted, hub).await?;
+    let coordinator = coordinator::start(&wanted, hub).await?;
     worker::start(&args.worker, parts).await?;
-    Ok(listening)
+    let wanted = mcp_api::Args { or_any_port: true, ..args.mcp_api.clone() };
+    let mcp_api = mcp_api::start(&wanted, api).await?;
+    Ok(Serving { coordinator, mcp_api })
 }
 
 /// Writes the file `env`. Retries while the disk is full or read-only; `None` when stopped meanwhile.
@@ -227,7 +238,7 @@ async fn write_env(
     args: &Args,
     data: &DataDir,
     listening: SocketAddr,
-    jobs: Option<coordinator::Listening>,
+    serving: Option<Serving>,
     honeypot: Option<&Honeypot>,
     tasks: &Tasks,
 ) -> anyhow::Result<Option<PathBuf>> {
@@ -238,10 +249,11 @@ async fn write_env(
         ("REDIS_URL", value(&args.redis_url)),
         ("HEALTH_URL", format!("http://{listening}")),
     ];
-    if let Some(listening) = jobs {
+    if let Some(Serving { coordinator, mcp_api }) = serving {
         values.extend([
-            ("COORDINATOR_URL", format!("http://{}", listening.rest)),
-            ("GRPC_URL", format!("http://{}", listening.grpc)),
+            ("COORDINATOR_URL", format!("http://{}", coordinator.rest)),
+            ("GRPC_URL", format!("http://{}", coordinator.grpc)),
+            ("API_URL", format!("http://{mcp_api}")),
         ]);
     }
     values.extend(honeypot.into_iter().flat_map(Honeypot::addresses));

@@ -13,6 +13,7 @@ pub mod findings;
 pub mod ingest;
 pub mod jobs;
 mod leases;
+pub mod statistics;
 pub mod status;
 pub mod verify;
 pub mod windows;
