@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use jobs::{
-    Capabilities, JobError, Kind, Preference, Requirements, State, Status,
+    Capabilities, JobError, JobParameters, Preference, Requirements, State, Status,
     views::{Job, JobDetail, JobTypeSchema, Queue, Schedule, Worker, WorkerStatus},
 };
 use prost_types::{Struct, Timestamp};
@@ -312,7 +312,7 @@ fn object(object: Struct) -> Result<Value, String> {
 
 /// `Struct` does not tell 1 from 1.0: the job's type does.
 fn parameters(job_type: &str, read: Value) -> Value {
-    Kind::stored(job_type, read.clone()).map_or(read, |kind| kind.parameters())
+    JobParameters::stored(job_type, read.clone()).map_or(read, |parameters| parameters.to_value())
 }
 
 #[cfg(test)]
@@ -326,12 +326,13 @@ mod tests {
     }
 
     fn job() -> Job {
-        let kind = Kind::read("diagnostic", json!({"step_seconds": 2}), &mut Vec::new()).unwrap();
+        let parameters =
+            JobParameters::read("diagnostic", json!({"step_seconds": 2}), &mut Vec::new()).unwrap();
         Job {
             job_id: Uuid::from_u128(7),
-            job_type: kind.name().into(),
+            job_type: parameters.name().into(),
             queue: "reports".into(),
-            parameters: kind.parameters(),
+            parameters: parameters.to_value(),
             priority: 5,
             created_at: at(0),
             not_before: Some(at(1)),

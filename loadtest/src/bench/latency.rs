@@ -156,7 +156,7 @@ async fn write(log: std::path::PathBuf, live: Live) -> anyhow::Result<Vec<Instan
 /// Returns the line with the current time.
 fn stamped(line: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut event: serde_json::Value = serde_json::from_slice(line)?;
-    event["timestamp"] = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
+    event["timestamp"] = boot::now().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
     let mut line = serde_json::to_vec(&event)?;
     line.push(b'\n');
     Ok(line)

@@ -39,7 +39,7 @@ fn made_logs_are_like_the_learnt_ones() {
 }
 
 #[test]
-fn a_log_of_something_else_is_told_apart() {
+fn a_log_that_is_not_of_cowrie_is_recognised() {
     let skewed = |profile| made(Plan { weights: BTreeMap::from([(profile, 4.0)]), ..slow() });
     for (profile, statistic) in [
         (Profile::Proxy, "events: direct-tcpip.request"),

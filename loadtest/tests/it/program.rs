@@ -44,22 +44,17 @@ fn a_live_log_has_the_present_time_and_goes_on_where_it_ended() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path();
     for all in [200, 400] {
-        let before = now();
+        let before = boot::now().timestamp_micros();
         let made = generate(out, &["--live", "--rate", "2000", "--events", "200"]);
         let summary: Value = serde_json::from_slice(&made.stdout).unwrap();
         let first = events::time::read(summary["first"].as_str().unwrap()).unwrap();
-        assert!(first >= before && first < now());
+        assert!(first >= before && first < boot::now().timestamp_micros());
         assert_eq!(lines(out), all);
     }
 }
 
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_micros()).unwrap()
-}
-
 #[test]
-fn plants_come_with_the_truth_about_them() {
+fn planted_attacks_come_with_the_truth_about_them() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("logs");
     let refused = generate(&out, &["--plant", "snowshoe=1"]);

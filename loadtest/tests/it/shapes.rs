@@ -21,7 +21,7 @@ fn lines(cowrie: Cowrie) -> HashMap<String, Vec<(String, Value)>> {
 }
 
 #[test]
-fn keys_stand_and_spaces_are_where_the_version_has_them() {
+fn keys_and_spaces_are_where_the_version_has_them() {
     for cowrie in Cowrie::ALL {
         for (text, _) in lines(cowrie).values().flatten() {
             let begins = match cowrie {

@@ -35,8 +35,8 @@ pub(crate) async fn lead(
 ) -> anyhow::Result<()> {
     let mut held = None::<Lease>;
     let mut more = false;
-    let mut jobs_duty = Duty::new("sweep jobs and fire schedules");
-    let mut streams_duty = Duty::new("look for the streams of jobs");
+    let jobs_duty = Duty::new("sweep jobs and fire schedules");
+    let streams_duty = Duty::new("look for the streams of jobs");
     loop {
         tokio::select! {
             () = stop.cancelled() => break,

@@ -31,14 +31,14 @@ impl Service {
     pub(crate) async fn create_key(&self, wish: &Wish, principal: &Principal) -> Result<Created, Problem> {
         let mut connection = self.connection().await?;
         let (who, from) = names(principal);
-        let actor = Actor { who: &who, from: from.as_deref() };
+        let actor = Actor { who: &who, from: from.as_deref(), at: boot::now() };
         access::create(&mut connection, wish, actor).await.map_err(failed)
     }
 
     pub(crate) async fn revoke_key(&self, id: &str, principal: &Principal) -> Result<KeyView, Problem> {
         let mut connection = self.connection().await?;
         let (who, from) = names(principal);
-        let actor = Actor { who: &who, from: from.as_deref() };
+        let actor = Actor { who: &who, from: from.as_deref(), at: boot::now() };
         let row = store::keys::revoke(&mut connection, check_id(id)?, actor).await.map_err(failed)?;
         row.map(Into::into).ok_or_else(|| no_key(id))
     }
@@ -51,7 +51,7 @@ impl Service {
     ) -> Result<Created, Problem> {
         let mut connection = self.connection().await?;
         let (who, from) = names(principal);
-        let actor = Actor { who: &who, from: from.as_deref() };
+        let actor = Actor { who: &who, from: from.as_deref(), at: boot::now() };
         let overlap = TimeDelta::seconds(overlap.seconds());
         let created = access::rotate(&mut connection, check_id(id)?, overlap, actor).await.map_err(failed)?;
         if let Some(created) = created {

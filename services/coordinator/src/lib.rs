@@ -1,14 +1,15 @@
 //! Takes jobs over gRPC and REST, takes them from dead workers, fires schedules, and mirrors the status of
 //! jobs to Redis.
 //!
-//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run, and
-//! the duties of which only one may run need a lease.
+//! **Invariant**: a submission is answered only after it is committed; any number of coordinators may run,
+//! and the duties of which only one may run need a lease.
 
 mod duties;
 mod grpc;
 mod keys;
 mod metrics;
 mod mirror;
+mod permits;
 mod problem;
 mod queues;
 mod rest;
@@ -30,7 +31,7 @@ use store::Store;
 use tokio::sync::Notify;
 use web::{Guard, listen};
 
-use crate::{duties::Keep, service::Service};
+use crate::{duties::Keep, permits::Permits, service::Service};
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -104,8 +105,10 @@ pub async fn start(args: &Args, parts: Parts) -> anyhow::Result<Listening> {
         schedules::load(&store, file).await?;
     }
     let changed = Arc::new(Notify::new());
+    let permits = Permits::new(bus.clone());
     let service = Service {
-        submissions: submissions::open(store.clone(), bus.clone(), changed.clone(), &tasks),
+        submissions: submissions::open(store.clone(), permits.clone(), changed.clone(), &tasks),
+        permits,
         store: store.clone(),
         bus: bus.clone(),
         access: access.clone(),

@@ -89,7 +89,7 @@ fn checked(
         wrong("name", Name::EXPECTED.into());
     }
     let next_at =
-        Cron::parse(&cron).and_then(|cron| cron.next(Utc::now()).ok_or_else(|| "never fires".into()));
+        Cron::parse(&cron).and_then(|cron| cron.next(boot::now()).ok_or_else(|| "never fires".into()));
     if let Err(why) = &next_at {
         wrong("cron", format!("{:?}: {why}", cron.chars().take(100).collect::<String>()));
     }
@@ -98,7 +98,7 @@ fn checked(
             wrong(&format!("job.{field}"), "a schedule sets it at each firing".into());
         }
     }
-    if let Err(more) = Request::read(job.clone(), Utc::now()) {
+    if let Err(more) = Request::read(job.clone(), boot::now()) {
         errors.extend(
             more.into_iter().map(|error| FieldError { field: format!("job.{}", error.field), ..error }),
         );
@@ -128,8 +128,8 @@ fn due(cron: &Cron, schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc
     due
 }
 
-/// Submits the jobs of schedules that are due, for a limited time; returns whether more may be due. The idempotency
-/// key of a firing makes it one job, however many coordinators submit it, and however often.
+/// Submits the jobs of schedules that are due, for a limited time; returns whether more may be due. The
+/// idempotency key of a firing makes it one job, however many coordinators submit it, and however often.
 pub(crate) async fn fire(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     let until = Instant::now() + SLICE;
     while fire_some(service, lease).await? {
@@ -142,8 +142,8 @@ pub(crate) async fn fire(service: &Service, lease: &Lease) -> Result<bool, Failu
 
 /// Fires some of the schedules that are due; returns whether more may be due.
 ///
-/// Holds no connection while jobs are submitted: a submission takes a connection too, and the pool may have only
-/// one.
+/// Holds no connection while jobs are submitted: a submission takes a connection too, and the pool may have
+/// only one.
 async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
     let mut transaction = service.store.begin().await?;
     if !store::still_holds(&mut transaction, lease).await? {
@@ -174,7 +174,7 @@ async fn fire_some(service: &Service, lease: &Lease) -> Result<bool, Failure> {
 /// The schedule after its firings; `None` when the database did not take all of them.
 async fn fire_one(service: &Service, mut schedule: Schedule) -> Option<Schedule> {
     // The schedule is due by the database's clock; the clock here may be behind.
-    let now = Utc::now().max(schedule.next_at);
+    let now = boot::now().max(schedule.next_at);
     let cron = Cron::parse(&schedule.cron);
     let mut due = cron.as_ref().map(|cron| due(cron, &schedule, now)).unwrap_or_default();
     let later = due.split_off(due.len().min(FIRINGS));

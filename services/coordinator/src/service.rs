@@ -22,6 +22,7 @@ use uuid::Uuid;
 use web::{Code, Page, Principal, Problem, token};
 
 use crate::{
+    permits::Permits,
     problem::{away, failed},
     routing,
     submissions::{Submissions, publish_status},
@@ -35,6 +36,7 @@ const DATABASE_LIMIT: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub struct Service {
     pub(crate) submissions: Submissions,
+    pub(crate) permits: Permits,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     pub(crate) access: Access,
@@ -64,8 +66,8 @@ impl Service {
         traceparent: Option<String>,
         principal: &Principal,
     ) -> Result<(Uuid, bool), Problem> {
-        let request = Request::read(body, Utc::now()).map_err(Problem::invalid)?;
-        let job_type = request.kind.name().to_owned();
+        let request = Request::read(body, boot::now()).map_err(Problem::invalid)?;
+        let job_type = request.parameters.name().to_owned();
         let (job_id, created) = self.submit_request(request, None, traceparent).await?;
         if created {
             self.access.record(principal, "submit_job", job_id.to_string(), job_type).await;
@@ -85,7 +87,7 @@ impl Service {
         let traceparent =
             traceparent.filter(|text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()));
         let mut span = boot::span("submit", traceparent.as_deref());
-        span.note("job_type", request.kind.name());
+        span.note("job_type", request.parameters.name());
         // Without a collector of our own, the caller's trace goes on.
         let traceparent = span.traceparent().or(traceparent);
         match self.submissions.submit(NewJob { job_id, request, schedule, traceparent }).await? {
@@ -112,7 +114,7 @@ impl Service {
         let queue = queues.iter().find(|queue| queue.name == job.queue);
         let qualified = routing::qualified(&job, &workers, queue);
         Ok(JobDetail {
-            waits_for: routing::waits_for(&job, &status, &workers, queue, Utc::now()),
+            waits_for: routing::waits_for(&job, &status, &workers, queue, boot::now()),
             qualified_workers: qualified.into_iter().map(|worker| worker.spec.name.clone()).collect(),
             job: views::job(job, status),
         })
@@ -163,8 +165,7 @@ impl Service {
             unique key waits or runs";
         let status = self.job_changed(id, done, why_not).await?;
         if let Some(job) = store::jobs::get(&mut connection, id).await.map_err(failed)? {
-            // Workers also look by themselves: a permit that is lost costs a second.
-            self.bus.publish_permit(&job.queue, &id.to_string()).await.ok();
+            self.permits.publish(&[(job.queue, id)]).await;
         }
         Ok(status)
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use web::Problem;
 
-use crate::problem::failed;
+use crate::{permits::Permits, problem::failed};
 
 /// Most submissions that wait for a transaction; further callers wait until there is room.
 const WAITING: usize = 4_096;
@@ -51,13 +51,13 @@ fn too_late() -> Problem {
 }
 
 /// Commits submissions until stop.
-pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) -> Submissions {
+pub(crate) fn open(store: Store, permits: Permits, changed: Arc<Notify>, tasks: &Tasks) -> Submissions {
     let (send, receive) = mpsc::channel(WAITING);
     let receive = Arc::new(tokio::sync::Mutex::new(receive));
     for _ in 0..WRITERS {
-        let (store, bus, changed, receive, stop) =
-            (store.clone(), bus.clone(), changed.clone(), receive.clone(), tasks.stop());
-        let permits = tasks.clone();
+        let (store, permits, changed, receive, stop) =
+            (store.clone(), permits.clone(), changed.clone(), receive.clone(), tasks.stop());
+        let publishing = tasks.clone();
         tasks.spawn("submissions", async move {
             loop {
                 let mut batch = Vec::with_capacity(LARGEST_BATCH);
@@ -69,8 +69,8 @@ pub(crate) fn open(store: Store, bus: Bus, changed: Arc<Notify>, tasks: &Tasks) 
                 let created = Batch { jobs, callers }.commit(&store).await;
                 changed.notify_one();
                 if !created.is_empty() {
-                    let bus = bus.clone();
-                    permits.start(async move { publish_permits(&bus, created).await });
+                    let permits = permits.clone();
+                    publishing.start(async move { permits.publish(&created).await });
                 }
             }
         });
@@ -85,8 +85,8 @@ struct Batch {
 }
 
 impl Batch {
-    /// Commits and answers; returns the queue and id of each new job. When the database refuses the batch, each
-    /// job is committed alone.
+    /// Commits and answers; returns the queue and id of each new job. When the database refuses the batch,
+    /// each job is committed alone.
     async fn commit(mut self, store: &Store) -> Vec<(String, Uuid)> {
         match self.insert(store).await {
             Ok(outcomes) => self.answer(outcomes),
@@ -151,22 +151,6 @@ impl Batch {
             let _ = caller.send(Ok(outcome));
         }
         created
-    }
-}
-
-/// Workers also look by themselves: a permit that is lost costs a second.
-async fn publish_permits(bus: &Bus, jobs: Vec<(String, Uuid)>) {
-    let mut acks = Vec::with_capacity(jobs.len());
-    for (queue, job_id) in jobs {
-        match bus.publish_permit(&queue, &job_id.to_string()).await {
-            Ok(ack) => acks.push(ack),
-            Err(error) => tracing::debug!(%error, "a permit was not published"),
-        }
-    }
-    for ack in acks {
-        if let Err(error) = ack.await {
-            tracing::debug!(%error, "a permit was not taken");
-        }
     }
 }
 

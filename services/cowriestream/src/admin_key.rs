@@ -2,7 +2,6 @@
 
 use access::{Key, Scope, Wish};
 use anyhow::Context as _;
-use chrono::Utc;
 use servers::DataDir;
 use store::{Store, keys::Actor};
 
@@ -15,7 +14,7 @@ pub(crate) async fn find_or_create(store: &Store, data: &DataDir) -> anyhow::Res
         let row = store::keys::find(&mut connection, key.id()).await?;
         let usable = row.is_some_and(|row| {
             let admin = row.scopes.iter().any(|scope| scope == Scope::Admin.name());
-            admin && row.is_valid(Utc::now()) && key.hash().is(&row.hash)
+            admin && row.is_valid(boot::now()) && key.hash().is(&row.hash)
         });
         if usable {
             return Ok(key);
@@ -28,7 +27,7 @@ pub(crate) async fn find_or_create(store: &Store, data: &DataDir) -> anyhow::Res
         expires_in: None,
         daily_quota: None,
     };
-    let created = access::create(&mut connection, &wish, Actor { who: NAME, from: None }).await?;
+    let created = access::create(&mut connection, &wish, Actor { who: NAME, from: None, at: boot::now() }).await?;
     Key::parse(&created.key).ok().context("create a key")
 }
 

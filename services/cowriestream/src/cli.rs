@@ -39,6 +39,8 @@ pub enum Command {
     Processor(Box<ProcessorArgs>),
     /// Run a coordinator: take jobs over gRPC and REST, mirror their status to Redis
     Coordinator(Box<CoordinatorArgs>),
+    /// Run an mcp-api: serve statistics, sessions and findings over REST
+    McpApi(Box<McpApiArgs>),
     /// Run a worker; or start, stop and show workers in the background
     Worker(Box<WorkerCommand>),
     /// Run one attempt of a job, for the worker that starts this process and hands it over
@@ -87,6 +89,7 @@ impl Command {
             Self::Loader(_) => "loader",
             Self::Processor(_) => "processor",
             Self::Coordinator(_) => "coordinator",
+            Self::McpApi(_) => "mcp-api",
             Self::Worker(_) => "worker",
             _ => "command",
         }
@@ -130,13 +133,30 @@ pub struct CoordinatorArgs {
     pub topology: TopologyArgs,
     #[command(flatten)]
     pub health: HealthArgs,
-    /// Redis that mirrors the status of jobs; without it there is no mirror
+    /// Redis that mirrors the status of jobs and shares the limits of keys among processes; without it there is no
+    /// mirror, and each process has limits of its own
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     #[command(flatten)]
     pub access: access::Args,
     #[command(flatten)]
     pub coordinator: coordinator::Args,
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub struct McpApiArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub health: HealthArgs,
+    /// Redis that shares the limits of keys among processes; without it each process has its own
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    #[command(flatten)]
+    pub access: access::Args,
+    #[command(flatten)]
+    pub mcp_api: mcp_api::Args,
 }
 
 #[derive(clap::Args)]

@@ -206,9 +206,7 @@ async fn publish(bus: &Bus, id: DeadId, row: &DeadLetterRow) -> anyhow::Result<R
     let line = repair::without_returns(&body);
     let (event, returns) = (EventId::of(&sensor, line), body.len() - line.len());
     // A message id of its own, because the duplicate window may know the id of the event.
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos());
+    let now = boot::now().timestamp_micros();
     let message = EventMessage {
         name: EventName::of(&envelope.eventid),
         line: line.to_vec().into(),

@@ -13,7 +13,7 @@ use store::{
 use crate::target::Target;
 
 /// Who acts, in the audit log.
-const ACTOR: Actor<'static> = Actor { who: "command line", from: None };
+const WHO: &str = "command line";
 
 /// `cowriestream keys`
 #[derive(Debug, clap::Args)]
@@ -89,13 +89,14 @@ pub async fn run(args: Keys) -> anyhow::Result<()> {
     let store = Store::connect(&target.store()?).await?;
     store.check_schema().await?;
     let mut connection = store.connection().await?;
+    let actor = Actor { who: WHO, from: None, at: boot::now() };
     match command {
         Command::Create { name, scopes, sensors, expires_in, daily_quota } => {
             let wish = Wish { name, scopes, sensors, expires_in, daily_quota };
             if let Err(problem) = wish.check() {
                 anyhow::bail!("{}", problem.detail);
             }
-            let created = access::create(&mut connection, &wish, ACTOR).await?;
+            let created = access::create(&mut connection, &wish, actor).await?;
             show_created(&created, json)
         }
         Command::List => {
@@ -104,7 +105,7 @@ pub async fn run(args: Keys) -> anyhow::Result<()> {
             list(&keys, json)
         }
         Command::Revoke { id } => {
-            let row = store::keys::revoke(&mut connection, plain(&id), ACTOR).await?;
+            let row = store::keys::revoke(&mut connection, plain(&id), actor).await?;
             let view = KeyView::from(row.with_context(|| format!("there is no key {id}"))?);
             match json {
                 true => say_json(&view)?,
@@ -114,7 +115,7 @@ pub async fn run(args: Keys) -> anyhow::Result<()> {
         }
         Command::Rotate { id, overlap } => {
             let overlap = TimeDelta::seconds(overlap.seconds());
-            let created = access::rotate(&mut connection, plain(&id), overlap, ACTOR).await?;
+            let created = access::rotate(&mut connection, plain(&id), overlap, actor).await?;
             let created =
                 created.with_context(|| format!("there is no valid key {id} that was not rotated before"))?;
             show_created(&created, json)

@@ -8,7 +8,10 @@ use bus::Bus;
 use clap::Parser as _;
 use cowriestream::{
     analyse, backfill,
-    cli::{Cli, Command, CoordinatorArgs, LoaderArgs, Native, ProcessorArgs, WorkerArgs, WorkerCommand},
+    cli::{
+        Cli, Command, CoordinatorArgs, LoaderArgs, McpApiArgs, Native, ProcessorArgs, WorkerArgs,
+        WorkerCommand,
+    },
     dead_letters, findings, jobs, keys, load, native, ready, rules, status, tail, up, verify,
 };
 use store::Store;
@@ -52,6 +55,7 @@ async fn run(command: Command, tasks: Tasks) -> anyhow::Result<()> {
         Command::Loader(args) => run_loader(*args, tasks).await,
         Command::Processor(args) => run_processor(*args, tasks).await,
         Command::Coordinator(args) => run_coordinator(*args, tasks).await,
+        Command::McpApi(args) => run_mcp_api(*args, tasks).await,
         Command::Worker(args) => worker(*args, tasks).await,
         Command::Attempt => worker::attempt(tasks).await,
         Command::Jobs(args) => interruptible(&tasks, jobs::jobs(args)).await,
@@ -129,6 +133,20 @@ async fn run_coordinator(args: CoordinatorArgs, tasks: Tasks) -> anyhow::Result<
     };
     let listening = coordinator::start(&args.coordinator, parts).await?;
     tracing::info!(rest = %listening.rest, grpc = %listening.grpc, "coordinator ready");
+    stop.cancelled().await;
+    Ok(())
+}
+
+async fn run_mcp_api(args: McpApiArgs, tasks: Tasks) -> anyhow::Result<()> {
+    let store = Store::connect(&args.store).await?;
+    let health = Health::default();
+    ready::probe_database(&health, &store, &tasks);
+    health.serve(&args.health, &tasks).await?;
+    let stop = tasks.stop();
+    let access = Access::start(&args.access, &store, args.redis_url.as_deref(), &tasks)?;
+    let parts = mcp_api::Parts { store, access, health, tasks };
+    let listening = mcp_api::start(&args.mcp_api, parts).await?;
+    tracing::info!(rest = %listening, "mcp-api ready");
     stop.cancelled().await;
     Ok(())
 }

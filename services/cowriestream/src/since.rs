@@ -1,9 +1,6 @@
 //! `--since` and `--until`: a duration back from an end, or a time.
 
-use std::{
-    str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::str::FromStr;
 
 use fields::Age;
 
@@ -37,7 +34,7 @@ impl Since {
 
     /// In microseconds since 1970, where an age ends now.
     pub fn before_now(self) -> i64 {
-        self.before(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64))
+        self.before(boot::now().timestamp_micros())
     }
 }
 

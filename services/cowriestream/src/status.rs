@@ -1,7 +1,5 @@
 //! `status`: the state of the pipeline.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bus::{
     Bus, ConsumerFacts, Heartbeat, StreamFacts,
     topology::{DEAD, EVENTS, FINDINGS, SESSIONS},
@@ -89,7 +87,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 fn sensor(stored: SensorStatus, beats: &[(events::SensorId, Heartbeat)]) -> Sensor {
     let heartbeat = beats.iter().find(|(id, _)| id.as_str() == stored.sensor).map(|(_, beat)| beat.clone());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let now = boot::now().timestamp_millis();
     let loader = match &heartbeat {
         None => "none".to_owned(),
         Some(beat) if beat.state != "stopped" && now - beat.at_ms > FRESH_MS => "away".to_owned(),

@@ -69,6 +69,8 @@ pub struct Args {
     #[command(flatten)]
     coordinator: coordinator::Args,
     #[command(flatten)]
+    mcp_api: mcp_api::Args,
+    #[command(flatten)]
     worker: worker::Args,
     /// Address of /healthz, /readyz and /metrics; port 0 takes a free one
     #[arg(
@@ -171,17 +173,17 @@ async fn roles(
         tasks: working.clone(),
     };
     processor::start(&args.processor, parts.clone()).await?;
-    let (jobs, key) = match args.once {
+    let (serving, key) = match args.once {
         true => (None, None),
         false => {
             let key = match args.access.open {
                 true => None,
                 false => Some(admin_key::find_or_create(&store, &data).await?),
             };
-            (Some(jobs(&args, parts).await?), key)
+            (Some(serving_roles(&args, parts).await?), key)
         }
     };
-    let env = Env { listening, jobs, key };
+    let env = Env { listening, serving, key };
     let Some(env) = write_env(&args, &data, env, honeypot.as_ref(), &tasks).await? else {
         working.stop().cancel();
         working.ended().await;
@@ -215,8 +217,14 @@ async fn show(honeypot: &Honeypot, with_sensor: bool, bus: &Bus, tasks: &Tasks) 
     Ok(())
 }
 
-/// Starts a coordinator and a worker.
-async fn jobs(args: &Args, parts: processor::Parts) -> anyhow::Result<coordinator::Listening> {
+/// The addresses of the roles that serve requests.
+struct Serving {
+    coordinator: coordinator::Listening,
+    mcp_api: SocketAddr,
+}
+
+/// Starts a coordinator, a worker and an mcp-api.
+async fn serving_roles(args: &Args, parts: processor::Parts) -> anyhow::Result<Serving> {
     let processor::Parts { bus, store, topology, health, tasks } = parts;
     let parts = worker::Parts {
         bus: bus.clone(),
@@ -227,16 +235,24 @@ async fn jobs(args: &Args, parts: processor::Parts) -> anyhow::Result<coordinato
     let wanted = coordinator::Args { or_any_port: true, ..args.coordinator.clone() };
     let redis_url = args.redis_url.clone();
     let access = Access::start(&args.access, &store, redis_url.as_deref(), &tasks)?;
+    let api = mcp_api::Parts {
+        store: store.clone(),
+        access: access.clone(),
+        health: health.clone(),
+        tasks: tasks.clone(),
+    };
     let hub = coordinator::Parts { bus, store, access, redis_url, topology, health, tasks };
-    let listening = coordinator::start(&wanted, hub).await?;
+    let coordinator = coordinator::start(&wanted, hub).await?;
     worker::start(&args.worker, parts).await?;
-    Ok(listening)
+    let wanted = mcp_api::Args { or_any_port: true, ..args.mcp_api.clone() };
+    let mcp_api = mcp_api::start(&wanted, api).await?;
+    Ok(Serving { coordinator, mcp_api })
 }
 
 /// What `env` says beside the addresses of the servers.
 struct Env {
     listening: SocketAddr,
-    jobs: Option<coordinator::Listening>,
+    serving: Option<Serving>,
     key: Option<Key>,
 }
 
@@ -248,7 +264,7 @@ async fn write_env(
     honeypot: Option<&Honeypot>,
     tasks: &Tasks,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let Env { listening, jobs, key } = env;
+    let Env { listening, serving, key } = env;
     let value = |url: &Option<String>| url.clone().unwrap_or_default();
     let mut values = vec![
         ("DATABASE_URL", value(&args.store.database_url)),
@@ -256,10 +272,11 @@ async fn write_env(
         ("REDIS_URL", value(&args.redis_url)),
         ("HEALTH_URL", format!("http://{listening}")),
     ];
-    if let Some(listening) = jobs {
+    if let Some(Serving { coordinator, mcp_api }) = serving {
         values.extend([
-            ("COORDINATOR_URL", format!("http://{}", listening.rest)),
-            ("GRPC_URL", format!("http://{}", listening.grpc)),
+            ("COORDINATOR_URL", format!("http://{}", coordinator.rest)),
+            ("GRPC_URL", format!("http://{}", coordinator.grpc)),
+            ("API_URL", format!("http://{mcp_api}")),
         ]);
     }
     values.extend(key.iter().map(|key| ("API_KEY", key.reveal().to_owned())));

@@ -58,6 +58,7 @@ impl Loader {
         metrics::describe();
         let mut loader = Self { statistics: Vec::new(), tailing: Vec::new() };
         let room = Room::new(&args.tuning);
+        logs::warn_of_folders(&args.logs, args.sensor.as_ref());
         for (sensor, patterns) in logs::by_sensor(&args.logs, args.sensor.as_ref())? {
             if args.once {
                 logs::check(&patterns)?;

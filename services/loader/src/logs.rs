@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
@@ -77,26 +77,73 @@ pub fn by_sensor(
     Ok(sensors)
 }
 
+/// The folders in which a pattern without a sensor finds a live log of the same name; empty when it is only
+/// one. Probably each of them belongs to a sensor of its own.
+fn folders_of_one_name(spec: &LogSpec) -> Vec<PathBuf> {
+    if spec.sensor.is_some() || is_path(&spec.pattern) {
+        return Vec::new();
+    }
+    let mut folders = BTreeMap::<OsString, BTreeSet<PathBuf>>::new();
+    for found in discover(std::slice::from_ref(&spec.pattern)).unwrap_or_default() {
+        if let Some(name) = found.path.file_name().filter(|_| found.live) {
+            folders.entry(name.to_owned()).or_default().insert(directory(&found.path));
+        }
+    }
+    let several = folders.into_values().find(|folders| folders.len() > 1);
+    several.unwrap_or_default().into_iter().collect()
+}
+
+/// Warns when one pattern makes one sensor of logs that are probably those of several.
+pub(crate) fn warn_of_folders(specs: &[LogSpec], sensor: Option<&SensorId>) {
+    for spec in specs {
+        let folders = folders_of_one_name(spec);
+        if let ([first, second, ..], Some(sensor)) = (&folders[..], sensor) {
+            tracing::warn!(
+                pattern = spec.pattern, %sensor, folders = folders.len(),
+                first = %first.display(), second = %second.display(),
+                "logs of several folders become one sensor; if each folder is a sensor, name each of them: \
+                 --log SENSOR=PATH"
+            );
+        }
+    }
+}
+
 /// The files that a scan of the directories found.
 #[derive(Default)]
 pub(crate) struct Listing {
     /// Each (device, inode) once, oldest modification first.
     pub files: Vec<Found>,
-    /// Directories and files that could not be read now. Files there are not necessarily gone.
-    unseen: Vec<PathBuf>,
+    /// Directories and files that could not be read now, and why. Files there are not necessarily gone.
+    unseen: BTreeMap<PathBuf, String>,
 }
 
 impl Listing {
     /// Whether a file may exist although it is not listed.
     pub fn hides(&self, path: &Path) -> bool {
-        self.unseen.iter().any(|unseen| path.starts_with(unseen))
+        self.unseen.keys().any(|unseen| path.starts_with(unseen))
+    }
+
+    /// Warns of each path that cannot be read, once, and reports when it can be read again. `known` are the
+    /// paths of the last scan.
+    pub fn report_unseen(&self, known: &mut BTreeSet<PathBuf>) {
+        for (path, error) in &self.unseen {
+            if known.insert(path.clone()) {
+                tracing::warn!(path = %path.display(), error, "could not look for logs here; will retry");
+            }
+        }
+        known.retain(|path| {
+            let is_unseen = self.unseen.contains_key(path);
+            if !is_unseen {
+                tracing::info!(path = %path.display(), "can look for logs here again");
+            }
+            is_unseen
+        });
     }
 
     fn unseen(&mut self, path: &Path, error: &io::Error) {
         let dangling = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
         if !dangling && !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            tracing::debug!(path = %path.display(), %error, "could not read a path");
-            self.unseen.push(path.to_owned());
+            self.unseen.insert(path.to_owned(), error.to_string());
         }
     }
 }
@@ -243,6 +290,25 @@ fn siblings<'a>(name: &'a str, names: &'a [String]) -> impl Iterator<Item = &'a 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_over_the_folders_of_several_sensors_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, name) in [("a", "cowrie.json"), ("a", "cowrie.json.1"), ("b", "cowrie.json"), ("c", "x")]
+        {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+            fs::write(dir.path().join(folder).join(name), name).unwrap();
+        }
+        let folders = |spec: String| {
+            let folders = folders_of_one_name(&spec.parse().unwrap());
+            folders.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let at = |pattern: &str| format!("{}/{pattern}", dir.path().display());
+        assert_eq!(folders(at("**/cowrie.json")), [Path::new("a"), Path::new("b")]);
+        assert!(folders(at("a/cowrie.json*")).is_empty(), "the folder of one sensor");
+        assert!(folders(at("a/cowrie.json")).is_empty());
+        assert!(folders(format!("fra={}", at("**/cowrie.json"))).is_empty(), "the sensor is named");
+    }
 
     #[test]
     fn a_path_means_the_file_and_its_rotated_siblings() {

@@ -23,6 +23,8 @@ use crate::{
 
 /// How long `once` waits for the broker's streams before it fails.
 const STREAMS_WAIT: Duration = Duration::from_secs(30);
+/// After this time the loader says that it waits for the streams.
+const STREAMS_WARNING: Duration = Duration::from_secs(5);
 /// Pause between attempts to find the streams.
 const STREAMS_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between attempts to open the checkpoint.
@@ -88,11 +90,16 @@ async fn take_checkpoint(
 /// Waits for the streams, in case this role starts before they are provisioned.
 async fn wait_for_streams(broker: &mut Broker, stop: &CancellationToken, once: bool) -> anyhow::Result<()> {
     let since = Instant::now();
+    let mut warned = false;
     while !broker.has_streams().await && !stop.is_cancelled() {
         if once && since.elapsed() > STREAMS_WAIT {
             anyhow::bail!(
                 "the broker has no stream EVENTS: start a processor, or run `cowriestream provision`"
             );
+        }
+        if !warned && since.elapsed() > STREAMS_WARNING {
+            tracing::warn!("found no stream EVENTS yet; waiting until a processor provisions it");
+            warned = true;
         }
         tokio::time::sleep(STREAMS_PAUSE).await;
     }

@@ -18,7 +18,7 @@ pub(crate) async fn lead(
     sender: watch::Sender<Option<Lease>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut duty = Duty::new("renew the processors' lease");
+    let duty = Duty::new("renew the processors' lease");
     loop {
         let held = sender.borrow().clone();
         let (now, outcome) = match store.lease(LEASE, held.as_ref()).await {

@@ -74,7 +74,7 @@ pub(crate) async fn watch(
     mut positions: PositionWatch,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut duties = ["compare positions with EVENTS", "compare positions with DEAD"].map(Duty::new);
+    let duties = ["compare positions with EVENTS", "compare positions with DEAD"].map(Duty::new);
     loop {
         let stopping = stop.is_cancelled();
         let holds = tokio::time::timeout(DATABASE_TIMEOUT, positions.renew(&shared)).await.unwrap_or(false);

@@ -28,7 +28,7 @@ const STREAMS: [(&str, &str); 3] = [
 ];
 
 pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut duty = Duty::new("publish the outbox");
+    let duty = Duty::new("publish the outbox");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -42,8 +42,8 @@ pub(crate) async fn relay(shared: Shared, stop: CancellationToken) -> anyhow::Re
 /// Closes idle sessions and queues again what the broker lost, until `stop`.
 pub(crate) async fn sweep(shared: Shared, stop: CancellationToken) -> anyhow::Result<()> {
     let mut limited = None::<Instant>;
-    let mut limit_duty = Duty::new("keep dead letters under their limit");
-    let mut sweep_duty = Duty::new("close idle sessions and look for lost messages");
+    let limit_duty = Duty::new("keep dead letters under their limit");
+    let sweep_duty = Duty::new("close idle sessions and look for lost messages");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

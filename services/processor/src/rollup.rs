@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use boot::{CancellationToken, Duty};
-use chrono::Utc;
 use store::{Failure, Lease, Store, windows::panes::Grain};
 use tokio::sync::watch;
 
@@ -39,8 +38,8 @@ pub(crate) async fn roll_up(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut looked = None::<Instant>;
-    let mut work_duty = Duty::new("roll up panes or add earlier events to the windows");
-    let mut retention_duty = Duty::new("drop expired panes");
+    let work_duty = Duty::new("roll up panes or add earlier events to the windows");
+    let retention_duty = Duty::new("drop expired panes");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -111,7 +110,7 @@ async fn drop_expired(store: &Store, retention: Retention, lease: &Lease) -> Res
         [(Grain::Minute, retention.keep_minutes_days), (Grain::Hour, retention.keep_hours_days)]
     {
         let Some(days) = days else { continue };
-        let before = Utc::now() - chrono::Duration::days(days.into());
+        let before = boot::now() - chrono::Duration::days(days.into());
         let mut connection = store.connection().await?;
         store::unhurried(&mut connection).await?;
         while store::still_holds(&mut connection, lease).await?

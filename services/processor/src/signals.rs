@@ -49,7 +49,7 @@ impl Live {
     pub fn of(rules: &Rules) -> Self {
         Self {
             dimensions: Arc::new(rules.activities().map(|rule| rule.dimension).collect()),
-            now: || Utc::now().timestamp_micros(),
+            now: || boot::now().timestamp_micros(),
         }
     }
 
@@ -86,8 +86,8 @@ pub(crate) async fn judge(
     lease: watch::Receiver<Option<Lease>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut rules_duty = Duty::new("evaluate live rules");
-    let mut silence_duty = Duty::new("look for silent sensors");
+    let rules_duty = Duty::new("evaluate live rules");
+    let silence_duty = Duty::new("look for silent sensors");
     let (mut looked, mut caught_up) = (Instant::now(), None::<Instant>);
     loop {
         tokio::select! {
@@ -144,7 +144,7 @@ pub async fn judge_marks(store: &Store, rules: &Rules, lease: &Lease) -> Result<
         if marks.is_empty() {
             // End episodes only when no mark is left: a mark may prolong an episode that seems to be over.
             for rule in rules.activities() {
-                let before = Utc::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
+                let before = boot::now() - chrono::Duration::from_std(rule.cooldown).unwrap_or_default();
                 store::findings::signals::end_episodes(&mut transaction, &rule.name, before).await?;
             }
             transaction.commit().await?;
@@ -268,13 +268,13 @@ async fn judge_sensor(
     sensor: &str,
     last: DateTime<Utc>,
 ) -> Result<bool, Failure> {
-    let silent = Utc::now() - last;
+    let silent = boot::now() - last;
     let span = chrono::Duration::from_std(rule.window).unwrap_or_default();
     if silent < span {
         store::findings::signals::end_episodes_of(on, &rule.name, sensor).await?;
         return Ok(false);
     }
-    if store::findings::signals::prolong_episode(on, &rule.name, sensor, Utc::now()).await? {
+    if store::findings::signals::prolong_episode(on, &rule.name, sensor, boot::now()).await? {
         return Ok(false);
     }
     let usually = store::windows::features(on, Dimension::Sensor, sensor, rule.usual_over, last).await?;
@@ -288,7 +288,7 @@ async fn judge_sensor(
         sensor: Some(sensor.to_owned()),
         ..Finding::signal(live, rule.severity, &rule.title, sensor, evidence)
     };
-    open(on, &finding, Dimension::Sensor, Utc::now()).await?;
+    open(on, &finding, Dimension::Sensor, boot::now()).await?;
     Ok(true)
 }
 

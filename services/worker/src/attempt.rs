@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     error::AttemptError,
-    kinds, process,
+    job_types, process,
     run::{JobResult, Run},
     shared::Shared,
     stop::StopReason,
@@ -71,7 +71,7 @@ async fn wait(shared: &Shared, run: &Run) -> End {
 
 /// Runs the code of a job here, or in a process of its own.
 async fn execute(shared: Shared, run: Run) -> JobResult {
-    let code = kinds::code(&run.claimed)?;
+    let code = job_types::code(&run.claimed)?;
     match code.process_memory_mib() {
         None => code.execute(&run).await,
         Some(needed) => process::run(&shared, &run, needed).await,

@@ -106,7 +106,7 @@ pub(crate) fn settings(args: &Args) -> anyhow::Result<Settings> {
         platform: machine::platform(),
         concurrency: i32::try_from(concurrency).unwrap_or(i32::MAX),
         queues,
-        job_types: jobs::TYPES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        job_types: jobs::TYPES.iter().map(|known| known.name.to_owned()).collect(),
         capabilities: Capabilities {
             accelerator: args
                 .accelerator

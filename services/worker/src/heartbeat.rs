@@ -17,7 +17,7 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs until `drained`: every job has ended.
 pub(crate) async fn heartbeat(shared: Shared, drained: CancellationToken) -> anyhow::Result<()> {
     let (mut reported, mut renewed) = (None::<Instant>, None::<Instant>);
-    let mut duty = Duty::new("send the worker's heartbeat");
+    let duty = Duty::new("send the worker's heartbeat");
     loop {
         tokio::select! {
             () = drained.cancelled() => return Ok(()),

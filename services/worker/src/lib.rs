@@ -4,7 +4,7 @@
 //! nothing more.
 //!
 //! The modules, from the bottom up: `step` and `backend` (what a job writes, and the one function that writes
-//! it), `run` (what job code may ask), `analyses` (the analyses, also for the command line), `kinds` (the
+//! it), `run` (what job code may ask), `analyses` (the analyses, also for the command line), `job_types` (the
 //! code of each job type, with the registry), `process` and `attempt` (run one attempt), `work`, `heartbeat`
 //! and `permits` (the worker). `tools/arrows` checks that none uses a module above it.
 
@@ -16,7 +16,7 @@ mod config;
 mod ends;
 mod error;
 mod heartbeat;
-mod kinds;
+mod job_types;
 mod machine;
 mod markdown;
 mod memory;

@@ -21,7 +21,7 @@ pub(crate) async fn pull(
     permits: mpsc::Sender<Permit>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut duty = Duty::new("pull permits");
+    let duty = Duty::new("pull permits");
     loop {
         let pulled = async {
             let consumer = shared.bus.permits(&queue).await?;

@@ -6,7 +6,6 @@ use std::{
 };
 
 use boot::{CancellationToken, Tasks};
-use chrono::Utc;
 use serde_json::Value;
 use store::jobs::{Claimed, Progress};
 use tokio::sync::Mutex;
@@ -141,7 +140,7 @@ impl Run {
             estimated_completion: self
                 .seconds_left(done_here, total as f64 - done)
                 .and_then(|seconds| chrono::Duration::try_milliseconds((seconds * 1e3) as i64))
-                .and_then(|left| Utc::now().checked_add_signed(left)),
+                .and_then(|left| boot::now().checked_add_signed(left)),
         };
         let applied = self.apply(&Step { progress: Some(progress), ..Step::default() }).await?;
         if let Some(status) = applied.status {

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use boot::{CancellationToken, Duty, Tasks};
-use chrono::Utc;
 use mirror::{Bucket, LocalBuckets};
 use store::{
     Store,
@@ -59,7 +58,7 @@ impl AuditLog {
 
     pub async fn done(&self, principal: &Principal, action: &'static str, target: String, detail: String) {
         let entry = Entry {
-            at: Utc::now(),
+            at: boot::now(),
             who: who(&principal.name, &principal.id),
             action: action.into(),
             target,
@@ -87,7 +86,7 @@ impl AuditLog {
             return;
         }
         let entry = Entry {
-            at: Utc::now(),
+            at: boot::now(),
             who,
             action: wanted.operation.id.clone(),
             target: String::new(),
@@ -110,7 +109,7 @@ impl AuditLog {
 
 /// Writes lines until stop, and then those that wait.
 async fn write(store: Store, mut waiting: Receiver<Entry>, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut duty = Duty::new("write the audit log");
+    let duty = Duty::new("write the audit log");
     let mut batch = Vec::new();
     loop {
         if batch.is_empty() {

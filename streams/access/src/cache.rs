@@ -8,7 +8,7 @@ use std::{
 };
 
 use boot::Duty;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use mirror::{Bucket, Decision, LocalBuckets};
 use store::{Failure, Store, keys::KeyRow};
 use web::Key;
@@ -50,7 +50,7 @@ pub(crate) struct Cache {
     new_keys: (LocalBuckets, Option<Bucket>),
     /// Until when Postgres is not asked.
     away_until: Mutex<Option<Instant>>,
-    duty: Mutex<Duty>,
+    duty: Duty,
 }
 
 impl Cache {
@@ -60,7 +60,7 @@ impl Cache {
             slots: Mutex::default(),
             new_keys: (LocalBuckets::default(), Bucket::new(NEW_KEYS, NEW_KEYS_PER_SECOND)),
             away_until: Mutex::default(),
-            duty: Mutex::new(Duty::new("look up API keys")),
+            duty: Duty::new("look up API keys"),
         }
     }
 
@@ -84,7 +84,7 @@ impl Cache {
         let slots = || self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots().entry(key_id.to_owned()).or_default().clone();
         let (loaded, _) = self.load(key_id, &slot).await;
-        loaded.and_then(|loaded| loaded.row).is_some_and(|row| row.is_valid(Utc::now()))
+        loaded.and_then(|loaded| loaded.row).is_some_and(|row| row.is_valid(boot::now()))
     }
 
     /// The place of a key id. A new one costs a look-up, so an address may not ask for too many.
@@ -142,14 +142,13 @@ impl Cache {
         };
         let until = outcome.is_err().then(|| Instant::now() + PAUSE);
         *self.away_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-        let mut duty = self.duty.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(row) => {
-                duty.report(Ok::<_, anyhow::Error>(()));
+                self.duty.report(Ok::<_, anyhow::Error>(()));
                 Some(row)
             }
             Err(error) => {
-                duty.report(Err(error));
+                self.duty.report(Err(error));
                 None
             }
         }
@@ -157,8 +156,8 @@ impl Cache {
 
     /// Notes the use of a key. A failure only makes last_used_at older.
     async fn touch(&self, row: &KeyRow) {
-        let recently = Utc::now() - TimeDelta::minutes(1);
-        if row.last_used_at.is_some_and(|at| at > recently) || !row.is_valid(Utc::now()) {
+        let recently = boot::now() - TimeDelta::minutes(1);
+        if row.last_used_at.is_some_and(|at| at > recently) || !row.is_valid(boot::now()) {
             return;
         }
         let touch = async {

@@ -73,7 +73,7 @@ pub struct Created {
 
 impl From<KeyRow> for KeyView {
     fn from(row: KeyRow) -> Self {
-        let state = match (row.revoked_at, row.is_valid(Utc::now())) {
+        let state = match (row.revoked_at, row.is_valid(boot::now())) {
             (Some(_), _) => KeyState::Revoked,
             (None, true) => KeyState::Active,
             (None, false) => KeyState::Expired,
@@ -140,7 +140,7 @@ pub async fn create(on: &mut Connection, wish: &Wish, actor: Actor<'_>) -> Resul
         scopes: &scopes,
         sensors: Some(wish.sensors.as_slice()).filter(|sensors| !sensors.is_empty()),
         daily_quota: wish.daily_quota,
-        expires_at: wish.expires_in.map(|age| Utc::now() + TimeDelta::seconds(age.seconds())),
+        expires_at: wish.expires_in.map(|age| boot::now() + TimeDelta::seconds(age.seconds())),
     };
     let row = store::keys::create(on, &row, actor).await?;
     Ok(Created { key: key.reveal().to_owned(), view: row.into() })

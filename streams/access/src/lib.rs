@@ -17,7 +17,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use boot::{CancellationToken, Tasks};
-use chrono::Utc;
 use store::{Store, keys::KeyRow};
 use web::{Class, Code, Granted, Open, Principal, Problem, Verify, Wanted};
 
@@ -179,7 +178,7 @@ impl Keys {
             }
         };
         let who = audit::who(&row.name, &row.key_id);
-        if !row.is_valid(Utc::now()) {
+        if !row.is_valid(boot::now()) {
             let why = if row.revoked_at.is_some() { "this key was revoked" } else { "this key has expired" };
             return Err(wrong(&who, why));
         }

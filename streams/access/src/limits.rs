@@ -1,9 +1,6 @@
 //! Token buckets per key and class.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use boot::Duty;
@@ -19,7 +16,7 @@ pub(crate) struct Limits {
     read: Bucket,
     write: Bucket,
     stream: Bucket,
-    duty: Mutex<Duty>,
+    duty: Duty,
 }
 
 impl Limits {
@@ -34,9 +31,7 @@ impl Limits {
             read: bucket(args.reads_per_minute)?,
             write: bucket(args.writes_per_minute)?,
             stream: bucket(args.streams_per_minute)?,
-            duty: Mutex::new(Duty::new(
-                "share the limits of API keys through Redis; each process has its own",
-            )),
+            duty: Duty::new("share the limits of API keys through Redis"),
         })
     }
 
@@ -48,7 +43,7 @@ impl Limits {
             Class::Stream => &self.stream,
         };
         let taken = self.limiter.take(&format!("key:{key_id}:{}", class.name()), bucket).await;
-        self.duty.lock().unwrap_or_else(PoisonError::into_inner).report(taken.fallback.map_or(Ok(()), Err));
+        self.duty.report(taken.fallback.map_or(Ok(()), Err));
         let quota = bucket.capacity();
         let limit = |remaining: u32, reset_seconds: u64| RateLimit {
             policy: class.name(),

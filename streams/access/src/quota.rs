@@ -42,7 +42,7 @@ impl Quotas {
 
     /// Takes one request from the quota of a key.
     pub async fn take(&self, key_id: &str, quota: i64) -> Result<RateLimit, Problem> {
-        let now = Utc::now();
+        let now = boot::now();
         let portion = self.portion(key_id, now.date_naive(), quota);
         let mut portion = portion.lock().await;
         if portion.day != now.date_naive() || portion.quota != quota {

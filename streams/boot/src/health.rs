@@ -90,6 +90,7 @@ impl Health {
     /// Serves until stop; returns the address it listens on.
     pub async fn serve(&self, args: &HealthArgs, tasks: &Tasks) -> anyhow::Result<SocketAddr> {
         let metrics = PrometheusBuilder::new().install_recorder().context("install the metrics recorder")?;
+        crate::metrics::describe();
         let listener = tokio::net::TcpListener::bind(args.health_listen).await.with_context(|| {
             format!(
                 "listen on {} (COWRIESTREAM_HEALTH_LISTEN): choose another port, or 0 for a free one",

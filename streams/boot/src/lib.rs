@@ -3,10 +3,12 @@
 //! **Invariant**: every task is spawned here, and its end is noticed. A role that stops leaves nothing
 //! running.
 
+mod clock;
 mod descriptors;
 mod duty;
 mod health;
 mod http;
+mod metrics;
 mod output;
 mod quote;
 mod safe;
@@ -16,6 +18,7 @@ mod trace;
 
 use std::{future::Future, process::ExitCode, time::Duration};
 
+pub use clock::now;
 pub use descriptors::{descriptor_limit, is_descriptor_shortage, raise_descriptor_limit};
 pub use duty::Duty;
 pub use health::{Health, HealthArgs};

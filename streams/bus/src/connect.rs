@@ -1,13 +1,16 @@
 //! The connection to the NATS server.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{
-    ConnectErrorKind, ConnectOptions, Event, ServerAddr,
+    ConnectErrorKind, ConnectOptions, ServerAddr,
     connection::State,
     jetstream::{self, ErrorCode, context::GetStreamErrorKind},
 };
+use boot::Duty;
+
+use crate::observe::Observer;
 
 /// How long a publish acknowledgement may take before the message is published again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +36,8 @@ pub struct BusArgs {
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
+    /// Reports whether the status of jobs can be published.
+    pub(crate) job_news: Arc<Duty>,
 }
 
 /// The state of a stream at one moment.
@@ -55,13 +60,17 @@ impl Bus {
             .nats_url
             .as_deref()
             .context("NATS_URL (or --nats-url) is not set: expected e.g. nats://127.0.0.1:4222")?;
+        let observer = Observer::default();
         let mut options = ConnectOptions::new()
             .name(format!("cowriestream {name}"))
             .connection_timeout(Duration::from_secs(5))
             .ping_interval(Duration::from_secs(10))
             .max_reconnects(None)
             .reconnect_delay_callback(|attempt| Duration::from_millis((50 << attempt.min(6)).min(2000)))
-            .event_callback(|event| async move { report(&event) });
+            .event_callback(move |event| {
+                observer.report(&event);
+                std::future::ready(())
+            });
         if let Some(file) = &args.nats_creds {
             options = options
                 .credentials_file(file)
@@ -70,6 +79,7 @@ impl Bus {
         }
         let servers = addresses(url)?;
         options = with_login(options, &servers);
+        let mut last_error = None;
         let connecting = async {
             loop {
                 match options.clone().connect(servers.clone()).await {
@@ -78,16 +88,17 @@ impl Bus {
                         return Err(error);
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "could not connect to the broker; will retry");
+                        last_error = Some(error);
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 }
             }
         };
-        let client = tokio::time::timeout(Duration::from_secs(10), connecting)
-            .await
+        let connected = tokio::time::timeout(Duration::from_secs(10), connecting).await;
+        let client = connected
             .with_context(|| {
-                format!("connect to NATS at {}: no answer within 10 s; is it running?", without_secrets(url))
+                let why = last_error.map_or_else(|| "no answer".into(), |error| error.to_string());
+                format!("connect to NATS at {}: {why}, for 10 s; is it running?", without_secrets(url))
             })?
             .with_context(|| format!("log in to NATS at {}", without_secrets(url)))?;
         let jetstream = jetstream::ContextBuilder::new()
@@ -95,7 +106,7 @@ impl Bus {
             .max_ack_inflight(MAX_ACKS)
             .backpressure_on_inflight(false)
             .build(client.clone());
-        Ok(Self { client, jetstream })
+        Ok(Self { client, jetstream, job_news: Arc::new(Duty::new("publish the status of jobs")) })
     }
 
     /// Whether the connection is up now.
@@ -205,15 +216,6 @@ fn decoded(text: &str) -> String {
 fn without_secrets(url: &str) -> String {
     let host = |one: &str| one.rsplit('@').next().unwrap_or_default().to_owned();
     url.split(',').map(host).collect::<Vec<_>>().join(",")
-}
-
-fn report(event: &Event) {
-    match event {
-        Event::Connected => tracing::debug!("broker connected"),
-        Event::Disconnected => tracing::warn!("lost the connection to the broker; reconnecting"),
-        Event::Closed => tracing::debug!("broker connection closed"),
-        other => tracing::debug!(event = %other, "broker"),
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, DeliverPolicy, pull},
     message::Message,
 };
+use boot::Duty;
 use bytes::Bytes;
 use events::SensorId;
 use futures::{FutureExt, StreamExt};
@@ -70,6 +71,7 @@ pub struct Following {
     /// The last sequence of the stream when following began.
     end: u64,
     open: Option<Open>,
+    duty: Duty,
 }
 
 enum Next {
@@ -96,6 +98,7 @@ impl Following {
             created: facts.created,
             end: facts.last_seq,
             open: None,
+            duty: Duty::new("follow EVENTS"),
         };
         this.open = Some(this.open().await?);
         Ok(this)
@@ -107,9 +110,12 @@ impl Following {
         loop {
             match self.some().await {
                 Ok(some) if some.is_empty() => (),
-                Ok(some) => return some,
+                Ok(some) => {
+                    self.duty.report(Ok::<_, anyhow::Error>(()));
+                    return some;
+                }
                 Err(error) => {
-                    tracing::debug!(%error, "could not follow EVENTS; will retry");
+                    self.duty.report(Err(error));
                     self.open = None;
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -46,13 +46,12 @@ impl Bus {
         if !self.connected() {
             return;
         }
-        match tokio::time::timeout(SEND_LIMIT, self.client.publish(String::from(subject), status.into()))
-            .await
-        {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => tracing::debug!(%error, "could not publish the status of a job"),
-            Err(_) => tracing::debug!("could not publish the status of a job: the broker does not read"),
-        }
+        let publishing = self.client.publish(String::from(subject), status.into());
+        let outcome = match tokio::time::timeout(SEND_LIMIT, publishing).await {
+            Ok(outcome) => outcome.map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow::anyhow!("the broker did not read for {SEND_LIMIT:?}")),
+        };
+        self.job_news.report(outcome);
     }
 
     /// Subscribes to the messages about all jobs.

@@ -10,6 +10,7 @@ mod follow;
 mod intake;
 mod jobs;
 mod loaders;
+mod observe;
 mod publish;
 mod receipts;
 mod subjects;

@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::Kind;
+use crate::JobParameters;
 
 /// A valid request.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Request {
-    pub kind: Kind,
+    pub parameters: JobParameters,
     pub queue: String,
     /// 1 (last) to 10 (first).
     pub priority: i16,
@@ -34,7 +34,7 @@ pub struct Request {
 #[derive(Serialize)]
 struct Canonical<'a> {
     job_type: &'a str,
-    parameters: Kind,
+    parameters: JobParameters,
     queue: &'a str,
     priority: i16,
     timeout_seconds: i32,
@@ -88,7 +88,7 @@ impl Request {
             fields.wrong("deadline", "not after not_before");
         }
         let mut request = Self {
-            kind: Kind::Diagnostic(crate::Diagnostic {
+            parameters: JobParameters::Diagnostic(crate::Diagnostic {
                 steps: 0,
                 step_seconds: 0.0,
                 memory_mb: 0,
@@ -109,11 +109,12 @@ impl Request {
         };
         fields.end();
         request.requirements = Requirements::read(requirements, &mut errors);
-        let kind = job_type.and_then(|job_type| Kind::read(&job_type, parameters, &mut errors));
-        match kind {
-            Some(kind) if errors.is_empty() => {
-                request.queue = queue.map_or_else(|| kind.queue().to_owned(), String::from);
-                request.kind = kind;
+        let parameters =
+            job_type.and_then(|job_type| JobParameters::read(&job_type, parameters, &mut errors));
+        match parameters {
+            Some(parameters) if errors.is_empty() => {
+                request.queue = queue.map_or_else(|| parameters.queue().to_owned(), String::from);
+                request.parameters = parameters;
                 request.hash = request.canonical_hash();
                 Ok(request)
             }
@@ -126,8 +127,8 @@ impl Request {
         requirements.accelerator.sort_unstable();
         requirements.accelerator.dedup();
         let canonical = Canonical {
-            job_type: self.kind.name(),
-            parameters: self.kind.without_spelling(),
+            job_type: self.parameters.name(),
+            parameters: self.parameters.without_spelling(),
             queue: &self.queue,
             priority: self.priority,
             timeout_seconds: self.timeout_seconds,
@@ -185,7 +186,7 @@ mod tests {
             (request.queue.as_str(), request.priority, request.timeout_seconds, request.max_attempts),
             ("reports", 5, 3_600, 3)
         );
-        assert_eq!(Kind::stored("report", request.kind.parameters()), Ok(request.kind));
+        assert_eq!(JobParameters::stored("report", request.parameters.to_value()), Ok(request.parameters));
     }
 
     #[test]

@@ -1,193 +1,172 @@
-//! The types of jobs as clients see them: JSON Schemas of parameters and results, for REST, gRPC, the command
-//! line, forms and tools.
+//! The table of job types. A new type is one entry here, and a struct of parameters in `parameters.rs` that
+//! it names.
 
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+use fields::{FieldError, Fields};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
-    AnalysisResult, Campaigns, Diagnostic, DiagnosticResult, Kind, Longtail, Report, ReportResult, TYPES,
-    views::JobTypeSchema,
+    json_schema::standalone,
+    parameters::{Campaigns, Diagnostic, Longtail, Parameters, Report},
+    result::{AnalysisResult, DiagnosticResult, ReportResult},
 };
 
-/// Every type of job, by name.
-pub fn job_types() -> Vec<JobTypeSchema> {
-    let mut types: Vec<_> = TYPES.iter().filter_map(|(name, _)| job_type(name)).collect();
-    types.sort_by(|one, other| one.job_type.cmp(&other.job_type));
-    types
-}
-
-/// The type of job of this name.
-pub fn job_type(name: &str) -> Option<JobTypeSchema> {
-    let (_, queue) = TYPES.iter().find(|(known, _)| *known == name)?;
-    let mut parameters = parameters(name)?;
-    remove_read_only(&mut parameters);
-    Some(JobTypeSchema {
-        job_type: name.to_owned(),
-        description: description(name).to_owned(),
-        queue: (*queue).to_owned(),
-        parameters,
-        result: result(name)?,
-    })
-}
-
-fn description(job_type: &str) -> &'static str {
-    match job_type {
-        "report" => "Counts and top lists of a time range",
-        "longtail_analysis" => "Finds sessions that are rare, odd or new",
-        "snowshoe_detection" => "Finds groups of sources that each do little and act together",
-        "botnet_coordination" => "Finds groups of sources that use the same credentials, commands or tools",
-        "diagnostic" => "Steps that do nothing, for trying a deployment",
-        _ => "",
+job_types! {
+    Report {
+        name: "report",
+        queue: "reports",
+        parameters: Report,
+        result: ReportResult,
+        summary: "Counts and top lists of a time range",
+    }
+    Longtail {
+        name: "longtail_analysis",
+        queue: "longtail",
+        parameters: Longtail,
+        result: AnalysisResult,
+        summary: "Finds sessions that are rare, odd or new",
+    }
+    Snowshoe {
+        name: "snowshoe_detection",
+        queue: "snowshoe",
+        parameters: Campaigns,
+        result: AnalysisResult,
+        summary: "Finds groups of sources that each do little and act together",
+    }
+    Botnet {
+        name: "botnet_coordination",
+        queue: "botnet",
+        parameters: Campaigns,
+        result: AnalysisResult,
+        summary: "Finds groups of sources that use the same credentials, commands or tools",
+    }
+    Diagnostic {
+        name: "diagnostic",
+        queue: "reports",
+        parameters: Diagnostic,
+        result: DiagnosticResult,
+        summary: "Steps that do nothing, for trying a deployment",
     }
 }
 
-/// The schema of the parameters as a job has them; the read-only ones are not part of a request.
-pub(crate) fn parameters(job_type: &str) -> Option<Value> {
-    let mut schema = match job_type {
-        "report" => standalone::<Report>(),
-        "longtail_analysis" => standalone::<Longtail>(),
-        "snowshoe_detection" | "botnet_coordination" => standalone::<Campaigns>(),
-        "diagnostic" => standalone::<Diagnostic>(),
-        _ => return None,
-    };
-    let defaults = Kind::read(job_type, json!({}), &mut Vec::new())?.parameters();
-    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
-        if let Some(property) = property.as_object_mut().filter(|property| property.get("readOnly").is_none())
-        {
-            property.insert("default".to_owned(), defaults[name].clone());
+/// A type of job, without parameters.
+pub struct JobType {
+    pub name: &'static str,
+    /// The queue of a request that names none.
+    pub queue: &'static str,
+    /// What its jobs do.
+    pub summary: &'static str,
+    /// Makes the JSON Schema of its parameters.
+    pub(crate) parameters: fn() -> Value,
+    /// Makes the JSON Schema of its result.
+    pub(crate) result: fn() -> Value,
+}
+
+impl JobType {
+    /// The type of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        TYPES.iter().find(|known| known.name == name)
+    }
+}
+
+impl JobParameters {
+    /// Reads a type and its parameters; adds each wrong field to `errors`.
+    pub fn read(job_type: &str, parameters: Value, errors: &mut Vec<FieldError>) -> Option<Self> {
+        let mut fields = Fields::of(parameters, "parameters.", errors);
+        if let Some(read) = Self::of_fields(job_type, &mut fields) {
+            fields.end();
+            return Some(read);
         }
+        let message = format!(
+            "unknown job type {:?}; known: {}",
+            job_type.chars().take(60).collect::<String>(),
+            TYPES.each_ref().map(|known| known.name).join(", ")
+        );
+        errors.push(FieldError::new("job_type", message));
+        None
     }
-    schema["additionalProperties"] = false.into();
-    Some(schema)
-}
 
-/// The schema of the result of a job.
-pub(crate) fn result(job_type: &str) -> Option<Value> {
-    Some(match job_type {
-        "report" => standalone::<ReportResult>(),
-        "longtail_analysis" | "snowshoe_detection" | "botnet_coordination" => standalone::<AnalysisResult>(),
-        "diagnostic" => standalone::<DiagnosticResult>(),
-        _ => return None,
-    })
-}
+    /// Reads the stored form, as [`Self::to_value`] wrote it.
+    pub fn stored(job_type: &str, parameters: Value) -> Result<Self, String> {
+        Self::of_stored(job_type, parameters)
+            .ok_or_else(|| format!("this program knows no job type {job_type}"))?
+            .map_err(|error| format!("stored parameters of {job_type}: {error}"))
+    }
 
-fn remove_read_only(schema: &mut Value) {
-    if let Some(properties) = schema["properties"].as_object_mut() {
-        properties.retain(|_, property| property.get("readOnly").is_none());
+    /// The stored form: the parameters with their defaults.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
     }
-}
 
-/// A schema that refers to no other one.
-fn standalone<T: ToSchema>() -> Value {
-    let mut others = Vec::new();
-    T::schemas(&mut others);
-    let find = |name: &str| {
-        let found = others.iter().find(|(known, _)| known == name);
-        found.and_then(|(_, schema)| serde_json::to_value(schema).ok())
-    };
-    let mut schema = serde_json::to_value(T::schema()).unwrap_or_default();
-    inline(&mut schema, &find);
-    schema
-}
-
-/// Puts what a schema refers to in its place, and the members of flattened structs beside its own.
-fn inline(schema: &mut Value, find: &impl Fn(&str) -> Option<Value>) {
-    if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next())
-        && let Some(found) = find(name)
-    {
-        let description = schema["description"].take();
-        *schema = found;
-        if !description.is_null() {
-            schema["description"] = description;
-        }
+    /// The parameters without what has two spellings.
+    pub(crate) fn without_spelling(&self) -> Self {
+        let mut parameters = self.clone();
+        parameters.remove_spelling();
+        parameters
     }
-    match schema {
-        Value::Object(object) => object.values_mut().for_each(|value| inline(value, find)),
-        Value::Array(values) => values.iter_mut().for_each(|value| inline(value, find)),
-        _ => return,
-    }
-    if let Some(parts) = schema.as_object_mut().and_then(|object| object.remove("allOf")) {
-        *schema = parts.as_array().into_iter().flatten().fold(schema.take(), merged);
-    }
-}
-
-/// One object schema of two.
-fn merged(mut whole: Value, part: &Value) -> Value {
-    if whole.is_null() {
-        whole = json!({});
-    }
-    for (name, value) in part.as_object().into_iter().flatten() {
-        match (name.as_str(), &mut whole[name]) {
-            ("properties", Value::Object(members)) => {
-                members.extend(value.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-            }
-            ("required", Value::Array(names)) => {
-                names.extend(value.as_array().into_iter().flatten().cloned())
-            }
-            // The outer struct has the description.
-            ("description", Value::String(_)) => (),
-            (_, slot) => *slot = value.clone(),
-        }
-    }
-    whole
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(schema: &Value) -> Vec<&str> {
-        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect()
-    }
+    use serde_json::json;
 
     #[test]
-    fn each_type_has_a_schema_that_refers_to_nothing() {
-        let types = job_types();
-        assert_eq!(types.len(), TYPES.len());
-        for one in types {
-            for schema in [&one.parameters, &one.result] {
-                assert_eq!(schema["type"], "object", "{schema}");
-                let text = schema.to_string();
-                assert!(!text.contains("$ref") && !text.contains("allOf"), "{text}");
-            }
-            assert!(one.description.len() > 10, "{one:?}");
-            assert_eq!(one.parameters["required"], Value::Null);
-            assert_eq!(one.parameters["additionalProperties"], false);
+    fn an_analysis_fills_in_its_defaults_and_reads_what_was_stored() {
+        let mut errors = Vec::new();
+        let longtail = JobParameters::read("longtail_analysis", json!({}), &mut errors).unwrap();
+        assert_eq!(
+            longtail.to_value(),
+            json!({ "sensor": null, "time_window": "24h", "window_seconds": 86_400, "until": null, "threshold": 0.7, "full": false, "seed": 1 })
+        );
+        assert_eq!(longtail.queue(), "longtail");
+        for (name, queue) in [("snowshoe_detection", "snowshoe"), ("botnet_coordination", "botnet")] {
+            let parameters = JobParameters::read(
+                name,
+                json!({ "time_window": "366d", "min_sources": 5, "until": "2026-11-24T08:00:00Z" }),
+                &mut errors,
+            )
+            .unwrap();
+            assert_eq!((parameters.name(), parameters.queue()), (name, queue));
+            assert_eq!(JobParameters::stored(name, parameters.to_value()).as_ref(), Ok(&parameters));
         }
+        assert_eq!(errors, []);
     }
 
     #[test]
-    fn the_schema_of_parameters_is_what_the_reader_takes() {
-        for (name, _) in TYPES {
-            let schema = job_type(name).unwrap().parameters;
+    fn times_near_the_ends_of_the_calendar_are_refused() {
+        for (job_type, until, allowed) in [
+            ("report", "9998-12-31T23:59:59Z", true),
+            ("report", "9999-01-01T00:00:00Z", false),
+            ("report", "9999-12-31T23:59:59-23:59", false),
+            ("longtail_analysis", "0000-01-01T00:00:00Z", false),
+            ("botnet_coordination", "1970-01-01T00:00:00Z", true),
+            ("snowshoe_detection", "1969-12-31T23:59:59Z", false),
+        ] {
             let mut errors = Vec::new();
-            Kind::read(name, json!({"no_parameter": 1}), &mut errors);
-            let message = &errors[0].message;
-            let mut known: Vec<_> = message.split_once("known: ").unwrap().1.split(", ").collect();
-            known.sort_unstable();
-            let mut described = names(&schema);
-            described.sort_unstable();
-            assert_eq!(described, known, "{name}");
-            // The defaults are a valid request, and the limits are the limits.
-            for (parameter, property) in schema["properties"].as_object().unwrap() {
-                let wrong = |value: &Value| {
-                    let mut errors = Vec::new();
-                    Kind::read(name, json!({ parameter: value }), &mut errors);
-                    !errors.is_empty()
-                };
-                assert!(!wrong(&property["default"]), "{name} {parameter}");
-                for (limit, step) in [("minimum", -1), ("maximum", 1)] {
-                    let limit = &property[limit];
-                    // A double has no number beside 2^53, the highest seed.
-                    let beyond = limit.as_i64().map(|n| json!(n + step));
-                    let beyond = beyond.or_else(|| limit.as_f64().map(|x| json!(x + f64::from(step as i32))));
-                    let beyond = beyond.as_ref();
-                    assert!(beyond.is_none_or(|beyond| !wrong(limit) && wrong(beyond)), "{name} {parameter}");
-                }
-                let bounded = property.get("minimum").is_some() && property.get("maximum").is_some();
-                let kind = property["type"].as_str().unwrap_or_default();
-                assert!(bounded || !["integer", "number"].contains(&kind), "{name} {parameter}: {property}");
-            }
+            JobParameters::read(job_type, json!({ "until": until }), &mut errors);
+            assert_eq!(errors.is_empty(), allowed, "{job_type} {until}: {errors:?}");
         }
+    }
+
+    #[test]
+    fn an_analysis_refuses_what_it_does_not_know_by_name() {
+        let mut errors = Vec::new();
+        JobParameters::read(
+            "longtail_analysis",
+            json!({ "threshold": 1.5, "full": "yes", "min_sources": 3, "time_window": "367d", "sensor": "a b" }),
+            &mut errors,
+        );
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "parameters.sensor",
+                "parameters.time_window",
+                "parameters.threshold",
+                "parameters.full",
+                "parameters.min_sources"
+            ]
+        );
     }
 }

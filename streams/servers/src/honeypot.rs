@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listening_socket_is_told_from_a_connection() {
+    fn a_listening_socket_is_distinguished_from_a_connection() {
         let line = "   4: 0100007F:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000 65534        0 1 1 0 100 0 0 10 0";
         assert!(is_listening(line, 2222) && !is_listening(line, 2223));
         assert!(!is_listening(&line.replace(" 0A ", " 01 "), 2222));

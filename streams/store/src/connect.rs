@@ -88,6 +88,25 @@ impl Store {
         Self { pool, url: self.url.clone(), days: Arc::default(), probe: Arc::default() }
     }
 
+    /// Returns a store for requests: connections of its own to the same database, which cannot write and whose
+    /// statements end after `limit`. A request waits at most `patience` for a connection.
+    pub fn reading(&self, connections: u32, patience: Duration, limit: Duration) -> Self {
+        let pool = reading_pool((*self.pool.connect_options()).clone(), connections, patience, limit);
+        Self { pool, url: self.url.clone(), days: Arc::default(), probe: Arc::default() }
+    }
+
+    /// Like [`Self::reading`], of another server. It may be unavailable: it is connected on demand.
+    pub fn replica(url: &str, connections: u32, patience: Duration, limit: Duration) -> anyhow::Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .context(
+                "read DATABASE_REPLICA_URL: expected e.g. postgres://user:password@127.0.0.1/cowriestream",
+            )?
+            .application_name("cowriestream")
+            .extra_float_digits(None);
+        let pool = reading_pool(options, connections, patience, limit);
+        Ok(Self { pool, url: url.into(), days: Arc::default(), probe: Arc::default() })
+    }
+
     /// The database URL, for another process of cowriestream. It contains the password: never log it.
     pub fn url(&self) -> &str {
         &self.url
@@ -272,6 +291,22 @@ fn pool(options: PgConnectOptions, connections: u32, patience: Duration) -> PgPo
         .max_connections(connections)
         .acquire_timeout(patience)
         .after_connect(|on, _| Box::pin(async move { on.execute(SETTINGS).await.map(drop) }))
+        .connect_lazy_with(options)
+}
+
+/// Returns a pool like [`pool`], for requests that read.
+fn reading_pool(options: PgConnectOptions, connections: u32, patience: Duration, limit: Duration) -> PgPool {
+    let settings = format!(
+        "{SETTINGS}; set statement_timeout = {}; set default_transaction_read_only = on",
+        limit.as_millis()
+    );
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .after_connect(move |on, _| {
+            let settings = sqlx::AssertSqlSafe(settings.clone());
+            Box::pin(async move { on.execute(sqlx::raw_sql(settings)).await.map(drop) })
+        })
         .connect_lazy_with(options)
 }
 

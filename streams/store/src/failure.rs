@@ -69,6 +69,11 @@ impl Failure {
         }
     }
 
+    /// Whether the statement was ended by its time limit.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.cause(), Some(Error::Database(error)) if error.code().as_deref() == Some("57014"))
+    }
+
     /// Whether another transaction inserted a conflicting row after the caller had looked.
     pub fn is_conflict(&self) -> bool {
         matches!(self.cause(), Some(Error::Database(error)) if error.is_unique_violation())

@@ -14,6 +14,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod keys;
 mod leases;
+pub mod statistics;
 pub mod status;
 pub mod verify;
 pub mod windows;

@@ -87,3 +87,15 @@ pub async fn windows(on: &mut PgConnection) -> Result<WindowStatus, Failure> {
     .await?;
     Ok(row)
 }
+
+/// Milliseconds that this server is behind its primary; 0 for a primary, and for a replica that has replayed
+/// all that it received.
+pub async fn replica_lag(on: &mut PgConnection) -> Result<i64, Failure> {
+    let lag = sqlx::query_scalar(
+        "select case when not pg_is_in_recovery() or pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+            else coalesce(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000, 0)::bigint end",
+    )
+    .fetch_one(on)
+    .await?;
+    Ok(lag)
+}

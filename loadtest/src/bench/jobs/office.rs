@@ -18,10 +18,10 @@ use tonic::{
 
 use crate::bench::{cpu, edge, site::Site};
 
-/// Jobs that run at the same time. The number suits jobs that end at once: in each turn, the worker writes
-/// the ends of up to this many jobs and claims as many.
+/// Jobs that the worker runs at the same time. Jobs of the benchmark end at once, so this is also how many
+/// the worker claims and ends in one transaction.
 pub const CONCURRENCY: u32 = 64;
-/// Limit of the start of the processes.
+/// Time limit for the start of a process.
 const START: Duration = Duration::from_secs(20);
 
 /// Sends a key with each call.
@@ -37,11 +37,10 @@ impl tonic::service::Interceptor for WithKey {
 
 pub type Client = JobsServiceClient<InterceptedService<Channel, WithKey>>;
 
-/// Who takes and runs jobs.
+/// A coordinator and a worker as processes, and the Redis of the mirror.
 pub struct Office {
-    /// Connected.
+    /// A connection to the coordinator.
     pub client: Client,
-    /// Of the mirror.
     pub redis_url: String,
     coordinator: Child,
     worker: Child,
@@ -83,7 +82,7 @@ impl Office {
         ]
     }
 
-    /// Hands in a `diagnostic` job; its id.
+    /// Submits a `diagnostic` job; returns its id.
     pub async fn submit(client: &mut Client, steps: u32, step_seconds: f64) -> anyhow::Result<String> {
         let number =
             |value: f64| prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(value)) };
@@ -98,7 +97,7 @@ impl Office {
         Ok(answer.job_id)
     }
 
-    /// Follows a job.
+    /// Subscribes to the statuses of a job, from the first one on.
     pub async fn watch(client: &mut Client, job_id: &str) -> anyhow::Result<Streaming<WatchJobResponse>> {
         Ok(client
             .watch_job(WatchJobRequest { job_id: job_id.to_owned(), after_version: 0 })

@@ -65,14 +65,14 @@ pub async fn idle(office: &Office, site: &Site) -> anyhow::Result<Idle> {
     let mut client = office.client.clone();
     let (mut sent, mut seen) = (HashMap::new(), Vec::with_capacity(IDLE));
     for n in 0..WARM_UP + IDLE {
-        let at = Utc::now();
+        let at = boot::now();
         let job_id = Office::submit(&mut client, 0, 0.0).await?;
         let mut started = None;
         let mut statuses = Office::watch(&mut client, &job_id).await?;
         while let Some(answer) = statuses.message().await? {
             let status = answer.status.context("an answer without a status")?;
             if started.is_none() && is(&status, JobState::InProgress) {
-                started = Some(Utc::now());
+                started = Some(boot::now());
             }
         }
         if n >= WARM_UP {
@@ -158,7 +158,7 @@ pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> 
                 () = stop.cancelled() => return anyhow::Ok(delays),
                 message = messages.next() => message.context("Redis ended the subscription")?,
             };
-            let now = Utc::now();
+            let now = boot::now();
             let status: serde_json::Value = serde_json::from_slice(message.get_payload_bytes())?;
             let at = status["updated_at"].as_str().context("a status without its time")?;
             delays.push(ms(at.parse()?, now));
@@ -171,7 +171,7 @@ pub async fn freshness(office: &Office, tasks: &Tasks) -> anyhow::Result<Fresh> 
             let mut statuses = Office::watch(&mut client, &job_id).await?;
             let mut delays = Delays::new();
             while let Some(answer) = statuses.message().await? {
-                let (now, status) = (Utc::now(), answer.status.context("an answer without a status")?);
+                let (now, status) = (boot::now(), answer.status.context("an answer without a status")?);
                 // The job may have made the first step before the watcher started.
                 let received = is(&status, JobState::InProgress)
                     && !status.current_step.is_empty()

@@ -16,7 +16,7 @@ const SPLIT_SCALE: f64 = 3.0;
 const SAMPLE: usize = 200;
 /// Tokens tried for each family.
 const TRIED_TOKENS: usize = 16;
-/// Of these, most tokens with the same number of holders.
+/// Most tokens among these with the same number of holders.
 const TRIED_OF_A_COUNT: usize = 2;
 /// Number of best splits that are refined.
 const REFINED: usize = 4;

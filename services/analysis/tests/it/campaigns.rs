@@ -208,7 +208,7 @@ const SECRETS: [(&str, &str); 5] =
     [("root", "s-17"), ("root", "s-29"), ("adm7", "s-3"), ("root", "s-41"), ("svc9", "s-5")];
 
 #[test]
-fn strangers_that_try_rare_defaults_are_no_campaign() {
+fn unrelated_sources_that_try_rare_defaults_are_no_campaign() {
     let mut log = Log::ordinary(400, 3);
     guessers(&mut log, 30, DEFAULTS);
     assert_eq!(log.found().iter().map(|finding| &finding.title).collect::<Vec<_>>(), Vec::<&String>::new());
@@ -235,7 +235,7 @@ fn credentials_that_many_tried_before_do_not_tie_sources() {
 }
 
 #[test]
-fn a_key_of_a_few_is_found_among_strangers_who_try_the_same_defaults() {
+fn a_key_of_a_few_sources_is_found_among_others_that_try_the_same_defaults() {
     let mut log = Log::ordinary(600, 4);
     let mut key = Vec::new();
     for source in guessers(&mut log, 40, DEFAULTS).into_iter().take(5) {

@@ -93,7 +93,7 @@ fn the_greatest_and_the_least_numbers_are_kept_apart() {
 }
 
 #[test]
-fn senseless_settings_give_noise_or_one_cluster() {
+fn invalid_settings_give_noise_or_one_cluster() {
     let rows = Array2::from_shape_fn((20, 2), |(row, _)| row as f32);
     let terms: Vec<tfidf::Row> = (0..20).map(|row| vec![(row, 1.0)]).collect();
     for eps in [f64::NAN, -1.0, 0.0] {
@@ -109,7 +109,7 @@ fn senseless_settings_give_noise_or_one_cluster() {
 }
 
 #[test]
-fn senseless_weights_count_as_zero() {
+fn invalid_weights_count_as_zero() {
     let rows = Array2::zeros((4, 3));
     let terms = vec![vec![(0, 1.0)]; 4];
     for weights in [&[][..], &[0.0; 4], &[f64::NAN; 4], &[-3.0; 4], &[f64::INFINITY; 4]] {

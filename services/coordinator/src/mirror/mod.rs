@@ -42,12 +42,12 @@ pub(crate) async fn write(
     days: u32,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut duty = Duty::new("write the mirror in Redis");
+    let duty = Duty::new("write the mirror in Redis");
     let mut rebuilds = Pause::default();
     loop {
         let outcome = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            outcome = follow(&writer, &service, days, &mut rebuilds, &mut duty) => outcome,
+            outcome = follow(&writer, &service, days, &mut rebuilds, &duty) => outcome,
         };
         duty.report(outcome);
         tokio::select! {
@@ -63,7 +63,7 @@ async fn follow(
     service: &Service,
     days: u32,
     rebuilds: &mut Pause,
-    duty: &mut Duty,
+    duty: &Duty,
 ) -> anyhow::Result<()> {
     let mut live = service.bus.follow_jobs().await?.ready_chunks(MESSAGES);
     let mut connection = service.store.connection().await?;
@@ -144,7 +144,7 @@ impl Copy<'_> {
         if self.incomplete {
             return Ok(());
         }
-        match self.writer.mark_whole(chrono::Utc::now()).await {
+        match self.writer.mark_whole(boot::now()).await {
             Ok(()) => {
                 self.refusal = None;
                 tracing::info!("the mirror in Redis is whole");

@@ -143,7 +143,7 @@ mod tests {
                 assert!(document.pointer(parameters.trim_start_matches('#')).is_some(), "{parameters}");
             }
         }
-        // Of answers, every field is there, and each that may be absent may be null.
+        // An answer has every field; a value that may be absent is null.
         let job = &schemas["ReportJob"];
         let all = job["properties"].as_object().unwrap();
         assert_eq!(job["required"].as_array().unwrap().len(), all.len());

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use boot::CancellationToken;
+use boot::{CancellationToken, Duty};
 use bus::Messages;
 use futures::StreamExt;
 use jobs::Status;
@@ -153,6 +153,7 @@ impl Followed {
 
 /// Sends changes to the clients until `stop`. Without clients it waits.
 pub(crate) async fn run(service: Service, stop: CancellationToken) -> anyhow::Result<()> {
+    let duty = Duty::new("subscribe to the status of jobs");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -160,15 +161,15 @@ pub(crate) async fn run(service: Service, stop: CancellationToken) -> anyhow::Re
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = feed(&service) => (),
+            () = feed(&service, &duty) => (),
         }
     }
 }
 
 /// Sends changes to the clients and returns when the last one has left.
-async fn feed(service: &Service) {
+async fn feed(service: &Service, duty: &Duty) {
     let feed = &service.feed;
-    let mut live = subscribe(service).await;
+    let mut live = subscribe(service, duty).await;
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -192,7 +193,7 @@ async fn feed(service: &Service) {
                     return;
                 }
                 if live.is_none() {
-                    live = subscribe(service).await;
+                    live = subscribe(service, duty).await;
                 }
                 read(service, true).await;
             }
@@ -200,20 +201,21 @@ async fn feed(service: &Service) {
     }
 }
 
-async fn subscribe(service: &Service) -> Option<Messages> {
-    match tokio::time::timeout(SUBSCRIBE_LIMIT, service.bus.follow_jobs()).await {
-        Ok(Ok(messages)) => {
+/// Without a subscription, clients get the changes when Postgres is read the next time.
+async fn subscribe(service: &Service, duty: &Duty) -> Option<Messages> {
+    let subscribed = tokio::time::timeout(SUBSCRIBE_LIMIT, service.bus.follow_jobs())
+        .await
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {SUBSCRIBE_LIMIT:?}")));
+    match subscribed {
+        Ok(messages) => {
+            duty.report(Ok::<_, anyhow::Error>(()));
             service.feed.live.store(true, Ordering::Relaxed);
             Some(messages)
         }
-        Ok(Err(error)) => {
-            tracing::debug!(
-                error = format!("{error:#}"),
-                "could not subscribe to the status of jobs; will retry"
-            );
+        Err(error) => {
+            duty.report(Err(error));
             None
         }
-        Err(_) => None,
     }
 }
 

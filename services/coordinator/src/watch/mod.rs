@@ -56,7 +56,9 @@ impl Watching {
             while let Some(status) = self.waiting.pop_front() {
                 if status.version > self.version {
                     self.version = status.version;
-                    self.ended = status.state.is_final();
+                    // A failed or cancelled job may have been retried since.
+                    let is_newest = self.waiting.iter().all(|later| later.version <= self.version);
+                    self.ended = status.state.is_final() && is_newest;
                     return Some(Ok(Arc::unwrap_or_clone(status)));
                 }
             }

@@ -207,7 +207,7 @@ impl Hub {
             platform: "linux-amd64".into(),
             concurrency: 1,
             queues: vec![Preference { queue: queue.into(), priority: 50, exclusive: false }],
-            job_types: jobs::TYPES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            job_types: jobs::TYPES.iter().map(|known| known.name.to_owned()).collect(),
             capabilities: Capabilities { accelerator: "none".into(), memory_gb: 4.0, cpu_cores: 2 },
         };
         let worker_id = Uuid::new_v4();

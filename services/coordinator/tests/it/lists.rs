@@ -20,7 +20,7 @@ async fn jobs_are_found_by_what_they_were_submitted_with() {
     let list = |query: &str| hub.get(&format!("/api/v1/jobs?{query}"));
 
     assert_eq!(ids(&list("unique_key=u%20v")), [&keyed]);
-    let middle = (chrono::Utc::now() - chrono::Duration::hours(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let middle = (boot::now() - chrono::Duration::hours(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     assert_eq!(ids(&list(&format!("to={middle}"))), [&plain]);
     assert_eq!(ids(&list(&format!("from={middle}"))), [&keyed]);
     let request = proto::ListJobsRequest {

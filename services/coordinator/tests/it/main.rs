@@ -5,6 +5,7 @@
 #![allow(clippy::too_many_lines, reason = "a test is one story, in its order")]
 
 mod access;
+mod follow;
 mod grpc;
 mod http;
 mod hub;

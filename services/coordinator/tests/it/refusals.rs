@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{http::http, hub::Hub};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_can_never_work_are_not_told_to_try_again() {
+async fn requests_that_can_never_work_are_refused_for_good() {
     let hub = Hub::start().await;
     for (body, field) in [
         (json!({"job_type": "report", "not_before": "0000-01-01T00:00:00Z"}), "not_before"),

@@ -32,7 +32,7 @@ fn attempts(job: &Value) -> (&str, i64, i64, i64) {
 async fn what_was_submitted_is_never_rewritten() {
     let hub = Hub::start().await;
     let worker = hub.worker("q").await;
-    let deadline = (chrono::Utc::now() + chrono::Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let deadline = (boot::now() + chrono::Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let request = json!({
         "job_type": "diagnostic", "queue": "q", "max_attempts": 2, "not_before": "2026-01-01T00:00:00Z",
         "deadline": deadline,
@@ -86,7 +86,7 @@ async fn what_was_submitted_is_never_rewritten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_missed_its_deadline_can_be_retried() {
     let hub = Hub::start().await;
-    let deadline = (chrono::Utc::now() + chrono::Duration::seconds(2)).to_rfc3339();
+    let deadline = (boot::now() + chrono::Duration::seconds(2)).to_rfc3339();
     let job = hub.submit(&json!({"job_type": "diagnostic", "queue": "q", "deadline": deadline}));
     let before = show(&hub, &job).await;
     eventually("it has missed its deadline", || hub.psql("select state from jobs").trim() == "failed");

@@ -38,7 +38,7 @@ async fn schedules_hold_up_neither_each_other_nor_anything_else() {
         from unnest(array['0 0 12 1 1 * 2026', ', * * * *', '*/61 * * * *', 'nonsense', '0 0 31 2 *']) with ordinality as f (cron, n)"#,
     );
     // A caller that wants to take the place of firings.
-    let now = chrono::Utc::now().timestamp();
+    let now = boot::now().timestamp();
     for second in now..now + 30 {
         let body = json!({"job_type": "report", "queue": "nobody", "idempotency_key": format!("schedule:good:{second}")});
         assert_eq!(http(&hub.rest, "POST", "/api/v1/jobs", &[], Some(&body.to_string())).status, 201);

@@ -37,45 +37,46 @@ use crate::{since::Since, target::Target};
 
 Nothing is stored without --store, which stores findings as a job does (`cowriestream jobs submit longtail_analysis`).")]
 pub struct Args {
-    /// What to look for
+    /// Analysis to run
     #[arg(value_name = "ANALYSIS")]
     what: What,
-    /// How far back: a duration before --until (30m, 24h, 7d, 4w), or a time; 7d of a database, everything of logs
+    /// Beginning of the time range: a duration before --until (30m, 24h, 7d, 4w), or a time. Default: 7d for
+    /// a database, the first event for logs
     #[arg(long, value_name = "AGE|TIME")]
     since: Option<Since>,
-    /// Until when, as 2026-11-24T08:00:00Z; now without it, of logs their end
+    /// End of the time range, e.g. 2026-11-24T08:00:00Z. Default: now for a database, the last event for logs
     #[arg(long, value_name = "TIME")]
     until: Option<DateTime<Utc>>,
-    /// Only of this sensor; of logs, the sensor of those that name none (`local`)
+    /// Only events of this sensor. With --log: the sensor of logs that name none; default: local
     #[arg(long, value_name = "NAME")]
     sensor: Option<SensorId>,
-    /// The least score (longtail) or confidence of a finding, 0 to 1
+    /// Lowest score (longtail) or confidence (snowshoe, botnet) of a finding, 0 to 1
     #[arg(long, default_value_t = 0.7, value_parser = part, value_name = "X")]
     threshold: f64,
-    /// The least number of sources of a campaign (snowshoe, botnet)
+    /// Lowest number of sources of a campaign (snowshoe, botnet)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
     min_sources: u32,
     /// Random seed (longtail)
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Logs of Cowrie, plain or compressed, with their rotated siblings; or a glob pattern. May be given
-    /// several times
+    /// Read Cowrie logs, plain or compressed, with their rotated siblings, instead of the database: a path or
+    /// a glob pattern. May be given several times
     #[arg(long = "log", num_args = 1.., value_name = "[SENSOR=]PATH|GLOB")]
     logs: Vec<LogSpec>,
-    /// All of a data set that --save wrote
+    /// Read a data set that --save wrote, instead of the database
     #[arg(long, conflicts_with_all = ["logs", "since", "until", "sensor"], value_name = "FILE.arrow")]
     input: Option<PathBuf>,
-    /// Write the data set to a file, passwords included, and analyse it as --input will: without the parts
-    /// that earlier runs stored
+    /// Write the analysed data, passwords included, to a file for --input. Results that earlier runs stored
+    /// are not used then
     #[arg(long, conflicts_with = "input", value_name = "FILE.arrow")]
     save: Option<PathBuf>,
-    /// Read every day again, also those that earlier runs stored
+    /// Compute every day again, also days whose results earlier runs stored
     #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     full: bool,
-    /// Store the findings in the table `findings`, and publish new ones on FINDINGS
+    /// Store the findings in the database, and publish new ones in the stream FINDINGS
     #[arg(long, conflicts_with_all = ["logs", "input", "save"])]
     store: bool,
-    /// Findings to show; the JSON has all
+    /// Number of findings to show; --json prints all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
     /// Print JSON: {"summary": …, "findings": […]}
@@ -85,14 +86,14 @@ pub struct Args {
     target: Target,
 }
 
-/// What to look for.
+/// The analyses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum What {
-    /// What is rare, odd or new
+    /// Sessions that are rare, odd or new
     Longtail,
-    /// Sources that act together, each of them quiet
+    /// Sources that act together and each do little
     Snowshoe,
-    /// Sources run by one hand, quiet or not
+    /// Sources that use the same credentials, commands or tools
     Botnet,
 }
 
@@ -155,7 +156,7 @@ async fn database(
 ) -> anyhow::Result<(AnalysisContext, watch::Receiver<Progress>, DataRange)> {
     let store = Store::connect(&args.target.store()?).await?;
     store.check_schema().await?;
-    let to = args.until.unwrap_or_else(Utc::now);
+    let to = args.until.unwrap_or_else(boot::now);
     let from = args.since.unwrap_or(Since::Age(Age::days(7))).before(to.timestamp_micros());
     let from = DateTime::from_timestamp_micros(from).unwrap_or_default();
     anyhow::ensure!(from < to, "--since must be before --until");

@@ -9,28 +9,28 @@ use super::{Link, plain, say_json, time, views};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct List {
-    /// Only in these states: queued, in_progress, retrying, completed, failed, cancelled
+    /// Only jobs in these states: queued, in_progress, retrying, completed, failed, cancelled
     #[arg(long, value_delimiter = ',', value_name = "STATE")]
     state: Vec<jobs::State>,
-    /// Only of this queue
+    /// Only jobs of this queue
     #[arg(long, default_value = "", hide_default_value = true)]
     queue: String,
-    /// Only of this type
+    /// Only jobs of this type
     #[arg(long = "type", default_value = "", hide_default_value = true, value_name = "TYPE")]
     job_type: String,
-    /// Only those that this schedule made
+    /// Only jobs that this schedule made
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
     schedule: String,
-    /// Only those with this unique key
+    /// Only jobs with this unique key
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     unique_key: String,
-    /// Only those that were accepted at this time or later, as 2026-11-24T08:00:00Z
+    /// Only jobs that were submitted at this time or later, e.g. 2026-11-24T08:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<DateTime<Utc>>,
-    /// Only those that were accepted before this time
+    /// Only jobs that were submitted before this time
     #[arg(long, value_name = "TIME")]
     to: Option<DateTime<Utc>>,
-    /// At most this many jobs
+    /// Number of jobs to list, at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     limit: u32,
     /// Print JSON

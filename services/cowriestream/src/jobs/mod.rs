@@ -94,11 +94,11 @@ impl Coordinator {
   cowriestream jobs watch 0199c0de-...
 
 Exit codes:
-  0    done; of `watch` and `submit --wait`: the job completed
-  1    refused, not found, or the job failed or was cancelled
+  0    success; for `watch` and `submit --wait`: the job completed
+  1    the request was refused, the job was not found, it failed or it was cancelled
   2    the command line is wrong
-  3    the coordinator or its database is away; `watch` and `--wait` try for 60 s before they give up, and the job may go on
-  130  interrupted; a job that was submitted goes on")]
+  3    the coordinator or its database is away; `watch` and `--wait` try for 60 s first, and the job may still run
+  130  interrupted; a submitted job goes on")]
 pub struct Jobs {
     #[command(flatten)]
     coordinator: Coordinator,
@@ -114,11 +114,11 @@ enum JobsCommand {
     Types(Types),
     /// List jobs, newest first
     List(List),
-    /// Show a job: its status, its result, who could run it and why it waits
+    /// Show a job: its status, its result, which workers can run it and why it waits
     Show(One),
     /// Follow a job to its end, with a progress bar
     Watch(One),
-    /// Cancel a job that waits or runs
+    /// Cancel a waiting or running job
     Cancel(One),
     /// Run a failed or cancelled job again, from its last checkpoint
     Retry(One),
@@ -127,7 +127,7 @@ enum JobsCommand {
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 struct One {
-    /// The job's id
+    /// Id of the job
     #[arg(value_name = "ID")]
     job_id: String,
     /// Print JSON

@@ -20,16 +20,16 @@ pub struct Queues {
 
 #[derive(Debug, clap::Subcommand)]
 enum QueuesCommand {
-    /// List queues (also without a command)
+    /// List queues; the default
     List,
-    /// Start no more jobs of a queue; those that run go on
+    /// Pause a queue: no more of its jobs start, running jobs go on
     Pause {
-        /// The queue
+        /// Name of the queue
         queue: String,
     },
-    /// Start jobs of a queue again
+    /// Resume a queue: its jobs start again
     Resume {
-        /// The queue
+        /// Name of the queue
         queue: String,
     },
 }

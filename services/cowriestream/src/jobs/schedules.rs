@@ -23,28 +23,28 @@ pub struct Schedules {
 
 #[derive(Debug, clap::Subcommand)]
 enum SchedulesCommand {
-    /// List schedules (also without a command)
+    /// List schedules; the default
     List,
     /// Create or replace a schedule
     Put {
-        /// Its name
+        /// Name of the schedule
         name: String,
-        /// Cron expression of five fields, or six with seconds first; UTC. docs/JOBS.md says what a field may
-        /// be
+        /// Cron expression in UTC: five fields, or six with seconds first; docs/JOBS.md describes the fields
         cron: String,
-        /// Type of the job
+        /// Type of the job: `cowriestream jobs types` lists them
         #[arg(value_name = "TYPE")]
         job_type: String,
-        /// A parameter: name=value
+        /// Parameter of the job: name=value. May be given several times; `cowriestream jobs types TYPE` lists
+        /// the parameters
         #[arg(long = "param", value_name = "NAME=VALUE")]
         params: Vec<String>,
-        /// Make up for each firing that was missed while no coordinator ran
+        /// Fire later for each time that was missed while no coordinator ran
         #[arg(long)]
         catch_up: bool,
     },
-    /// Delete a schedule; jobs it made stay
+    /// Delete a schedule; the jobs that it made stay
     Delete {
-        /// Its name
+        /// Name of the schedule
         name: String,
     },
 }

@@ -10,50 +10,50 @@ use super::{Link, parameters, plain, say_json, show, watch};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Submit {
-    /// The type of the job: `cowriestream jobs types` lists them
+    /// Type of the job: `cowriestream jobs types` lists them
     #[arg(value_name = "TYPE")]
     job_type: String,
-    /// A parameter: name=value; the value is JSON if it can be read as JSON, else text. May be given several
-    /// times; `cowriestream jobs types TYPE` lists the parameters
+    /// Parameter of the job: name=value; the value is JSON if it can be read as JSON, else text. May be given
+    /// several times; `cowriestream jobs types TYPE` lists the parameters
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
-    /// 1 (last) to 10 (first)
+    /// Priority, from 1 (starts last) to 10 (starts first); default: 5
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     priority: u32,
-    /// Most seconds of one attempt
+    /// Time limit of one attempt, in seconds; default: 3600
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "SECONDS")]
     timeout: u32,
-    /// Attempts before it is given up
+    /// Attempts before the job fails for good; default: 3
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     max_attempts: u32,
-    /// Another queue than the type's own
+    /// Queue of the job; default: the queue of its type
     #[arg(long, default_value = "", hide_default_value = true)]
     queue: String,
-    /// The same key again is the same job
+    /// Idempotency key: the same submission with the same key returns the first job
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     idempotency_key: String,
-    /// No second job with it while one waits or runs
+    /// Unique key: while a job with this key waits or runs, that job is returned instead of a new one
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     unique_key: String,
-    /// Not started before, as 2026-11-24T08:00:00Z
+    /// The job does not start before this time, e.g. 2026-11-24T08:00:00Z
     #[arg(long, value_name = "TIME")]
     not_before: Option<DateTime<Utc>>,
-    /// Given up when not started by then
+    /// The job fails if it has not started by this time
     #[arg(long, value_name = "TIME")]
     deadline: Option<DateTime<Utc>>,
-    /// Memory that its worker must have, in GiB
+    /// Memory that a worker must have to run the job, in GiB
     #[arg(long, default_value_t = 0.0, hide_default_value = true, value_name = "GIB")]
     min_memory_gb: f64,
-    /// Cores that its worker must have
+    /// CPU cores that a worker must have to run the job
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     min_cpu_cores: u32,
-    /// An accelerator that its worker must have; one of several
+    /// Accelerator that a worker must have to run the job; of several, one is enough
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     accelerator: Vec<String>,
-    /// Continue this trace: a W3C traceparent, e.g. of the event that it is a reaction to
+    /// Trace that the job continues: a W3C traceparent, e.g. of the event that caused the job
     #[arg(long, value_name = "TRACEPARENT")]
     traceparent: Option<String>,
-    /// Follow it to its end; exit 1 when it fails, 3 when it can be followed no longer
+    /// Follow the job until it ends; exit with 1 if it fails, with 3 if the coordinator stays away
     #[arg(long)]
     wait: bool,
     /// Print JSON

@@ -9,7 +9,7 @@ use super::say_json;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Types {
-    /// Show the parameters of this type
+    /// Type to show the parameters of; default: list all types
     #[arg(value_name = "TYPE")]
     job_type: Option<String>,
     /// Print JSON, with JSON Schemas of parameters and results

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use chrono::Utc;
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{State, Status};
 use proto::{self as p, jobs_service_client::JobsServiceClient};
@@ -54,12 +53,11 @@ impl Watch<'_> {
             let status = Status::try_from(answer.status.unwrap_or_default());
             let status = status.map_err(tonic::Status::invalid_argument)?;
             self.show(&status);
-            if status.state.is_final() {
-                return Ok(status);
-            }
             self.last = Some(status);
         }
-        Err(tonic::Status::unavailable("the stream ended before the job did"))
+        // A final status is not the last one if the job was retried: the coordinator ends the stream.
+        let ended = self.last.clone().filter(|last| last.state.is_final());
+        ended.ok_or_else(|| tonic::Status::unavailable("the stream ended before the job did"))
     }
 
     /// Waits before the next attempt; an error when there is to be none.
@@ -87,7 +85,7 @@ impl Watch<'_> {
             let _ = say_json(status);
             return;
         }
-        let left = status.estimated_completion.map(|at| (at - Utc::now()).num_seconds());
+        let left = status.estimated_completion.map(|at| (at - boot::now()).num_seconds());
         let left = left.filter(|&left| left > 0).map_or(String::new(), |left| format!(", {left} s left"));
         let counts = match (status.sessions_processed, status.total_sessions) {
             (done, Some(total)) if total > 0 => format!(" {}/{total}", done.unwrap_or_default()),

@@ -22,11 +22,11 @@ pub struct Workers {
 
 #[derive(Debug, clap::Subcommand)]
 enum WorkersCommand {
-    /// List workers (also without a command)
+    /// List workers; the default
     List,
-    /// Remove a dead worker; queues that were exclusive to it alone are open to every worker again
+    /// Remove a dead worker. Queues that only it was allowed to serve are then open to every worker
     Remove {
-        /// Its name
+        /// Name of the worker
         name: String,
     },
 }

@@ -18,7 +18,7 @@ fn log(path: &Path, events: u64) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn archives_that_cannot_be_read_whole_are_told_everywhere() {
+async fn archives_that_cannot_be_read_whole_are_reported_everywhere() {
     let hub = Hub::start().await;
     let path = hub.dir.path().join("cowrie.json");
     let text = log(&path, 400);

@@ -215,7 +215,7 @@ async fn clients_that_send_half_a_request_are_closed_and_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_is_said_so_within_seconds() {
+async fn a_server_that_is_away_is_reported_within_seconds() {
     let mut hub = Hub::start().await;
     let ports: [u16; 3] = std::array::from_fn(|_| free_port());
     let health = ports.map(|port| format!("127.0.0.1:{port}"));
@@ -307,7 +307,7 @@ async fn a_server_that_is_away_is_said_so_within_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_becomes_of_redis_the_mirror_follows() {
+async fn the_mirror_recovers_from_every_fault_of_redis() {
     let hub = Hub::start().await;
     let mut redis = Backend::redis(&hub.dir.path().join("r")).await;
     let url = redis.url();

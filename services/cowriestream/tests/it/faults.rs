@@ -217,7 +217,7 @@ async fn attempts_are_used_up_by_the_job_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_waited_too_long_go_whoever_is_dead() {
+async fn jobs_that_waited_too_long_start_although_a_worker_is_dead() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     // The oldest job of all is in a queue that only a dead worker may serve.
@@ -272,7 +272,7 @@ async fn an_end_that_postgres_refuses_holds_up_no_other() {
 }
 
 #[test]
-fn settings_that_no_worker_can_have_are_refused_before_anybody_is_asked() {
+fn impossible_settings_of_a_worker_are_refused_before_it_connects() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("worker-config.yaml");
     let refused = |arguments: &[&str], why: &str| {

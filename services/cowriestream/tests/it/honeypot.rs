@@ -48,7 +48,7 @@ fn port(data: &Path, name: &str) -> String {
 }
 
 #[test]
-fn what_an_attacker_does_stands_in_every_table_and_on_the_terminal() {
+fn what_an_attacker_does_is_in_every_table_and_on_the_terminal() {
     let Some(python) = std::env::var_os("COWRIESTREAM_TEST_PYTHON") else {
         return println!("COWRIESTREAM_TEST_PYTHON is not set: no honeypot is attacked");
     };

@@ -42,7 +42,7 @@ fn names(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_command_speaks_to_the_hub_that_it_was_told_of_and_to_no_other() {
+fn a_command_uses_the_hub_that_was_named_and_no_other() {
     let dir = directory();
     let (empty, of_b) = (dir.path().join("no hub"), dir.path().join("b"));
     fs::create_dir_all(of_b.join(".cowriestream")).unwrap();
@@ -91,7 +91,7 @@ fn a_command_speaks_to_the_hub_that_it_was_told_of_and_to_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sources_the_environment_of_up_speaks_to_it_from_anywhere() {
+async fn commands_with_the_environment_of_up_reach_it_from_any_directory() {
     let dir = directory();
     let (data, elsewhere) = (dir.path().join("my hub"), dir.path().join("elsewhere"));
     fs::create_dir(&elsewhere).unwrap();

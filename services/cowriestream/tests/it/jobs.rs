@@ -129,8 +129,7 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
         (coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
         worker = office.worker("one", &["--queues", "reports", "--concurrency", "1"]);
         running = office.submit(&["diagnostic", "--param", "steps=40", "--param", "step_seconds=0.2"]);
-        let later =
-            (chrono::Utc::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let later = (boot::now() + chrono::Duration::seconds(12)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         delayed = office.submit(&["diagnostic", "--param", "steps=0", "--not-before", &later]);
         queued = office.submit(&["diagnostic", "--param", "steps=0", "--priority", "1"]);
         eventually("one runs", || office.show(&running)["status"]["state"] == "in_progress");
@@ -153,7 +152,7 @@ async fn jobs_outlive_the_store_of_the_broker_and_the_database_that_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_go_where_they_may_and_say_why_they_wait() {
+async fn jobs_run_only_where_they_may_and_report_why_they_wait() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let config = hub.dir.path().join("worker-config.yaml");
@@ -303,7 +302,8 @@ async fn each_type_returns_what_its_schema_says() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     let _worker = office.worker("w", &["--queues", "reports,longtail,snowshoe,botnet"]);
-    let submitted: Vec<_> = jobs::TYPES.map(|(name, _)| (name, office.submit(&[name]))).into();
+    let submitted: Vec<_> =
+        jobs::TYPES.iter().map(|known| (known.name, office.submit(&[known.name]))).collect();
     for (name, job) in submitted {
         eventually("it is completed", || office.state(&job) == "completed");
         let shown = office.show(&job);

@@ -35,7 +35,7 @@ async fn an_attempt_that_fails_is_tried_again_as_its_error_says() {
     let never = office.diagnostic(&["fail=give_up", "fail_at_step=0", "steps=1"], &[]);
     let panics = office.diagnostic(&["fail=panic", "steps=0"], &["--max-attempts", "2"]);
     let slow = office.diagnostic(&["steps=1", "step_seconds=60"], &["--timeout", "1", "--max-attempts", "2"]);
-    let late = (chrono::Utc::now() + chrono::Duration::seconds(2)).to_rfc3339();
+    let late = (boot::now() + chrono::Duration::seconds(2)).to_rfc3339();
     let missed = office.diagnostic(&["steps=0"], &["--queue", "nobody", "--deadline", &late]);
     let stuck = office.diagnostic(
         &["steps=5", "step_seconds=0", "fail=retry", "fail_attempts=1", "fail_at_step=3"],
@@ -134,7 +134,7 @@ async fn a_worker_that_leaves_hands_its_job_back_and_keys_name_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn urgent_jobs_go_first_and_others_go_in_the_end() {
+async fn urgent_jobs_start_first_and_the_others_start_in_the_end() {
     let hub = Hub::start().await;
     let (_coordinator, office) = Office::open(&hub, "coordinator.err", &[]);
     // A crowd, as submissions leave it.
@@ -175,7 +175,7 @@ async fn urgent_jobs_go_first_and_others_go_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_submission_is_a_job_or_an_error_whatever_dies() {
+async fn a_submission_becomes_a_job_or_an_error_whatever_is_killed() {
     let hub = Hub::start().await;
     let (mut coordinator, mut office) = Office::open(&hub, "coordinator.err", &[]);
     let (mut answered, mut refused) = (0, 0);
@@ -232,7 +232,7 @@ pub fn process_of(path: &str) -> Pid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_fires_once_whoever_lives() {
+async fn a_schedule_fires_once_whichever_coordinator_is_killed() {
     let hub = Hub::start().await;
     let (first, office) = Office::open(&hub, "coordinator-1.err", &[]);
     eventually("the first leads", || {

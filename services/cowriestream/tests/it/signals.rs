@@ -90,7 +90,7 @@ async fn two_processors_below_the_threshold_make_one_finding_that_no_death_loses
     let hub = Hub::start().await;
     let (one, other) = (connect(&hub).await, connect(&hub).await);
     let lease = one.lease("processor", None).await.map_err(anyhow::Error::from).unwrap().unwrap();
-    let now = Utc::now();
+    let now = boot::now();
 
     // Old events fire nothing, and make the credential known.
     commit(&one, &lines(now - Duration::days(3), 100..120, "old")).await;
@@ -153,11 +153,11 @@ async fn a_sensor_that_was_live_is_missed_once_and_again_when_it_was_back() {
     let lease = store.lease("processor", None).await.map_err(anyhow::Error::from).unwrap().unwrap();
     let rules = Rules::read(RULES).unwrap();
     let silent = async || judge_silence(&store, &rules, &lease).await.map_err(anyhow::Error::from).unwrap();
-    commit(&store, &lines(Utc::now() - Duration::days(3), 0..60, "x")).await;
+    commit(&store, &lines(boot::now() - Duration::days(3), 0..60, "x")).await;
     hub.psql("update deliveries set last_delivery_at = now() - interval '1 hour'");
     assert_eq!(silent().await, 0, "it only had logs of the past");
 
-    commit(&store, &lines(Utc::now(), 0..60, "x")).await;
+    commit(&store, &lines(boot::now(), 0..60, "x")).await;
     assert_eq!(silent().await, 0);
     hub.psql("update deliveries set last_live_at = now() - interval '6 minutes'");
     // The window for the usual value ends with the last live event.
@@ -181,7 +181,7 @@ async fn a_live_log_makes_a_finding() {
     fs::write(&rules, RULES).unwrap();
     hub.run(&["rules", rules.to_str().unwrap()]);
     let log = hub.dir.path().join("cowrie.json");
-    fs::write(&log, lines(Utc::now(), 0..5, "x")).unwrap();
+    fs::write(&log, lines(boot::now(), 0..5, "x")).unwrap();
     let settings = [("COWRIESTREAM_RULES", rules.to_str().unwrap())];
     let (_one, _other, _loader) = (hub.processor(&settings), hub.processor(&settings), hub.loader(&log));
     hub.wait_for_events(10);
@@ -189,7 +189,7 @@ async fn a_live_log_makes_a_finding() {
         .append(true)
         .open(&log)
         .unwrap()
-        .write_all(lines(Utc::now(), 5..25, "x").as_bytes())
+        .write_all(lines(boot::now(), 5..25, "x").as_bytes())
         .unwrap();
     eventually("the finding is published", || {
         hub.count(
@@ -203,7 +203,7 @@ async fn a_live_log_makes_a_finding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_that_works_long_renews_its_lease_and_nobody_takes_it_meanwhile() {
+async fn a_holder_that_works_long_renews_its_lease_and_keeps_it() {
     let hub = Hub::start().await;
     let (one, other) = (connect(&hub).await, connect(&hub).await);
     let lease = one.lease("processor", None).await.map_err(anyhow::Error::from).unwrap().unwrap();

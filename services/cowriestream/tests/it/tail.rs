@@ -68,7 +68,7 @@ async fn tail_shows_what_is_asked_for_and_ends_quietly() {
     };
     eventually("all is in the stream", || shown(&[]).len() as i64 == writer.events);
     drop(loader);
-    // Of ten events of a session two are failed logins; see `Writer`.
+    // Two of the ten events of a session are failed logins; see `Writer`.
     assert_eq!(shown(&["--event", "login.failed"]).len(), 160);
     assert_eq!(shown(&["--event", "cowrie.login.*", "--event", "login.failed"]).len(), 240);
     assert_eq!(shown(&["--event", "*.input", "--sensor", "s", "--sensor", "none"]).len(), 80);

@@ -7,6 +7,7 @@ mod streams;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use boot::Duty;
 use bus::{Bus, EventMessage, Heartbeat, PublishError, Receipts, ReceiptsStream};
 use events::{Announcement, DeadLetter, FileId, SensorId};
 use futures::{FutureExt, StreamExt};
@@ -31,6 +32,12 @@ pub(crate) struct Broker {
     receipts: ReceiptsStream,
     streams: Streams,
     paused_until: Instant,
+    /// When a message failed the last time. Messages sent earlier say nothing about recovery.
+    failed_at: Option<Instant>,
+    publishing: Duty,
+    looking: Duty,
+    requesting: Duty,
+    beating: Duty,
 }
 
 /// What arrived from the broker.
@@ -49,7 +56,20 @@ impl Broker {
     ) -> anyhow::Result<Self> {
         let receipts = bus.receipts(&sensor).await?;
         let (flight, streams) = (Flight::default(), Streams::new(seen));
-        Ok(Self { bus, sensor, flight, room, receipts, streams, paused_until: Instant::now() })
+        Ok(Self {
+            bus,
+            sensor,
+            flight,
+            room,
+            receipts,
+            streams,
+            paused_until: Instant::now(),
+            failed_at: None,
+            publishing: Duty::new("publish lines"),
+            looking: Duty::new("look at the streams"),
+            requesting: Duty::new("request receipts"),
+            beating: Duty::new("send the loader's heartbeat"),
+        })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -71,14 +91,20 @@ impl Broker {
 
     /// Whether the stream of the events exists.
     pub async fn has_streams(&mut self) -> bool {
-        self.bus.events_stream().await.ok().flatten().is_some()
+        matches!(self.bus.events_stream().await, Ok(Some(_)))
     }
 
-    /// Compares the streams with what was seen of them. Returns why everything that is outstanding must be
-    /// published again, if so.
-    pub async fn look_at_streams(&mut self) -> anyhow::Result<Option<&'static str>> {
-        let facts = [self.bus.events_stream().await?, self.bus.dead_stream().await?];
-        Ok(self.streams.compare(facts))
+    /// Compares the streams with what was seen of them. Returns whether the broker answered, and why
+    /// everything that is outstanding must be published again, if so.
+    pub async fn look_at_streams(&mut self) -> (bool, Option<&'static str>) {
+        let facts = async {
+            Ok::<_, anyhow::Error>([self.bus.events_stream().await?, self.bus.dead_stream().await?])
+        };
+        let facts = facts.await;
+        let why = facts.as_ref().ok().and_then(|facts| self.streams.compare(*facts));
+        let answered = facts.is_ok();
+        self.looking.report(facts.map(drop).with_context(|| format!("sensor {}", self.sensor)));
+        (answered, why)
     }
 
     pub fn has_in_flight(&self) -> bool {
@@ -124,8 +150,14 @@ impl Broker {
     }
 
     /// Requests the committed ranges of these files; `None` when no processor answers.
-    pub async fn ask_receipts(&mut self, files: &[FileId]) -> anyhow::Result<Option<Receipts>> {
-        self.bus.ask_receipts(&self.sensor, files).await
+    pub async fn ask_receipts(&mut self, files: &[FileId]) -> Option<Receipts> {
+        let answer = self.bus.ask_receipts(&self.sensor, files).await;
+        let (answer, outcome) = match answer {
+            Ok(answer) => (answer, Ok(())),
+            Err(error) => (None, Err(error.context(format!("sensor {}", self.sensor)))),
+        };
+        self.requesting.report(outcome);
+        answer
     }
 
     pub fn room(&self) -> &Room {
@@ -135,6 +167,10 @@ impl Broker {
     /// The broker acknowledged a message.
     pub fn acknowledge(&mut self, sent: &Sent, published: bus::Published) {
         self.streams.acknowledge(sent.stream, published);
+        if self.failed_at.is_some_and(|failed| sent.at > failed) {
+            self.failed_at = None;
+            self.publishing.report(Ok::<_, PublishError>(()));
+        }
     }
 
     /// A message was not acknowledged: publishing pauses.
@@ -142,7 +178,10 @@ impl Broker {
         if *error == PublishError::NoStream {
             self.streams.set_missing();
         }
-        self.paused_until = Instant::now() + PAUSE;
+        let now = Instant::now();
+        (self.paused_until, self.failed_at) = (now + PAUSE, Some(now));
+        let error = anyhow::Error::from(error.clone()).context(format!("sensor {}", self.sensor));
+        self.publishing.report(Err(error));
     }
 
     pub async fn publish_event(&mut self, message: EventMessage<'_>) -> Result<bus::Ack, PublishError> {
@@ -176,9 +215,8 @@ impl Broker {
     }
 
     pub async fn heartbeat(&mut self, heartbeat: &Heartbeat) {
-        if let Err(error) = self.bus.heartbeat(&self.sensor, heartbeat).await {
-            tracing::debug!(error = format!("{error:#}"), "could not send a heartbeat");
-        }
+        let outcome = self.bus.heartbeat(&self.sensor, heartbeat).await;
+        self.beating.report(outcome.with_context(|| format!("sensor {}", self.sensor)));
     }
 }
 

@@ -48,10 +48,10 @@ impl Identity {
         self.id = Some((point.file_id, point.fingerprint));
     }
 
-    /// Sets the path, the inode and the file id of the checkpoint.
+    /// Sets the paths, the inode and the file id of the checkpoint.
     pub(super) fn resume_lost(&mut self, point: &FilePoint) {
         self.resume(point);
-        self.path = point.path.clone().into();
+        (self.path, self.real_path) = (point.path.clone().into(), point.real_path.clone().into());
         (self.device, self.inode) = (point.device, point.inode);
     }
 

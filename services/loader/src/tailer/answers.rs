@@ -62,7 +62,6 @@ impl Tailer {
 
     /// After a pause, reads and publishes the message again.
     fn not_published(&mut self, sent: &Sent, error: &PublishError) {
-        tracing::debug!(%error, "a message was not acknowledged");
         self.broker.fail(error);
         let target = sent.target;
         if let Some(file) = self.files.in_epoch(target.key, target.epoch) {

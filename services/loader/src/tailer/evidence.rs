@@ -13,17 +13,15 @@ const REQUEST_FILES: usize = 500;
 impl Tailer {
     /// Checks the streams and everything that is outstanding.
     pub(super) async fn look_for_evidence(&mut self) {
-        match self.broker.look_at_streams().await {
-            Ok(Some(why)) => {
-                self.checkpoint.mark(true);
-                self.republish_all(why).await;
-                // The database may have been restored from a copy together with the broker.
-                self.timers.set_must_request(true);
-            }
-            Ok(None) => (),
-            Err(error) => {
-                return tracing::debug!(error = format!("{error:#}"), "could not look at the streams");
-            }
+        let (answered, why) = self.broker.look_at_streams().await;
+        if !answered {
+            return;
+        }
+        if let Some(why) = why {
+            self.checkpoint.mark(true);
+            self.republish_all(why).await;
+            // The database may have been restored from a copy together with the broker.
+            self.timers.set_must_request(true);
         }
         let floors = self.broker.streams().floors();
         let is_passed = self.files.values().any(|file| file.progress().is_passed(floors));
@@ -75,13 +73,7 @@ impl Tailer {
             self.files.iter().filter_map(|(key, file)| Some((key, file.identity().id()?))).collect();
         for some in files.chunks(REQUEST_FILES) {
             let ids: Vec<FileId> = some.iter().map(|(_, id)| *id).collect();
-            let answer = match self.broker.ask_receipts(&ids).await {
-                Ok(Some(answer)) => answer,
-                Ok(None) => return tracing::debug!("no processor answers about receipts"),
-                Err(error) => {
-                    return tracing::debug!(error = format!("{error:#}"), "could not ask for receipts");
-                }
-            };
+            let Some(answer) = self.broker.ask_receipts(&ids).await else { return };
             self.timers.received();
             self.broker.note_marks(&answer);
             for (id, ranges) in &answer.files {

@@ -1,7 +1,5 @@
 //! Sends heartbeats.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bus::{FileBeat, Heartbeat};
 
 use super::Tailer;
@@ -46,7 +44,7 @@ impl Tailer {
         });
         Heartbeat {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64),
+            at_ms: boot::now().timestamp_millis(),
             state: state.to_owned(),
             files: files.into_iter().take(NAMED).map(file_heartbeat).collect(),
             lag_bytes: summary.lag_bytes,

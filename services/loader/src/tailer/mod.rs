@@ -12,7 +12,8 @@ mod scan;
 mod unlisted;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -67,6 +68,8 @@ pub(crate) struct Tailer {
     /// Archives that may still be being written, by device and inode: their state, and since when it has not
     /// changed.
     settling: HashMap<(u64, u64), (Stamp, Instant)>,
+    /// Directories and files that the last scan could not read.
+    unseen: BTreeSet<PathBuf>,
     /// Number of warnings about files that seem not to be Cowrie's JSON log.
     hints: u32,
     buffer: Vec<u8>,
@@ -90,6 +93,7 @@ impl Tailer {
             checkpoint,
             timers: Timers::new(),
             settling: HashMap::new(),
+            unseen: BTreeSet::new(),
             hints: 0,
             buffer: vec![0; CHUNK],
             statistics,

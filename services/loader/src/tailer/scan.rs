@@ -29,6 +29,7 @@ impl Tailer {
     pub(super) fn scan(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let listing = logs::list(&self.settings.patterns)?;
+        listing.report_unseen(&mut self.unseen);
         let followed = self.files.begin_scan(&listing);
         let (gone, known): (Vec<_>, Vec<_>) =
             self.files.take_known().into_iter().partition(|point| point.gone);

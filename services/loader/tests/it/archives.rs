@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use crate::site::{Site, Writer, gzip};
@@ -146,7 +146,7 @@ async fn an_archive_that_is_copied_slowly_heals_and_one_from_the_future_is_read(
         .write(true)
         .open(&future)
         .unwrap()
-        .set_modified(SystemTime::now() + Duration::from_secs(400 * 24 * 3600))
+        .set_modified((boot::now() + Duration::from_secs(400 * 24 * 3600)).into())
         .unwrap();
     let whole = gzip(&[&site.events(500)]);
     fs::write(&slow, &whole[..whole.len() / 2]).unwrap();
@@ -169,7 +169,7 @@ async fn an_archive_that_is_copied_slowly_heals_and_one_from_the_future_is_read(
 
 /// Waits for the next heartbeat.
 pub async fn beat(site: &Site) -> bus::Heartbeat {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let now = boot::now().timestamp_millis();
     loop {
         let beats = site.bus.heartbeats().await.unwrap_or_default();
         if let Some((_, beat)) = beats.into_iter().find(|(_, beat)| beat.at_ms > now) {

@@ -34,7 +34,7 @@ async fn a_log_that_does_not_exist_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_no_event_is_becomes_a_dead_letter_and_the_bytes_add_up() {
+async fn bytes_that_are_no_event_become_dead_letters_and_the_bytes_add_up() {
     let mut site = Site::new().await;
     let mut log = Writer::open(&site.path("cowrie.json"));
     log.write([0; 5000]);

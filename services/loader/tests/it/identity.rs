@@ -16,8 +16,8 @@ async fn until_names_count(site: &Site, loader: &Loader, archive: &str) {
 
 fn put_archive(site: &mut Site, name: &str) {
     fs::write(site.path(name), gzip(&[&site.events(1)])).unwrap();
-    let old = std::time::SystemTime::now() - Duration::from_secs(60);
-    fs::File::options().write(true).open(site.path(name)).unwrap().set_modified(old).unwrap();
+    let old = boot::now() - Duration::from_secs(60);
+    fs::File::options().write(true).open(site.path(name)).unwrap().set_modified(old.into()).unwrap();
 }
 
 #[tokio::test]

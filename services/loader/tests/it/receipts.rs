@@ -101,26 +101,34 @@ async fn bytes_that_vanished_everywhere_are_reported_as_a_gap() {
     log.write(site.events(50));
     let lost = log.size() - before;
     site.until("the processor took and forgot them", &loader, |postgres| postgres.questions > asked).await;
-    fs::remove_file(site.path("cowrie.json")).unwrap();
-    // The writer has ended and another file has the name, so no descriptor leads to the old content after the
-    // loader's restart.
-    drop(log);
-    Writer::open(&site.path("cowrie.json")).write(site.events(1));
     let mut loader = loader;
     loader.kill();
+    // Another log is there. The writer has ended, so no descriptor leads to the old content.
+    Writer::open(&site.path("cowrie.json.1")).write(site.events(1));
+    fs::remove_file(site.path("cowrie.json")).unwrap();
+    drop(log);
     let loader = site.loader();
     {
         let mut postgres = site.processor.postgres();
         (postgres.forgetful, postgres.deaf) = (false, false);
     }
     site.until("the gap is a dead letter", &loader, |postgres| postgres.reasons() == [Reason::Gap]).await;
-    assert_eq!(site.processor.postgres().dead.values().next().unwrap().length, lost);
+    {
+        let postgres = site.processor.postgres();
+        let gap = postgres.dead.values().next().unwrap();
+        assert_eq!(gap.length, lost);
+        let announced = &postgres.files[&gap.source.files[0].0].path;
+        assert!(
+            announced.ends_with("/cowrie.json"),
+            "the gap is announced as the file that is gone: {announced}"
+        );
+    }
     site.until("the gap is receipted, and the old file forgotten", &loader, |_| site.checkpoint().len() == 1)
         .await;
 }
 
 #[tokio::test]
-async fn a_copy_that_the_duplicate_window_swallowed_is_committed_all_the_same() {
+async fn a_copy_that_the_duplicate_window_dropped_is_committed_anyway() {
     let mut site = Site::new().await;
     let text = site.events(2000);
     for name in ["cowrie.json", "cowrie.json.1", "cowrie.json.2"] {

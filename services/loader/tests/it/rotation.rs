@@ -178,7 +178,7 @@ async fn events_torn_over_archives_are_put_together_and_read_again_without_a_cha
     ] {
         fs::write(site.path(name), bytes).unwrap();
         let file = fs::File::options().write(true).open(site.path(name)).unwrap();
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600 * age)).unwrap();
+        file.set_modified((boot::now() - std::time::Duration::from_secs(3600 * age)).into()).unwrap();
         age -= 1;
     }
     for _ in 0..2 {

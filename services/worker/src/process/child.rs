@@ -9,7 +9,7 @@ use super::STOP_LIMIT;
 use crate::{
     backend::Backend,
     error::AttemptError,
-    kinds,
+    job_types,
     messages::{self, Assignment, ChildMessage},
     publish::Audience,
     run::{JobResult, Run},
@@ -62,7 +62,7 @@ async fn execute(run: Run) -> ChildMessage {
     let input = run.tasks.compute(read_line);
     let code = {
         let run = run.clone();
-        run.tasks.clone().start(async move { kinds::code(&run.claimed)?.execute(&run).await })
+        run.tasks.clone().start(async move { job_types::code(&run.claimed)?.execute(&run).await })
     };
     let abandoned = async move {
         // The worker closes the input to stop this process, and so does its death.

@@ -131,11 +131,15 @@ async fn start(assignment: &Assignment) -> anyhow::Result<(Child, tokio::process
 async fn listen(bus: &Bus, output: Option<ChildStdout>, end: &mut Option<ChildMessage>) {
     let Some(output) = output else { return };
     let mut lines = BufReader::new(output).lines();
+    let mut warned = false;
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
             Ok(ChildMessage::Progress(status)) => publish::publish(bus, News::Progress, &status).await,
             Ok(message) => *end = Some(message),
-            Err(error) => tracing::debug!(%error, "could not read a message of an attempt's process"),
+            Err(error) if !std::mem::replace(&mut warned, true) => {
+                tracing::warn!(%error, "could not read a message of an attempt's process");
+            }
+            Err(_) => (),
         }
     }
 }

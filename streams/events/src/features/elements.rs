@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_are_told_apart() {
+    fn clients_are_distinguished() {
         let of = |version| family(Some(version));
         assert_eq!(of("SSH-2.0-OpenSSH_for_Windows_8.1"), "openssh");
         assert_eq!(of("SSH-2.0-libssh2_1.10.0"), "libssh2");

@@ -171,32 +171,47 @@ fn keys(sessions: &[DataSession], which: &[usize]) -> (Vec<String>, Vec<String>,
     (of(|session| &session.sensor), of(|session| &session.session), which.iter().map(|&n| n as i32).collect())
 }
 
-// In the order in which `events::features` expects events: those without a readable time last.
+/// Rows of a side table that belong to sessions, each with `n`, its session's index in `sessions`: per
+/// session the first ones, in the order in which `events::features` expects events (those without a readable
+/// time last).
+macro_rules! side_rows {
+    ($on:expr, $sessions:expr, $which:expr, $columns:tt, $rows:tt as $alias:tt $(, $more:expr)*) => {
+        if $which.is_empty() {
+            Vec::new()
+        } else {
+            let (sensors, names, places) = keys($sessions, $which);
+            sqlx::query!(
+                r#"select k.n as "n!", "# + $columns + r#"
+        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
+        cross join lateral (
+            "# + $rows + r#"
+            order by ts = '-infinity', ts, event_id limit $4
+        ) "# + $alias + r#"
+        order by k.n, "# + $alias + r#".ts = '-infinity', "# + $alias + r#".ts, "# + $alias + r#".event_id"#,
+                &sensors,
+                &names,
+                &places,
+                MOST
+                $(, $more)*
+            )
+            .fetch_all($on)
+            .await?
+        }
+    };
+}
 
 async fn add_logins(
     on: &mut PgConnection,
     sessions: &mut [DataSession],
     which: &[usize],
 ) -> Result<(), Failure> {
-    if which.is_empty() {
-        return Ok(());
-    }
-    let (sensors, names, places) = keys(sessions, which);
-    let rows = sqlx::query!(
-        r#"select k.n as "n!", l.username, l.password, l.success as "success!"
-        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
-        cross join lateral (
-            select username, password, success, ts, event_id from login_attempts l where l.sensor = k.sensor and l.session = k.session
-            order by ts = '-infinity', ts, event_id limit $4
-        ) l
-        order by k.n, l.ts = '-infinity', l.ts, l.event_id"#,
-        &sensors,
-        &names,
-        &places,
-        MOST,
-    )
-    .fetch_all(on)
-    .await?;
+    let rows = side_rows!(
+        on,
+        sessions,
+        which,
+        r#"l.username, l.password, l.success as "success!""#,
+        "select username, password, success, ts, event_id from login_attempts l where l.sensor = k.sensor and l.session = k.session" as "l"
+    );
     for row in rows {
         sessions[row.n as usize].logins.push((row.username.unwrap_or_default(), row.password, row.success));
     }
@@ -208,27 +223,15 @@ async fn add_inputs(
     sessions: &mut [DataSession],
     which: &[usize],
 ) -> Result<(), Failure> {
-    if which.is_empty() {
-        return Ok(());
-    }
-    let (sensors, names, places) = keys(sessions, which);
-    let rows = sqlx::query!(
-        r#"select k.n as "n!", c.input as "input!"
-        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
-        cross join lateral (
-            select left(input, $5) as input, ts, event_id from commands c
-            where c.sensor = k.sensor and c.session = k.session and c.kind = 'input' and c.input is not null
-            order by ts = '-infinity', ts, event_id limit $4
-        ) c
-        order by k.n, c.ts = '-infinity', c.ts, c.event_id"#,
-        &sensors,
-        &names,
-        &places,
-        MOST,
-        LONGEST_INPUT,
-    )
-    .fetch_all(on)
-    .await?;
+    let rows = side_rows!(
+        on,
+        sessions,
+        which,
+        r#"c.input as "input!""#,
+        "select left(input, $5) as input, ts, event_id from commands c
+            where c.sensor = k.sensor and c.session = k.session and c.kind = 'input' and c.input is not null" as "c",
+        LONGEST_INPUT
+    );
     for row in rows {
         sessions[row.n as usize].inputs.push(row.input);
     }
@@ -240,25 +243,13 @@ async fn add_files(
     sessions: &mut [DataSession],
     which: &[usize],
 ) -> Result<(), Failure> {
-    if which.is_empty() {
-        return Ok(());
-    }
-    let (sensors, names, places) = keys(sessions, which);
-    let rows = sqlx::query!(
-        r#"select k.n as "n!", d.kind as "kind!", d.url, d.shasum
-        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
-        cross join lateral (
-            select kind, url, shasum, ts, event_id from downloads d where d.sensor = k.sensor and d.session = k.session and d.kind <> 'failed'
-            order by ts = '-infinity', ts, event_id limit $4
-        ) d
-        order by k.n, d.ts = '-infinity', d.ts, d.event_id"#,
-        &sensors,
-        &names,
-        &places,
-        MOST,
-    )
-    .fetch_all(on)
-    .await?;
+    let rows = side_rows!(
+        on,
+        sessions,
+        which,
+        r#"d.kind as "kind!", d.url, d.shasum"#,
+        "select kind, url, shasum, ts, event_id from downloads d where d.sensor = k.sensor and d.session = k.session and d.kind <> 'failed'" as "d"
+    );
     for row in rows {
         let session = &mut sessions[row.n as usize];
         session.files.extend(row.shasum.filter(|shasum| !shasum.is_empty()));
@@ -272,26 +263,14 @@ async fn add_targets(
     sessions: &mut [DataSession],
     which: &[usize],
 ) -> Result<(), Failure> {
-    if which.is_empty() {
-        return Ok(());
-    }
-    let (sensors, names, places) = keys(sessions, which);
-    let rows = sqlx::query!(
-        r#"select k.n as "n!", f.dst_host || ':' || f.dst_port as "target!"
-        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
-        cross join lateral (
-            select dst_host, dst_port, ts, event_id from forwards f
-            where f.sensor = k.sensor and f.session = k.session and f.dst_host <> '' and f.dst_port is not null
-            order by ts = '-infinity', ts, event_id limit $4
-        ) f
-        order by k.n, f.ts = '-infinity', f.ts, f.event_id"#,
-        &sensors,
-        &names,
-        &places,
-        MOST,
-    )
-    .fetch_all(on)
-    .await?;
+    let rows = side_rows!(
+        on,
+        sessions,
+        which,
+        r#"f.dst_host || ':' || f.dst_port as "target!""#,
+        "select dst_host, dst_port, ts, event_id from forwards f
+            where f.sensor = k.sensor and f.session = k.session and f.dst_host <> '' and f.dst_port is not null" as "f"
+    );
     for row in rows {
         sessions[row.n as usize].targets.push(row.target);
     }
@@ -303,26 +282,14 @@ async fn add_keys(
     sessions: &mut [DataSession],
     which: &[usize],
 ) -> Result<(), Failure> {
-    if which.is_empty() {
-        return Ok(());
-    }
-    let (sensors, names, places) = keys(sessions, which);
-    let rows = sqlx::query!(
-        r#"select k.n as "n!", c.fingerprint as "fingerprint!"
-        from unnest($1::text[], $2::text[], $3::int4[]) as k (sensor, session, n)
-        cross join lateral (
-            select fingerprint, ts, event_id from client_fingerprints c
-            where c.sensor = k.sensor and c.session = k.session and c.kind = 'key' and c.fingerprint <> ''
-            order by ts = '-infinity', ts, event_id limit $4
-        ) c
-        order by k.n, c.ts = '-infinity', c.ts, c.event_id"#,
-        &sensors,
-        &names,
-        &places,
-        MOST,
-    )
-    .fetch_all(on)
-    .await?;
+    let rows = side_rows!(
+        on,
+        sessions,
+        which,
+        r#"c.fingerprint as "fingerprint!""#,
+        "select fingerprint, ts, event_id from client_fingerprints c
+            where c.sensor = k.sensor and c.session = k.session and c.kind = 'key' and c.fingerprint <> ''" as "c"
+    );
     for row in rows {
         sessions[row.n as usize].keys.push(row.fingerprint);
     }

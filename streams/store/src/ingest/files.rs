@@ -28,7 +28,7 @@ pub async fn merge_receipts(
     fn column<T>(receipts: &[FileReceipt], value: impl Fn(&FileReceipt) -> T) -> Vec<T> {
         receipts.iter().map(value).collect()
     }
-    fn told<T>(receipts: &[FileReceipt], value: impl Fn(&Announcement) -> T) -> Vec<Option<T>> {
+    fn announced<T>(receipts: &[FileReceipt], value: impl Fn(&Announcement) -> T) -> Vec<Option<T>> {
         receipts.iter().map(|receipt| receipt.announce.as_ref().map(&value)).collect()
     }
     if receipts.is_empty() {
@@ -50,11 +50,11 @@ pub async fn merge_receipts(
             array(select lower(r) from unnest(f.committed) r) as "starts!", array(select upper(r) from unnest(f.committed) r) as "ends!""#,
         &column(receipts, |r| r.sensor.as_str().to_owned()),
         &column(receipts, |r| Uuid::from_bytes(r.file.0)),
-        &told(receipts, |a| a.path.replace('\0', "\u{fffd}")) as &[Option<String>],
-        &told(receipts, |a| a.device as i64) as &[Option<i64>],
-        &told(receipts, |a| a.inode as i64) as &[Option<i64>],
-        &told(receipts, |a| a.generation as i32) as &[Option<i32>],
-        &told(receipts, |a| a.fingerprint.to_string()) as &[Option<String>],
+        &announced(receipts, |a| a.path.replace('\0', "\u{fffd}")) as &[Option<String>],
+        &announced(receipts, |a| a.device as i64) as &[Option<i64>],
+        &announced(receipts, |a| a.inode as i64) as &[Option<i64>],
+        &announced(receipts, |a| a.generation as i32) as &[Option<i32>],
+        &announced(receipts, |a| a.fingerprint.to_string()) as &[Option<String>],
         &column(receipts, |r| multirange(&r.committed)),
     )
     .fetch_all(on)

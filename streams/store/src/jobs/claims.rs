@@ -38,7 +38,7 @@ pub struct Claimed {
     pub queue: String,
     /// What it was given.
     pub parameters: Value,
-    /// Of this attempt.
+    /// Time limit of this attempt.
     pub timeout_seconds: i32,
     /// Memory that its worker must have, in GiB.
     pub min_memory_gb: f64,

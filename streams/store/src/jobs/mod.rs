@@ -1,6 +1,7 @@
 //! The tables `jobs`, `job_events` and `job_results`: submission, lists, cancellation and retries.
 //!
-//! **Invariant**: what was submitted is never changed. `next_attempt_at`, `retries` and `uncounted_attempts` change.
+//! **Invariant**: what was submitted is never changed. `next_attempt_at`, `retries` and `uncounted_attempts`
+//! change.
 
 mod changes;
 mod claims;
@@ -70,7 +71,7 @@ async fn insert(on: &mut PgConnection, new: impl Iterator<Item = &NewJob>) -> Re
     let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let row = |NewJob { job_id, request, schedule, traceparent }: &NewJob| {
         json!({
-            "job_id": job_id, "job_type": request.kind.name(), "queue": request.queue, "parameters": request.kind.parameters(), "priority": request.priority,
+            "job_id": job_id, "job_type": request.parameters.name(), "queue": request.queue, "parameters": request.parameters.to_value(), "priority": request.priority,
             "not_before": request.not_before, "deadline": request.deadline, "timeout_seconds": request.timeout_seconds,
             "max_attempts": request.max_attempts, "min_memory_gb": request.requirements.min_memory_gb,
             "min_cpu_cores": request.requirements.min_cpu_cores, "accelerators": request.requirements.accelerator,
@@ -105,9 +106,9 @@ async fn existing(on: &mut PgConnection, new: &NewJob) -> Result<Option<Submitte
         new.request.idempotency_key,
         new.schedule.is_some(),
         &new.request.hash,
-        new.request.kind.name(),
+        new.request.parameters.name(),
         new.request.queue,
-        new.request.kind.parameters(),
+        new.request.parameters.to_value(),
     )
     .fetch_optional(&mut *on)
     .await?;
@@ -183,9 +184,7 @@ pub async fn get(on: &mut PgConnection, job_id: Uuid) -> Result<Option<Job>, Fai
 pub struct JobFilter {
     /// In these states; empty: all.
     pub states: Vec<State>,
-    /// Of this queue.
     pub queue: Option<String>,
-    /// Of this type.
     pub job_type: Option<String>,
     /// Made by this schedule.
     pub schedule: Option<String>,
@@ -288,11 +287,10 @@ async fn changed(
 pub struct JobEvent {
     /// Its row.
     pub id: i64,
-    /// Of the job.
     pub queue: String,
-    /// Of the job.
+    /// When the job was accepted.
     pub created_at: DateTime<Utc>,
-    /// As it was then.
+    /// The status after this event.
     pub status: Status,
     /// Bytes that the result takes in the database, when this is its completion.
     pub result_bytes: i32,

@@ -21,7 +21,7 @@ pub struct Queue {
 
 /// Every queue that has jobs, is paused, is exclusive or is served; and those of the known types.
 pub async fn list(on: &mut PgConnection) -> Result<Vec<Queue>, Failure> {
-    let known: Vec<_> = ::jobs::TYPES.iter().map(|(_, queue)| (*queue).to_owned()).collect();
+    let known: Vec<_> = ::jobs::TYPES.iter().map(|known| known.queue.to_owned()).collect();
     let queues = sqlx::query_as!(
         Queue,
         r#"with counted as (

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::Failure;
 
-/// A worker as it is known.
+/// A worker as Postgres knows it.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    /// Of this start of it.
+    /// Random id, new each time the worker process starts.
     pub worker_id: Uuid,
-    /// What it said of itself.
+    /// What the worker reported about itself.
     pub spec: WorkerSpec,
     /// Jobs it runs.
     pub running: i32,

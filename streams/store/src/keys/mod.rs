@@ -46,11 +46,12 @@ pub struct NewKey<'a> {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Who changes a key, for the audit log.
+/// Who changes a key and when, for the audit log.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor<'a> {
     pub who: &'a str,
     pub from: Option<&'a str>,
+    pub at: DateTime<Utc>,
 }
 
 pub async fn create(on: &mut PgConnection, key: &NewKey<'_>, actor: Actor<'_>) -> Result<KeyRow, Failure> {
@@ -158,7 +159,7 @@ pub async fn rotate(
         .fetch_optional(&mut *transaction)
         .await?;
     let old = find(&mut transaction, rotation.old).await?;
-    let Some(old) = old.filter(|old| old.is_valid(Utc::now()) && old.replaced_by.is_none()) else {
+    let Some(old) = old.filter(|old| old.is_valid(actor.at) && old.replaced_by.is_none()) else {
         return Ok(None);
     };
     let key = NewKey {
@@ -169,10 +170,10 @@ pub async fn rotate(
         sensors: old.sensors.as_deref(),
         daily_quota: old.daily_quota,
         // As long as the old one was made for.
-        expires_at: old.expires_at.map(|at| Utc::now() + (at - old.created_at)),
+        expires_at: old.expires_at.map(|at| actor.at + (at - old.created_at)),
     };
     let new = insert(&mut transaction, &key).await?;
-    let ends = Utc::now() + rotation.overlap;
+    let ends = actor.at + rotation.overlap;
     sqlx::query!(
         "update api_keys set replaced_by = $2, expires_at = least(expires_at, $3) where key_id = $1",
         rotation.old,
@@ -206,7 +207,7 @@ async fn note(
     detail: String,
 ) -> Result<(), Failure> {
     let entry = Entry {
-        at: Utc::now(),
+        at: actor.at,
         who: actor.who.to_owned(),
         action: action.to_owned(),
         target: key.key_id.clone(),

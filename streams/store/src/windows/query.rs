@@ -10,7 +10,7 @@ use sqlx::{PgConnection, postgres::types::PgInterval};
 use crate::Failure;
 
 /// The contents of a window. Distinct counts are exact below [`events::SKETCH_SIZE`].
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, sqlx::FromRow)]
 pub struct Window {
     /// Start of what was counted, inclusive.
     pub from_at: DateTime<Utc>,

@@ -4,7 +4,6 @@ mod markdown;
 
 use std::time::Duration;
 
-use chrono::Utc;
 use events::Dimension;
 use futures::future::BoxFuture;
 use jobs::{Report, ReportPoint, ReportResult, TopEntry, WindowCounts};
@@ -47,7 +46,7 @@ impl JobCode for Report {
 /// Has no checkpoint: an attempt takes seconds and writes nothing before its end.
 async fn execute(run: &Run, job: &Report) -> JobResult {
     let reader = run.reader();
-    let until = job.until.unwrap_or_else(Utc::now);
+    let until = job.until.unwrap_or_else(boot::now);
     let length = Duration::from_secs(job.window_seconds.unsigned_abs());
     let (dimension, key) = match &job.sensor {
         Some(sensor) => (Dimension::Sensor, sensor.as_str()),

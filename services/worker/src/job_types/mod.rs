@@ -11,7 +11,7 @@ mod report;
 mod snowshoe;
 
 use futures::future::BoxFuture;
-use jobs::Kind;
+use jobs::JobParameters;
 use store::jobs::Claimed;
 
 use crate::{
@@ -36,13 +36,13 @@ pub(crate) trait JobCode: Send + Sync {
 
 /// The registry: the code of a claimed job.
 pub(crate) fn code(claimed: &Claimed) -> Result<Box<dyn JobCode>, AttemptError> {
-    let kind = Kind::stored(&claimed.job_type, claimed.parameters.clone())
+    let parameters = JobParameters::stored(&claimed.job_type, claimed.parameters.clone())
         .map_err(|why| AttemptError::GiveUp(anyhow::anyhow!(why)))?;
-    Ok(match kind {
-        Kind::Report(report) => Box::new(report),
-        Kind::Longtail(longtail) => Box::new(longtail),
-        Kind::Snowshoe(campaigns) => Box::new(snowshoe::Snowshoe(campaigns)),
-        Kind::Botnet(campaigns) => Box::new(botnet::Botnet(campaigns)),
-        Kind::Diagnostic(diagnostic) => Box::new(diagnostic),
+    Ok(match parameters {
+        JobParameters::Report(report) => Box::new(report),
+        JobParameters::Longtail(longtail) => Box::new(longtail),
+        JobParameters::Snowshoe(campaigns) => Box::new(snowshoe::Snowshoe(campaigns)),
+        JobParameters::Botnet(campaigns) => Box::new(botnet::Botnet(campaigns)),
+        JobParameters::Diagnostic(diagnostic) => Box::new(diagnostic),
     })
 }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use analysis::campaign;
-use chrono::Utc;
 use findings::Finding;
 use jobs::{AnalysisRange, Campaigns};
 use serde_json::{Value, json};
@@ -27,7 +26,7 @@ const BEFORE_STORED: f64 = 0.999;
 pub(super) async fn execute(run: &Run, analysis: Analysis, range: &AnalysisRange, full: bool) -> JobResult {
     let started = Instant::now();
     let checkpoint = Checkpoint::read(run.claimed.checkpoint.as_ref());
-    let to = range.until.or(checkpoint.until).unwrap_or_else(Utc::now);
+    let to = range.until.or(checkpoint.until).unwrap_or_else(boot::now);
     let from = to - chrono::Duration::try_seconds(range.window_seconds).unwrap_or_default();
     let range = DataRange { from, to, sensor: range.sensor.clone() };
     let (context, progress) = AnalysisContext::for_job(run.clone(), to, checkpoint.done);

@@ -1,11 +1,10 @@
-//! The types of jobs and what each takes.
+//! The parameters of each type of job: a struct with its limits in the schema, and what reads it.
 
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use fields::{Age, FieldError, Fields};
+use fields::{Age, Fields};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Shortest and longest time range of a report.
@@ -17,24 +16,13 @@ const ANALYSIS: RangeInclusive<Age> = Age::minutes(1)..=Age::days(366);
 const EARLIEST: i64 = 0;
 const LATEST: i64 = 253_370_764_800;
 
-/// Every type, with the queue its jobs go to.
-pub const TYPES: [(&str, &str); 5] = [
-    ("report", "reports"),
-    ("longtail_analysis", "longtail"),
-    ("snowshoe_detection", "snowshoe"),
-    ("botnet_coordination", "botnet"),
-    ("diagnostic", "reports"),
-];
+/// What the table of types in `types.rs` needs of a struct of parameters.
+pub(crate) trait Parameters {
+    /// Reads the parameters of a request; adds each wrong field to the errors.
+    fn read(fields: &mut Fields<'_>) -> Self;
 
-/// A job's type with its parameters; serialized, the parameters.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-#[serde(untagged)]
-pub enum Kind {
-    Report(Report),
-    Longtail(Longtail),
-    Snowshoe(Campaigns),
-    Botnet(Campaigns),
-    Diagnostic(Diagnostic),
+    /// Removes what has two spellings: `24h` and `1d` are the same `window_seconds`.
+    fn remove_spelling(&mut self) {}
 }
 
 /// The time range of an analysis
@@ -139,78 +127,7 @@ pub enum Fail {
     Crash,
 }
 
-impl Kind {
-    /// Reads a type and its parameters; adds each wrong field to `errors`.
-    pub fn read(job_type: &str, parameters: Value, errors: &mut Vec<FieldError>) -> Option<Self> {
-        let mut fields = Fields::of(parameters, "parameters.", errors);
-        let kind = match job_type {
-            "report" => Self::Report(Report::read(&mut fields)),
-            "longtail_analysis" => Self::Longtail(Longtail::read(&mut fields)),
-            "snowshoe_detection" => Self::Snowshoe(Campaigns::read(&mut fields)),
-            "botnet_coordination" => Self::Botnet(Campaigns::read(&mut fields)),
-            "diagnostic" => Self::Diagnostic(Diagnostic::read(&mut fields)),
-            _ => {
-                let known: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
-                let message = format!(
-                    "unknown job type {:?}; known: {}",
-                    job_type.chars().take(60).collect::<String>(),
-                    known.join(", ")
-                );
-                errors.push(FieldError::new("job_type", message));
-                return None;
-            }
-        };
-        fields.end();
-        Some(kind)
-    }
-
-    /// Reads the stored form, as [`Self::parameters`] wrote it.
-    pub fn stored(job_type: &str, parameters: Value) -> Result<Self, String> {
-        match job_type {
-            "report" => serde_json::from_value(parameters).map(Self::Report),
-            "longtail_analysis" => serde_json::from_value(parameters).map(Self::Longtail),
-            "snowshoe_detection" => serde_json::from_value(parameters).map(Self::Snowshoe),
-            "botnet_coordination" => serde_json::from_value(parameters).map(Self::Botnet),
-            "diagnostic" => serde_json::from_value(parameters).map(Self::Diagnostic),
-            _ => return Err(format!("this program knows no job type {job_type}")),
-        }
-        .map_err(|error| format!("stored parameters of {job_type}: {error}"))
-    }
-
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Report(_) => "report",
-            Self::Longtail(_) => "longtail_analysis",
-            Self::Snowshoe(_) => "snowshoe_detection",
-            Self::Botnet(_) => "botnet_coordination",
-            Self::Diagnostic(_) => "diagnostic",
-        }
-    }
-
-    /// The queue of a request that names none.
-    pub fn queue(&self) -> &'static str {
-        TYPES.iter().find(|(name, _)| *name == self.name()).map_or("reports", |(_, queue)| queue)
-    }
-
-    /// The stored form: the parameters with their defaults.
-    pub fn parameters(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
-    }
-
-    /// The parameters without what has two spellings: `24h` and `1d` are the same `window_seconds`.
-    pub(crate) fn without_spelling(&self) -> Self {
-        let mut kind = self.clone();
-        match &mut kind {
-            Self::Report(report) => report.time_window.clear(),
-            Self::Longtail(longtail) => longtail.range.time_window.clear(),
-            Self::Snowshoe(campaigns) | Self::Botnet(campaigns) => campaigns.range.time_window.clear(),
-            Self::Diagnostic(_) => (),
-        }
-        kind
-    }
-}
-
-impl Report {
+impl Parameters for Report {
     fn read(fields: &mut Fields<'_>) -> Self {
         let sensor = fields.name("sensor").map(String::from);
         let (time_window, window) = fields.window("time_window", REPORT, "24h");
@@ -221,6 +138,10 @@ impl Report {
             until: until(fields),
             top: fields.integer("top", 1..=100, 10),
         }
+    }
+
+    fn remove_spelling(&mut self) {
+        self.time_window.clear();
     }
 }
 
@@ -242,7 +163,7 @@ impl AnalysisRange {
     }
 }
 
-impl Longtail {
+impl Parameters for Longtail {
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             range: AnalysisRange::read(fields, "24h"),
@@ -252,9 +173,13 @@ impl Longtail {
             seed: fields.integer("seed", 0..=1 << 53, 1),
         }
     }
+
+    fn remove_spelling(&mut self) {
+        self.range.time_window.clear();
+    }
 }
 
-impl Campaigns {
+impl Parameters for Campaigns {
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             range: AnalysisRange::read(fields, "7d"),
@@ -262,9 +187,13 @@ impl Campaigns {
             min_sources: fields.integer("min_sources", 2..=100_000, 3),
         }
     }
+
+    fn remove_spelling(&mut self) {
+        self.range.time_window.clear();
+    }
 }
 
-impl Diagnostic {
+impl Parameters for Diagnostic {
     fn read(fields: &mut Fields<'_>) -> Self {
         let steps = fields.integer("steps", 0..=100_000, 3);
         let fail = match fields.one_of("fail", &["never", "retry", "give_up", "panic", "crash"]) {
@@ -282,70 +211,5 @@ impl Diagnostic {
             fail_at_step: fields.integer("fail_at_step", 0..=100_000, 0),
             fail_attempts: fields.integer("fail_attempts", 0..=100, 100),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_analysis_fills_in_its_defaults_and_reads_what_was_stored() {
-        let mut errors = Vec::new();
-        let longtail = Kind::read("longtail_analysis", json!({}), &mut errors).unwrap();
-        assert_eq!(
-            longtail.parameters(),
-            json!({ "sensor": null, "time_window": "24h", "window_seconds": 86_400, "until": null, "threshold": 0.7, "full": false, "seed": 1 })
-        );
-        assert_eq!(longtail.queue(), "longtail");
-        for (name, queue) in [("snowshoe_detection", "snowshoe"), ("botnet_coordination", "botnet")] {
-            let kind = Kind::read(
-                name,
-                json!({ "time_window": "366d", "min_sources": 5, "until": "2026-11-24T08:00:00Z" }),
-                &mut errors,
-            )
-            .unwrap();
-            assert_eq!((kind.name(), kind.queue()), (name, queue));
-            assert_eq!(Kind::stored(name, kind.parameters()).as_ref(), Ok(&kind));
-        }
-        assert_eq!(errors, []);
-    }
-
-    #[test]
-    fn times_near_the_ends_of_the_calendar_are_refused() {
-        for (job_type, until, allowed) in [
-            ("report", "9998-12-31T23:59:59Z", true),
-            ("report", "9999-01-01T00:00:00Z", false),
-            ("report", "9999-12-31T23:59:59-23:59", false),
-            ("longtail_analysis", "0000-01-01T00:00:00Z", false),
-            ("botnet_coordination", "1970-01-01T00:00:00Z", true),
-            ("snowshoe_detection", "1969-12-31T23:59:59Z", false),
-        ] {
-            let mut errors = Vec::new();
-            Kind::read(job_type, json!({ "until": until }), &mut errors);
-            assert_eq!(errors.is_empty(), allowed, "{job_type} {until}: {errors:?}");
-        }
-    }
-
-    #[test]
-    fn an_analysis_refuses_what_it_does_not_know_by_name() {
-        let mut errors = Vec::new();
-        Kind::read(
-            "longtail_analysis",
-            json!({ "threshold": 1.5, "full": "yes", "min_sources": 3, "time_window": "367d", "sensor": "a b" }),
-            &mut errors,
-        );
-        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            [
-                "parameters.sensor",
-                "parameters.time_window",
-                "parameters.threshold",
-                "parameters.full",
-                "parameters.min_sources"
-            ]
-        );
     }
 }
