@@ -76,7 +76,7 @@ enum Command {
         #[arg(long, default_value = "24h", value_name = "DURATION")]
         overlap: Age,
     },
-    /// Show the audit log: key changes, job submissions, denied requests; the newest first
+    /// Show the audit log: key changes, job submissions, triage, denied requests; the newest first
     Audit {
         /// Show at most N lines
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=100_000), value_name = "N")]

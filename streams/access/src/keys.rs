@@ -130,12 +130,13 @@ impl Wish {
 /// Creates a key. The wish was checked.
 pub async fn create(on: &mut Connection, wish: &Wish, actor: Actor<'_>) -> Result<Created, Failure> {
     let key = new_key()?;
+    let hash = key.hash();
     let mut scopes = wish.scopes.clone();
     scopes.sort_unstable();
     scopes.dedup();
     let row = NewKey {
         key_id: key.id(),
-        hash: key.hash().bytes(),
+        hash: hash.bytes(),
         name: &wish.name,
         scopes: &scopes,
         sensors: Some(wish.sensors.as_slice()).filter(|sensors| !sensors.is_empty()),
@@ -155,7 +156,8 @@ pub async fn rotate(
     actor: Actor<'_>,
 ) -> Result<Option<Created>, Failure> {
     let key = new_key()?;
-    let rotation = Rotation { old, key_id: key.id(), hash: key.hash().bytes(), overlap };
+    let hash = key.hash();
+    let rotation = Rotation { old, key_id: key.id(), hash: hash.bytes(), overlap };
     let row = store::keys::rotate(on, rotation, actor).await?;
     Ok(row.map(|row| Created { key: key.reveal().to_owned(), view: row.into() }))
 }
