@@ -49,7 +49,7 @@ pub(crate) fn read_span(params: &mut Params) -> Span {
         }
         None => DEFAULT,
     };
-    let end = minute_up(to.or(at).unwrap_or_else(Utc::now));
+    let end = minute_up(to.or(at).unwrap_or_else(boot::now));
     let start = from.map_or(end - TimeDelta::seconds(length.seconds()), minute_down);
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
