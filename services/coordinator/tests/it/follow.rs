@@ -21,7 +21,7 @@ async fn a_job_that_was_retried_is_followed_to_its_last_end() {
     let mut states = Vec::new();
     while let Some(answer) = statuses.message().await.unwrap() {
         let status = Status::try_from(answer.status.unwrap()).unwrap();
-        if status.state == State::Queued && states.contains(&State::Failed) {
+        if status.state == Queued && states.contains(&Failed) {
             worker.end(&worker.claim().await, Outcome::Completed(json!({}))).await;
         }
         states.push(status.state);

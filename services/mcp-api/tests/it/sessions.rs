@@ -145,7 +145,9 @@ async fn a_session_is_shown_with_its_events() {
     assert_eq!(hub.call("GET", "/api/v1/sessions/nyc-1/aaaa0001", None).status, 404);
     assert_eq!(hub.call("GET", "/api/v1/sessions/fra-1/%00", None).status, 404);
     let answer = hub.call("GET", "/api/v1/statistics/overview?at=2026-03-02T00:00:00Z", None);
-    let tag = answer.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    // The test reads headers in lower case; the mark of a weak tag is upper case.
+    let tag = answer.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    let tag = tag.replacen("w/", "W/", 1);
     assert!(answer.head.contains("x-answered-by: primary"), "{}", answer.head);
     let again = hub.with("/api/v1/statistics/overview?at=2026-03-02T00:00:00Z", &[("If-None-Match", &tag)]);
     assert_eq!(again.status, 304);
