@@ -27,7 +27,8 @@ pub(crate) async fn find_or_create(store: &Store, data: &DataDir) -> anyhow::Res
         expires_in: None,
         daily_quota: None,
     };
-    let created = access::create(&mut connection, &wish, Actor { who: NAME, from: None, at: boot::now() }).await?;
+    let created =
+        access::create(&mut connection, &wish, Actor { who: NAME, from: None, at: boot::now() }).await?;
     Key::parse(&created.key).ok().context("create a key")
 }
 

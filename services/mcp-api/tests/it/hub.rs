@@ -100,6 +100,10 @@ impl Hub {
         answer.body
     }
 
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     pub fn psql(&self, sql: &str) -> String {
         psql(&self.database_url, sql).trim().to_owned()
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::hub::{Hub, event};
 
-const RANGE: &str = "from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z";
+pub const RANGE: &str = "from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z";
 
 /// Three sessions of two sensors.
 pub fn log() -> Vec<(&'static str, Vec<Value>)> {
