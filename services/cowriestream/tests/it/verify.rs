@@ -177,7 +177,9 @@ async fn a_database_with_events_gets_its_side_tables() {
             drop table jobs, job_results, job_events, diagnostic_steps, workers, paused_queues, exclusive_queues, schedules cascade;
             drop function job_changes, job_changed;
             drop type job_state;
-            drop table signal_marks, episodes, finding_sessions, findings, longtail_parts, longtail_models, longtail_scores, session_features, command_sequences, feature_elements, features_backfill cascade;
+            drop table api_keys, api_key_days, audit_log;
+            drop index sessions_sensor_started, sessions_src_ip_started;
+            drop table finding_triage, signal_marks, episodes, finding_sessions, findings, longtail_parts, longtail_models, longtail_scores, session_features, command_sequences, feature_elements, features_backfill cascade;
             drop table feature_panes, pane_touches, pane_visits, pane_retention, pane_backfill, leases cascade;
             drop type pane_dimension, pane_grain cascade;
             drop aggregate sketch_union(bigint[]);
