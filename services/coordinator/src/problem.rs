@@ -1,4 +1,4 @@
-//! What failures of the database are to a client, and what problems are in gRPC.
+//! Translates failures of the database into problems, and problems into gRPC statuses.
 
 use store::Failure;
 use tonic::{Code as GrpcCode, Status};

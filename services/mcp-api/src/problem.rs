@@ -1,4 +1,4 @@
-//! What failures of the database are to a client.
+//! Translates failures of the database into problems.
 
 use store::Failure;
 use web::{Code, Problem};
@@ -24,7 +24,7 @@ pub(crate) fn away() -> Problem {
     Problem::unavailable("the database did not answer; try again")
 }
 
-/// What a principal that is limited to sensors may not ask for.
+/// Refuses a request that cannot be answered for a key that is limited to sensors.
 pub(crate) fn not_by_sensor(what: &str) -> Problem {
     Problem::new(Code::Forbidden, format!("this key is limited to sensors, and {what} is not kept by sensor"))
 }

@@ -13,7 +13,7 @@ use web::{Key, Problem, Scope};
 /// Most sensors of a key.
 const MOST_SENSORS: usize = 1_000;
 
-/// What a new key is to be.
+/// The properties of a new key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wish {
     pub name: String,

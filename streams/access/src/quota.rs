@@ -25,7 +25,7 @@ struct Portion {
     day: NaiveDate,
     quota: i64,
     left: i64,
-    /// What nobody had taken when this portion was taken.
+    /// Requests that were left of the quota when this portion was taken.
     elsewhere: i64,
     used_up: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! What each operation needs, read from the OpenAPI document: so that the document, REST and gRPC have one table.
+//! The scope of each operation, read from the OpenAPI document, so that REST and gRPC share one table.
 
 use std::collections::HashMap;
 

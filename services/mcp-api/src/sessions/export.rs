@@ -39,7 +39,7 @@ pub(crate) const FIELDS: [&str; 21] = [
     "bytes",
 ];
 
-/// What a listing is written as.
+/// The format of an exported listing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Format {
     #[default]

@@ -34,7 +34,7 @@ impl KeyRow {
     }
 }
 
-/// What a new key is to be.
+/// The properties of a new key.
 #[derive(Clone, Debug)]
 pub struct NewKey<'a> {
     pub key_id: &'a str,

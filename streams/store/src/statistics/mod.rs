@@ -17,7 +17,7 @@ pub struct Span {
     pub to: DateTime<Utc>,
 }
 
-/// What a question is about: a range, and the sensors, or all of them.
+/// The range and the sensors that a query counts; no sensors: all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Over {
     pub span: Span,
